@@ -1,0 +1,82 @@
+"""What every store has in common: its URL, and the ways in which it can be away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+STORE_PATIENCE = 5.0
+"""Seconds that a command waits for its store before the sender hears ``store-unavailable``."""
+
+
+class StoreUnavailable(Exception):
+    """The store is away or did not answer in time: whether the command ran is unknown."""
+
+
+class BadStore(Exception):
+    """A store's URL or the store itself cannot be used; the text is one line for the admin."""
+
+
+@dataclass(frozen=True)
+class StoreURL:
+    """
+    The place of a store.
+
+    ``scheme`` is ``sqlite``, ``mysql``, ``redis`` or ``redis+unix``; ``path`` is the file of SQLite, the
+    database name of MySQL, the socket of ``redis+unix``, the database number of ``redis``.
+    """
+
+    scheme: str
+    path: str
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    query: dict[str, str] = field(default_factory=dict, repr=False)
+    shown: str = ""
+    """The URL without its password: what logs and messages may say."""
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
+    """
+    Take a store's URL apart.
+
+    :raise BadStore: it is none of ``schemes``, or has no path where one is needed.
+    """
+    scheme, colon, rest = url.partition(":")
+    known = " or ".join(f"{name}:…" for name in schemes)
+    if not colon or scheme not in schemes:
+        raise BadStore(f"{_without_password(url)!r} is no store's URL: it begins with {known}")
+    if scheme == "sqlite":
+        if not rest or rest.startswith("//"):
+            raise BadStore(f"{url!r} names no file: write sqlite:PATH")
+        return StoreURL(scheme, rest, shown=url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 0
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError as problem:
+        raise BadStore(f"{_without_password(url)!r} is no URL: {problem}") from None
+    path = unquote(parts.path)
+    return StoreURL(
+        scheme,
+        path if scheme == "redis+unix" else path.removeprefix("/"),
+        parts.hostname or "",
+        port,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        query,
+        _without_password(url),
+    )
+
+
+def _without_password(url: str) -> str:
+    head, slashes, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    name, colon, _ = user.partition(":")
+    return f"{head}{slashes}{name}{':***' if colon else ''}@{place}"

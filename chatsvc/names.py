@@ -1,0 +1,85 @@
+"""User names by the PRECIS Nickname profile (RFC 8266): one form to store, one to compare."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from precis_i18n import get_profile
+
+MAX_CHARACTERS = 32
+"""Code points of a name, after the profile was applied: at most 128 bytes."""
+
+MAX_BYTES = 255
+"""UTF-8 bytes of what was typed, so that nobody makes the profile chew on a whole frame."""
+
+_STORED = get_profile("NicknameCasePreserved")
+_COMPARED = get_profile("NicknameCaseMapped")
+
+# A message's header is `[ NAME|UID:10001 ]:`, and a braille blank is a symbol that shows nothing.
+_NEVER = frozenset("[]|\u2800")
+_REPLACEMENT = "\ufffd"
+
+
+class BadName(ValueError):
+    """No name for a user; the text says why."""
+
+
+def enforce(raw: str) -> str:
+    """
+    The name to store: spaces gathered, compatibility forms (full width, ligatures) made plain.
+
+    :raise BadName: it is not 1 to 32 visible characters, begins with a combining mark, or has
+        a character that does not show or that could pass for a part of a message's header.
+    """
+    if len(raw.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise BadName("the name is too long")
+    try:
+        name = _STORED.enforce(raw)
+    except UnicodeError:
+        raise BadName("the name is empty or has a character that no name may have") from None
+    bad = _misplaced(name)
+    if bad is not None:
+        raise BadName(f"U+{ord(name[bad]):04X} may not stand there in a name")
+    if len(name) > MAX_CHARACTERS:
+        raise BadName(f"the name has more than {MAX_CHARACTERS} characters")
+    return name
+
+
+def fold(raw: str) -> str:
+    """The key by which names are compared: two names with the same key are the same name."""
+    try:
+        # By way of the stored form: lower case first would part U+03F9 from the sigma it is stored as.
+        return _COMPARED.enforce(_STORED.enforce(raw))
+    except UnicodeError:  # a row older than the rules
+        return unicodedata.normalize("NFKC", raw.casefold()).casefold()
+
+
+def shown(raw: str | None, uid: int) -> str:
+    """
+    The name of a row that may be older than the rules, made harmless: always one that
+    :func:`enforce` lets pass as it is, and the very same where the row's name already is one.
+    """
+    try:
+        return enforce(raw or "")
+    except BadName:
+        # Twice, as RFC 8266 (section 2.3) does: the first round may make new spaces.
+        name = _STORED.apply_five_rules(_STORED.apply_five_rules(raw or ""))
+    name = name[:MAX_CHARACTERS].rstrip(" ")
+    while (bad := _misplaced(name)) is not None:
+        name = name[:bad] + _REPLACEMENT + name[bad + 1 :]
+    return name or f"UID{uid}"
+
+
+def _misplaced(name: str) -> int | None:
+    """The index of the first character that may not stand where it stands."""
+    if unicodedata.category(name[:1] or " ").startswith("M"):
+        return 0
+    for index, character in enumerate(name):
+        # The profile lets joiners pass in some scripts; without them names differ visibly.
+        if character in _NEVER or unicodedata.category(character) == "Cf":
+            return index
+    try:
+        _STORED.base.enforce(name)
+    except UnicodeEncodeError as problem:
+        return problem.start
+    return None

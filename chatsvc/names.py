@@ -48,7 +48,7 @@ def enforce(raw: str) -> str:
 def fold(raw: str) -> str:
     """The key by which names are compared: two names with the same key are the same name."""
     try:
-        # By way of the stored form: lower case first would part U+03F9 from the sigma it is stored as.
+        # By way of the stored form: in lower case, U+03F9 is not the sigma it is stored as.
         return _COMPARED.enforce(_STORED.enforce(raw))
     except UnicodeError:  # a row older than the rules
         return unicodedata.normalize("NFKC", raw.casefold()).casefold()

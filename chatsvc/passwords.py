@@ -1,0 +1,194 @@
+"""Passwords: argon2id in threads of its own, and the same cost for every way of being wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+MAX_PASSWORD = 1024
+"""UTF-8 bytes. Longer ones protect nobody, and hashing them is work for whoever sends them."""
+
+# A damaged hash must count as a hash: as a plain password it would let in whoever has read it.
+_PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
+
+_ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
+
+T = TypeVar("T")
+
+
+class PasswordsBusy(Exception):
+    """Too many passwords wait for a thread: try again in some seconds."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a password was right, and what to store for it from now on (None: as it is)."""
+
+    right: bool
+    replacement: str | None
+
+
+WRONG = Verdict(False, None)
+
+
+def is_hashed(stored: str) -> bool:
+    """Whether it is an argon2 hash (PHC string), locked or not, rather than an old plain text."""
+    return _PHC.match(stored) is not None
+
+
+def is_locked(stored: str) -> bool:
+    """Whether the account is locked: a `!` directly before a hash. Plain texts never are."""
+    return stored.startswith("!") and is_hashed(stored)
+
+
+def lock(phc: str) -> str:
+    """
+    The hash with the mark of a locked account; a locked one stays as it is.
+
+    :raise ValueError: it is no hash: with the mark it would be another plain password.
+    """
+    if not is_hashed(phc):
+        raise ValueError("only an account with a hashed password can be locked")
+    return "!" + unlock(phc)
+
+
+def unlock(phc: str) -> str:
+    """The hash without the mark of a locked account."""
+    return phc[1:] if is_locked(phc) else phc
+
+
+def acceptable(password: str) -> bool:
+    """Whether it may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
+    try:
+        return 1 <= len(password.encode()) <= MAX_PASSWORD
+    except UnicodeEncodeError:
+        return False
+
+
+class Passwords:
+    """
+    Hashes and checks passwords, ``threads`` at once and at most ``queue`` waiting.
+
+    ``memory_cost`` is in KiB. The defaults, 19 MiB, 2 passes, 1 lane, are the least that OWASP's
+    Password Storage Cheat Sheet allows; memory in use is at most ``threads * memory_cost``.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        threads: int = 2,
+        queue: int = 256,
+        time_cost: int = 2,
+        memory_cost: int = 19456,
+        parallelism: int = 1,
+    ) -> None:
+        self._reactor = reactor
+        self._threads = threads
+        self._most = threads + queue
+        self._hasher = PasswordHasher(time_cost, memory_cost, parallelism)
+        # What is verified where there is no hash, so that its absence cannot be timed.
+        self._decoy = ""
+        self._pool = self._new_pool()
+        self._jobs: set[Deferred] = set()
+
+    def start(self) -> None:
+        """Start the threads; what was asked for before is done now."""
+        self._decoy = self._hasher.hash("")
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Give up what waits (its callers hear CancelledError), return when the threads ended."""
+        for job in list(self._jobs):
+            job.cancel()
+        self._pool.stop()
+        self._pool = self._new_pool()
+        self._jobs = set()
+
+    async def hash(self, password: str) -> str:
+        """
+        The PHC string to store for a new password.
+
+        :raise PasswordsBusy: too many wait.
+        :raise ValueError: the password is not :func:`acceptable`.
+        """
+        if not acceptable(password):
+            raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
+        return await self._in_thread(lambda: self._hasher.hash(password))
+
+    async def check(self, stored: str | None, password: str) -> Verdict:
+        """
+        Whether the password is that of an account with this stored value; None: no account.
+
+        :raise PasswordsBusy: too many wait.
+        """
+        return await self._in_thread(lambda: self._judge(stored or "", password))
+
+    def _new_pool(self) -> ThreadPool:
+        return ThreadPool(0, self._threads, "passwords")
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        if len(self._jobs) >= self._most:
+            raise PasswordsBusy("too many passwords are waiting to be checked")
+        job: Deferred[T] = Deferred()
+        # A job counts until its turn is over, even if it was cancelled: so the queue stays bounded.
+        self._jobs.add(job)
+
+        def unless_cancelled() -> T:
+            if job.called:
+                raise CancelledError
+            return work()
+
+        def over(success: bool, result: T | Failure) -> None:
+            self._reactor.callFromThread(self._finish, job, result)
+
+        self._pool.callInThreadWithCallback(over, unless_cancelled)
+        return job
+
+    def _finish(self, job: Deferred[T], result: T | Failure) -> None:
+        self._jobs.discard(job)
+        if not job.called:
+            job.callback(result)  # a Failure makes it an errback
+
+    def _judge(self, stored: str, password: str) -> Verdict:
+        secret = password.encode("utf-8", "surrogatepass")
+        if not self._is_right(stored, secret):
+            return WRONG
+        return Verdict(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
+
+    def _is_right(self, stored: str, secret: bytes) -> bool:
+        if is_hashed(stored) and not is_locked(stored):
+            return self._verify(stored, secret)
+        self._verify(self._decoy, secret)
+        same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
+        return same and stored != "" and not is_hashed(stored)
+
+    def _verify(self, phc: str, secret: bytes) -> bool:
+        try:
+            return self._hasher.verify(phc, secret)
+        except VerifyMismatchError:
+            return False
+        except (Argon2Error, InvalidHashError, UnicodeError):
+            if phc != self._decoy:  # a damaged hash shows too quickly
+                self._verify(self._decoy, secret)
+            return False
+
+    def _is_outdated(self, stored: str) -> bool:
+        if not is_hashed(stored):
+            return True
+        used = extract_parameters(stored)
+        return (
+            used.type is not Type.ID
+            or used.version < _ARGON2_VERSION
+            or used.time_cost < self._hasher.time_cost
+            or used.memory_cost < self._hasher.memory_cost
+        )

@@ -1,0 +1,234 @@
+"""Passwords: what is right, what it costs to be wrong, and how many may wait."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+from argon2 import PasswordHasher, Type, extract_parameters
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from chatsvc.passwords import (
+    WRONG,
+    Passwords,
+    PasswordsBusy,
+    Verdict,
+    acceptable,
+    is_hashed,
+    is_locked,
+    lock,
+    unlock,
+)
+
+MEMORY = 16
+"""KiB: tests hash as weakly as they can."""
+
+PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
+
+
+def new_passwords(threads: int = 1, queue: int = 8, memory_cost: int = MEMORY) -> Passwords:
+    return Passwords(cast(IReactorFromThreads, reactor), threads, queue, 1, memory_cost, 1)
+
+
+class StoredValueTests(SynchronousTestCase):
+    """What can be told from a stored value alone."""
+
+    def test_hashes(self) -> None:
+        """A hash would be taken for a plain password, and so for a password itself."""
+        for stored in (PHC, "!" + PHC, "$argon2i$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA", "$argon2id$"):
+            self.assertTrue(is_hashed(stored))
+        for stored in ("", "secret", "$argon2", "$2b$12$x", "!secret", "!!" + PHC, " " + PHC):
+            self.assertFalse(is_hashed(stored))
+
+    def test_locked(self) -> None:
+        """An old plain password that begins with ! would lock its owner out."""
+        self.assertTrue(is_locked("!" + PHC))
+        for stored in ("", "!", "!secret", PHC, "!!" + PHC):
+            self.assertFalse(is_locked(stored))
+
+    def test_lock_and_unlock(self) -> None:
+        """An unlocked account would not have its old password back."""
+        self.assertTrue(is_locked(lock(PHC)))
+        self.assertEqual(lock(lock(PHC)), lock(PHC))
+        self.assertEqual(unlock(lock(PHC)), PHC)
+        self.assertEqual(unlock(PHC), PHC)
+
+    def test_lock_of_plain_text(self) -> None:
+        """Locking an old account would merely change its password."""
+        self.assertRaises(ValueError, lock, "secret")
+
+    @given(st.text(st.characters(exclude_categories=()), max_size=9))
+    def test_plain_text_stays(self, stored: str) -> None:
+        """A plain password would lose its first character."""
+        self.assertEqual(unlock(stored), stored)
+
+    def test_acceptable(self) -> None:
+        """An account could get a password that nobody can send, or that costs too much."""
+        for password in ("x", "密码", "x" * 1024, " "):
+            self.assertTrue(acceptable(password))
+        for password in ("", "x" * 1025, "密" * 342, "x\ud800"):
+            self.assertFalse(acceptable(password))
+
+
+class CheckTests(TestCase):
+    """Verdicts on a password, in a real thread."""
+
+    def setUp(self) -> None:
+        self.passwords = new_passwords()
+        self.passwords.start()
+        self.addCleanup(self.passwords.stop)
+
+    async def test_new_password(self) -> None:
+        """Nobody could log in with a password just set."""
+        stored = await self.passwords.hash("密码")
+        self.assertTrue(is_hashed(stored))
+        self.assertEqual(await self.passwords.check(stored, "密码"), Verdict(True, None))
+        self.assertEqual(await self.passwords.check(stored, "密碼"), WRONG)
+
+    async def test_two_hashes_differ(self) -> None:
+        """Equal passwords could be told from the database."""
+        self.assertNotEqual(await self.passwords.hash("x"), await self.passwords.hash("x"))
+
+    async def test_unacceptable_new_password(self) -> None:
+        """An account could get an empty password."""
+        for password in ("", "\ud800"):
+            with self.assertRaises(ValueError):
+                await self.passwords.hash(password)
+
+    async def test_old_plain_text(self) -> None:
+        """An old user could not log in, or would keep a readable password."""
+        for plain in ("secret", "!secret", "密码", " "):
+            verdict = await self.passwords.check(plain, plain)
+            self.assertTrue(verdict.right)
+            self.assertEqual(
+                await self.passwords.check(verdict.replacement, plain), Verdict(True, None)
+            )
+
+    async def test_wrong(self) -> None:
+        """Somebody could log in to an account that is not theirs."""
+        cases = [
+            (None, ""),
+            (None, "secret"),
+            ("", ""),
+            ("secret", ""),
+            ("secret", "Secret"),
+            ("secret", "secret\ud800"),
+            (PHC, ""),
+            (PHC, PHC),
+            (PHC, "x" * 65535),
+            (lock(PHC), "secret"),
+            (lock(PHC), lock(PHC)),
+        ]
+        for stored, password in cases:
+            self.assertEqual(await self.passwords.check(stored, password), WRONG)
+
+    async def test_damaged_hash(self) -> None:
+        """A damaged row would end in a traceback, or its text would be the password."""
+        for stored in (PHC[:-1], PHC[:20], "$argon2id$", PHC + "密", PHC.replace("m=16", "m=x")):
+            for password in ("secret", stored):
+                self.assertEqual(await self.passwords.check(stored, password), WRONG)
+
+    async def test_weaker_hash(self) -> None:
+        """Raising the cost would not reach accounts that exist."""
+        for old in (
+            PasswordHasher(1, 8, 1).hash("secret"),
+            PasswordHasher(1, MEMORY, 1, type=Type.I).hash("secret"),
+        ):
+            verdict = await self.passwords.check(old, "secret")
+            self.assertEqual(extract_parameters(str(verdict.replacement)).memory_cost, MEMORY)
+            self.assertEqual(await self.passwords.check(old, "wrong"), WRONG)
+
+    async def test_stronger_hash(self) -> None:
+        """A hash would be replaced by a weaker one."""
+        stronger = PasswordHasher(2, MEMORY * 2, 1).hash("secret")
+        self.assertEqual(await self.passwords.check(stronger, "secret"), Verdict(True, None))
+
+    async def test_equal_cost(self) -> None:
+        """The time an answer takes would tell which accounts exist, are old, or are locked."""
+        verified: list[tuple[int, int]] = []
+        verify = PasswordHasher.verify
+
+        def counted(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            verified.append((used.time_cost, used.memory_cost))
+            return verify(hasher, phc, password)
+
+        self.patch(PasswordHasher, "verify", counted)
+        for stored in (PHC, lock(PHC), None, "", "plain", PHC[:20]):
+            verified.clear()
+            await self.passwords.check(stored, "wrong")
+            self.assertEqual(verified, [(1, MEMORY)])
+
+
+class QueueTests(TestCase):
+    """How many passwords may wait, and what becomes of them."""
+
+    def setUp(self) -> None:
+        # Not started yet, it keeps everything waiting for as long as a test likes.
+        self.passwords = new_passwords(threads=1, queue=2)
+        self.addCleanup(lambda: self.passwords.stop())
+
+    def ask(self) -> Deferred[Verdict]:
+        return Deferred.fromCoroutine(self.passwords.check(PHC, "secret"))
+
+    def test_busy(self) -> None:
+        """A flood of log-ins would fill the memory."""
+        asked = [self.ask() for _ in range(3)]
+        self.failureResultOf(self.ask(), PasswordsBusy)
+        for waiting in asked:
+            self.assertNoResult(waiting)
+            waiting.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def test_room_again(self) -> None:
+        """After one flood nobody could ever log in again."""
+        asked = [self.ask() for _ in range(3)]
+        self.passwords.start()
+        self.assertEqual(await gatherResults(asked), [Verdict(True, None)] * 3)
+        self.assertEqual(
+            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+        )
+
+    async def test_cancelled(self) -> None:
+        """A client that leaves while its password waits would take its place for ever."""
+        asked = [self.ask() for _ in range(3)]
+        asked[1].cancel()
+        self.failureResultOf(asked.pop(1), CancelledError)
+        self.failureResultOf(self.ask(), PasswordsBusy)
+        self.passwords.start()
+        await gatherResults(asked)
+        self.assertEqual(
+            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+        )
+
+    async def test_cancelled_costs_nothing(self) -> None:
+        """Connecting and leaving quickly would keep the threads busy for nobody."""
+        hashed: list[object] = []
+        self.patch(PasswordHasher, "verify", lambda *arguments: hashed.append(arguments))
+        asked = self.ask()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.passwords.start()
+        await self.ask()
+        self.assertEqual(len(hashed), 1)
+
+    async def test_stop(self) -> None:
+        """The server would hang at its end, or leave threads behind."""
+        asked = [self.ask() for _ in range(3)]
+        self.passwords.start()
+        self.passwords.stop()
+        for waiting in asked:
+            self.failureResultOf(waiting, CancelledError)
+        names = [thread.name for thread in threading.enumerate()]
+        self.assertEqual([name for name in names if "passwords" in name], [])
+
+    async def test_start_again(self) -> None:
+        """A service started a second time would check no passwords."""
+        self.passwords.start()
+        self.passwords.stop()
+        self.passwords.start()
+        self.assertEqual(await self.ask(), Verdict(True, None))

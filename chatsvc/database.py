@@ -1,0 +1,225 @@
+"""
+SQL over adbapi: one pool of threads, one transaction a call, and one way to say that it is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TypeVar
+
+from twisted.enterprise import adbapi
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.logger import Logger
+
+from chatsvc.dialects import Dialect, Transaction, dialect_of
+from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
+
+T = TypeVar("T")
+
+log = Logger()
+
+
+class Database:
+    """
+    A database behind a pool of threads.
+
+    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds.
+    """
+
+    def __init__(self, url: StoreURL, reactor: Any, patience: float = STORE_PATIENCE) -> None:
+        self.url = url
+        self._reactor = reactor
+        self._patience = patience
+        self._dialect = dialect_of(url, patience)
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """
+        Connect, so that what is wrong comes out before anybody waits for it.
+
+        :raise BadStore: the database cannot be used; the text is one line that names its URL.
+        """
+        self._dialect.check()
+        self._pool = _Pool(self._dialect, self.url, self._reactor)
+        self._pool.start()
+        try:
+            await self.run(self._dialect.try_out)
+        except BaseException as problem:
+            self.close()
+            if isinstance(problem, StoreUnavailable):
+                raise BadStore(str(problem)) from problem
+            raise
+
+    def close(self) -> None:
+        """End all connections; what is still waiting hears `StoreUnavailable`."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.hang_up()
+            pool.close()
+
+    async def run(
+        self, interaction: Callable[[Transaction], T], *, write: bool = True, lock: str = ""
+    ) -> T:
+        """
+        Run ``interaction`` in one transaction, in a thread.
+
+        It is committed when the interaction returns and rolled back when it raises. Of
+        interactions with the same ``lock`` (a short word) only one runs at a time, whichever
+        process asks; the lock is held until after the commit. ``write=False`` promises that
+        nothing is written, and then waits for no writer.
+
+        :raise StoreUnavailable: the database is away or took longer than the patience. The
+            outcome is unknown.
+        """
+        pool = self._pool
+        if pool is None or not pool.running:
+            raise StoreUnavailable(f"{self.url} is closed")
+        attempt = _Attempt(self._dialect, interaction, write, lock)
+        waiting: Deferred[T] = pool.runWithConnection(attempt)
+        waiting.addTimeout(self._patience, self._reactor)
+        try:
+            return await waiting
+        except DeferredTimeout:
+            raise StoreUnavailable(f"{self.url} did not answer in time") from None
+        except Exception as problem:
+            if self._pool is None or self._dialect.is_away(problem):
+                raise StoreUnavailable(f"{self.url}: {_first_line(problem)}") from problem
+            raise
+        finally:
+            attempt.wanted = False
+
+
+class _Attempt:
+    """One interaction on its way through the pool."""
+
+    def __init__(
+        self, dialect: Dialect, interaction: Callable[[Transaction], Any], write: bool, lock: str
+    ) -> None:
+        self._dialect = dialect
+        self._interaction = interaction
+        self._write = write
+        self._lock = lock
+        self.wanted = True
+        """Whether somebody still waits: what queued behind a dead server is not run late."""
+
+    def __call__(self, connection: _Connection) -> Any:
+        if not self.wanted:
+            raise StoreUnavailable("given up before it began")
+        self._begin(connection)
+        transaction = Transaction(connection, self._dialect.name)
+        if self._lock:
+            return self._alone(connection, transaction)
+        return self._interaction(transaction)
+
+    def _alone(self, connection: _Connection, transaction: Transaction) -> Any:
+        """Hold the lock until after the commit: the next one must see what was written."""
+        self._dialect.take(transaction, self._lock)
+        try:
+            result = self._interaction(transaction)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            self._release(connection, transaction)
+        return result
+
+    def _begin(self, connection: _Connection) -> None:
+        """Begin; a connection that died while it was idle shows here, where a retry is safe."""
+        begin = self._dialect.begin(self._write)
+        try:
+            connection.cursor().execute(begin)
+        except Exception as problem:
+            if not self._dialect.is_dead(problem):
+                raise
+            connection.reconnect()
+            connection.cursor().execute(begin)
+
+    def _release(self, connection: _Connection, transaction: Transaction) -> None:
+        try:
+            self._dialect.release(transaction, self._lock)
+        except Exception:
+            connection.drop()  # the server releases the locks of a connection that ended
+
+
+class _Connection(adbapi.Connection):
+    """A pooled connection whose death is one line in the log and no traceback."""
+
+    _pool: Any
+
+    def reconnect(self) -> None:
+        self.drop()
+        try:
+            self._connection = self._pool.connect()
+        except Exception as problem:
+            raise StoreUnavailable(_first_line(problem)) from problem
+
+    def rollback(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except Exception as problem:
+            log.warn(
+                "{url}: connection lost: {problem}",
+                url=self._pool.url,
+                problem=_first_line(problem),
+            )
+            self.drop()
+
+    def commit(self) -> None:
+        if self._connection is not None:
+            self._connection.commit()
+
+    def drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.disconnect(connection)
+
+
+class _Pool(adbapi.ConnectionPool):
+    connectionFactory = _Connection
+
+    def __init__(self, dialect: Dialect, url: StoreURL, reactor: Any) -> None:
+        threads = {"cp_min": 1, "cp_max": dialect.threads}
+        super().__init__(  # type: ignore[no-untyped-call]
+            dialect.driver, cp_reactor=reactor, cp_reconnect=True, **threads
+        )
+        self.url = url
+        self._dialect = dialect
+        self._ended = False
+
+    def connect(self) -> Any:
+        """Give this thread's connection, made when there is none."""
+        if self._ended:
+            raise StoreUnavailable("closed")
+        thread = get_ident()
+        if thread not in self.connections:
+            # Listed before it connects, so that it can be hung up on while it does.
+            connection = self.connections[thread] = self._dialect.make()
+            try:
+                self._dialect.connect(connection)
+            except BaseException:
+                self.disconnect(connection)  # type: ignore[no-untyped-call]
+                raise
+        return self.connections[thread]
+
+    def hang_up(self) -> None:
+        """Wake the threads that wait for a server, so that closing does not wait with them."""
+        self._ended = True
+        for connection in list(self.connections.values()):
+            self._dialect.hang_up(connection)
+
+    def _close(self, connection: Any) -> None:
+        try:
+            connection.close()
+        except Exception as problem:
+            log.debug("{url}: closing: {problem}", url=self.url, problem=problem)
+
+
+def _first_line(problem: Exception) -> str:
+    """Say what is wrong: MySQL's errors carry a number first."""
+    text = problem.args[-1] if problem.args else problem
+    return (str(text).strip() or type(problem).__name__).splitlines()[0]

@@ -1,0 +1,92 @@
+"""
+Bring a database's tables up to date: the numbered files of ``schema/``, each once and in order.
+
+A file of MySQL may be interrupted half-way (its DDL commits at once), so that its statements must
+bear being run again; in SQLite a file is applied whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pymysql
+from pymysql.constants import ER
+
+from chatsvc.database import Database
+from chatsvc.dialects import Transaction
+from chatsvc.store import BadStore
+
+_BEGUN = {
+    "mysql": "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name = 'chat_schema'",
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'chat_schema'",
+}
+_DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR})
+
+
+async def pending(database: Database) -> list[str]:
+    """Give the names of the files that this database has not seen, in their order."""
+    return await database.run(_pending, write=False)
+
+
+async def apply(database: Database) -> list[str]:
+    """
+    Apply what is pending and give the names of the files; two that start at once do it once.
+
+    :raise BadStore: this account of MySQL may not make tables.
+    """
+    if not await pending(database):
+        return []
+    try:
+        return await database.run(_apply, lock="schema")
+    except pymysql.OperationalError as problem:
+        if problem.args[0] not in _DENIED:
+            raise
+        raise BadStore(
+            f"{database.url}: tables are missing and this account may not make them: "
+            "run `chatsvc schema` once with an account that may"
+        ) from problem
+
+
+def _pending(transaction: Transaction) -> list[str]:
+    names = sorted(
+        file.name
+        for file in files("chatsvc.schema").joinpath(transaction.dialect).iterdir()
+        if file.name.endswith(".sql")
+    )
+    seen = _seen(transaction)
+    return [name for name in names if _version(name) not in seen]
+
+
+def _seen(transaction: Transaction) -> set[int]:
+    if transaction.one(_BEGUN[transaction.dialect]) is None:
+        return set()
+    return {version for (version,) in transaction.all("SELECT version FROM chat_schema")}
+
+
+def _apply(transaction: Transaction) -> list[str]:
+    names = _pending(transaction)
+    for name in names:
+        file = files("chatsvc.schema").joinpath(transaction.dialect, name)
+        for statement in _statements(file.read_text("utf-8")):
+            transaction.execute(statement)
+        transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
+    return names
+
+
+def _version(name: str) -> int:
+    return int(name.partition("_")[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart; SQLite tells where a statement ends, which holds for MySQL as well."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"a statement without an end: {statement.strip()[:60]!r}")

@@ -1,0 +1,241 @@
+"""
+Accounts: who exists, under which name, and what is stored for the password.
+
+The ``user`` table belongs to other programs too, so that rows come and change at any time. Names
+are found by `chat_name`, an index by comparison key which is brought up to the highest uid before
+it is asked; what it missed is found by the exact name, and no hit counts without its user's row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pymysql
+from cachetools import TTLCache
+from pymysql.constants import ER
+
+from chatsvc import migration
+from chatsvc.database import Database
+from chatsvc.dialects import Row, Transaction
+from chatsvc.names import BadName, enforce, fold, shown
+
+MOST_FOUND = 100
+"""Most uids that `Accounts.find` gives."""
+
+_PAGE = 200
+_KEY_BYTES = 255
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_LOCK = "names"
+
+
+class NameTaken(Exception):
+    """Somebody has this name, or one that compares equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One row: ``name`` is harmless to show; ``stored`` is the password column as it stands."""
+
+    uid: int
+    name: str
+    stored: str | None
+
+
+class Accounts:
+    """
+    The accounts in one database, which whoever hands it in opens and closes.
+
+    Names are remembered for ``names_lifetime`` seconds of ``now``. All that is asynchronous
+    raises `chatsvc.store.StoreUnavailable` when the database is away.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        names_size: int = 100_000,
+        names_lifetime: float = 300.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
+
+    async def open(self) -> None:
+        """
+        Make the tables that are missing and index the names that are not.
+
+        :raise BadStore: tables are missing and may not be made.
+        """
+        await migration.apply(self._database)
+        after = _LOWEST
+        while page := await self._database.run(partial(_unindexed, after=after), write=False):
+            await self._add_to_index(page)
+            after = page[-1][0]
+
+    def cached_name(self, uid: int) -> str | None:
+        """Give the name of a user if it is remembered."""
+        return self._names.get(uid)
+
+    async def name(self, uid: int) -> str | None:
+        """Give the name of a user, None if there is none."""
+        known = self.cached_name(uid)
+        if known is not None:
+            return known
+        account = await self.get(uid)
+        return None if account is None else account.name
+
+    async def get(self, uid: int) -> Account | None:
+        """Give the account of a user, None if there is none."""
+        if not _possible(uid):
+            return None
+        question = "SELECT id, username, password FROM user WHERE id = ?"
+        row = await self._database.run(lambda t: t.one(question, (uid,)), write=False)
+        if row is None:
+            return None
+        account = _account(row)
+        self._names[uid] = account.name
+        return account
+
+    async def register(self, name: str, phc: str) -> int:
+        """
+        Make an account and give its uid.
+
+        :raise BadName: the name is none, or not one that this database can hold.
+        :raise NameTaken: an account has it, whoever made that one and when.
+        """
+        stored = enforce(name)
+        try:
+            uid = await self._database.run(lambda t: _register(t, stored, phc), lock=_LOCK)
+        except pymysql.DataError:
+            raise BadName("this database cannot hold a character of the name") from None
+        self._names[uid] = shown(stored, uid)
+        return uid
+
+    async def find(self, name: str) -> list[int]:
+        """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
+        while page := await self._database.run(_new, write=False):
+            await self._add_to_index(page)
+        return await self._database.run(lambda t: _find(t, name), write=False)
+
+    async def listing(self, after: int, limit: int) -> list[Account]:
+        """Give up to ``limit`` accounts with uids above ``after``, ascending."""
+        question = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?"
+        start = min(max(after, _LOWEST), _HIGHEST)
+        rows = await self._database.run(lambda t: t.all(question, (start, limit)), write=False)
+        return [_account(row) for row in rows]
+
+    async def replace_password(self, uid: int, old_stored: str, new_stored: str) -> bool:
+        """Store another password if the row still holds the old one, to the byte."""
+        if not _possible(uid):
+            return False
+        return await self._database.run(lambda t: _replace(t, uid, old_stored, new_stored))
+
+    async def set_stored(self, uid: int, stored: str) -> bool:
+        """Store another password, whatever the row holds; say whether there is such a row."""
+        if not _possible(uid):
+            return False
+        change = "UPDATE user SET password = ? WHERE id = ?"
+        return await self._database.run(lambda t: t.execute(change, (stored, uid))) > 0
+
+    async def _add_to_index(self, page: list[Row]) -> None:
+        await self._database.run(partial(_index, rows=page), lock=_LOCK)
+
+
+_REPLACE = {
+    # A comparison as text would ignore case, accents or spaces at the end.
+    "mysql": "UPDATE user SET password = ? WHERE id = ?"
+    " AND CAST(CONVERT(password USING utf8mb4) AS BINARY) = ?",
+    "sqlite": "UPDATE user SET password = ? WHERE id = ? AND CAST(password AS BLOB) = ?",
+}
+
+
+def _replace(transaction: Transaction, uid: int, old: str, new: str) -> bool:
+    return transaction.execute(_REPLACE[transaction.dialect], (new, uid, _bytes(old))) > 0
+
+
+def _register(transaction: Transaction, name: str, phc: str) -> int:
+    while page := _new(transaction):
+        _index(transaction, page)
+    if _find(transaction, name):
+        raise NameTaken(name)
+    insert = "INSERT INTO user (username, password) VALUES (?, ?)"
+    uid = transaction.insert(insert, (name, phc))
+    _index(transaction, [(uid, name)])
+    return uid
+
+
+def _find(transaction: Transaction, name: str) -> list[int]:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return []
+    indexed = (
+        "SELECT user.id, user.username FROM chat_name JOIN user ON user.id = chat_name.uid"
+        " WHERE chat_name.folded = ? ORDER BY user.id LIMIT ?"
+    )
+    rows = transaction.all(indexed, (_key(name), MOST_FOUND))
+    rows += _exact(transaction, name)
+    wanted = fold(name)
+    # The database compares by its own rules, and a row may have changed since it was indexed.
+    return sorted({uid for uid, found in rows if fold(_text(found)) == wanted})[:MOST_FOUND]
+
+
+def _exact(transaction: Transaction, name: str) -> list[Row]:
+    exact = "SELECT id, username FROM user WHERE username = ? ORDER BY id LIMIT ?"
+    try:
+        return transaction.all(exact, (name, MOST_FOUND))
+    except pymysql.OperationalError as problem:
+        if problem.args[0] != ER.CANT_AGGREGATE_2COLLATIONS:
+            raise
+        return []  # the table's character set does not have these characters
+
+
+def _new(transaction: Transaction) -> list[Row]:
+    """Give rows (uid, name) above the highest that is indexed."""
+    (highest,) = transaction.one("SELECT MAX(uid) FROM chat_name") or (None,)
+    question = "SELECT id, username FROM user WHERE id > ? ORDER BY id LIMIT ?"
+    return transaction.all(question, (_LOWEST if highest is None else highest, _PAGE))
+
+
+def _unindexed(transaction: Transaction, after: int) -> list[Row]:
+    """Give rows (uid, name) that are not indexed, with uids above ``after``."""
+    question = (
+        "SELECT user.id, user.username FROM user LEFT JOIN chat_name ON chat_name.uid = user.id"
+        " WHERE user.id > ? AND chat_name.uid IS NULL ORDER BY user.id LIMIT ?"
+    )
+    return transaction.all(question, (after, _PAGE))
+
+
+def _index(transaction: Transaction, rows: list[Row]) -> None:
+    entries = [entry for uid, name in rows for entry in (_key(_text(name)), uid)]
+    places = ", ".join(["(?, ?)"] * len(rows))
+    transaction.execute(f"REPLACE INTO chat_name (folded, uid) VALUES {places}", entries)  # noqa: S608
+
+
+def _key(name: str) -> bytes:
+    key = _bytes(fold(name))
+    return key if len(key) <= _KEY_BYTES else hashlib.sha256(key).digest()
+
+
+def _account(row: Row) -> Account:
+    uid, name, stored = row
+    return Account(uid, shown(_text(name), uid), None if stored is None else _text(stored))
+
+
+def _text(value: Any) -> str:
+    """Take a column as text: SQLite keeps whatever type a program put in."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return "" if value is None else str(value)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _possible(uid: int) -> bool:
+    return _LOWEST <= uid <= _HIGHEST

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 
-from chatsvc.dialects import Dialect, Transaction, dialect_of
+from chatsvc.dialects import Dialect, Transaction, dialect_of, first_line
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Database:
             raise StoreUnavailable(f"{self.url} did not answer in time") from None
         except Exception as problem:
             if self._pool is None or self._dialect.is_away(problem):
-                raise StoreUnavailable(f"{self.url}: {_first_line(problem)}") from problem
+                raise StoreUnavailable(f"{self.url}: {first_line(problem)}") from problem
             raise
         finally:
             attempt.wanted = False
@@ -154,7 +154,7 @@ class _Connection(adbapi.Connection):
         try:
             self._connection = self._pool.connect()
         except Exception as problem:
-            raise StoreUnavailable(_first_line(problem)) from problem
+            raise StoreUnavailable(first_line(problem)) from problem
 
     def rollback(self) -> None:
         if self._connection is None:
@@ -165,7 +165,7 @@ class _Connection(adbapi.Connection):
             log.warn(
                 "{url}: connection lost: {problem}",
                 url=self._pool.url,
-                problem=_first_line(problem),
+                problem=first_line(problem),
             )
             self.drop()
 
@@ -217,9 +217,3 @@ class _Pool(adbapi.ConnectionPool):
             connection.close()
         except Exception as problem:
             log.debug("{url}: closing: {problem}", url=self.url, problem=problem)
-
-
-def _first_line(problem: Exception) -> str:
-    """Say what is wrong: MySQL's errors carry a number first."""
-    text = problem.args[-1] if problem.args else problem
-    return (str(text).strip() or type(problem).__name__).splitlines()[0]

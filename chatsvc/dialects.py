@@ -22,6 +22,9 @@ from chatsvc.store import BadStore, StoreUnavailable, StoreURL
 
 Row = tuple[Any, ...]
 
+SQL_ERRORS = (pymysql.MySQLError, sqlite3.Error)
+"""What a statement may raise that the database is there to refuse."""
+
 log = Logger()
 
 
@@ -255,3 +258,9 @@ class SQLite:
 def dialect_of(url: StoreURL, patience: float) -> Dialect:
     """Give the dialect of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
     return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
+
+
+def first_line(problem: Exception) -> str:
+    """Say what is wrong: MySQL's errors carry a number first."""
+    text = problem.args[-1] if problem.args else problem
+    return (str(text).strip() or type(problem).__name__).splitlines()[0]

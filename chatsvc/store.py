@@ -32,7 +32,7 @@ class StoreURL:
     port: int = 0
     user: str = ""
     password: str = field(default="", repr=False)
-    query: dict[str, str] = field(default_factory=dict, repr=False)
+    query: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
     shown: str = ""
     """The URL without its password: what logs and messages may say."""
 
@@ -57,7 +57,9 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     try:
         parts = urlsplit(url)
         port = parts.port or 0
-        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        query = dict(
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        )
     except ValueError as problem:
         raise BadStore(f"{_without_password(url)!r} is no URL: {problem}") from None
     path = unquote(parts.path)

@@ -1,0 +1,1 @@
+"""Options and environment in, a tree of services out. Nothing else of the project reads options."""

@@ -1,0 +1,35 @@
+"""What all sessions of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from chatsvc.accounts import Accounts
+from chatsvc.inbox.interface import IInbox
+from chatsvc.limits import LoginThrottle, MessageRate, RegistrationLimit
+from chatsvc.passwords import Passwords
+from chatsvc.post import PostOffice
+from chatsvc.reader import Reader
+from chatsvc.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970."""
+
+    clock: IReactorTime
+    now: Callable[[], float]
+    accounts: Accounts
+    passwords: Passwords
+    tokens: Tokens
+    inbox: IInbox
+    post: PostOffice
+    online: dict[int, Reader]
+    message_rate: MessageRate
+    login_throttle: LoginThrottle
+    registration_limit: RegistrationLimit
+    registration: bool
+    lang: str

@@ -1,0 +1,141 @@
+"""The factory of connections: it holds the online-user map and counts who is connected."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import count
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from chatsvc.chat import Chat
+from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
+from chatsvc.reader import Reader
+from chatsvc.wire.events import Refused
+from chatsvc.wire.problems import Problem
+
+_TOLD = 100
+"""Connections past the limit that are told so at the same time; any more are just closed."""
+
+_DRAIN = 8.0
+"""Seconds in which the connections of a stopping server must have ended (design section 7: 10 s in all)."""
+
+
+class ChatFactory(Factory):
+    """
+    Builds connections, at most ``max_connections`` at once and ``max_per_ip`` from one address; one that never logs in
+    is closed after ``login_timeout`` seconds.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        chat: Chat,
+        max_connections: int = 20_000,
+        max_per_ip: int = 200,
+        login_timeout: float = 60.0,
+    ) -> None:
+        self.chat = chat
+        self.login_timeout = login_timeout
+        self._max_connections = max_connections
+        self._max_per_ip = max_per_ip
+        self._numbers = count(1)
+        self._connections: set[ChatProtocol] = set()
+        self._by_address: Counter[str] = Counter()
+        self._unflushed: list[ChatProtocol] = []
+        self._all_gone: Deferred[None] | None = None
+
+    @property
+    def online(self) -> dict[int, Reader]:
+        """The online-user map: uid to reader."""
+        return self.chat.online
+
+    @property
+    def connections(self) -> int:
+        """How many are connected now."""
+        return len(self._connections)
+
+    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:
+        return self.build(ChatProtocol, addr)
+
+    def build(self, protocol: type[ChatProtocol], addr: IAddress | None) -> ChatProtocol | None:
+        """A connection from an address, None where it is not even worth a refusal."""
+        if self._all_gone is not None or self.connections >= self._max_connections + _TOLD:
+            return None
+        connection = protocol(next(self._numbers), getattr(addr, "host", ""))
+        connection.factory = self
+        self._connections.add(connection)
+        return connection
+
+    def admit(self, connection: ChatProtocol) -> Refused | None:
+        """A connection is ready; None: it may stay."""
+        # Only now does a connection behind a proxy know where it comes from.
+        connection.address = getattr(connection.transport.getPeer(), "host", "")
+        self._by_address[connection.address] += 1
+        connection.admitted = True
+        too_many = (
+            self.connections > self._max_connections
+            or connection.address
+            and self._by_address[connection.address] > self._max_per_ip
+        )
+        return Refused(Problem.TOO_MANY_CONNECTIONS) if too_many else None
+
+    def forget(self, connection: ChatProtocol) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        if connection.admitted:
+            self._by_address[connection.address] -= 1
+            if not self._by_address[connection.address]:
+                del self._by_address[connection.address]
+        if self._all_gone is not None and not self._connections:
+            self._all_gone.callback(None)
+
+    def flush_soon(self, connection: ChatProtocol) -> None:
+        """Flush a connection in the next turn of the reactor."""
+        if not self._unflushed:
+            self.chat.clock.callLater(0, self._flush)
+        self._unflushed.append(connection)
+
+    def _flush(self) -> None:
+        connections, self._unflushed = self._unflushed, []
+        for connection in connections:
+            connection.flush()
+
+    def retry_after(self) -> float:
+        """Seconds after which a program should come back: not all at the same moment."""
+        return random.uniform(1.0, 5.0)
+
+    async def drain(self) -> None:
+        """Say goodbye to everybody and wait, not for ever, until all are gone."""
+        if not self._connections:
+            return
+        gone: Deferred[None] = Deferred()
+        self._all_gone = gone
+        for connection in list(self._connections):
+            connection.bye()
+        abort = deferLater(self.chat.clock, _DRAIN, self._abort)
+        abort.addErrback(lambda failure: None)
+        await gone
+        abort.cancel()
+
+    def _abort(self) -> None:
+        for connection in list(self._connections):
+            connection.transport.abortConnection()
+
+
+class LegacyChatFactory(Factory):
+    """The door for the older clients of a :class:`ChatFactory`."""
+
+    noisy = False
+
+    def __init__(self, chat_factory: ChatFactory) -> None:
+        self._chat_factory = chat_factory
+
+    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:
+        return self._chat_factory.build(LegacyChatProtocol, addr)

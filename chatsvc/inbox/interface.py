@@ -1,0 +1,184 @@
+"""
+Where messages wait until their reader has them.
+
+Each user has one inbox. Its messages carry the ids 1, 2, 3, …; they leave it only from the front, when the reader has
+acknowledged them. Ids that were given out are never given out again while the inbox's *epoch* lasts; a restored back-up or
+a fail-over that lost some begins a new epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+from chatsvc.wire.events import Message
+
+PAGE = 64
+"""Messages read at once while a session catches up: at most 512 KiB of text."""
+
+DEVICES = 8
+"""Devices of one sender whose last ``n`` an inbox remembers (design section 4)."""
+
+MEMORY_OF_SENDERS = 30 * 86_400
+"""Seconds after its last use that an inbox forgets a sender's devices (design section 4)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    ``waiting``: most messages in one inbox; ``share``: most of them from one sender since the reader last
+    acknowledged; ``days``: how long one waits, 0 until it is read.
+    """
+
+    waiting: int = 1000
+    share: int = 200
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
+
+    With ``n``, it is the ``n``-th message of ``device`` to this recipient.
+    """
+
+    to: int
+    sender: int
+    name: str
+    at: int
+    text: str
+    device: str = ""
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Messages up to ``up_to`` have been received, says the session that claimed ``generation``."""
+
+    uid: int
+    generation: int
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """``waiting``: how many wait in the inbox now, this one among them."""
+
+    id: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Nothing was stored; ``share``: it is this sender's share that is used up."""
+
+    waiting: int
+    share: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """It was stored before, under ``id`` where that is still known. ``waiting`` as in :class:`Stored`."""
+
+    id: int | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Nothing was stored: the device's next message has the number ``expected``."""
+
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The store could not take this one message; ``reason`` is for the log."""
+
+    reason: str
+
+
+Outcome = Stored | Full | Duplicate | Gap | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale."""
+
+    outcomes: list[Outcome]
+    refused: list[Removal]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    A session's hold on its inbox.
+
+    ``generation`` grows with each claim; removals that carry an older one are refused. ``last_id`` is the id given out
+    last, 0 before the first.
+    """
+
+    generation: int
+    epoch: str
+    last_id: int
+    waiting: int
+
+
+class IStoreWatcher(Interface):
+    """Who wants to know that a store was away and came back: other things may have happened to it meanwhile."""
+
+    def cursors():  # type: ignore[no-untyped-def]
+        """The (uid, id handed out last) of every session that reads, as a list."""
+
+    def store_returned(stale: list[int]):  # type: ignore[no-untyped-def]
+        """
+        The store is back; nothing has been appended yet. ``stale`` are the uids whose cursor lies beyond their
+        inbox's last id: those inboxes have begun a new epoch.
+        """
+
+
+class IInbox(Interface):
+    """
+    All inboxes. Every method raises :class:`~chatsvc.store.StoreUnavailable` when the store is away or does not answer
+    in time; whether the command ran is then unknown.
+    """
+
+    def open(watcher: IStoreWatcher):  # type: ignore[no-untyped-def]
+        """
+        Connect and prepare the store.
+
+        :return: a coroutine of a list of warnings about settings that endanger messages, one line each.
+        :raise BadStore: it cannot be used; one line for the admin.
+        """
+
+    def close():  # type: ignore[no-untyped-def]
+        """Let go of the store. Returns a Deferred."""
+
+    def commit(drafts: Sequence[Draft], removals: Sequence[Removal]):  # type: ignore[no-untyped-def]
+        """
+        Store messages and remove received ones, in one round trip.
+
+        :return: a Deferred of :class:`Committed`. It may take longer than ``STORE_PATIENCE`` and still succeed: a
+            store that was frozen runs it when it thaws.
+        """
+
+    def claim(uid: int, after: int | None):  # type: ignore[no-untyped-def]
+        """
+        Take hold of an inbox for a new session; ``after`` beyond its last id begins a new epoch.
+
+        :return: a coroutine of a :class:`Claim`.
+        """
+
+    def read(uid: int, after: int, limit: int):  # type: ignore[no-untyped-def]
+        """
+        A page of an inbox, oldest first.
+
+        :return: a coroutine of a list of at most ``limit`` :class:`~chatsvc.wire.events.Message` whose ids are above
+            ``after``.
+        """
+
+    def count(uid: int):  # type: ignore[no-untyped-def]
+        """How many messages wait. A coroutine of an int."""

@@ -1,0 +1,287 @@
+"""Inboxes in Redis (6.2 or newer) or Valkey: one stream for each, written by one Lua call for each batch."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any
+
+import orjson
+import txredisapi
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet import endpoints
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from chatsvc.inbox.interface import (
+    DEVICES,
+    MEMORY_OF_SENDERS,
+    Claim,
+    Committed,
+    Draft,
+    Duplicate,
+    Failed,
+    Full,
+    Gap,
+    IInbox,
+    IStoreWatcher,
+    Limits,
+    Outcome,
+    Removal,
+    Stored,
+)
+from chatsvc.sockets import watch_peer
+from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
+from chatsvc.wire.events import Message
+
+_SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
+_SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
+_OLDEST = (6, 2)
+_PEER_PATIENCE = 10
+
+_OUTCOMES: dict[str, Callable[..., Outcome]] = {
+    "stored": Stored,
+    "full": Full,
+    "duplicate": lambda known, waiting: Duplicate(known or None, waiting),
+    "gap": lambda expected: Gap(int(expected)),
+    "failed": Failed,
+}
+
+
+class _RedisFactory(Factory):
+    """Builds the protocol of one ordered connection: a pool would reorder commands."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress) -> Any:
+        protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
+        protocol.factory = self
+        return protocol
+
+
+@implementer(IInbox)
+class RedisInbox:
+    """``node`` names this process in the sessions' keys; ``now`` gives seconds since 1970."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: StoreURL,
+        limits: Limits,
+        node: str,
+        now: Callable[[], float] = time.time,
+        patience: float = STORE_PATIENCE,
+    ) -> None:
+        self._clock: IReactorTime = reactor
+        self._url = url
+        self._limits = limits
+        self._node = node
+        self._now = now
+        self._patience = patience
+        self._watcher: Any = None
+        self._was_here = False
+        self._database, endpoint = _place(reactor, url)
+        self._service = ClientService(
+            endpoint,
+            _RedisFactory(),
+            retryPolicy=backoffPolicy(initialDelay=0.05, maxDelay=1.0),
+            clock=reactor,
+            prepareConnection=self._prepare,
+        )
+
+    async def open(self, watcher: IStoreWatcher) -> list[str]:
+        self._watcher = watcher
+        self._service.startService()
+        try:
+            protocol = await self._in_time(self._service.whenConnected(failAfterFailures=1))
+            await self._require_version(protocol)
+            return await self._endangering_settings(protocol)
+        except StoreUnavailable:
+            await self._service.stopService()
+            raise BadStore(f"{self._url}: Redis does not answer") from None
+        except (Exception, CancelledError) as problem:
+            await self._service.stopService()
+            if isinstance(problem, BadStore):
+                raise
+            raise BadStore(f"{self._url}: {_reason(problem)}") from None
+
+    def close(self) -> Deferred[None]:
+        return self._service.stopService()
+
+    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
+        asked = {
+            "drafts": [_fields(draft) for draft in drafts],
+            "removals": [[str(r.uid), r.generation, r.up_to] for r in removals],
+            "waiting": self._limits.waiting,
+            "share": self._limits.share,
+            "devices": DEVICES,
+            "memory": MEMORY_OF_SENDERS,
+            **self._expiry(),
+        }
+        connected = self._in_time(self._service.whenConnected())
+        answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
+        answer.addErrback(self._away)
+        return answer.addCallback(_committed, removals)
+
+    async def claim(self, uid: int, after: int | None) -> Claim:
+        asked = {
+            "uid": str(uid),
+            "node": self._node,
+            "fresh": secrets.token_hex(8),
+            **self._expiry(),
+        }
+        if after is not None:
+            asked["after"] = after
+        return Claim(*await self._ask(b"claim", asked))
+
+    async def read(self, uid: int, after: int, limit: int) -> list[Message]:
+        page = await self._ask(b"read", {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit})
+        return [Message(id, int(f), u, int(float(a)), t) for id, f, u, a, t in page]
+
+    async def count(self, uid: int) -> int:
+        (waiting,) = await self._ask(b"count", {"uid": str(uid)})
+        return int(waiting)
+
+    def _expiry(self) -> dict[str, int]:
+        if not self._limits.days:
+            return {}
+        return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
+
+    async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
+        answer = self._in_time(
+            self._service.whenConnected().addCallback(_evaluate, entrance, asked)
+        )
+        return await answer.addErrback(self._away)
+
+    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
+        return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
+
+    def _away(self, failure: Any) -> Any:
+        if failure.check(StoreUnavailable):
+            return failure
+        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(failure.value))
+        raise StoreUnavailable(_reason(failure.value)) from None
+
+    async def _prepare(self, protocol: Any) -> None:
+        """Ready a new connection before any command of a session goes out over it."""
+        watch_peer(protocol.transport, _PEER_PATIENCE)
+        try:
+            await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
+        except BaseException as problem:
+            protocol.transport.abortConnection()
+            if self._was_here:
+                self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
+            raise
+
+    async def _introduce(self, protocol: Any) -> None:
+        if self._url.password:
+            user = (self._url.user,) if self._url.user else ()
+            await protocol.execute_command("AUTH", *user, self._url.password)
+        await protocol.execute_command("SELECT", self._database)
+        await protocol.execute_command("SCRIPT", "LOAD", _SCRIPT)
+        cursors = [[str(uid), cursor] for uid, cursor in self._watcher.cursors()]
+        asked = {"cursors": cursors, "fresh": secrets.token_hex(8)}
+        stale = await _evaluate(protocol, b"stale", asked)
+        if self._was_here:
+            self._log.info("Redis at {url} is back", url=self._url)
+            self._clock.callLater(0, self._watcher.store_returned, stale)
+        self._was_here = True
+
+    async def _require_version(self, protocol: Any) -> None:
+        info = (await protocol.execute_command("INFO", "server")).decode()
+        facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+        version = facts.get("redis_version", "0")
+        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+            raise BadStore(f"{self._url}: Redis {version} is too old, 6.2 or newer is needed")
+
+    async def _endangering_settings(self, protocol: Any) -> list[str]:
+        try:
+            flat = [
+                word.decode()
+                for name in ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
+                for word in await protocol.execute_command("CONFIG", "GET", name)
+            ]
+        except txredisapi.ResponseError:
+            return [
+                f"{self._url}: Redis does not tell its settings, see that it keeps messages on disk"
+            ]
+        return _dangers(self._url, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
+    dangers = []
+    if settings.get("appendonly") != "yes":
+        if settings.get("save"):
+            dangers.append("keeps messages on disk only now and then: set appendonly yes")
+        else:
+            dangers.append("keeps nothing on disk: set appendonly yes")
+    elif settings.get("appendfsync") != "always":
+        dangers.append("can lose the last second in a crash: set appendfsync always")
+    if settings.get("maxmemory", "0") != "0" and settings.get("maxmemory-policy") != "noeviction":
+        dangers.append("may evict waiting messages: set maxmemory-policy noeviction")
+    return [f"{url}: Redis {danger}" for danger in dangers]
+
+
+def _place(reactor: Any, url: StoreURL) -> tuple[int, IStreamClientEndpoint]:
+    """The database number and the endpoint that a URL names."""
+    unix = url.scheme == "redis+unix"
+    database = url.query.get("db", "0") if unix else url.path or "0"
+    if not (database.isascii() and database.isdigit()):
+        raise BadStore(f"{url}: {database!r} is no database number")
+    if unix:
+        if not url.path:
+            raise BadStore(f"{url} names no socket: write redis+unix:///PATH?db=0")
+        return int(database), endpoints.UNIXClientEndpoint(reactor, url.path, timeout=5)
+    host = url.host or "localhost"
+    return int(database), endpoints.HostnameEndpoint(reactor, host, url.port or 6379, timeout=5)
+
+
+def _fields(draft: Draft) -> list[str]:
+    fields = [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
+    return fields if draft.n is None else [*fields, draft.device, str(draft.n)]
+
+
+def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred[Any]:
+    arguments = (0, entrance, orjson.dumps(asked))
+    answer: Deferred[Any] = protocol.execute_command("EVALSHA", _SCRIPT_HASH, *arguments)
+
+    def load_again(failure: Any) -> Deferred[Any]:
+        failure.trap(txredisapi.ResponseError)
+        if not str(failure.value).startswith("NOSCRIPT"):
+            return failure
+        # Somebody flushed the server's scripts.
+        again: Deferred[Any] = protocol.execute_command("EVAL", _SCRIPT, *arguments)
+        return again
+
+    return answer.addErrback(load_again).addCallback(_parse)
+
+
+def _parse(answer: bytes) -> Any:
+    # What the older server left need not be UTF-8.
+    return orjson.loads(answer.decode(errors="replace"))
+
+
+def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
+    outcomes, refused = answer
+    return Committed(
+        [_OUTCOMES[kind](*details) for kind, *details in outcomes],
+        [removals[i] for i in refused],
+    )
+
+
+def _out_of_patience(result: Any, patience: float) -> Any:
+    raise StoreUnavailable("no answer in time")
+
+
+def _reason(problem: BaseException) -> str:
+    if isinstance(problem, TimeoutError | CancelledError):
+        return "no answer in time"
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,158 @@
+"""
+Where the server listens: endpoint strings to layers of a connection.
+
+From the socket upwards: the meter that receipts need, the PROXY header (``haproxy:``), TLS (``ssl:``, ``tls:``), the chat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.protocols.haproxy import proxyEndpoint
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from chatsvc.receipts import metered
+from chatsvc.tls import ServerContext
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")
+_TLS_FILES = ("privateKey", "certKey", "extraCertChain")
+
+
+class BadEndpoint(Exception):
+    """An endpoint string cannot be used; the text is one line that names it."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A place to listen at; ``context`` is the certificate in use there, None without TLS of ours."""
+
+    text: str
+    endpoint: IStreamServerEndpoint
+    context: ServerContext | None
+
+
+@implementer(IStreamServerEndpoint)
+@dataclass(frozen=True)
+class _Layered:
+    """An endpoint with one more layer between it and the factory."""
+
+    endpoint: IStreamServerEndpoint
+    layer: Callable[[IProtocolFactory], IProtocolFactory]
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return self.endpoint.listen(self.layer(protocolFactory))
+
+
+class _TrustedProxies(WrappingFactory):
+    """Lets in connections from these addresses only: anybody can write a PROXY header."""
+
+    protocol = ProtocolWrapper
+    noisy = False
+
+    def __init__(self, factory: Any, addresses: Sequence[str]) -> None:
+        super().__init__(factory)
+        self._addresses = frozenset(addresses)
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
+        # A Unix socket has no address: who may write to it is the file system's affair.
+        host = getattr(addr, "host", None)
+        if host is not None and host.removeprefix("::ffff:") not in self._addresses:
+            return None
+        return super().buildProtocol(addr)
+
+
+class Doors:
+    """Makes listening places; one certificate of the key folder serves all that name none of their own."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        default_context: Callable[[], ServerContext],
+        trusted_proxies: Sequence[str] = LOOPBACK,
+    ) -> None:
+        self._reactor = reactor
+        self._default_context = default_context
+        self._trusted = trusted_proxies
+
+    def open(self, text: str) -> Listening:
+        """
+        The place that an endpoint string names.
+
+        :raise BadEndpoint: it names none.
+        :raise BadKeys: its certificate or key cannot be used.
+        """
+        proxied = text.startswith("haproxy:")
+        place = text.removeprefix("haproxy:")
+        try:
+            return self._open(text, place, proxied)
+        except (ValueError, TypeError, AttributeError, IndexError) as problem:
+            raise BadEndpoint(f"{text!r} is no endpoint: {problem}") from None
+
+    def _open(self, text: str, place: str, proxied: bool) -> Listening:
+        creator: IOpenSSLServerConnectionCreator | None = None
+        context = None
+        if place.startswith("ssl:"):
+            place, files = _split_ssl(place)
+            creator = context = self._context(files)
+            endpoint = serverFromString(self._reactor, place)
+        else:
+            endpoint = serverFromString(self._reactor, place)
+            if place.startswith("tls:"):
+                # Its TLS layer is taken off, to stand above the meter.
+                creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
+        endpoint = _Layered(endpoint, metered)
+        if proxied:
+            stranger_free = _Layered(
+                endpoint, lambda factory: _TrustedProxies(factory, self._trusted)
+            )
+            endpoint = proxyEndpoint(stranger_free)
+        if creator is not None:
+            endpoint = _Layered(endpoint, lambda factory: _tls(creator, factory))
+        return Listening(text, endpoint, context)
+
+    def _context(self, files: dict[str, str]) -> ServerContext:
+        if not files:
+            return self._default_context()
+        if "privateKey" not in files:
+            raise ValueError("certKey and extraCertChain need privateKey")
+        key = files["privateKey"]
+        return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
+
+
+def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
+    """``ssl:…`` as ``tcp:…`` and the files that it names."""
+    rest, files = [], {}
+    for part in _UNESCAPED_COLON.split(place)[1:]:
+        name, equals, value = part.partition("=")
+        if equals and name in _TLS_FILES:
+            files[name] = value.replace("\\:", ":").replace("\\\\", "\\")
+        else:
+            rest.append(part)
+    return ":".join(["tcp", *rest]), files
+
+
+def _tls(
+    creator: IOpenSSLServerConnectionCreator, factory: IProtocolFactory
+) -> TLSMemoryBIOFactory:
+    layer = TLSMemoryBIOFactory(creator, isClient=False, wrappedFactory=factory)
+    layer.noisy = False
+    # Gathers nothing: ChatProtocol gathers frames itself, and on a legacy port each must be a record of its own.
+    layer.protocol = TLSMemoryBIOProtocol
+    return layer

@@ -1,0 +1,211 @@
+"""One connection: bytes to frames to the session, events to frames to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.protocols.basic import Int16StringReceiver
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chatsvc.receipts import Receipts, meter_of
+from chatsvc.session import Session
+from chatsvc.sockets import watch_peer
+from chatsvc.wire import events as e
+from chatsvc.wire.commands import MAX_FRAME
+from chatsvc.wire.structured import StructuredDialect
+from chatsvc.wire.text import TextDialect
+
+if TYPE_CHECKING:
+    from chatsvc.factory import ChatFactory
+
+_BRACE = ord("{")
+
+
+@implementer(IPushProducer)
+class _Output:
+    """What the transport tells to wait when it has more than it can send."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def pauseProducing(self) -> None:
+        self._session.pause()
+
+    def resumeProducing(self) -> None:
+        self._session.resume()
+
+    def stopProducing(self) -> None:
+        pass
+
+
+@implementer(IHandshakeListener)
+class ChatProtocol(Int16StringReceiver):
+    """
+    A frame is its length, two bytes, and that many bytes.
+
+    Frames are gathered during one turn of the reactor and leave together, as one TLS record where they fit one.
+    """
+
+    MAX_LENGTH = MAX_FRAME  # Twisted's own is more than two bytes can say
+    factory: ChatFactory  # type: ignore[assignment]
+
+    _length = Struct("!H")
+    _gathers = True
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number = number
+        self.address = address
+        self.admitted = False
+        self._outbox: list[bytes] = []
+        self._held: set[str] = set()
+        self._closing = False
+        self._login_timeout: IDelayedCall | None = None
+        self._receipts: Receipts | None = None
+        self._unreceived: list[int] = []
+
+    def connectionMade(self) -> None:
+        clock = self.factory.chat.clock
+        self._dialect: TextDialect | StructuredDialect = TextDialect(self.factory.chat.lang)
+        self.session = Session(self.factory.chat, self)
+        self._login_timeout = clock.callLater(self.factory.login_timeout, self._never_logged_in)
+        watch_peer(self.transport)
+        if not isinstance(self.transport, TLSMemoryBIOProtocol):
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        # Not earlier: during the handshake the transport would pause its own reading.
+        self.transport.registerProducer(_Output(self.session), True)
+        refusal = self.factory.admit(self)
+        if refusal is None:
+            self.say(e.Greeting())
+        else:
+            self.say(refusal)
+            self.say_structured(refusal)
+            self.close()
+
+    def stringReceived(self, frame: bytes) -> None:
+        if self._closing or not frame:
+            return
+        if frame[0] == _BRACE and not self._dialect.acknowledges and not self.session.logged_in:
+            self._dialect = StructuredDialect(self._dialect.lang)
+        self.session.command(self._dialect.parse(frame))
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._closing = True
+        self._outbox.clear()
+        self._stay()
+        self.session.close()
+        self.factory.forget(self)
+
+    # What the session asks of its connection
+
+    def say(self, event: e.Event) -> None:
+        for frame in self._dialect.encode(event):
+            self._send(frame)
+
+    def hand(self, message: e.Message) -> None:
+        for frame in self._dialect.encode(message):
+            self._send(frame)
+        if self._receipts is not None:
+            self._unreceived.append(message.id)
+
+    def expect_receipts(self, received: Callable[[int], None]) -> None:
+        if not self._dialect.acknowledges:
+            clock = self.factory.chat.clock
+            self._receipts = Receipts(clock, meter_of(self.transport), received)
+
+    def look_for_receipts(self) -> None:
+        if self._receipts is not None:
+            self._receipts.look()
+
+    def end_receipts(self) -> None:
+        if self._receipts is not None:
+            self._receipts.close()
+            self._receipts = None
+            self._unreceived.clear()
+
+    def speak(self, lang: str) -> None:
+        self._dialect.lang = lang
+
+    def hold(self, reason: str) -> None:
+        if not self._held:
+            self.pauseProducing()
+        self._held.add(reason)
+
+    def release(self, reason: str) -> None:
+        if reason in self._held:
+            self._held.discard(reason)
+            if not self._held and not self._closing:
+                self.resumeProducing()
+
+    def settle_in(self) -> None:
+        self._stay()
+
+    def inbox_restarted(self) -> None:
+        if self._dialect.acknowledges:
+            self.bye()
+
+    def bye(self) -> None:
+        """Ask a program to come back in a while, and close."""
+        self.say(e.Bye(self.factory.retry_after()))
+        self.close()
+
+    def close(self) -> None:
+        if not self._closing:
+            self.flush()
+            self._closing = True
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def say_structured(self, event: e.Event) -> None:
+        """Say an event to a program that has not yet said that it is one."""
+        for frame in StructuredDialect(self._dialect.lang).encode(event):
+            self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        if not self._closing:
+            if not self._outbox:
+                self.factory.flush_soon(self)
+            self._outbox.append(self._length.pack(len(frame)) + frame)
+
+    def flush(self) -> None:
+        """Hand what was said to the transport."""
+        if not self._outbox:
+            return
+        frames, self._outbox = self._outbox, []
+        if self._gathers:
+            self.transport.write(b"".join(frames))
+        else:
+            for frame in frames:
+                self.transport.write(frame)
+        if self._receipts is not None and self._unreceived:
+            self._receipts.written(self._unreceived[-1])
+            self._unreceived.clear()
+
+    def _never_logged_in(self) -> None:
+        self._login_timeout = None
+        self.close()
+
+    def _stay(self) -> None:
+        if self._login_timeout is not None:
+            self._login_timeout.cancel()
+            self._login_timeout = None
+
+
+class LegacyChatProtocol(ChatProtocol):
+    """
+    For the older asyncio clients: lengths are little-endian, and each frame is a TLS record of its own, because they take
+    what one ``read(n)`` brings for a whole frame.
+    """
+
+    structFormat = "<H"
+    _length = Struct("<H")
+    _gathers = False

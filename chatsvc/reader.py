@@ -1,0 +1,197 @@
+"""
+A reader: one log-in's cursor over its user's inbox.
+
+It *catches up* page by page until a page comes back short, then it is *live* and is handed messages as they are stored. A
+live reader takes only the message after its cursor: anything else means that something was stored which this process did
+not see, and it catches up again. A reader whose connection cannot take more is *paused*; what comes meanwhile stays in the
+inbox.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from chatsvc.inbox.interface import PAGE, Claim, IInbox
+from chatsvc.post import PostOffice
+from chatsvc.store import StoreUnavailable
+from chatsvc.wire.events import Message
+
+_RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0)
+
+
+class _State(Enum):
+    CATCHING_UP = auto()
+    LIVE = auto()
+    PAUSED = auto()
+    CLOSED = auto()
+
+
+class Owner(Protocol):
+    """The session that a reader reads for."""
+
+    def hand(self, message: Message) -> None:
+        """A message for the user."""
+
+    def settle(self) -> None:
+        """Acknowledge what has been received by now."""
+
+    def kicked(self) -> None:
+        """Another log-in took over."""
+
+    def restarted(self) -> None:
+        """The inbox began a new epoch."""
+
+
+class Reader:
+    """One log-in's reading of the inbox of ``uid``."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        inbox: IInbox,
+        post: PostOffice,
+        uid: int,
+        claim: Claim,
+        owner: Owner,
+    ) -> None:
+        self._clock = clock
+        self._inbox = inbox
+        self._post = post
+        self.uid = uid
+        self.generation = claim.generation
+        self.cursor = claim.last_id - claim.waiting
+        self._acknowledged = self.cursor
+        self._owner = owner
+        self._state = _State.PAUSED
+        self._reading = False
+        self._look_again = False
+        self._newest = 0
+        self._nap: Deferred[None] | None = None
+
+    def news(self, message: Message) -> None:
+        """``message`` was stored in this inbox."""
+        if self._state is _State.LIVE and message.id == self.cursor + 1:
+            self.cursor = message.id
+            self._owner.hand(message)
+            return
+        self._newest = max(self._newest, message.id)
+        if self._state is _State.LIVE:
+            self._catch_up()
+
+    def look(self) -> None:
+        """Something may have been stored that nobody told."""
+        self._look_again = True
+        if self._state is _State.LIVE:
+            self._catch_up()
+
+    def pause(self) -> None:
+        """The connection can take no more for now."""
+        if self._state is not _State.CLOSED:
+            self._state = _State.PAUSED
+
+    def resume(self) -> None:
+        """The connection can take messages; also the start of every reader."""
+        if self._state is _State.PAUSED:
+            self._catch_up()
+
+    def close(self) -> None:
+        """The log-in is over. What was not acknowledged stays."""
+        self._state = _State.CLOSED
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def acknowledge(self, up_to: int) -> None:
+        """The client has recorded all up to an id; only what this very reader was handed counts."""
+        up_to = min(up_to, self.cursor)
+        if up_to > self._acknowledged and self._state is not _State.CLOSED:
+            self._acknowledged = up_to
+            self._post.remove(self.uid, self.generation, up_to)
+
+    def settle(self) -> None:
+        """Have all acknowledged that has been received by now."""
+        self._owner.settle()
+
+    def kick(self) -> None:
+        """Another log-in took over."""
+        self._owner.kicked()
+        self.close()
+
+    def superseded(self, generation: int) -> None:
+        """
+        The store holds a newer generation though nobody took over: a claim that was given up ran after all, for a
+        log-in that failed. Claim anew, or nothing would ever be removed.
+        """
+        if generation == self.generation and self._state is not _State.CLOSED:
+            Deferred.fromCoroutine(self._claim_anew()).addErrback(self._failed)
+
+    def inbox_restarted(self) -> None:
+        """The inbox began a new epoch: what this reader was handed no longer counts."""
+        self.cursor = self._acknowledged = 0
+        self._newest = 0
+        self._owner.restarted()
+
+    async def _claim_anew(self) -> None:
+        try:
+            claim = await self._inbox.claim(self.uid, None)
+        except StoreUnavailable:
+            return  # the next removal will be refused and lead here again
+        if self._state is not _State.CLOSED:
+            self.generation = claim.generation
+            self._post.remove(self.uid, self.generation, self._acknowledged)
+
+    def _catch_up(self) -> None:
+        self._state = _State.CATCHING_UP
+        if not self._reading:
+            self._reading = True
+            Deferred.fromCoroutine(self._read_pages()).addErrback(self._failed)
+
+    async def _read_pages(self) -> None:
+        try:
+            while self._state is _State.CATCHING_UP:
+                self._look_again = False
+                page = await self._read_page()
+                if self._take(page) and not self._look_again and self.cursor >= self._newest:
+                    self._state = _State.LIVE
+        finally:
+            self._reading = False
+
+    async def _read_page(self) -> list[Message]:
+        for attempt in range(1_000_000):
+            try:
+                page: list[Message] = await self._inbox.read(self.uid, self.cursor, PAGE)
+                return page
+            except StoreUnavailable:
+                await self._wait(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
+            if self._state is not _State.CATCHING_UP:
+                break
+        return []
+
+    async def _wait(self, seconds: float) -> None:
+        self._nap = deferLater(self._clock, seconds)
+        try:
+            await self._nap
+        except CancelledError:
+            pass
+        finally:
+            self._nap = None
+
+    def _take(self, page: list[Message]) -> bool:
+        """Hand out a page, as far as the connection takes it; True: it was the last one."""
+        for message in page:
+            if self._state is not _State.CATCHING_UP:
+                return False
+            if message.id > self.cursor:
+                self.cursor = message.id
+                self._owner.hand(message)
+        return self._state is _State.CATCHING_UP and len(page) < PAGE
+
+    def _failed(self, failure: object) -> None:
+        self._log.failure("Reading the inbox of {uid} failed", failure, uid=self.uid)  # type: ignore[arg-type]

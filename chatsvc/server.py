@@ -1,0 +1,239 @@
+"""The server as one service: opens the stores, then the doors, and closes them in the other order."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatsvc import __version__
+from chatsvc.accounts import Accounts
+from chatsvc.chat import Chat
+from chatsvc.database import Database
+from chatsvc.factory import ChatFactory, LegacyChatFactory
+from chatsvc.filelock import FileLock
+from chatsvc.inbox.interface import IInbox, Limits
+from chatsvc.inbox.redis import RedisInbox
+from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
+from chatsvc.listening import BadEndpoint, Doors, Listening
+from chatsvc.passwords import Passwords
+from chatsvc.post import PostOffice
+from chatsvc.reader import Reader
+from chatsvc.store import BadStore, StoreURL
+from chatsvc.tls import BadKeys, KeyFolder, ServerContext, fingerprint
+from chatsvc.tokens import Tokens
+
+_STORES_DRAIN = 1.5
+"""Seconds in which a stopping server's stores must have taken the last batches."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a server is told; see the options of ``twistd chat`` for the meanings."""
+
+    ports: Sequence[str]
+    legacy_ports: Sequence[str]
+    keys: str
+    accounts: StoreURL
+    inbox: StoreURL
+    registration: bool
+    lang: str
+    limits: Limits
+    rate: Rate
+    max_connections: int
+    max_per_ip: int
+    login_timeout: float
+    trusted_proxies: Sequence[str]
+
+
+class CannotStart(Exception):
+    """The server cannot start; one line for the admin."""
+
+
+class ChatServer(Service):
+    """
+    The server. Its parts are made in ``privilegedStartService`` as far as that needs no waiting, the rest in ``startService``.
+
+    ``given_up`` is called with one line when it turns out only then that the server cannot start.
+    """
+
+    name = "chat"
+    _log = Logger()
+
+    def __init__(self, reactor: Any, config: Config, given_up: Any) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._given_up = given_up
+        self._locks: list[FileLock] = []
+        self._databases: dict[StoreURL, Database] = {}
+        self._ports: list[IListeningPort] = []
+        self._inbox: IInbox | None = None
+        self._passwords: Passwords | None = None
+        self._factory: ChatFactory | None = None
+        self._starting: Deferred[None] | None = None
+
+    def prepare(self) -> None:
+        """
+        Do what can be done before the reactor runs.
+
+        :raise CannotStart: it cannot.
+        """
+        config = self._config
+        try:
+            self._keys = KeyFolder(config.keys)
+            for line in self._keys.ensure([socket.gethostname()]):
+                self._log.info("{line}", line=line[0].upper() + line[1:])
+            self._doors = self._open_doors()
+            for path in sorted({url.path for url in self._sqlite_urls()}):
+                self._locks.append(FileLock(path))
+        except (BadKeys, BadEndpoint, BadStore) as problem:
+            raise CannotStart(str(problem)) from None
+
+    def startService(self) -> None:
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self) -> None:
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._could_not_start)
+
+    async def _start(self) -> None:
+        config, reactor = self._config, self._reactor
+        accounts_database = await self._database(config.accounts)
+        accounts = Accounts(accounts_database)
+        await accounts.open()
+        online: dict[int, Reader] = {}
+        inbox = await self._make_inbox()
+        post = PostOffice(reactor, inbox, online)
+        for warning in await inbox.open(post):
+            self._log.warn("{warning}", warning=warning)
+        self._inbox, self._post = inbox, post
+        self._passwords = Passwords(reactor)
+        self._passwords.start()
+        chat = Chat(
+            clock=reactor,
+            now=time.time,
+            accounts=accounts,
+            passwords=self._passwords,
+            tokens=Tokens(self._keys.token_secret()),
+            inbox=inbox,
+            post=post,
+            online=online,
+            message_rate=MessageRate(config.rate, reactor.seconds),
+            login_throttle=LoginThrottle(reactor.seconds),
+            registration_limit=RegistrationLimit(reactor.seconds),
+            registration=config.registration,
+            lang=config.lang,
+        )
+        self._factory = ChatFactory(
+            chat, config.max_connections, config.max_per_ip, config.login_timeout
+        )
+        await self._listen(self._factory)
+        self._say_where()
+
+    async def _database(self, url: StoreURL) -> Database:
+        if url not in self._databases:
+            database = Database(url, self._reactor)
+            await database.open()
+            self._databases[url] = database
+        return self._databases[url]
+
+    async def _make_inbox(self) -> IInbox:
+        url, limits = self._config.inbox, self._config.limits
+        if url.scheme == "sqlite":
+            return SQLiteInbox(await self._database(url), limits)
+        node = f"{platform.node()}:{os.getpid()}"
+        return RedisInbox(self._reactor, url, limits, node)
+
+    async def _listen(self, factory: ChatFactory) -> None:
+        legacy_factory = LegacyChatFactory(factory)
+        for listening, legacy in self._doors:
+            try:
+                port = await listening.endpoint.listen(legacy_factory if legacy else factory)
+            except Exception as problem:
+                reason = getattr(problem, "socketError", None) or problem
+                raise CannotStart(f"cannot listen on {listening.text!r}: {reason}") from None
+            self._ports.append(port)
+
+    def _say_where(self) -> None:
+        config = self._config
+        for (listening, legacy), port in zip(self._doors, self._ports, strict=True):
+            self._log.info(
+                "Listening on {text}{legacy}: {host}",
+                text=listening.text,
+                legacy=" (little-endian lengths)" if legacy else "",
+                host=port.getHost(),
+            )
+        certificates = {door.context.certificate_pem for door, _ in self._doors if door.context}
+        for pem in sorted(certificates):
+            self._log.info("Certificate {fingerprint}", fingerprint=fingerprint(pem))
+        self._log.info(
+            "chatsvc {version}: accounts in {accounts}, waiting messages in {inbox}",
+            version=__version__,
+            accounts=config.accounts,
+            inbox=config.inbox,
+        )
+        if config.registration:
+            self._log.info("Registration is open: clients may type `register NAME PASSWORD`")
+        else:
+            self._log.info("Registration is closed: make accounts with `chatsvc account add NAME`")
+        self._log.info("Next, in another terminal: twistd -n chatclient --connect localhost:10000")
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        for port in self._ports:
+            await port.stopListening()  # type: ignore[misc]
+        if self._factory is not None:
+            await self._settle()
+            await self._factory.drain()
+            await self._settle()
+        if self._passwords is not None:
+            self._passwords.stop()
+        if self._inbox is not None:
+            await self._inbox.close()
+        for database in self._databases.values():
+            database.close()
+        for lock in self._locks:
+            lock.release()
+
+    async def _settle(self) -> None:
+        """Let the batches under way end, if the store is there."""
+        settled = Deferred.fromCoroutine(self._post.settled())
+        try:
+            await settled.addTimeout(_STORES_DRAIN, self._reactor)
+        except TimeoutError:
+            self._log.warn("The store is away: what it was not given stays with its senders")
+
+    def _could_not_start(self, failure: Failure) -> None:
+        if failure.check(CannotStart, BadStore, BadKeys):
+            self._given_up(str(failure.value))
+        elif self.running:
+            self._log.failure("The server could not start", failure)
+            self._given_up(f"{failure.type.__name__}: {failure.getErrorMessage()}")
+
+    def _sqlite_urls(self) -> list[StoreURL]:
+        return [u for u in (self._config.accounts, self._config.inbox) if u.scheme == "sqlite"]
+
+    def _open_doors(self) -> list[tuple[Listening, bool]]:
+        config, keys = self._config, self._keys
+        own = ServerContext(keys.key_path, keys.certificate_path)
+        doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
+        return [(doors.open(text), False) for text in config.ports] + [
+            (doors.open(text), True) for text in config.legacy_ports
+        ]

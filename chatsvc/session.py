@@ -1,0 +1,477 @@
+"""
+A session: one connection's conversation with the service. It knows no bytes and no sockets.
+
+Commands are carried out in the order in which they came, and answered in that order. Messages need not wait for each other:
+those that follow one another go into the post together, whose outcomes come back in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatsvc import names, passwords
+from chatsvc.accounts import Account, NameTaken
+from chatsvc.chat import Chat
+from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
+from chatsvc.passwords import PasswordsBusy
+from chatsvc.reader import Reader
+from chatsvc.store import StoreUnavailable
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.problems import Problem
+
+MOST_UNANSWERED = 64
+"""Commands of one connection that may wait for their answers; past it the connection is not read."""
+
+_BUSY_RETRY = 1.0
+
+
+class Connection(Protocol):
+    """What a session needs of its connection."""
+
+    number: int
+    address: str
+
+    def say(self, event: e.Event) -> None:
+        """Send an event."""
+
+    def hand(self, message: e.Message) -> None:
+        """Send a message to its reader."""
+
+    def expect_receipts(self, received: Callable[[int], None]) -> None:
+        """From now on, tell which of the messages that are handed have been received, if the peer cannot say it."""
+
+    def look_for_receipts(self) -> None:
+        """Find out now what has been received."""
+
+    def end_receipts(self) -> None:
+        """End what ``expect_receipts`` began."""
+
+    def speak(self, lang: str) -> None:
+        """Use another language."""
+
+    def hold(self, reason: str) -> None:
+        """Read no more commands, until every reason has been released."""
+
+    def release(self, reason: str) -> None:
+        """One reason less to read no commands."""
+
+    def settle_in(self) -> None:
+        """Somebody has logged in: the connection may stay."""
+
+    def inbox_restarted(self) -> None:
+        """The ids that this connection was handed no longer count."""
+
+    def close(self) -> None:
+        """Send what was said, then close."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """Who is logged in; ``reader`` is None for one who only sends."""
+
+    uid: int
+    name: str
+    reader: Reader | None
+
+
+class Session:
+    """One connection's session."""
+
+    _log = Logger()
+
+    def __init__(self, chat: Chat, connection: Connection) -> None:
+        self._chat = chat
+        self._connection = connection
+        self._member: _Member | None = None
+        self._device = ""
+        self._queue: deque[c.Command] = deque()
+        self._in_post = 0
+        self._performing = False
+        self._paused = False
+        self._closed = False
+
+    @property
+    def logged_in(self) -> bool:
+        return self._member is not None
+
+    def command(self, command: c.Command) -> None:
+        """A command has come."""
+        if type(command) is c.Ack:
+            self._acknowledge(command)
+            return
+        self._queue.append(command)
+        if not self._performing:
+            self._proceed()
+        self._balance()
+
+    def pause(self) -> None:
+        """The connection can take no more for now."""
+        self._paused = True
+        self._connection.hold("output")
+        if self._member and self._member.reader:
+            self._member.reader.pause()
+
+    def resume(self) -> None:
+        """The connection can take more again."""
+        self._paused = False
+        self._connection.release("output")
+        if self._member and self._member.reader:
+            self._member.reader.resume()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self._closed = True
+        self._queue.clear()
+        self._leave()
+
+    def _proceed(self) -> None:
+        """Carry out what waits, as far as it need not wait for what is under way."""
+        while self._queue and not self._performing:
+            command = self._queue[0]
+            if type(command) is c.Send and self._post_at_once(command):
+                self._queue.popleft()
+            elif self._in_post:
+                return
+            else:
+                self._queue.popleft()
+                self._performing = True
+                performing = Deferred.fromCoroutine(self._perform(command))
+                performing.addErrback(self._broken, command)
+                performing.addCallback(self._performed)
+
+    def _performed(self, _: object) -> None:
+        self._performing = False
+        self._proceed()
+        self._balance()
+
+    def _balance(self) -> None:
+        unanswered = self._in_post + len(self._queue)
+        if unanswered >= MOST_UNANSWERED:
+            self._connection.hold("unanswered")
+        elif unanswered <= MOST_UNANSWERED // 2:
+            self._connection.release("unanswered")
+
+    async def _perform(self, command: c.Command) -> None:
+        kind = (command.kind or c.Malformed) if isinstance(command, c.Malformed) else type(command)
+        needs_login, handler = _HANDLERS[kind]
+        if needs_login and self._member is None:
+            self._refuse(command, Problem.NOT_LOGGED_IN)
+        elif isinstance(command, c.Malformed):
+            self._refuse(command, command.problem)
+        else:
+            try:
+                await handler(self, command)
+            except StoreUnavailable:
+                self._refuse(command, Problem.STORE_UNAVAILABLE)
+            except PasswordsBusy:
+                self._refuse(command, Problem.THROTTLED, retry_after=_BUSY_RETRY)
+
+    def _broken(self, failure: Failure, command: c.Command) -> None:
+        self._log.failure(
+            "Connection {number}: {kind} failed",
+            failure,
+            number=self._connection.number,
+            kind=type(command).__name__,
+        )
+        self._refuse(command, Problem.STORE_UNAVAILABLE)
+
+    def _say(self, event: e.Event) -> None:
+        if not self._closed:
+            self._connection.say(event)
+
+    def _refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
+        to = command.to if isinstance(command, c.Send | c.Malformed) else None
+        self._say(e.Refused(problem, to=to, re=command.n, **details))
+
+    # Messages
+
+    def _post_at_once(self, command: c.Send) -> bool:
+        """The short way of a message, when everything that must be known is known."""
+        member = self._member
+        if member is None or self._chat.accounts.cached_name(command.to) is None:
+            return False
+        self._post(member, command)
+        return True
+
+    def _post(self, member: _Member, command: c.Send) -> None:
+        chat = self._chat
+        at = int(chat.now() * 1000)
+        draft = Draft(
+            command.to, member.uid, member.name, at, command.text, self._device, command.n
+        )
+        self._in_post += 1
+        chat.post.send(draft, partial(self._told, command))
+        delay = chat.message_rate.delay(member.uid)
+        if delay:
+            self._connection.hold("rate")
+            chat.clock.callLater(delay, self._connection.release, "rate")
+
+    async def _send(self, command: c.Send) -> None:
+        if await self._chat.accounts.name(command.to) is None:
+            self._refuse(command, Problem.UNKNOWN_USER)
+        elif self._member is None:  # kicked meanwhile
+            self._refuse(command, Problem.NOT_LOGGED_IN)
+        else:
+            self._post(self._member, command)
+
+    def _told(self, command: c.Send, outcome: Outcome | None, message: e.Message) -> None:
+        self._in_post -= 1
+        if self._closed:
+            return
+        self._connection.say(self._answer(command, outcome, message))
+        if self._queue:
+            self._proceed()
+        self._balance()
+
+    def _answer(self, command: c.Send, outcome: Outcome | None, message: e.Message) -> e.Event:
+        to, n = command.to, command.n
+        if isinstance(outcome, Stored | Duplicate):
+            online = to in self._chat.online
+            repeated = isinstance(outcome, Duplicate)
+            return e.Sent(to, outcome.id, message, online, outcome.waiting, repeated, re=n)
+        if isinstance(outcome, Full):
+            problem = Problem.SHARE_FULL if outcome.share else Problem.INBOX_FULL
+            return e.Refused(problem, to=to, waiting=outcome.waiting, re=n)
+        if isinstance(outcome, Gap):
+            return e.Refused(Problem.GAP, to=to, expected=outcome.expected, re=n)
+        return e.Refused(Problem.MAYBE_NOT_STORED, to=to, re=n)
+
+    def _acknowledge(self, command: c.Ack) -> None:
+        if self._member is None:
+            self._refuse(command, Problem.NOT_LOGGED_IN)
+        elif self._member.reader is not None:
+            self._member.reader.acknowledge(command.id)
+
+    # Log-in and log-out
+
+    async def _auth(self, command: c.Auth) -> None:
+        if self._member is not None:
+            self._refuse(command, Problem.ALREADY_LOGGED_IN)
+            return
+        throttle, address = self._chat.login_throttle, self._connection.address
+        throttled = command.uid if command.token is None else None
+        wait = throttle.wait(address, throttled)
+        if wait:
+            self._refuse(command, Problem.THROTTLED, retry_after=wait)
+            return
+        account = await self._chat.accounts.get(command.uid)
+        stored = await self._check(account, command)
+        if account is None or stored is None:
+            throttle.failed(address, throttled)
+            self._log.info(
+                "Connection {number}: log-in as {uid} failed",
+                number=self._connection.number,
+                uid=command.uid,
+            )
+            self._refuse(command, Problem.BAD_CREDENTIALS)
+            return
+        throttle.succeeded(address, throttled)
+        await self._enter(account, stored, command)
+
+    async def _check(self, account: Account | None, command: c.Auth) -> str | None:
+        """What is stored as the account's password if the log-in is right, else None."""
+        stored = account.stored if account else None
+        if command.token is not None:
+            right = stored is not None and self._chat.tokens.valid(
+                command.token, command.uid, stored
+            )
+            return stored if right else None
+        verdict = await self._chat.passwords.check(stored, command.password or "")
+        if not verdict.right or stored is None:
+            return None
+        if verdict.replacement is None:
+            return stored
+        replaced = await self._chat.accounts.replace_password(
+            command.uid, stored, verdict.replacement
+        )
+        return verdict.replacement if replaced else stored
+
+    async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
+        chat, uid = self._chat, account.uid
+        if command.receive:
+            reader, epoch, waiting = await self._take_over(uid, command.after)
+        else:
+            reader, epoch, waiting = None, "", await chat.inbox.count(uid)
+        if self._closed:
+            self._forget(reader)
+            return
+        self._member = _Member(uid, account.name, reader)
+        self._connection.settle_in()
+        self._log.info(
+            "Connection {number}: {uid} logged in", number=self._connection.number, uid=uid
+        )
+        token = chat.tokens.issue(uid, stored)
+        self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
+        if reader is not None:
+            self._connection.expect_receipts(reader.acknowledge)
+            if not self._paused:
+                reader.resume()
+
+    async def _take_over(self, uid: int, after: int | None) -> tuple[Reader, str, int]:
+        """Claim the inbox, and log out whoever held it here."""
+        chat = self._chat
+        older = chat.online.get(uid)
+        if older is not None:
+            older.settle()
+            await chat.post.removed(uid)  # or the claim would make these removals stale
+        claim = await chat.inbox.claim(uid, after)
+        reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
+        older = chat.online.get(uid)
+        chat.online[uid] = reader
+        if older is not None:
+            older.kick()
+        return reader, claim.epoch, claim.waiting
+
+    def _leave(self) -> None:
+        member, self._member = self._member, None
+        if member is not None and member.reader is not None:
+            self._connection.end_receipts()
+            self._forget(member.reader)
+
+    def _forget(self, reader: Reader | None) -> None:
+        if reader is not None:
+            reader.close()
+            if self._chat.online.get(reader.uid) is reader:
+                del self._chat.online[reader.uid]
+
+    async def _logout(self, command: c.Logout) -> None:
+        self._leave()
+        self._say(e.LoggedOut(re=command.n))
+
+    # What the reader tells its owner
+
+    def hand(self, message: e.Message) -> None:
+        self._connection.hand(message)
+
+    def settle(self) -> None:
+        self._connection.look_for_receipts()
+
+    def kicked(self) -> None:
+        if self._member is not None:
+            self._log.info(
+                "Connection {number}: {uid} logged in elsewhere",
+                number=self._connection.number,
+                uid=self._member.uid,
+            )
+            self._leave()
+            self._say(e.Kicked())
+
+    def restarted(self) -> None:
+        self._connection.inbox_restarted()
+
+    # Accounts
+
+    async def _register(self, command: c.Register) -> None:
+        chat, address = self._chat, self._connection.address
+        if not chat.registration:
+            self._refuse(command, Problem.REGISTRATION_CLOSED)
+            return
+        wait = chat.registration_limit.wait(address)
+        if wait:
+            self._refuse(command, Problem.THROTTLED, retry_after=wait)
+            return
+        try:
+            name = names.enforce(command.name)
+            if not passwords.acceptable(command.password):
+                self._refuse(command, Problem.BAD_PASSWORD)
+                return
+            uid = await chat.accounts.register(name, await chat.passwords.hash(command.password))
+        except names.BadName:
+            self._refuse(command, Problem.BAD_NAME)
+        except NameTaken:
+            self._refuse(command, Problem.NAME_TAKEN)
+        else:
+            chat.registration_limit.registered(address)
+            self._log.info(
+                "Connection {number}: registered {uid}", number=self._connection.number, uid=uid
+            )
+            self._say(e.Registered(uid, re=command.n))
+
+    async def _passwd(self, command: c.Passwd) -> None:
+        assert self._member is not None
+        chat, uid, address = self._chat, self._member.uid, self._connection.address
+        wait = chat.login_throttle.wait(address, uid)
+        if wait:
+            self._refuse(command, Problem.THROTTLED, retry_after=wait)
+            return
+        if not passwords.acceptable(command.new):
+            self._refuse(command, Problem.BAD_PASSWORD)
+            return
+        account = await chat.accounts.get(uid)
+        stored = account.stored if account else None
+        verdict = await chat.passwords.check(stored, command.old)
+        if stored is None or not verdict.right:
+            chat.login_throttle.failed(address, uid)
+            self._refuse(command, Problem.WRONG_OLD_PASSWORD)
+            return
+        phc = await chat.passwords.hash(command.new)
+        if not await chat.accounts.replace_password(uid, stored, phc):
+            self._refuse(command, Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
+            return
+        self._log.info(
+            "Connection {number}: {uid} changed the password",
+            number=self._connection.number,
+            uid=uid,
+        )
+        self._say(e.PasswordChanged(re=command.n))
+
+    async def _find(self, command: c.Find) -> None:
+        uids = await self._chat.accounts.find(command.name)
+        users = tuple((uid, uid in self._chat.online) for uid in uids)
+        self._say(e.Found(command.name, users, re=command.n))
+
+    # The conversation itself
+
+    async def _hello(self, command: c.Hello) -> None:
+        self._device = command.device
+        if command.lang:
+            self._connection.speak(command.lang)
+        self._say(e.Welcome(self._chat.registration, re=command.n))
+
+    async def _ping(self, command: c.Ping) -> None:
+        self._say(e.Pong(re=command.n))
+
+    async def _help(self, command: c.Help) -> None:
+        self._say(e.HelpShown(re=command.n))
+
+    async def _set_lang(self, command: c.SetLang) -> None:
+        self._connection.speak(command.lang)
+        self._say(e.LangSet(re=command.n))
+
+    async def _quit(self, command: c.Quit) -> None:
+        self._leave()
+        self._say(e.Farewell(re=command.n))
+        self._connection.close()
+
+
+_Handler = Callable[[Session, Any], Awaitable[None]]
+
+
+async def _nothing(session: Session, command: c.Command) -> None:
+    """What is malformed beyond recognition is refused before any handler is asked."""
+
+
+_HANDLERS: dict[type[c.Command], tuple[bool, _Handler]] = {
+    # command: (needs a log-in, handler)
+    c.Hello: (False, Session._hello),
+    c.Auth: (False, Session._auth),
+    c.Send: (True, Session._send),
+    c.Register: (False, Session._register),
+    c.Passwd: (True, Session._passwd),
+    c.Find: (True, Session._find),
+    c.Logout: (True, Session._logout),
+    c.Ping: (False, Session._ping),
+    c.Help: (False, Session._help),
+    c.SetLang: (False, Session._set_lang),
+    c.Quit: (False, Session._quit),
+    c.Malformed: (False, _nothing),
+}

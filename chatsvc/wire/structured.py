@@ -1,0 +1,271 @@
+"""
+The structured dialect: what programs speak. One JSON object a frame, UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from chatsvc import __version__
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.phrases import LANGUAGES, PHRASES
+from chatsvc.wire.problems import Problem, code_of
+
+PROTOCOL_VERSION = 1
+SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
+
+_DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
+_OLD_HEADER = re.compile(
+    r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ (.*?)\|UID:(-?\d+)(?: --> .*?)? \]:",
+    re.ASCII | re.DOTALL,
+)
+
+
+class BadField(Exception):
+    """A field is missing or has a value of the wrong kind."""
+
+
+class StructuredDialect:
+    """One connection's structured dialect; ``lang`` is the language of the errors' texts."""
+
+    acknowledges = True
+    """Its clients say which messages they have recorded."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+
+    def parse(self, frame: bytes) -> c.Command:
+        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        try:
+            thing = orjson.loads(frame)
+        except orjson.JSONDecodeError:
+            return c.Malformed(_why_no_json(frame))
+        if type(thing) is not dict:
+            return c.Malformed(Problem.NOT_JSON)
+        return _command(thing)
+
+    def encode(self, event: e.Event | e.Message) -> list[bytes]:
+        """The frames that say an event: one, or none where a program has no use for it."""
+        sayer = _SAYERS.get(type(event))
+        if sayer is None:
+            return []
+        thing = sayer(event, self.lang)
+        if isinstance(event, e.Event) and event.re is not None:
+            thing["re"] = event.re
+        return [_fitting(thing)]
+
+
+def _fitting(thing: dict[str, Any]) -> bytes:
+    """One frame. Only what the older server left can be too long for one; its end is then cut off."""
+    frame = orjson.dumps(thing)
+    while len(frame) > c.MAX_FRAME:
+        thing["text"] = thing["text"][: len(thing["text"]) * 3 // 4] + "…"
+        frame = orjson.dumps(thing)
+    return frame
+
+
+def _why_no_json(frame: bytes) -> Problem:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return Problem.NOT_UTF8
+    return Problem.NOT_JSON
+
+
+def _command(thing: dict[str, Any]) -> c.Command:
+    kind = thing.get("type")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    try:
+        n = _number(thing, "n", 1, c.MAX_N, None)
+    except BadField:
+        return c.Malformed(Problem.BAD_FIELD, to=_recipient(thing))
+    if reader is None:
+        return c.Malformed(Problem.UNKNOWN_COMMAND, n=n)
+    try:
+        return reader(thing, n)
+    except BadField:
+        return c.Malformed(Problem.BAD_FIELD, n=n, to=_recipient(thing))
+
+
+_REQUIRED: Any = object()
+
+
+def _number(
+    thing: dict[str, Any], field: str, least: int, most: int, default: Any = _REQUIRED
+) -> Any:
+    value = thing.get(field, default)
+    if value is default and default is not _REQUIRED:
+        return default
+    if type(value) is not int or not least <= value <= most:
+        raise BadField(field)
+    return value
+
+
+def _text(thing: dict[str, Any], field: str, default: Any = _REQUIRED) -> Any:
+    value = thing.get(field, default)
+    if type(value) is not str and (value is not default or default is _REQUIRED):
+        raise BadField(field)
+    return value
+
+
+def _uid(thing: dict[str, Any], field: str) -> int:
+    value = thing.get(field)
+    if type(value) is int:
+        return value
+    # orjson reads an integer past 64 bits as a float.
+    if type(value) is float and abs(value) >= c.NO_UID:
+        return c.NO_UID
+    raise BadField(field)
+
+
+def _recipient(thing: dict[str, Any]) -> int | None:
+    to = thing.get("to")
+    return to if thing.get("type") == "msg" and type(to) is int else None
+
+
+def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
+    to = _uid(thing, "to")
+    text = _text(thing, "text")
+    if not text:
+        raise BadField("text")
+    if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
+        return c.Malformed(Problem.TOO_LONG, c.Send, to, n=n)
+    return c.Send(to, text, n=n)
+
+
+def _read_hello(thing: dict[str, Any], n: int | None) -> c.Command:
+    device = _text(thing, "device", "")
+    if device and not _DEVICE.fullmatch(device):
+        raise BadField("device")
+    lang = thing.get("lang")
+    return c.Hello(
+        _number(thing, "version", 1, c.MAX_N, 1),
+        _text(thing, "client", ""),
+        device.lower(),
+        lang if lang in LANGUAGES else None,
+        n=n,
+    )
+
+
+def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
+    password, token = _text(thing, "password", None), _text(thing, "token", None)
+    receive = thing.get("receive", True)
+    if (password is None) == (token is None) or type(receive) is not bool:
+        raise BadField("password")
+    after = _number(thing, "after", 0, c.MAX_N, None)
+    return c.Auth(_uid(thing, "uid"), password, token, after, receive, n=n)
+
+
+_READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
+    "hello": _read_hello,
+    "auth": _read_auth,
+    "msg": _read_send,
+    "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
+    "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
+    "passwd": lambda thing, n: c.Passwd(_text(thing, "old"), _text(thing, "new"), n=n),
+    "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
+    "logout": lambda thing, n: c.Logout(n=n),
+    "ping": lambda thing, n: c.Ping(n=n),
+}
+
+
+def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
+    if not message.sender:
+        message = parse_old(message)
+    return {
+        "type": "msg",
+        "id": message.id,
+        "from": message.sender,
+        "name": message.name,
+        "at": message.at,
+        "text": message.text,
+    }
+
+
+def parse_old(message: e.Message) -> e.Message:
+    """A message that the older server left, taken apart by its header; without one ``sender`` stays 0."""
+    header = _OLD_HEADER.match(message.text)
+    if not header:
+        return message
+    when, name, uid = header.groups()
+    try:
+        at = int(time.mktime(time.strptime(when or "", "%Y-%m-%d %H:%M:%S"))) * 1000
+    except (ValueError, OverflowError):
+        at = 0
+    return e.Message(message.id, int(uid), name, at, message.text[header.end() :])
+
+
+def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
+    thing: dict[str, Any] = {"type": "sent", "to": event.to, "at": event.message.at}
+    if event.id is not None:
+        thing["id"] = event.id
+    if event.online:
+        thing["state"] = "online"
+    else:
+        thing["state"] = "offline"
+        thing["waiting"] = event.waiting
+    if event.duplicate:
+        thing["duplicate"] = True
+    return thing
+
+
+def _say_refused(event: e.Refused, lang: str) -> dict[str, Any]:
+    details = {
+        "to": event.to,
+        "waiting": event.waiting,
+        "expected": event.expected,
+        "retry_after": event.retry_after,
+    }
+    text = (
+        PHRASES[lang]
+        .problems[event.problem]
+        .format(**{**details, "retry_after": event.retry_after or 0})
+    )
+    return {
+        "type": "error",
+        "code": code_of(event.problem),
+        "text": text,
+        **{field: value for field, value in details.items() if value is not None},
+    }
+
+
+def _ok(event: e.Event, lang: str) -> dict[str, Any]:
+    return {"type": "ok"}
+
+
+_SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+    e.Message: _say_message,
+    e.Sent: _say_sent,
+    e.Welcome: lambda event, lang: {
+        "type": "welcome",
+        "version": PROTOCOL_VERSION,
+        "server": SERVER,
+        "max_text": c.MAX_TEXT,
+        "registration": "open" if event.registration else "closed",
+    },
+    e.LoggedIn: lambda event, lang: {
+        "type": "ok",
+        "uid": event.uid,
+        "name": event.name,
+        "token": event.token,
+        "epoch": event.epoch,
+        "waiting": event.waiting,
+    },
+    e.Registered: lambda event, lang: {"type": "ok", "uid": event.uid},
+    e.PasswordChanged: _ok,
+    e.Found: lambda event, lang: {
+        "type": "ok",
+        "users": [{"uid": uid, "online": here} for uid, here in event.users],
+    },
+    e.LoggedOut: _ok,
+    e.Pong: lambda event, lang: {"type": "pong"},
+    e.Kicked: lambda event, lang: {"type": "kicked"},
+    e.Bye: lambda event, lang: {"type": "bye", "retry_after": round(event.retry_after, 1)},
+    e.Refused: _say_refused,
+}

@@ -1,0 +1,192 @@
+"""
+The text dialect: what people type and read, in Chinese or English, and what the older clients speak.
+
+One command or answer a frame, UTF-8. Words are separated by single spaces; a message text is everything after the
+second space, untouched.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.phrases import PHRASES, Phrases
+from chatsvc.wire.problems import Problem
+
+_UID = re.compile(r"-?[0-9]+", re.ASCII)
+_MAX_UID_DIGITS = 19
+
+
+class TextDialect:
+    """One connection's text dialect; ``lang`` is ``zh`` or ``en``."""
+
+    acknowledges = False
+    """Its clients cannot say that they have recorded a message."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+
+    def parse(self, frame: bytes) -> c.Command:
+        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        try:
+            line = frame.decode()
+        except UnicodeDecodeError:
+            return c.Malformed(Problem.NOT_UTF8)
+        word, _, rest = line.partition(" ")
+        parser = _PARSERS.get(word)
+        return parser(rest) if parser else c.Malformed(Problem.UNKNOWN_COMMAND)
+
+    def encode(self, event: e.Event | e.Message) -> list[bytes]:
+        """The frames that say an event: mostly one, sometimes two, or none."""
+        lines: list[str] = _SAYERS[type(event)](event, PHRASES[self.lang])
+        return [line.encode() for line in lines]
+
+
+def parse_uid(word: str) -> int | None:
+    """A uid as typed, None if it is no whole number in ASCII; one out of range becomes ``NO_UID``."""
+    if not _UID.fullmatch(word):
+        return None
+    return int(word) if len(word) <= _MAX_UID_DIGITS else c.NO_UID
+
+
+def _parse_auth(rest: str) -> c.Command:
+    words = rest.split(" ")
+    if len(words) != 2:
+        return c.Malformed(Problem.AUTH_USAGE, c.Auth)
+    uid = parse_uid(words[0])
+    if uid is None:
+        return c.Malformed(Problem.UID_NOT_INTEGER, c.Auth)
+    return c.Auth(uid, password=words[1])
+
+
+def _parse_send(rest: str) -> c.Command:
+    word, _, text = rest.partition(" ")
+    if not text:
+        return c.Malformed(Problem.SEND_USAGE, c.Send)
+    to = parse_uid(word)
+    if to is None:
+        return c.Malformed(Problem.UID_NOT_INTEGER, c.Send)
+    if len(text.encode()) > c.MAX_TEXT:
+        return c.Malformed(Problem.TOO_LONG, c.Send)
+    return c.Send(to, text)
+
+
+def _parse_pair(
+    kind: Callable[[str, str], c.Command], usage: Problem
+) -> Callable[[str], c.Command]:
+    def parse(rest: str) -> c.Command:
+        words = rest.split(" ")
+        if len(words) != 2 or not all(words):
+            return c.Malformed(usage, kind if isinstance(kind, type) else None)
+        return kind(*words)
+
+    return parse
+
+
+def _parse_find(rest: str) -> c.Command:
+    return c.Find(rest) if rest.strip() else c.Malformed(Problem.FIND_USAGE, c.Find)
+
+
+def _parse_lang(rest: str) -> c.Command:
+    return c.SetLang(rest) if rest in PHRASES else c.Malformed(Problem.LANG_USAGE, c.SetLang)
+
+
+_PARSERS: dict[str, Callable[[str], c.Command]] = {
+    "auth": _parse_auth,
+    "msg": _parse_send,
+    "logout": lambda rest: c.Logout(),
+    "register": _parse_pair(c.Register, Problem.REGISTER_USAGE),
+    "passwd": _parse_pair(c.Passwd, Problem.PASSWD_USAGE),
+    "find": _parse_find,
+    "lang": _parse_lang,
+    "help": lambda rest: c.Help(),
+    "?": lambda rest: c.Help(),
+    "quit": lambda rest: c.Quit(),
+}
+
+
+_LINE_BREAK = re.compile("\r\n|[\n\u0085\u2028\u2029]")
+_CONTROL_PICTURES = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if code != 0x0A},
+    0x7F: "\u2421",
+    # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
+    **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
+    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36).
+    **{code: "\ufffd" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+
+
+def harmless(text: str) -> str:
+    """A text that cannot pass for another sender's header nor drive a terminal."""
+    if text.isprintable():
+        return text
+    return _LINE_BREAK.sub("\n    ", text).translate(_CONTROL_PICTURES)
+
+
+def _as_it_was(text: str) -> str:
+    """What the older server left, line breaks kept, controls made harmless."""
+    return text.translate(_CONTROL_PICTURES)
+
+
+@lru_cache(maxsize=64)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+
+
+def show(message: e.Message) -> str:
+    """A message as its reader sees it."""
+    if not message.sender:
+        return _as_it_was(message.text)
+    header = f"{_stamp(message.at // 1000)}\n[ {message.name}|UID:{message.sender} ]:"
+    return header + harmless(message.text)
+
+
+def _say_sent(event: e.Sent, words: Phrases) -> list[str]:
+    if event.to == event.message.sender:
+        return []  # said once, as a message that arrives
+    shown = show(event.message)
+    return [shown if event.online else f"{words.offline}\n{shown}"]
+
+
+def _say_found(event: e.Found, words: Phrases) -> list[str]:
+    name = harmless(event.name)
+    if not event.users:
+        return [words.found_nobody.format(name=name)]
+    users = ", ".join(
+        f"{uid} ({words.online if here else words.away})" for uid, here in event.users
+    )
+    return [words.found.format(name=name, users=users)]
+
+
+def _say_refused(event: e.Refused, words: Phrases) -> list[str]:
+    line = words.problems[event.problem].format(
+        waiting=event.waiting, expected=event.expected, retry_after=event.retry_after or 0
+    )
+    if event.problem is Problem.BAD_CREDENTIALS:
+        return [line, words.please_log_in]
+    return [line]
+
+
+_SAYERS: dict[type, Callable[[Any, Phrases], list[str]]] = {
+    e.Message: lambda event, words: [show(event)],
+    e.Sent: _say_sent,
+    e.Greeting: lambda event, words: [words.please_log_in],
+    e.Welcome: lambda event, words: [],
+    e.LoggedIn: lambda event, words: [words.logged_in],
+    e.Registered: lambda event, words: [words.registered.format(uid=event.uid)],
+    e.PasswordChanged: lambda event, words: [words.password_changed],
+    e.Found: _say_found,
+    e.LoggedOut: lambda event, words: [words.logged_out, words.please_log_in],
+    e.Kicked: lambda event, words: [words.kicked],
+    e.Pong: lambda event, words: [words.pong],
+    e.HelpShown: lambda event, words: [words.help],
+    e.LangSet: lambda event, words: [words.lang_set],
+    e.Farewell: lambda event, words: [words.farewell],
+    e.Bye: lambda event, words: [words.bye.format(retry_after=event.retry_after)],
+    e.Refused: _say_refused,
+}

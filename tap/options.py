@@ -1,0 +1,144 @@
+"""How both ``twistd`` commands take their options: from the command line, else from the environment, else a default."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from twisted.python import usage
+
+PREFIX = "CHATSVC_"
+
+
+@dataclass(frozen=True)
+class Option:
+    """
+    One option.
+
+    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong. A ``repeatable`` one
+    has a tuple of values; in the environment they are separated by spaces.
+    """
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+    repeatable: bool = False
+
+    def value(self, given: list[str] | None, environment: Mapping[str, str]) -> Any:
+        """
+        Its value, from what the command line says, the environment, or the default.
+
+        :raise usage.UsageError: one line that names the option and the value.
+        """
+        texts = given
+        if texts is None:
+            text = environment.get(self.variable, self.default)
+            texts = text.split() if self.repeatable else [text]
+        values = tuple(self._parse(text) for text in texts)
+        return values if self.repeatable else values[-1]
+
+    @property
+    def variable(self) -> str:
+        """The name of its environment variable."""
+        return PREFIX + self.name.upper().replace("-", "_")
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return self.parse(text)
+        except ValueError as problem:
+            raise usage.UsageError(f"--{self.name} {text!r}: {problem}") from None
+
+
+def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """A parser of whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        if not (
+            text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most
+        ):
+            raise ValueError(f"a whole number from {least} to {most} is expected")
+        return int(text)
+
+    return parse
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{' or '.join(words)} is expected")
+        return text
+
+    return parse
+
+
+def anything(text: str) -> str:
+    """A parser of any text but an empty one."""
+    if not text.strip():
+        raise ValueError("a value is expected")
+    return text
+
+
+def fail(line: str) -> NoReturn:
+    """End the process with one line on standard error and status 1."""
+    print(line, file=sys.__stderr__, flush=True)
+    raise SystemExit(1)
+
+
+class Options(usage.Options):
+    """
+    Options from a table. After parsing, ``values`` maps their names to their values.
+
+    Under ``twistd`` what is wrong ends the process with one line; elsewhere it is a ``UsageError``.
+    """
+
+    table: tuple[Option, ...] = ()
+    tapname = ""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._given: dict[str, list[str]] = {}
+        self.values_by_name: dict[str, Any] = {}
+        super().__init__()
+
+    def __init_subclass__(cls) -> None:
+        for option in cls.table:
+            setattr(cls, f"opt_{option.name.replace('-', '_')}", _taker(option))
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as problem:
+            if self.under_twistd:
+                fail(f"{self.tapname}: {problem}")
+            raise
+
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option; see --help")
+
+    def postOptions(self) -> None:
+        for option in self.table:
+            given = self._given.get(option.name)
+            self.values_by_name[option.name] = option.value(given, self._environment)
+
+    @property
+    def under_twistd(self) -> bool:
+        """Whether a ``twistd`` (or ``twist``) stands above these options."""
+        return getattr(self, "parent", None) is not None
+
+
+def _taker(option: Option) -> Callable[[Options, str], None]:
+    """The method by which ``usage.Options`` learns of an option."""
+
+    def take(self: Options, text: str) -> None:
+        self._given.setdefault(option.name, []).append(text)
+
+    again = " (may be repeated)" if option.repeatable else ""
+    default = f" (default: {option.default})" if option.default else ""
+    take.__doc__ = f"{option.help}{again}{default} [{option.variable}]"
+    return take

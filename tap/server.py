@@ -1,0 +1,159 @@
+"""``twistd chat``: the server's options, and the service that they ask for."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import resource
+import sys
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+
+from chatsvc.inbox.interface import Limits
+from chatsvc.limits import parse_rate
+from chatsvc.server import CannotStart, ChatServer, Config
+from chatsvc.store import BadStore, StoreURL, parse_store_url
+from chatsvc.tap.options import Option, anything, choice, fail, whole
+from chatsvc.tap.options import Options as TableOptions
+from chatsvc.wire.phrases import LANGUAGES
+
+_log = Logger()
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _store(*schemes: str) -> Any:
+    def parse(text: str) -> StoreURL:
+        try:
+            return parse_store_url(text, schemes)
+        except BadStore as problem:
+            raise ValueError(str(problem)) from None
+
+    return parse
+
+
+class Options(TableOptions):
+    """The options of ``twistd chat`` (design section 1)."""
+
+    tapname = "chat"
+    synopsis = "Usage: twistd [options] chat [options]"
+    longdesc = (
+        "A TLS chat service. Every option can also come from the environment, as named in brackets."
+    )
+    table = (
+        Option("port", "ssl:10000", anything, "Where to listen: a Twisted endpoint string.", True),
+        Option(
+            "legacy-port",
+            "",
+            anything,
+            "Where to listen for clients with little-endian lengths.",
+            True,
+        ),
+        Option("keys", "keys", anything, "Folder of certificate, key and token secret."),
+        Option("accounts", "sqlite:chat.db", _store("sqlite", "mysql"), "Where accounts are kept."),
+        Option(
+            "inbox",
+            "sqlite:chat.db",
+            _store("sqlite", "redis", "redis+unix"),
+            "Where messages wait for their readers.",
+        ),
+        Option(
+            "registration",
+            "",
+            lambda text: choice("open", "closed")(text) if text else "",
+            "open or closed (default: open with SQLite accounts, closed with MySQL).",
+        ),
+        Option("lang", "zh", choice(*LANGUAGES), "Language of the text dialect: zh or en."),
+        Option("inbox-limit", "1000", whole(1), "Most messages waiting for one user."),
+        Option("inbox-share", "200", whole(1), "Most of them from one sender."),
+        Option("inbox-days", "0", whole(0, 36_500), "Days that a message waits, 0: until read."),
+        Option(
+            "rate",
+            "20/100",
+            parse_rate,
+            "Messages a second from one account, N[/BURST]; 0: no limit.",
+        ),
+        Option("max-connections", "20000", whole(1), "Most connections at once."),
+        Option("max-per-ip", "200", whole(1), "Most connections from one address."),
+        Option("login-timeout", "60", whole(1, 86_400), "Seconds until a log-in must have come."),
+        Option(
+            "trusted-proxy",
+            "127.0.0.1 ::1",
+            _address,
+            "Address whose PROXY header haproxy: endpoints believe.",
+            True,
+        ),
+    )
+
+    def __init__(self, environment: Any = os.environ) -> None:
+        super().__init__(environment)
+
+    @property
+    def config(self) -> Config:
+        """What the server is told."""
+        values = self.values_by_name
+        registration = values["registration"]
+        if not registration:
+            registration = "open" if values["accounts"].scheme == "sqlite" else "closed"
+        return Config(
+            ports=values["port"],
+            legacy_ports=values["legacy-port"],
+            keys=values["keys"],
+            accounts=values["accounts"],
+            inbox=values["inbox"],
+            registration=registration == "open",
+            lang=values["lang"],
+            limits=Limits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
+            rate=values["rate"],
+            max_connections=values["max-connections"],
+            max_per_ip=values["max-per-ip"],
+            login_timeout=values["login-timeout"],
+            trusted_proxies=values["trusted-proxy"],
+        )
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        parent = getattr(self, "parent", None)
+        # A stale pid file, as after SIGKILL in a container, must not stop a start.
+        if parent is not None and "pidfile" in parent and parent.get("nodaemon"):
+            parent["pidfile"] = ""
+
+
+def makeService(options: Options) -> IService:
+    """
+    The server, ready to start. What is wrong with its keys, its files or its endpoints ends the process here, before it
+    can go to the background; what is wrong with its stores or ports, as soon as that is known.
+    """
+    from twisted.internet import reactor
+
+    def given_up(line: str) -> None:
+        _log.critical("{line}", line=line)
+        print(f"chat: {line}", file=sys.__stderr__, flush=True)
+        # twistd ends with status 0 whenever its reactor ends well.
+        reactor.addSystemEventTrigger("after", "shutdown", _exit_badly)  # type: ignore[attr-defined]
+        reactor.stop()  # type: ignore[attr-defined]
+
+    _raise_file_limit()
+    server = ChatServer(reactor, options.config, given_up)
+    try:
+        server.prepare()
+    except CannotStart as problem:
+        fail(f"chat: {problem}")
+    return server
+
+
+def _exit_badly() -> None:
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    os._exit(1)
+
+
+def _raise_file_limit() -> None:
+    """A connection is an open file: allow as many as the system does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -42,7 +42,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
 class BadKeys(Exception):
-    """A key, a certificate or their folder cannot be used: one line for the admin, with the path."""
+    """A key, a certificate or their folder is of no use: one line for the admin, naming its path."""
 
 
 class KeyFolder:

@@ -157,11 +157,11 @@ class ServerContext:
         if self._chain_path is not None:
             chain += _certificates(self._chain_path, _read(self._chain_path))
         key = _private_key(self._key_path)
-        if key.public_key() != chain[0].public_key():
-            raise BadKeys(f"{self._key_path} is not the key of {self._certificate_path}")
         try:
+            if key.public_key() != chain[0].public_key():
+                raise BadKeys(f"{self._key_path} is not the key of {self._certificate_path}")
             context = _modern_context(key, chain)
-        except (SSL.Error, TypeError):
+        except (SSL.Error, TypeError, ValueError, UnsupportedAlgorithm):
             raise BadKeys(f"{self._certificate_path} is too weak or unfit for TLS") from None
         self._context, self._pem = context, pem
 

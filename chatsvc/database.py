@@ -165,7 +165,7 @@ class _Connection(adbapi.Connection):
             log.warn(
                 "{url}: connection lost: {problem}",
                 url=self._pool.url,
-                problem=first_line(problem),
+                problem=first_line(problem.__context__ or problem),
             )
             self.drop()
 

@@ -260,7 +260,7 @@ def dialect_of(url: StoreURL, patience: float) -> Dialect:
     return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
 
 
-def first_line(problem: Exception) -> str:
+def first_line(problem: BaseException) -> str:
     """Say what is wrong: MySQL's errors carry a number first."""
     text = problem.args[-1] if problem.args else problem
     return (str(text).strip() or type(problem).__name__).splitlines()[0]

@@ -61,7 +61,7 @@ class ChatFactory(Factory):
         """How many are connected now."""
         return len(self._connections)
 
-    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:  # type: ignore[override]
         return self.build(ChatProtocol, addr)
 
     def build(self, protocol: type[ChatProtocol], addr: IAddress | None) -> ChatProtocol | None:
@@ -79,12 +79,10 @@ class ChatFactory(Factory):
         connection.address = getattr(connection.transport.getPeer(), "host", "")
         self._by_address[connection.address] += 1
         connection.admitted = True
-        too_many = (
-            self.connections > self._max_connections
-            or connection.address
-            and self._by_address[connection.address] > self._max_per_ip
-        )
-        return Refused(Problem.TOO_MANY_CONNECTIONS) if too_many else None
+        from_there = self._by_address[connection.address] if connection.address else 0
+        if self.connections > self._max_connections or from_there > self._max_per_ip:
+            return Refused(Problem.TOO_MANY_CONNECTIONS)
+        return None
 
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
@@ -137,5 +135,5 @@ class LegacyChatFactory(Factory):
     def __init__(self, chat_factory: ChatFactory) -> None:
         self._chat_factory = chat_factory
 
-    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:  # type: ignore[override]
         return self._chat_factory.build(LegacyChatProtocol, addr)

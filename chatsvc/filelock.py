@@ -12,8 +12,8 @@ class FileLock:
     """
     Holds a file for this process, and makes it (mode 0600) if it is not there.
 
-    The lock is ``flock``'s, which does not meet SQLite's own. It must be let go only after SQLite has closed the file: closing
-    any descriptor of a file drops all POSIX locks that the process has on it.
+    The lock is ``flock``'s, which does not meet SQLite's own. It must be let go only after SQLite has closed the
+    file: closing any descriptor of a file drops all POSIX locks that the process has on it.
 
     :raise BadStore: another server holds it, or it cannot be opened; one line that names it.
     """

@@ -1,7 +1,8 @@
 """
 Where the server listens: endpoint strings to layers of a connection.
 
-From the socket upwards: the meter that receipts need, the PROXY header (``haproxy:``), TLS (``ssl:``, ``tls:``), the chat.
+From the socket upwards: the meter that receipts need, the PROXY header (``haproxy:``), TLS (``ssl:``, ``tls:``),
+the chat.
 """
 
 from __future__ import annotations

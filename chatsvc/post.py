@@ -1,8 +1,8 @@
 """
 The post office: takes messages from sessions, puts them into inboxes, and hands them to readers who are here.
 
-What arrives while one batch is under way forms the next, so one round trip to the store carries many messages, and nobody
-waits for company.
+What arrives while one batch is under way forms the next, so one round trip to the store carries many messages, and
+nobody waits for company.
 """
 
 from __future__ import annotations

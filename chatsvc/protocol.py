@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.protocols.basic import Int16StringReceiver
@@ -53,6 +53,7 @@ class ChatProtocol(Int16StringReceiver):
 
     MAX_LENGTH = MAX_FRAME  # Twisted's own is more than two bytes can say
     factory: ChatFactory  # type: ignore[assignment]
+    transport: Any
 
     _length = Struct("!H")
     _gathers = True
@@ -202,8 +203,8 @@ class ChatProtocol(Int16StringReceiver):
 
 class LegacyChatProtocol(ChatProtocol):
     """
-    For the older asyncio clients: lengths are little-endian, and each frame is a TLS record of its own, because they take
-    what one ``read(n)`` brings for a whole frame.
+    For the older asyncio clients: lengths are little-endian, and each frame is a TLS record of its own, because they
+    take what one ``read(n)`` brings for a whole frame.
     """
 
     structFormat = "<H"

@@ -1,10 +1,10 @@
 """
 A reader: one log-in's cursor over its user's inbox.
 
-It *catches up* page by page until a page comes back short, then it is *live* and is handed messages as they are stored. A
-live reader takes only the message after its cursor: anything else means that something was stored which this process did
-not see, and it catches up again. A reader whose connection cannot take more is *paused*; what comes meanwhile stays in the
-inbox.
+It *catches up* page by page until a page comes back short, then it is *live* and is handed messages as they are
+stored. A live reader takes only the message after its cursor: anything else means that something was stored which
+this process did not see, and it catches up again. A reader whose connection cannot take more is *paused*; what comes
+meanwhile stays in the inbox.
 """
 
 from __future__ import annotations

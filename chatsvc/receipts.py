@@ -28,6 +28,8 @@ _SOONEST, _LATEST = 0.001, 0.5
 class Meter(ProtocolWrapper):
     """The lowest layer of a connection."""
 
+    transport: Any
+
     handed = 0
     """Bytes handed down so far."""
 
@@ -45,7 +47,7 @@ class Meter(ProtocolWrapper):
         """How many bytes the peer's kernel has acknowledged."""
         tcp: Any = self.transport
         waiting = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
-        return self.handed - waiting - _unacknowledged(tcp.socket.fileno())
+        return int(self.handed - waiting) - _unacknowledged(tcp.socket.fileno())
 
     def loseConnection(self) -> None:
         self._last_look()

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,15 +63,15 @@ class CannotStart(Exception):
 
 class ChatServer(Service):
     """
-    The server. Its parts are made in ``privilegedStartService`` as far as that needs no waiting, the rest in ``startService``.
+    The server. ``prepare`` does what needs no waiting, and must come first.
 
-    ``given_up`` is called with one line when it turns out only then that the server cannot start.
+    ``given_up`` is called with one line when it turns out only after the start that the server cannot start.
     """
 
     name = "chat"
     _log = Logger()
 
-    def __init__(self, reactor: Any, config: Config, given_up: Any) -> None:
+    def __init__(self, reactor: Any, config: Config, given_up: Callable[[str], None]) -> None:
         self._reactor = reactor
         self._config = config
         self._given_up = given_up
@@ -225,7 +225,7 @@ class ChatServer(Service):
             self._given_up(str(failure.value))
         elif self.running:
             self._log.failure("The server could not start", failure)
-            self._given_up(f"{failure.type.__name__}: {failure.getErrorMessage()}")
+            self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 
     def _sqlite_urls(self) -> list[StoreURL]:
         return [u for u in (self._config.accounts, self._config.inbox) if u.scheme == "sqlite"]

@@ -1,8 +1,8 @@
 """
 A session: one connection's conversation with the service. It knows no bytes and no sockets.
 
-Commands are carried out in the order in which they came, and answered in that order. Messages need not wait for each other:
-those that follow one another go into the post together, whose outcomes come back in the same order.
+Commands are carried out in the order in which they came, and answered in that order. Messages need not wait for each
+other: those that follow one another go into the post together, whose outcomes come back in the same order.
 """
 
 from __future__ import annotations
@@ -384,13 +384,14 @@ class Session:
             if not passwords.acceptable(command.password):
                 self._refuse(command, Problem.BAD_PASSWORD)
                 return
+            # Counted before the hash, or many at once would slip past.
+            chat.registration_limit.registered(address)
             uid = await chat.accounts.register(name, await chat.passwords.hash(command.password))
         except names.BadName:
             self._refuse(command, Problem.BAD_NAME)
         except NameTaken:
             self._refuse(command, Problem.NAME_TAKEN)
         else:
-            chat.registration_limit.registered(address)
             self._log.info(
                 "Connection {number}: registered {uid}", number=self._connection.number, uid=uid
             )

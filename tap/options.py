@@ -1,4 +1,4 @@
-"""How both ``twistd`` commands take their options: from the command line, else from the environment, else a default."""
+"""How the ``twistd`` commands take options: from the command line, else from the environment, else a default."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Option:
     """
     One option.
 
-    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong. A ``repeatable`` one
-    has a tuple of values; in the environment they are separated by spaces.
+    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong. A ``repeatable``
+    one has a tuple of values; in the environment they are separated by spaces.
     """
 
     name: str

@@ -125,8 +125,8 @@ class Options(TableOptions):
 
 def makeService(options: Options) -> IService:
     """
-    The server, ready to start. What is wrong with its keys, its files or its endpoints ends the process here, before it
-    can go to the background; what is wrong with its stores or ports, as soon as that is known.
+    The server, ready to start. What is wrong with its keys, its files or its endpoints ends the process here, before
+    it can go to the background; what is wrong with its stores or ports, as soon as that is known.
     """
     from twisted.internet import reactor
 

@@ -1,9 +1,9 @@
 """
 Where messages wait until their reader has them.
 
-Each user has one inbox. Its messages carry the ids 1, 2, 3, …; they leave it only from the front, when the reader has
-acknowledged them. Ids that were given out are never given out again while the inbox's *epoch* lasts; a restored back-up or
-a fail-over that lost some begins a new epoch.
+Each user has one inbox. Its messages carry the ids 1, 2, 3, …; they leave it only from the front, when the reader
+has acknowledged them. Ids that were given out are never given out again while the inbox's *epoch* lasts; a restored
+back-up or a fail-over that lost some begins a new epoch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zope.interface import Interface
-
-from chatsvc.wire.events import Message
 
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""

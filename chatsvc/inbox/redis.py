@@ -59,7 +59,7 @@ class _RedisFactory(Factory):
 
     noisy = False
 
-    def buildProtocol(self, addr: IAddress) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
         protocol.factory = self
         return protocol
@@ -253,7 +253,7 @@ def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred
     arguments = (0, entrance, orjson.dumps(asked))
     answer: Deferred[Any] = protocol.execute_command("EVALSHA", _SCRIPT_HASH, *arguments)
 
-    def load_again(failure: Any) -> Deferred[Any]:
+    def load_again(failure: Any) -> Any:
         failure.trap(txredisapi.ResponseError)
         if not str(failure.value).startswith("NOSCRIPT"):
             return failure

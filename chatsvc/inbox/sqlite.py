@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from chatsvc import migration
-from chatsvc.database import Database, Transaction
+from chatsvc.database import Database
+from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
@@ -118,7 +119,7 @@ class _Batch:
         if row is None:
             self._execute("INSERT INTO chat_reader (uid) VALUES (?)", uid)
             return 0, 0
-        return row
+        return row[0], row[1]
 
     def append(self, draft: Draft) -> Outcome:
         last_id, acknowledged = self.ends(draft.to)

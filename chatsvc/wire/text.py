@@ -117,7 +117,7 @@ _CONTROL_PICTURES = {
     # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
     **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
     # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36).
-    **{code: "\ufffd" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+    **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.protocols.basic import Int16StringReceiver
@@ -12,6 +12,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.chat import Chat
 from chatsvc.receipts import Receipts, meter_of
 from chatsvc.session import Session
 from chatsvc.sockets import watch_peer
@@ -20,10 +21,26 @@ from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 
-if TYPE_CHECKING:
-    from chatsvc.factory import ChatFactory
-
 _BRACE = ord("{")
+
+
+class Switchboard(Protocol):
+    """The factory, as its connections know it."""
+
+    chat: Chat
+    login_timeout: float
+
+    def admit(self, connection: ChatProtocol) -> e.Refused | None:
+        """A connection is ready; None: it may stay."""
+
+    def forget(self, connection: ChatProtocol) -> None:
+        """A connection is gone."""
+
+    def flush_soon(self, connection: ChatProtocol) -> None:
+        """Flush a connection in the next turn of the reactor."""
+
+    def retry_after(self) -> float:
+        """Seconds after which a program should come back."""
 
 
 @implementer(IPushProducer)
@@ -52,7 +69,7 @@ class ChatProtocol(Int16StringReceiver):
     """
 
     MAX_LENGTH = MAX_FRAME  # Twisted's own is more than two bytes can say
-    factory: ChatFactory  # type: ignore[assignment]
+    factory: Switchboard  # type: ignore[assignment]
     transport: Any
 
     _length = Struct("!H")

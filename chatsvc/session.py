@@ -17,9 +17,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc import names, passwords
-from chatsvc.accounts import Account, NameTaken
+from chatsvc import entrance
+from chatsvc.accounts import Account
 from chatsvc.chat import Chat
+from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
@@ -170,6 +171,8 @@ class Session:
         else:
             try:
                 await handler(self, command)
+            except Refusal as refusal:
+                self._refuse(command, refusal.problem, retry_after=refusal.retry_after)
             except StoreUnavailable:
                 self._refuse(command, Problem.STORE_UNAVAILABLE)
             except PasswordsBusy:
@@ -183,6 +186,9 @@ class Session:
             kind=type(command).__name__,
         )
         self._refuse(command, Problem.STORE_UNAVAILABLE)
+
+    def _note(self, text: str, **facts: Any) -> None:
+        self._log.info("Connection {number}: " + text, number=self._connection.number, **facts)
 
     def _say(self, event: e.Event) -> None:
         if not self._closed:
@@ -255,45 +261,13 @@ class Session:
 
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
-            self._refuse(command, Problem.ALREADY_LOGGED_IN)
-            return
-        throttle, address = self._chat.login_throttle, self._connection.address
-        throttled = command.uid if command.token is None else None
-        wait = throttle.wait(address, throttled)
-        if wait:
-            self._refuse(command, Problem.THROTTLED, retry_after=wait)
-            return
-        account = await self._chat.accounts.get(command.uid)
-        stored = await self._check(account, command)
-        if account is None or stored is None:
-            throttle.failed(address, throttled)
-            self._log.info(
-                "Connection {number}: log-in as {uid} failed",
-                number=self._connection.number,
-                uid=command.uid,
-            )
-            self._refuse(command, Problem.BAD_CREDENTIALS)
-            return
-        throttle.succeeded(address, throttled)
+            raise Refusal(Problem.ALREADY_LOGGED_IN)
+        try:
+            account, stored = await entrance.identify(self._chat, self._connection.address, command)
+        except Refusal as refusal:
+            self._note("log-in as {uid} refused: {why}", uid=command.uid, why=refusal.problem.name)
+            raise
         await self._enter(account, stored, command)
-
-    async def _check(self, account: Account | None, command: c.Auth) -> str | None:
-        """What is stored as the account's password if the log-in is right, else None."""
-        stored = account.stored if account else None
-        if command.token is not None:
-            right = stored is not None and self._chat.tokens.valid(
-                command.token, command.uid, stored
-            )
-            return stored if right else None
-        verdict = await self._chat.passwords.check(stored, command.password or "")
-        if not verdict.right or stored is None:
-            return None
-        if verdict.replacement is None:
-            return stored
-        replaced = await self._chat.accounts.replace_password(
-            command.uid, stored, verdict.replacement
-        )
-        return verdict.replacement if replaced else stored
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
@@ -306,9 +280,7 @@ class Session:
             return
         self._member = _Member(uid, account.name, reader)
         self._connection.settle_in()
-        self._log.info(
-            "Connection {number}: {uid} logged in", number=self._connection.number, uid=uid
-        )
+        self._note("{uid} logged in", uid=uid)
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
         if reader is not None:
@@ -357,11 +329,7 @@ class Session:
 
     def kicked(self) -> None:
         if self._member is not None:
-            self._log.info(
-                "Connection {number}: {uid} logged in elsewhere",
-                number=self._connection.number,
-                uid=self._member.uid,
-            )
+            self._note("{uid} logged in elsewhere", uid=self._member.uid)
             self._leave()
             self._say(e.Kicked())
 
@@ -371,58 +339,15 @@ class Session:
     # Accounts
 
     async def _register(self, command: c.Register) -> None:
-        chat, address = self._chat, self._connection.address
-        if not chat.registration:
-            self._refuse(command, Problem.REGISTRATION_CLOSED)
-            return
-        wait = chat.registration_limit.wait(address)
-        if wait:
-            self._refuse(command, Problem.THROTTLED, retry_after=wait)
-            return
-        try:
-            name = names.enforce(command.name)
-            if not passwords.acceptable(command.password):
-                self._refuse(command, Problem.BAD_PASSWORD)
-                return
-            # Counted before the hash, or many at once would slip past.
-            chat.registration_limit.registered(address)
-            uid = await chat.accounts.register(name, await chat.passwords.hash(command.password))
-        except names.BadName:
-            self._refuse(command, Problem.BAD_NAME)
-        except NameTaken:
-            self._refuse(command, Problem.NAME_TAKEN)
-        else:
-            self._log.info(
-                "Connection {number}: registered {uid}", number=self._connection.number, uid=uid
-            )
-            self._say(e.Registered(uid, re=command.n))
+        uid = await entrance.register(self._chat, self._connection.address, command)
+        self._note("registered {uid}", uid=uid)
+        self._say(e.Registered(uid, re=command.n))
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
-        chat, uid, address = self._chat, self._member.uid, self._connection.address
-        wait = chat.login_throttle.wait(address, uid)
-        if wait:
-            self._refuse(command, Problem.THROTTLED, retry_after=wait)
-            return
-        if not passwords.acceptable(command.new):
-            self._refuse(command, Problem.BAD_PASSWORD)
-            return
-        account = await chat.accounts.get(uid)
-        stored = account.stored if account else None
-        verdict = await chat.passwords.check(stored, command.old)
-        if stored is None or not verdict.right:
-            chat.login_throttle.failed(address, uid)
-            self._refuse(command, Problem.WRONG_OLD_PASSWORD)
-            return
-        phc = await chat.passwords.hash(command.new)
-        if not await chat.accounts.replace_password(uid, stored, phc):
-            self._refuse(command, Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
-            return
-        self._log.info(
-            "Connection {number}: {uid} changed the password",
-            number=self._connection.number,
-            uid=uid,
-        )
+        uid, address = self._member.uid, self._connection.address
+        await entrance.change_password(self._chat, address, uid, command)
+        self._note("{uid} changed the password", uid=uid)
         self._say(e.PasswordChanged(re=command.n))
 
     async def _find(self, command: c.Find) -> None:

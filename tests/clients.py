@@ -6,6 +6,8 @@ import json
 import socket
 import ssl
 import struct
+import time
+from collections.abc import Iterable
 from typing import Any
 
 PATIENCE = 10.0
@@ -13,30 +15,61 @@ PATIENCE = 10.0
 
 
 class FrameClient:
-    """Speaks frames over TLS; ``legacy`` packs lengths little-endian."""
+    """
+    Speaks frames over TLS; ``legacy`` packs lengths little-endian.
 
-    def __init__(self, port: int, ca: str, *, legacy: bool = False) -> None:
+    ``place`` is a port of 127.0.0.1 or the path of a Unix socket. ``ca`` None: no TLS. ``source`` is the address to come
+    from; ``preface`` is what goes out before anything else, as a proxy's header does.
+    """
+
+    def __init__(
+        self,
+        place: int | str,
+        ca: str | None,
+        *,
+        legacy: bool = False,
+        source: str = "",
+        preface: bytes = b"",
+    ) -> None:
         self._length = struct.Struct("<H" if legacy else "!H")
-        context = ssl.create_default_context(cafile=ca)
-        raw = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self.socket = context.wrap_socket(raw, server_hostname="localhost")
-        self._received = b""
+        raw = _connect(place, source)
+        if preface:
+            raw.sendall(preface)
+        self.socket = raw if ca is None else _over_tls(raw, ca)
+        self._received = bytearray()
+        self._peeked: list[str] = []
 
     def send(self, frame: str | bytes) -> None:
         """Send one frame."""
-        data = frame.encode() if isinstance(frame, str) else frame
-        self.socket.sendall(self._length.pack(len(data)) + data)
+        self.send_many([frame])
+
+    def send_many(self, frames: Iterable[str | bytes]) -> None:
+        """Send frames, as close together as they go."""
+        datas = [frame.encode() if isinstance(frame, str) else frame for frame in frames]
+        self.socket.settimeout(PATIENCE)
+        self.socket.sendall(b"".join(self._length.pack(len(data)) + data for data in datas))
 
     def read(self, patience: float = PATIENCE) -> str:
         """The next frame's text."""
-        self.socket.settimeout(patience)
-        size = self._length.unpack(self._exactly(2))[0]
-        return self._exactly(size).decode()
+        if self._peeked:
+            return self._peeked.pop(0)
+        deadline = time.monotonic() + patience
+        size = self._length.size
+        while len(self._received) < size or len(self._received) < size + self._size():
+            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+            data = self.socket.recv(65_536)
+            if not data:
+                raise EOFError("the server closed the connection")
+            self._received += data
+        end = size + self._size()
+        frame = self._received[size:end].decode()
+        del self._received[:end]
+        return frame
 
     def silent(self, seconds: float = 0.3) -> bool:
         """Whether no frame comes for a while."""
         try:
-            self._received = self.read(seconds).encode() + self._received
+            self._peeked.insert(0, self.read(seconds))
         except TimeoutError:
             return True
         return False
@@ -55,21 +88,35 @@ class FrameClient:
         """Close, as a well-behaved client does."""
         self.socket.close()
 
-    def _exactly(self, size: int) -> bytes:
-        while len(self._received) < size:
-            data = self.socket.recv(65_536)
-            if not data:
-                raise EOFError("the server closed the connection")
-            self._received += data
-        data, self._received = self._received[:size], self._received[size:]
-        return data
+    def _size(self) -> int:
+        size: int = self._length.unpack_from(self._received)[0]
+        return size
+
+
+def _connect(place: int | str, source: str) -> socket.socket:
+    if isinstance(place, int):
+        origin = (source, 0) if source else None
+        return socket.create_connection(("127.0.0.1", place), PATIENCE, origin)
+    raw = socket.socket(socket.AF_UNIX)
+    raw.settimeout(PATIENCE)
+    raw.connect(place)
+    return raw
+
+
+def _over_tls(raw: socket.socket, ca: str) -> socket.socket:
+    context = ssl.create_default_context(cafile=ca)
+    try:
+        return context.wrap_socket(raw, server_hostname="localhost")
+    except BaseException:
+        raw.close()
+        raise
 
 
 class TextClient(FrameClient):
     """Speaks the text dialect."""
 
-    def __init__(self, port: int, ca: str, *, legacy: bool = False) -> None:
-        super().__init__(port, ca, legacy=legacy)
+    def __init__(self, place: int | str, ca: str | None, **more: Any) -> None:
+        super().__init__(place, ca, **more)
         self.greeting = self.read()
 
     def ask(self, line: str) -> str:
@@ -86,8 +133,10 @@ class TextClient(FrameClient):
 class StructuredClient(FrameClient):
     """Speaks the structured dialect."""
 
-    def __init__(self, port: int, ca: str, *, device: str = "", legacy: bool = False) -> None:
-        super().__init__(port, ca, legacy=legacy)
+    def __init__(
+        self, place: int | str, ca: str | None, *, device: str = "", **more: Any
+    ) -> None:
+        super().__init__(place, ca, **more)
         self.unread: list[dict[str, Any]] = []
         hello = {"type": "hello", "version": 1, "client": "test/1", "lang": "en"}
         if device:
@@ -98,6 +147,10 @@ class StructuredClient(FrameClient):
     def say(self, **thing: Any) -> None:
         """Send one object."""
         self.send(json.dumps(thing))
+
+    def say_many(self, things: Iterable[dict[str, Any]]) -> None:
+        """Send objects, as close together as they go."""
+        self.send_many(json.dumps(thing) for thing in things)
 
     def next(self, patience: float = PATIENCE) -> dict[str, Any]:
         """The next object."""

@@ -22,7 +22,7 @@ SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
 _OLD_HEADER = re.compile(
-    r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ (.*?)\|UID:(-?\d+)(?: --> .*?)? \]:",
+    r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ (.*?)\|UID:(-?\d{1,18})(?: --> .*?)? \]:",
     re.ASCII | re.DOTALL,
 )
 

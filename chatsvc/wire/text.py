@@ -44,7 +44,15 @@ class TextDialect:
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """The frames that say an event: mostly one, sometimes two, or none."""
         lines: list[str] = _SAYERS[type(event)](event, PHRASES[self.lang])
-        return [line.encode() for line in lines]
+        return [_fitting(line) for line in lines]
+
+
+def _fitting(line: str) -> bytes:
+    """One frame. What the older server left, or a name looked for, can be too long for one; its end is then cut off."""
+    frame = line.encode()
+    if len(frame) > c.MAX_FRAME:
+        frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
+    return frame
 
 
 def parse_uid(word: str) -> int | None:

@@ -174,7 +174,11 @@ class PostOffice:
     def _stored(self, committed: Committed) -> None:
         self._delay = 0.0
         for parcel, outcome in zip(self._under_way, committed.outcomes, strict=True):
-            self._settle(parcel, outcome)
+            try:
+                self._settle(parcel, outcome)
+            except Exception:
+                # One connection's trouble is not that of the others in the batch.
+                self._log.failure("Telling what became of a message failed")
         for removal in committed.refused:
             ear = self._ears.get(removal.uid)
             if ear is not None:

@@ -156,9 +156,11 @@ class Reader:
     async def _read_pages(self) -> None:
         try:
             while self._state is _State.CATCHING_UP:
-                self._look_again = False
+                self._look_again, known = False, self._newest
                 page = await self._read_page()
-                if self._take(page) and not self._look_again and self.cursor >= self._newest:
+                last = self._take(page) and not self._look_again
+                # What was known before the page was read is in it, or is gone for good.
+                if last and (self.cursor >= self._newest or known == self._newest):
                     self._state = _State.LIVE
         finally:
             self._reading = False

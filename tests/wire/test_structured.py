@@ -26,6 +26,12 @@ CODES = {
 }
 
 
+FIELDS = [
+    *("type", "n", "uid", "to", "text", "id", "name", "old", "new", "password", "after"),
+    *("token", "receive", "device", "lang", "version", "client"),
+]
+
+
 class ParseTests(SynchronousTestCase):
     """Frames to commands."""
 
@@ -153,7 +159,8 @@ class ParseTests(SynchronousTestCase):
 
     def test_unknown_type(self) -> None:
         """A request of an unknown type would not be refused under its number."""
-        for kind in ("nonsense", "", "Msg", "help", "quit", "lang", None, 7, [], {}, True):
+        kinds: list[Any] = ["nonsense", "", "Msg", "help", "quit", "lang", None, 7, [], {}, True]
+        for kind in kinds:
             self.assertMalformed({"type": kind, "n": 3}, Problem.UNKNOWN_COMMAND, n=3)
         self.assertMalformed({"n": 3}, Problem.UNKNOWN_COMMAND, n=3)
         self.assertEqual(code_of(Problem.UNKNOWN_COMMAND), "bad-request")
@@ -180,27 +187,7 @@ class ParseTests(SynchronousTestCase):
 
     @given(
         st.dictionaries(
-            st.sampled_from(
-                [
-                    "type",
-                    "n",
-                    "uid",
-                    "to",
-                    "text",
-                    "id",
-                    "name",
-                    "old",
-                    "new",
-                    "password",
-                    "after",
-                    "token",
-                    "receive",
-                    "device",
-                    "lang",
-                    "version",
-                    "client",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             st.sampled_from(["msg", "auth", "hello", "ack", "find", "register", "passwd", "ping"])
             | st.none()
             | st.booleans()

@@ -1,0 +1,372 @@
+"""Readers, with a store in memory and a clock of the test's own."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.inbox.interface import PAGE, Draft, Outcome, Removal
+from chatsvc.post import RETRY_DELAY, PostOffice
+from chatsvc.reader import Reader
+from chatsvc.store import StoreUnavailable
+from chatsvc.wire.events import Message
+from tests.fakes import MemoryInbox
+
+UID = 2
+
+
+class RecordingOwner:
+    """A session that notes what it is told; ``room`` is how many messages it takes before it pauses its reader."""
+
+    def __init__(self) -> None:
+        self.handed: list[int] = []
+        self.told: list[str] = []
+        self.room = 10**9
+        self.reader: Reader
+
+    def hand(self, message: Message) -> None:
+        self.handed.append(message.id)
+        self.room -= 1
+        if not self.room:
+            self.reader.pause()
+
+    def settle(self) -> None:
+        self.told.append("settle")
+
+    def kicked(self) -> None:
+        self.told.append("kicked")
+
+    def restarted(self) -> None:
+        self.told.append("restarted")
+
+
+class ReaderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.inbox = MemoryInbox()
+        self.ears: dict[int, Reader] = {}
+        self.post = PostOffice(self.clock, self.inbox, self.ears)
+        self.owner = RecordingOwner()
+
+    def begin(self) -> Reader:
+        """Log in."""
+        claim = self.successResultOf(Deferred.fromCoroutine(self.inbox.claim(UID, None)))
+        reader = Reader(self.clock, self.inbox, self.post, UID, claim, self.owner)
+        self.ears[UID] = self.owner.reader = reader
+        self.inbox.calls.clear()
+        return reader
+
+    def store(self, count: int) -> list[Message]:
+        """Messages that the post office does not see."""
+        return [self.inbox.store(UID, "x") for _ in range(count)]
+
+    def send(self) -> None:
+        """A message by way of the post office."""
+        self.post.send(Draft(UID, 1, "a", 0, "x"), self.told)
+        self.clock.advance(0)
+
+    def told(self, outcome: Outcome | None, message: Message) -> None:
+        pass
+
+    def reads(self) -> int:
+        return self.inbox.calls.count("read")
+
+    def removals(self) -> list[Removal]:
+        self.clock.advance(0)
+        return [removal for _, removals in self.inbox.batches for removal in removals]
+
+    def test_nothing_before_the_start(self) -> None:
+        """Messages would be handed before the log-in is answered."""
+        self.store(3)
+        reader = self.begin()
+        reader.look()
+        self.send()
+        self.assertEqual((self.owner.handed, self.reads()), ([], 0))
+
+    def test_page_by_page(self) -> None:
+        """A full inbox would be read at once, or not to its end."""
+        for count, pages in ((0, 1), (1, 1), (PAGE - 1, 1), (PAGE, 2), (2 * PAGE + 5, 3)):
+            self.setUp()
+            self.store(count)
+            self.begin().resume()
+            self.assertEqual(self.owner.handed, list(range(1, count + 1)))
+            self.assertEqual(self.reads(), pages)
+
+    def test_live(self) -> None:
+        """A live reader would read the store for each message, or get it twice."""
+        self.store(2)
+        self.begin().resume()
+        self.send()
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.reads(), 1)
+
+    def test_gap(self) -> None:
+        """Something that was stored unseen would be skipped when the next message comes."""
+        self.begin().resume()
+        self.store(3)
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5])
+        self.assertEqual(self.reads(), 2)
+
+    def test_old_news(self) -> None:
+        """A message would be handed twice or out of order when its news come late."""
+        messages = self.store(3)
+        reader = self.begin()
+        reader.resume()
+        for message in messages:
+            reader.news(message)
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+
+    def test_news_while_catching_up(self) -> None:
+        """A message that came while a page was read would wait for the one after it."""
+        self.store(1)
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        (_, first) = self.inbox.held.pop()
+        page = list(self.inbox.waiting[UID])
+        self.send()
+        self.assertEqual(self.owner.handed, [])
+        # The page was read before the message was stored.
+        newer = self.inbox.waiting[UID]
+        self.inbox.waiting[UID] = page
+        first.callback(None)
+        self.inbox.waiting[UID] = newer
+        self.assertEqual(self.owner.handed, [1])
+        self.inbox.let()
+        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.inbox.held, [], "and then it is live")
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+
+    def test_look_while_catching_up(self) -> None:
+        """What another node stored while a page was read would wait for the next message."""
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        reader.look()
+        self.inbox.let()
+        self.store(1)
+        self.inbox.let()
+        self.assertEqual(self.owner.handed, [1])
+
+    def test_look_while_live(self) -> None:
+        """What another node stored would wait for the next message."""
+        reader = self.begin()
+        reader.resume()
+        self.store(1)
+        reader.look()
+        self.assertEqual(self.owner.handed, [1])
+        self.send()
+        self.assertEqual(self.reads(), 2)
+
+    def test_news_that_cannot_be_read(self) -> None:
+        """A message that is gone before it could be read would make its reader read for ever."""
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        reader.news(Message(5, 1, "a", 0, "x"))
+        for _ in range(10):
+            if self.inbox.held:
+                self.inbox.let()
+        self.assertLess(self.reads(), 5)
+
+    def test_pause_during_a_page(self) -> None:
+        """A connection that can take no more would be handed the rest of the page, or lose it."""
+        self.store(10)
+        self.owner.room = 4
+        reader = self.begin()
+        reader.resume()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        reader.resume()
+        self.assertEqual(self.owner.handed, list(range(1, 12)))
+
+    def test_pause_while_live(self) -> None:
+        """What comes for a connection that can take no more would be held in memory, or lost."""
+        reader = self.begin()
+        reader.resume()
+        reader.pause()
+        self.send()
+        self.assertEqual(self.owner.handed, [])
+        reader.resume()
+        self.assertEqual(self.owner.handed, [1])
+
+    def test_pause_during_a_read(self) -> None:
+        """A page that arrives at a paused connection would be handed, or two reads run at once."""
+        self.store(3)
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        reader.pause()
+        self.inbox.let()
+        self.assertEqual(self.owner.handed, [])
+        reader.resume()
+        self.inbox.let()
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+
+    def test_pause_and_resume_during_a_read(self) -> None:
+        """A short pause would start a second reading beside the first."""
+        self.store(3)
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        reader.pause()
+        reader.resume()
+        self.assertEqual(len(self.inbox.held), 1)
+        self.inbox.let_all()
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+
+    def test_store_away(self) -> None:
+        """A reader would give up, or ask in a tight loop, when its store is away."""
+        self.store(3)
+        self.inbox.away = True
+        self.begin_away().resume()
+        self.assertEqual(self.reads(), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(self.reads(), 1)
+        self.clock.pump([0.1] * 50)
+        self.assertTrue(3 <= self.reads() <= 8, self.reads())
+        self.inbox.away = False
+        self.clock.advance(2)
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+
+    def begin_away(self) -> Reader:
+        self.inbox.away = False
+        reader = self.begin()
+        self.inbox.away = True
+        return reader
+
+    def test_pause_while_the_store_is_away(self) -> None:
+        """A reader that is paused while it waits for its store would stop for good, or read twice."""
+        self.store(3)
+        reader = self.begin_away()
+        reader.resume()
+        reader.pause()
+        self.inbox.away = False
+        self.clock.advance(5)
+        self.assertEqual(self.owner.handed, [])
+        reader.resume()
+        self.clock.advance(5)
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+
+    def test_close_while_the_store_is_away(self) -> None:
+        """A connection that is gone would go on asking the store."""
+        reader = self.begin_away()
+        reader.resume()
+        reader.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.reads(), 1)
+        reader.resume()
+        self.assertEqual(self.reads(), 1)
+
+    def test_close_during_a_read(self) -> None:
+        """A page would be handed to a connection that is gone."""
+        self.store(3)
+        self.inbox.hold = {"read"}
+        reader = self.begin()
+        reader.resume()
+        reader.close()
+        self.inbox.let()
+        self.assertEqual((self.owner.handed, self.inbox.held), ([], []))
+
+    def test_closed(self) -> None:
+        """A log-in that is over would be handed messages, or acknowledge them."""
+        self.store(2)
+        reader = self.begin()
+        reader.resume()
+        reader.close()
+        self.send()
+        reader.look()
+        reader.pause()
+        reader.resume()
+        reader.acknowledge(2)
+        reader.superseded(reader.generation)
+        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.removals(), [])
+        self.assertEqual(self.inbox.calls.count("claim"), 0)
+
+    def test_acknowledge(self) -> None:
+        """A message would be removed that this session never handed out, or one twice."""
+        self.store(3)
+        self.owner.room = 2
+        reader = self.begin()
+        reader.acknowledge(3)
+        self.assertEqual(self.removals(), [])
+        reader.resume()
+        reader.acknowledge(1)
+        self.assertEqual(self.removals(), [Removal(UID, 1, 1)])
+        reader.acknowledge(1)
+        reader.acknowledge(0)
+        reader.acknowledge(-1)
+        self.assertEqual(self.removals(), [Removal(UID, 1, 1)])
+        reader.acknowledge(2**53 - 1)
+        self.assertEqual(self.removals(), [Removal(UID, 1, 1), Removal(UID, 1, 2)])
+        self.assertEqual([message.id for message in self.inbox.waiting[UID]], [3])
+
+    def test_superseded(self) -> None:
+        """A claim of a log-in that failed would keep everything in the inbox for good."""
+        self.store(2)
+        reader = self.begin()
+        reader.resume()
+        self.inbox.generations[UID] = 5
+        reader.acknowledge(2)
+        self.clock.pump([0, 0, 0])
+        self.assertEqual(reader.generation, 6)
+        self.assertEqual(self.inbox.waiting[UID], [])
+
+    def test_superseded_long_ago(self) -> None:
+        """A refusal of an old generation would make a reader claim for nothing."""
+        reader = self.begin()
+        reader.superseded(reader.generation - 1)
+        self.assertEqual(self.inbox.calls.count("claim"), 0)
+
+    def test_superseded_with_the_store_away(self) -> None:
+        """A claim that fails would never be tried again."""
+        self.store(3)
+        self.owner.room = 10
+        reader = self.begin()
+        reader.resume()
+        self.inbox.generations[UID] = 5
+        self.inbox.hold = {"claim"}
+        reader.acknowledge(2)
+        self.clock.advance(0)
+        self.inbox.let(StoreUnavailable("away"))
+        self.inbox.hold = set()
+        reader.acknowledge(3)
+        self.clock.pump([0, 0, RETRY_DELAY, 0])
+        self.assertEqual(self.inbox.waiting[UID], [])
+
+    def test_restarted(self) -> None:
+        """After a fail-over that lost messages a reader would skip those that get the same ids."""
+        self.store(5)
+        reader = self.begin()
+        reader.resume()
+        self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
+        self.store(2)
+        self.post.store_returned([UID])
+        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5, 1, 2])
+        reader.acknowledge(1)
+        self.assertEqual(self.removals()[-1].up_to, 1)
+
+    def test_kick(self) -> None:
+        """A session whose account logged in elsewhere would not hear of it, or go on reading."""
+        reader = self.begin()
+        reader.resume()
+        reader.kick()
+        self.assertEqual(self.owner.told, ["kicked"])
+        self.send()
+        self.assertEqual(self.owner.handed, [])
+
+    def test_settle(self) -> None:
+        """A log-in that takes over would be handed what the older session already has."""
+        self.begin().settle()
+        self.assertEqual(self.owner.told, ["settle"])

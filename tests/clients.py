@@ -8,6 +8,7 @@ import ssl
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 PATIENCE = 10.0
@@ -18,8 +19,8 @@ class FrameClient:
     """
     Speaks frames over TLS; ``legacy`` packs lengths little-endian.
 
-    ``place`` is a port of 127.0.0.1 or the path of a Unix socket. ``ca`` None: no TLS. ``source`` is the address to come
-    from; ``preface`` is what goes out before anything else, as a proxy's header does.
+    ``place`` is a port of 127.0.0.1 or the path of a Unix socket. ``ca`` None: no TLS. ``source`` is the address to
+    come from; ``preface`` is what goes out before anything else, as a proxy's header does.
     """
 
     def __init__(
@@ -88,6 +89,11 @@ class FrameClient:
         """Close, as a well-behaved client does."""
         self.socket.close()
 
+    def hang_up(self) -> None:
+        """Answer the server's goodbye, so that it need not wait; reading goes on to say that it is over."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
     def _size(self) -> int:
         size: int = self._length.unpack_from(self._received)[0]
         return size
@@ -133,9 +139,7 @@ class TextClient(FrameClient):
 class StructuredClient(FrameClient):
     """Speaks the structured dialect."""
 
-    def __init__(
-        self, place: int | str, ca: str | None, *, device: str = "", **more: Any
-    ) -> None:
+    def __init__(self, place: int | str, ca: str | None, *, device: str = "", **more: Any) -> None:
         super().__init__(place, ca, **more)
         self.unread: list[dict[str, Any]] = []
         hello = {"type": "hello", "version": 1, "client": "test/1", "lang": "en"}

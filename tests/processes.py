@@ -1,5 +1,5 @@
 """
-The server as its users run it: ``twistd -n chat`` in a process of its own, in a folder of its own, on stores of its own.
+The server as its users run it: ``twistd -n chat`` in a process, a folder and stores of its own.
 
 Nothing of the project is imported here.
 """
@@ -42,6 +42,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _DATABASES = count(1)
 _REDIS_DATABASES = count(32)
+
+_TRACEBACK = re.compile("Traceback")
 
 T = TypeVar("T")
 
@@ -134,7 +136,9 @@ class ChatServer:
         return str(self.folder / "keys" / "server.crt")
 
     def start(self) -> ChatServer:
-        """Start the server and wait until it says that it listens everywhere."""
+        """Start the server, if it does not run, and wait until it says that it listens everywhere."""
+        if self._process is not None and self._process.poll() is None:
+            return self
         ports = [word for port in self.ports for word in ("--port", port)]
         before = self.log()
         with open(self._log_path, "ab") as log:
@@ -156,9 +160,18 @@ class ChatServer:
             time.sleep(0.01)
         return self
 
+    def terminate(self) -> None:
+        """Tell the server to end, as an init system does, and do not wait."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> int:
         """End the server as an init system does; its exit status."""
         return self._end(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait until a server that was told to end has ended; its exit status."""
+        return self._end(None)
 
     def kill(self) -> None:
         """End the server as a crash or a power cut does."""
@@ -183,6 +196,11 @@ class ChatServer:
         """All that the server has said so far, over all its restarts."""
         return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
 
+    def tracebacks(self) -> list[str]:
+        """The beginnings of all tracebacks in the log."""
+        log = self.log()
+        return [log[max(0, at.start() - 200) : at.end() + 2000] for at in _TRACEBACK.finditer(log)]
+
     def wait_for(self, words: str, patience: float = PATIENCE) -> bool:
         """Whether the server says something, now or soon."""
         deadline = time.monotonic() + patience
@@ -200,11 +218,11 @@ class ChatServer:
         """A new client that speaks the structured dialect."""
         return StructuredClient(self.port, self.ca, **more)
 
-    def _end(self, number: signal.Signals) -> int:
+    def _end(self, number: signal.Signals | None) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if process.poll() is None:
+        if process.poll() is None and number is not None:
             process.send_signal(number)
         try:
             return process.wait(PATIENCE)

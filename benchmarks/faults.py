@@ -141,7 +141,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     struck: Counter[str] = Counter()
     try:
         world.start()
-        world.add_crowds(4, options.dialect, options.rate, proxied=options.dialect == "structured")
+        world.add_crowds(options.dialect, options.rate)
         faults = Faults(world, options.dialect)
         began = time.monotonic()
         while sum(struck.values()) < options.faults:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -179,6 +179,8 @@ class Session:
                 self._refuse(command, Problem.THROTTLED, retry_after=_BUSY_RETRY)
 
     def _broken(self, failure: Failure, command: c.Command) -> None:
+        if failure.check(CancelledError):
+            return  # the server is stopping
         self._log.failure(
             "Connection {number}: {kind} failed",
             failure,

@@ -14,10 +14,13 @@ import contextlib
 import json
 import random
 import re
+import socket
 import ssl
 import struct
 import sys
+import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,7 @@ class User:
         self.journal = Journal(options.state / f"{uid}.journal")
         self.shown = 0
         self.finishing = False
-        self.stalled_until = 0.0
+        self.stalled_until = self.stall_for = 0.0
         self.outstanding: deque[tuple[int, int, int]] = deque()
 
     @property
@@ -75,6 +78,7 @@ class User:
         finally:
             for task in talking:
                 task.cancel()
+            await asyncio.gather(*talking, return_exceptions=True)
             self.writer.transport.abort()
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
@@ -226,8 +230,8 @@ class StructuredUser(User):
             self.expected[thing["to"]] = thing["expected"]
 
 
-class TextUser(User):
-    """Takes what comes. What was not confirmed before a connection ended is given up."""
+class TextWriter(User):
+    """Writes and is told what became of it. What was not confirmed before a connection ended is given up."""
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         for to, unconfirmed in self.journal.outbox.items():
@@ -245,12 +249,9 @@ class TextUser(User):
 
     def heard(self, frame: str) -> None:
         header = _HEADER.match(frame)
-        if header and int(header[1]) != self.uid:
-            self.journal.record("s", 0, header[2], header[4])
-            self.shown += 1
-        elif header:
+        if header:
             to, _, k = self.outstanding.popleft()
-            if (to, k) != (int(header[3]), int(header[4])):
+            if (self.uid, to, k) != tuple(int(word) for word in header.groups()[1:]):
                 raise AssertionError(f"{self.uid} was confirmed {header[0]!r} instead of {to}#{k}")
             self.journal.record("c", to, k)
         elif self.outstanding and "存储" in frame:
@@ -258,6 +259,62 @@ class TextUser(User):
             self.journal.record("x", to, k)
         else:
             raise ConnectionError(frame)
+
+
+class TextReader(User):
+    """
+    Reads and never writes, on a blocking socket in a thread.
+
+    It takes whatever its kernel has acknowledged: asyncio's streams would drop what lies in their buffers when a
+    connection ends badly, and nobody could tell that from a loss.
+    """
+
+    async def live(self) -> None:
+        await asyncio.to_thread(self._live_in_thread)
+
+    def _live_in_thread(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, EOFError):
+                self._read_all()
+            time.sleep(random.uniform(0.05, 0.4))
+
+    def _read_all(self) -> None:
+        host, port = random.choice(self.options.target).rsplit(":", 1)
+        context = ssl.create_default_context(cafile=self.options.ca)
+        raw = socket.create_connection((host, int(port)), 5)
+        with context.wrap_socket(raw, server_hostname="localhost") as connection:
+            frames = _frames(connection)
+            next(frames)
+            auth = f"auth {self.uid} pw{self.uid}".encode()
+            connection.sendall(_LENGTH.pack(len(auth)) + auth)
+            connection.settimeout(20)
+            for frame in frames:
+                header = _HEADER.match(frame)
+                if header:
+                    self.journal.record("s", 0, header[2], header[4])
+                    self.shown += 1
+                if self.stall_for:
+                    time.sleep(self.stall_for)
+                    self.stall_for = 0.0
+
+
+def _frames(connection: ssl.SSLSocket) -> Iterator[str]:
+    """All frames until the other side has ended. After a long silence it is asked to end by ending our side."""
+    received = b""
+    while True:
+        try:
+            data = connection.recv(65_536)
+        except TimeoutError:
+            connection.settimeout(120)
+            socket.socket.shutdown(connection, socket.SHUT_WR)
+            continue
+        if not data:
+            raise EOFError
+        received += data
+        while len(received) >= 2 and len(received) >= 2 + _LENGTH.unpack(received[:2])[0]:
+            end = 2 + _LENGTH.unpack(received[:2])[0]
+            yield received[2:end].decode()
+            received = received[end:]
 
 
 async def obey(users: list[User]) -> None:
@@ -272,6 +329,7 @@ async def obey(users: list[User]) -> None:
         elif line[0] == "stall":
             for user in users:
                 user.stalled_until = loop.time() + float(line[1])
+                user.stall_for = float(line[1])
 
 
 async def report(users: list[User]) -> None:
@@ -284,17 +342,15 @@ async def report(users: list[User]) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", required=True, help="their uids, separated by commas")
-    parser.add_argument(
-        "--others", required=True, help="the uids of everybody, separated by commas"
-    )
+    parser.add_argument("--others", required=True, help="the uids whom they write to")
     parser.add_argument("--target", action="append", required=True, help="HOST:PORT")
     parser.add_argument("--ca", required=True)
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--dialect", choices=["structured", "text"], required=True)
+    parser.add_argument("--part", choices=["structured", "writer", "reader"], required=True)
     parser.add_argument("--rate", type=float, required=True, help="messages a second of each user")
     options = parser.parse_args()
-    kind = {"structured": StructuredUser, "text": TextUser}[options.dialect]
-    everybody = [int(uid) for uid in options.others.split(",")]
+    kind = {"structured": StructuredUser, "writer": TextWriter, "reader": TextReader}[options.part]
+    everybody = [int(uid) for uid in options.others.split(",") if uid]
     users: list[User] = [
         kind(uid, [other for other in everybody if other != uid], options)
         for uid in map(int, options.users.split(","))

@@ -76,16 +76,17 @@ class Process:
         )
         self._folder = folder
         self.log = folder / f"{name}.log"
+        self.complaints = folder / f"{name}.err"
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, environment: dict[str, str] | None = None) -> None:
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self.complaints.open("ab") as complaints:
             self.process = subprocess.Popen(
                 self._arguments,
                 cwd=self._folder,
                 stdin=subprocess.PIPE,
                 stdout=log,
-                stderr=log,
+                stderr=complaints,
                 text=True,
                 env={**os.environ, **(environment or {})},
                 preexec_fn=_die_with_parent,
@@ -145,27 +146,39 @@ class World:
             30,
         )
 
-    def add_crowds(self, crowds: int, dialect: str, rate: float, proxied: bool) -> None:
-        """Start the users, in this many processes."""
-        targets = [f"{SERVER}:{PORT}", *([f"127.0.0.1:{PROXY_PORT}"] if proxied else [])]
-        everybody = ",".join(map(str, self.uids))
-        for i in range(crowds):
-            arguments = [
-                *(
-                    sys.executable,
-                    str(HERE / "users.py"),
-                    "--dialect",
-                    dialect,
-                    "--rate",
-                    str(rate),
-                ),
-                *("--users", ",".join(map(str, self.uids[i::crowds])), "--others", everybody),
-                *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
-                *(word for target in targets for word in ("--target", target)),
-            ]
-            crowd = Process(arguments, self.folder, f"users{i}", self.network.users)
-            crowd.start()
-            self.crowds.append(crowd)
+    def add_crowds(self, dialect: str, rate: float) -> None:
+        """
+        Start the users, in four processes.
+
+        In the structured dialect all write to all, half of them through the proxy. In the text dialect one half writes
+        and the other reads, and without the proxy, which would acknowledge in the readers' place.
+        """
+        half = len(self.uids) // 2
+        everybody, writers, readers = self.uids, self.uids[:half], self.uids[half:]
+        if dialect == "structured":
+            for i in range(4):
+                self._add_crowd(
+                    "structured", self.uids[i::4], everybody, rate, [SERVER, "127.0.0.1"]
+                )
+        else:
+            for i in range(2):
+                self._add_crowd("reader", readers[i::2], [], rate, [SERVER])
+                self._add_crowd("writer", writers[i::2], readers, rate, [SERVER])
+
+    def _add_crowd(
+        self, part: str, uids: list[int], others: list[int], rate: float, hosts: list[str]
+    ) -> None:
+        ports = {SERVER: PORT, "127.0.0.1": PROXY_PORT}
+        arguments = [
+            *(sys.executable, str(HERE / "users.py"), "--part", part, "--rate", str(rate)),
+            *("--users", ",".join(map(str, uids)), "--others", ",".join(map(str, others))),
+            *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
+            *(word for host in hosts for word in ("--target", f"{host}:{ports[host]}")),
+        ]
+        name = f"{part}{len(self.crowds)}"
+        crowd = Process(arguments, self.folder, name, self.network.users)
+        crowd.start()
+        self.crowds.append(crowd)
 
     def waiting(self) -> tuple[int, int]:
         """How many messages are unconfirmed, and how many were shown in the users' present lives."""

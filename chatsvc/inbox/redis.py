@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 import txredisapi
-from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet import endpoints
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -36,6 +34,7 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
+from chatsvc.inbox.link import RedisLink
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 from chatsvc.wire.events import Message
@@ -52,17 +51,6 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "gap": lambda expected: Gap(int(expected)),
     "failed": Failed,
 }
-
-
-class _RedisFactory(Factory):
-    """Builds the protocol of one ordered connection: a pool would reorder commands."""
-
-    noisy = False
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
-        protocol.factory = self
-        return protocol
 
 
 @implementer(IInbox)
@@ -89,32 +77,21 @@ class RedisInbox:
         self._watcher: Any = None
         self._was_here = False
         self._database, endpoint = _place(reactor, url)
-        self._service = ClientService(
-            endpoint,
-            _RedisFactory(),
-            retryPolicy=backoffPolicy(initialDelay=0.05, maxDelay=1.0),
-            clock=reactor,
-            prepareConnection=self._prepare,
-        )
+        self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         self._watcher = watcher
-        self._service.startService()
         try:
-            protocol = await self._in_time(self._service.whenConnected(failAfterFailures=1))
+            protocol = await self._in_time(Deferred.fromCoroutine(self._link.open()))
             await self._require_version(protocol)
             return await self._endangering_settings(protocol)
-        except StoreUnavailable:
-            await self._service.stopService()
-            raise BadStore(f"{self._url}: Redis does not answer") from None
-        except (Exception, CancelledError) as problem:
-            await self._service.stopService()
-            if isinstance(problem, BadStore):
-                raise
+        except BadStore:
+            raise
+        except Exception as problem:
             raise BadStore(f"{self._url}: {_reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
-        return self._service.stopService()
+        return Deferred.fromCoroutine(self._link.close())
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         asked = {
@@ -126,7 +103,7 @@ class RedisInbox:
             "memory": MEMORY_OF_SENDERS,
             **self._expiry(),
         }
-        connected = self._in_time(self._service.whenConnected())
+        connected = self._in_time(self._link.connected())
         answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
         answer.addErrback(self._away)
         return answer.addCallback(_committed, removals)
@@ -156,9 +133,7 @@ class RedisInbox:
         return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
 
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
-        answer = self._in_time(
-            self._service.whenConnected().addCallback(_evaluate, entrance, asked)
-        )
+        answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
         return await answer.addErrback(self._away)
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
@@ -170,16 +145,12 @@ class RedisInbox:
         self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(failure.value))
         raise StoreUnavailable(_reason(failure.value)) from None
 
-    async def _prepare(self, protocol: Any) -> None:
-        """Ready a new connection before any command of a session goes out over it."""
+    def _could_not_connect(self, problem: BaseException) -> None:
+        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
+
+    async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, _PEER_PATIENCE)
-        try:
-            await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
-        except BaseException as problem:
-            protocol.transport.abortConnection()
-            if self._was_here:
-                self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
-            raise
+        await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
 
     async def _introduce(self, protocol: Any) -> None:
         if self._url.password:
@@ -191,7 +162,7 @@ class RedisInbox:
         asked = {"cursors": cursors, "fresh": secrets.token_hex(8)}
         stale = await _evaluate(protocol, b"stale", asked)
         if self._was_here:
-            self._log.info("Redis at {url} is back", url=self._url)
+            self._log.warn("Redis at {url} is back", url=self._url)
             self._clock.callLater(0, self._watcher.store_returned, stale)
         self._was_here = True
 

@@ -1,0 +1,112 @@
+"""
+One ordered connection to Redis, made anew whenever it is lost.
+
+Twisted's ``ClientService`` would do, but for one case: a connection that is lost while it is being introduced (Redis is
+still loading its data, or was killed again) leaves it in a state that it has no way out of.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import txredisapi
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+
+_FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
+        protocol.factory = self
+        return protocol
+
+
+class RedisLink:
+    """
+    ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
+    and ``failed`` is told why.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        endpoint: IStreamClientEndpoint,
+        introduce: Callable[[Any], Awaitable[None]],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._clock = clock
+        self._endpoint = endpoint
+        self._introduce = introduce
+        self._failed = failed
+        self._protocol: Any = None
+        self._waiting: list[Deferred[Any]] = []
+        self._keeping: Deferred[None] | None = None
+
+    async def open(self) -> Any:
+        """
+        Connect for the first time and keep connected from then on; the connection.
+
+        Raises whatever is in the way.
+        """
+        protocol = await self._connect()
+        self._keeping = Deferred.fromCoroutine(self._keep(protocol))
+        self._keeping.addErrback(lambda failure: failure.trap(CancelledError))
+        return protocol
+
+    def connected(self) -> Deferred[Any]:
+        """The connection, as soon as there is one."""
+        if self._protocol is not None:
+            return succeed(self._protocol)
+        waiting: Deferred[Any] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    async def close(self) -> None:
+        """End the connection and make no other."""
+        protocol, self._protocol = self._protocol, None
+        if self._keeping is not None:
+            self._keeping.cancel()
+        if protocol is not None and protocol.connected:
+            gone = protocol.whenDisconnected()
+            protocol.transport.loseConnection()
+            await gone
+
+    async def _connect(self) -> Any:
+        protocol: Any = await self._endpoint.connect(_Factory())
+        try:
+            await self._introduce(protocol)
+        except BaseException:
+            protocol.transport.abortConnection()
+            raise
+        return protocol
+
+    async def _keep(self, protocol: Any) -> None:
+        while True:
+            if protocol.connected:
+                self._protocol = protocol
+                waiting, self._waiting = self._waiting, []
+                for one in waiting:
+                    one.callback(protocol)
+                await protocol.whenDisconnected()
+                self._protocol = None
+            protocol = await self._connect_at_last()
+
+    async def _connect_at_last(self) -> Any:
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                return await self._connect()
+            except CancelledError:
+                raise
+            except Exception as problem:
+                self._failed(problem)
+            await deferLater(self._clock, delay * random.uniform(0.5, 1.5))
+            delay = min(delay * 2, _LAST_DELAY)

@@ -63,6 +63,7 @@ class Meter(ProtocolWrapper):
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
         self.about_to_close = None
+        self.connected = 0  # Twisted leaves it at 1, and the socket is gone
         super().connectionLost(reason)
 
     def _last_look(self) -> None:

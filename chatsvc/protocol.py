@@ -180,6 +180,7 @@ class ChatProtocol(Int16StringReceiver):
         if not self._closing:
             self.flush()
             self._closing = True
+            self.session.stop()
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 

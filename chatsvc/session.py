@@ -128,10 +128,14 @@ class Session:
         if self._member and self._member.reader:
             self._member.reader.resume()
 
-    def close(self) -> None:
-        """The connection is gone."""
+    def stop(self) -> None:
+        """The connection is about to close: carry out and answer nothing more. What it has received still counts."""
         self._closed = True
         self._queue.clear()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.stop()
         self._leave()
 
     def _proceed(self) -> None:
@@ -213,9 +217,9 @@ class Session:
     def _post(self, member: _Member, command: c.Send) -> None:
         chat = self._chat
         at = int(chat.now() * 1000)
-        draft = Draft(
-            command.to, member.uid, member.name, at, command.text, self._device, command.n
-        )
+        # Without a device the number counts nothing, it only names the request.
+        n = command.n if self._device else None
+        draft = Draft(command.to, member.uid, member.name, at, command.text, self._device, n)
         self._in_post += 1
         chat.post.send(draft, partial(self._told, command))
         delay = chat.message_rate.delay(member.uid)
@@ -273,12 +277,14 @@ class Session:
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
+        reader, epoch, waiting = None, "", 0
+        if self._closed:
+            return
         if command.receive:
             reader, epoch, waiting = await self._take_over(uid, command.after)
         else:
-            reader, epoch, waiting = None, "", await chat.inbox.count(uid)
+            waiting = await chat.inbox.count(uid)
         if self._closed:
-            self._forget(reader)
             return
         self._member = _Member(uid, account.name, reader)
         self._connection.settle_in()
@@ -291,7 +297,7 @@ class Session:
                 reader.resume()
 
     async def _take_over(self, uid: int, after: int | None) -> tuple[Reader, str, int]:
-        """Claim the inbox, and log out whoever held it here."""
+        """Claim the inbox, and log out whoever held it here, unless this connection has ended meanwhile."""
         chat = self._chat
         older = chat.online.get(uid)
         if older is not None:
@@ -300,9 +306,11 @@ class Session:
         claim = await chat.inbox.claim(uid, after)
         reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
         older = chat.online.get(uid)
-        chat.online[uid] = reader
-        if older is not None:
-            older.kick()
+        # Else the older one stays; it claims anew when its next removal is refused.
+        if not self._closed:
+            chat.online[uid] = reader
+            if older is not None:
+                older.kick()
         return reader, claim.epoch, claim.waiting
 
     def _leave(self) -> None:
@@ -311,11 +319,10 @@ class Session:
             self._connection.end_receipts()
             self._forget(member.reader)
 
-    def _forget(self, reader: Reader | None) -> None:
-        if reader is not None:
-            reader.close()
-            if self._chat.online.get(reader.uid) is reader:
-                del self._chat.online[reader.uid]
+    def _forget(self, reader: Reader) -> None:
+        reader.close()
+        if self._chat.online.get(reader.uid) is reader:
+            del self._chat.online[reader.uid]
 
     async def _logout(self, command: c.Logout) -> None:
         self._leave()

@@ -1,0 +1,724 @@
+"""Sessions, with stores in memory and a connection that notes what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.accounts import Accounts
+from chatsvc.chat import Chat
+from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome
+from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
+from chatsvc.passwords import Passwords, PasswordsBusy
+from chatsvc.post import PostOffice
+from chatsvc.reader import Reader
+from chatsvc.session import MOST_UNANSWERED, Session
+from chatsvc.store import STORE_PATIENCE, StoreUnavailable
+from chatsvc.tokens import Tokens
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.problems import Problem
+from tests.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
+
+ALICE, BOB, CAROL = 10001, 10002, 10003
+UNLIMITED = Rate(0, 1)
+DEVICE = "0123456789abcdef"
+
+
+class World:
+    """A server's parts, in memory."""
+
+    def __init__(self, rate: Rate = UNLIMITED, registration: bool = True) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.inbox = MemoryInbox()
+        self.accounts = MemoryAccounts(
+            u10001=("alice", "a"), u10002=("bob", "b"), u10003=("carol", "c")
+        )
+        self.passwords = PlainPasswords()
+        self.online: dict[int, Reader] = {}
+        self.post = PostOffice(self.clock, self.inbox, self.online)
+        now = self.clock.seconds
+        self.chat = Chat(
+            clock=self.clock,
+            now=now,
+            accounts=cast(Accounts, self.accounts),
+            passwords=cast(Passwords, self.passwords),
+            tokens=Tokens(b"s" * 32, now=now),
+            inbox=self.inbox,
+            post=self.post,
+            online=self.online,
+            message_rate=MessageRate(rate, now),
+            login_throttle=LoginThrottle(now),
+            registration_limit=RegistrationLimit(now),
+            registration=registration,
+            lang="en",
+        )
+
+    def let_all(self) -> None:
+        """Let whatever is held be done, and what that brings about."""
+        for part in (self.accounts, self.passwords, self.inbox):
+            part.hold = set()
+        for _ in range(5):
+            for part in (self.accounts, self.passwords, self.inbox):
+                part.let_all()
+            self.clock.advance(0)
+
+
+class RecordingConnection:
+    """A connection as a session knows it."""
+
+    number = 1
+    address = "192.0.2.1"
+
+    def __init__(self, chat: Chat) -> None:
+        self.said: list[e.Event] = []
+        self.handed: list[e.Message] = []
+        self.noted: list[Any] = []
+        self.held: set[str] = set()
+        self.received: Callable[[int], None] | None = None
+        self.session = Session(chat, self)
+
+    def say(self, event: e.Event) -> None:
+        self.said.append(event)
+
+    def hand(self, message: e.Message) -> None:
+        self.handed.append(message)
+
+    def expect_receipts(self, received: Callable[[int], None]) -> None:
+        self.received = received
+
+    def look_for_receipts(self) -> None:
+        if self.received is not None and self.handed:
+            self.received(self.handed[-1].id)
+
+    def end_receipts(self) -> None:
+        self.received = None
+
+    def speak(self, lang: str) -> None:
+        self.noted.append(lang)
+
+    def hold(self, reason: str) -> None:
+        self.held.add(reason)
+
+    def release(self, reason: str) -> None:
+        self.held.discard(reason)
+
+    def settle_in(self) -> None:
+        self.noted.append("settled in")
+
+    def inbox_restarted(self) -> None:
+        self.noted.append("restarted")
+
+    def close(self) -> None:
+        self.noted.append("closed")
+        self.session.stop()
+
+    # What tests do
+
+    def do(self, *commands: c.Command) -> None:
+        for command in commands:
+            self.session.command(command)
+
+    def answers(self) -> list[e.Event]:
+        """What was said since this was last asked."""
+        said, self.said = self.said, []
+        return said
+
+
+class SessionTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+
+    def connect(self) -> RecordingConnection:
+        return RecordingConnection(self.world.chat)
+
+    def log_in(self, uid: int = ALICE, **more: Any) -> RecordingConnection:
+        """Somebody who is logged in, and whose answers so far are forgotten."""
+        connection = self.connect()
+        connection.do(c.Auth(uid, self.world.accounts.rows[uid][1], **more))
+        self.assertIsInstance(connection.answers()[-1], e.LoggedIn)
+        return connection
+
+    def turn(self) -> None:
+        self.world.clock.advance(0)
+
+    def assertRefused(
+        self, connection: RecordingConnection, problem: Problem, **details: Any
+    ) -> None:
+        self.assertEqual(connection.answers(), [e.Refused(problem, **details)])
+
+
+class LogInTests(SessionTests):
+    """`auth` and what depends on it."""
+
+    def test_right(self) -> None:
+        """Nobody could log in, or be found online."""
+        self.world.inbox.store(ALICE, "x")
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, "a", n=1))
+        (answer,) = connection.said
+        assert isinstance(answer, e.LoggedIn)
+        self.assertEqual(
+            (answer.re, answer.uid, answer.name, answer.epoch, answer.waiting),
+            (1, ALICE, "alice", "epoch", 1),
+        )
+        self.assertTrue(self.world.chat.tokens.valid(answer.token, ALICE, "a"))
+        self.assertEqual(list(self.world.online), [ALICE])
+        self.assertEqual([message.text for message in connection.handed], ["x"])
+        self.assertIn("settled in", connection.noted)
+
+    def test_answer_comes_before_messages(self) -> None:
+        """A client would get messages before it knows that it is logged in."""
+        self.world.inbox.store(ALICE, "x")
+        connection = self.connect()
+        order: list[str] = []
+        connection.say = lambda event: order.append("said")  # type: ignore[method-assign]
+        connection.hand = lambda message: order.append("handed")  # type: ignore[method-assign]
+        connection.do(c.Auth(ALICE, "a"))
+        self.assertEqual(order, ["said", "handed"])
+
+    def test_wrong(self) -> None:
+        """A wrong password, token or uid would let somebody in, or be told apart."""
+        for command in (
+            c.Auth(ALICE, "b"),
+            c.Auth(99, "b"),
+            c.Auth(c.NO_UID, "a"),
+            c.Auth(ALICE, token="nonsense"),
+            c.Auth(ALICE, token=self.world.chat.tokens.issue(BOB, "b")),
+            c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "old")),
+        ):
+            connection = self.connect()
+            connection.do(command)
+            self.assertRefused(connection, Problem.BAD_CREDENTIALS)
+            self.assertEqual(self.world.online, {})
+            self.assertNotIn("settled in", connection.noted)
+
+    def test_token(self) -> None:
+        """A token would not log its account in, or cost a password's hash."""
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "a")))
+        self.assertIsInstance(connection.said[0], e.LoggedIn)
+        self.assertEqual(self.world.passwords.calls, [])
+
+    def test_twice(self) -> None:
+        """Who is logged in could become another user."""
+        connection = self.log_in()
+        connection.do(c.Auth(BOB, "b", n=3))
+        self.assertRefused(connection, Problem.ALREADY_LOGGED_IN, re=3)
+        self.assertEqual(list(self.world.online), [ALICE])
+
+    def test_needs_log_in(self) -> None:
+        """Something would be done for somebody who is not logged in."""
+        connection = self.connect()
+        for command in (
+            *(c.Send(BOB, "x"), c.Passwd("a", "b"), c.Find("bob"), c.Logout(), c.Ack(1)),
+            *(c.Malformed(Problem.SEND_USAGE, c.Send), c.Malformed(Problem.PASSWD_USAGE, c.Passwd)),
+        ):
+            connection.do(command)
+            (answer,) = connection.answers()
+            assert isinstance(answer, e.Refused)
+            self.assertIs(answer.problem, Problem.NOT_LOGGED_IN, command)
+        self.assertEqual(self.world.inbox.calls, [])
+
+    def test_needs_no_log_in(self) -> None:
+        """Somebody who is not logged in would not get help, nor be told what is wrong."""
+        connection = self.connect()
+        connection.do(
+            *(c.Help(), c.Ping(n=1), c.SetLang("zh"), c.Hello(lang="en", n=2)),
+            *(c.Malformed(Problem.AUTH_USAGE, c.Auth), c.Malformed(Problem.UNKNOWN_COMMAND)),
+        )
+        self.assertEqual(
+            connection.said,
+            [
+                *(e.HelpShown(), e.Pong(re=1), e.LangSet(), e.Welcome(True, re=2)),
+                *(e.Refused(Problem.AUTH_USAGE), e.Refused(Problem.UNKNOWN_COMMAND)),
+            ],
+        )
+        self.assertEqual(connection.noted, ["zh", "en"])
+
+    def test_only_sending(self) -> None:
+        """A program that only sends would take messages or the session from its user."""
+        reading = self.log_in()
+        self.world.inbox.store(ALICE, "x")
+        sending = self.connect()
+        sending.do(c.Auth(ALICE, "a", receive=False))
+        (answer,) = sending.answers()
+        assert isinstance(answer, e.LoggedIn)
+        self.assertEqual((answer.epoch, answer.waiting), ("", 1))
+        sending.do(c.Send(BOB, "y"), c.Ack(1))
+        self.turn()
+        self.assertIsInstance(sending.said[0], e.Sent)
+        self.assertEqual((sending.handed, reading.said), ([], []))
+        sending.session.close()
+        self.assertEqual(list(self.world.online), [ALICE])
+
+    def test_throttled(self) -> None:
+        """Passwords could be guessed as fast as they can be sent."""
+        connection = self.connect()
+        for _ in range(6):
+            connection.do(c.Auth(ALICE, "wrong"))
+        connection.answers()
+        connection.do(c.Auth(ALICE, "a", n=9))
+        (answer,) = connection.answers()
+        assert isinstance(answer, e.Refused)
+        self.assertIs(answer.problem, Problem.THROTTLED)
+        self.assertTrue(answer.retry_after)
+
+    def test_store_away(self) -> None:
+        """The absence of a store would pass for a wrong password, or cost a try."""
+        for part in (self.world.accounts, self.world.inbox):
+            for _ in range(30):
+                part.away = True
+                connection = self.connect()
+                connection.do(c.Auth(ALICE, "a", n=1))
+                self.assertRefused(connection, Problem.STORE_UNAVAILABLE, re=1)
+                part.away = False
+            connection.do(c.Auth(ALICE, "a", n=2))
+            self.assertIsInstance(connection.answers()[-1], e.LoggedIn)
+
+    def test_passwords_busy(self) -> None:
+        """A server that is busy with passwords would call one wrong."""
+        self.world.passwords.hold = {"check"}
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, "a"))
+        self.world.passwords.let(PasswordsBusy())
+        self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
+
+    def test_bug(self) -> None:
+        """An exception in a handler would leave its connection without any more answers."""
+        self.world.accounts.hold = {"get"}
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, "a", n=1), c.Ping(n=2))
+        self.world.accounts.let(ValueError("a bug"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(
+            connection.said, [e.Refused(Problem.STORE_UNAVAILABLE, re=1), e.Pong(re=2)]
+        )
+
+    def test_connection_lost_during_the_log_in(self) -> None:
+        """A connection that ended while it logged in would be online for ever, or be spoken to."""
+        for name in ("get", "check", "claim"):
+            self.setUp()
+            self.hold(name)
+            connection = self.connect()
+            connection.do(c.Auth(ALICE, "a"))
+            connection.session.close()
+            self.world.let_all()
+            self.assertEqual((self.world.online, connection.said), ({}, []), name)
+            self.log_in()
+
+    def test_connection_lost_while_taking_over(self) -> None:
+        """A connection that ended while it logged in would have logged out one that is there."""
+        for name in ("get", "check", "claim"):
+            self.setUp()
+            older = self.log_in()
+            self.hold(name)
+            newer = self.connect()
+            newer.do(c.Auth(ALICE, "a"))
+            newer.session.close()
+            self.world.let_all()
+            self.assertEqual((older.said, newer.said), ([], []), name)
+            self.assertEqual(list(self.world.online), [ALICE])
+            self.world.post.send(Draft(ALICE, BOB, "b", 0, "x"), lambda *_: None)
+            self.turn()
+            self.assertEqual(len(older.handed), 1)
+            older.do(c.Ack(1))
+            for _ in range(5):
+                self.turn()
+            self.assertEqual(self.world.inbox.waiting[ALICE], [], "it still can acknowledge")
+
+    def hold(self, name: str) -> None:
+        for part in (self.world.accounts, self.world.passwords, self.world.inbox):
+            part.hold = {name}
+
+    def test_take_over(self) -> None:
+        """Two connections of one user would both read, or the older one not be told."""
+        older = self.log_in()
+        newer = self.log_in()
+        self.assertEqual(older.said, [e.Kicked()])
+        self.assertFalse(older.session.logged_in)
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.assertEqual((len(older.handed), len(newer.handed)), (0, 1))
+        older.answers()
+        older.do(c.Send(BOB, "y"))
+        self.assertRefused(older, Problem.NOT_LOGGED_IN, to=BOB)
+        older.session.close()
+        self.assertEqual(list(self.world.online), [ALICE], "the entry is the newer one's")
+
+    def test_take_over_leaves_nothing_twice(self) -> None:
+        """What the older session has received would come again to the newer one."""
+        older = self.log_in()
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.assertEqual(len(older.handed), 1)
+        newer = self.connect()
+        newer.do(c.Auth(ALICE, "a"))
+        self.turn()
+        self.assertIsInstance(newer.said[0], e.LoggedIn)
+        self.assertEqual(newer.handed, [])
+
+    def test_two_at_once(self) -> None:
+        """Of two log-ins at the same time both or none would be online."""
+        self.world.inbox.hold = {"claim"}
+        first, second = self.connect(), self.connect()
+        first.do(c.Auth(ALICE, "a"))
+        second.do(c.Auth(ALICE, "a"))
+        self.world.let_all()
+        self.assertEqual([type(event) for event in first.said], [e.LoggedIn, e.Kicked])
+        self.assertEqual([type(event) for event in second.said], [e.LoggedIn])
+        self.assertTrue(second.session.logged_in)
+
+    def test_log_out(self) -> None:
+        """Who logged out would still be online, or could not log in again."""
+        connection = self.log_in()
+        connection.do(c.Logout(n=2), c.Send(BOB, "x"))
+        self.assertEqual(connection.answers()[0], e.LoggedOut(re=2))
+        self.assertEqual(self.world.online, {})
+        connection.do(c.Auth(BOB, "b"))
+        self.assertIsInstance(connection.said[-1], e.LoggedIn)
+
+    def test_quit(self) -> None:
+        """`quit` would not say goodbye and close."""
+        connection = self.log_in()
+        connection.do(c.Quit())
+        self.assertEqual((connection.said, self.world.online), ([e.Farewell()], {}))
+        self.assertIn("closed", connection.noted)
+
+    def test_nothing_after_quit(self) -> None:
+        """Commands that waited behind `quit` would log in somebody who is going."""
+        self.world.inbox.hold = {"commit"}
+        connection = self.log_in()
+        connection.do(c.Send(BOB, "x"), c.Quit(), c.Auth(BOB, "b"), c.Register("x", "y"))
+        self.world.let_all()
+        self.assertEqual(self.world.online, {})
+        self.assertNotIn("register", self.world.accounts.calls)
+
+    def test_epoch(self) -> None:
+        """A reader would not be told that its ids no longer count."""
+        connection = self.log_in()
+        self.world.online[ALICE].inbox_restarted()
+        self.assertIn("restarted", connection.noted)
+
+    def test_paused_while_logging_in(self) -> None:
+        """A connection that can take no more would be handed a whole inbox at its log-in."""
+        self.world.inbox.store(ALICE, "x")
+        connection = self.connect()
+        connection.session.pause()
+        connection.do(c.Auth(ALICE, "a"))
+        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        connection.session.resume()
+        self.assertEqual((len(connection.handed), connection.held), (1, set()))
+
+    def test_pause(self) -> None:
+        """A connection that can take no more would be handed more."""
+        connection = self.log_in()
+        connection.session.pause()
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        connection.session.resume()
+        self.assertEqual(len(connection.handed), 1)
+
+
+class SendTests(SessionTests):
+    """`msg`."""
+
+    def test_confirmation(self) -> None:
+        """A sender would not learn what became of the message."""
+        sender = self.log_in()
+        sender.do(c.Hello(device=DEVICE), c.Send(BOB, "x", n=1))
+        sender.answers()
+        self.turn()
+        at = 1_000_000
+        message = e.Message(1, ALICE, "alice", at, "x")
+        self.assertEqual(sender.said, [e.Sent(BOB, 1, message, False, 1, False, re=1)])
+        self.assertEqual(
+            self.world.inbox.batches[-1][0], [Draft(BOB, ALICE, "alice", at, "x", DEVICE, 1)]
+        )
+
+    def test_reader_is_online(self) -> None:
+        """A sender would be told that a reader is away who is here, or the reader get nothing."""
+        sender, reader = self.log_in(), self.log_in(BOB)
+        sender.do(c.Send(BOB, "x"))
+        self.turn()
+        (answer,) = sender.said
+        assert isinstance(answer, e.Sent)
+        self.assertTrue(answer.online)
+        self.assertEqual([message.text for message in reader.handed], ["x"])
+
+    def test_to_oneself(self) -> None:
+        """A message to oneself would not arrive."""
+        connection = self.log_in()
+        connection.do(c.Send(ALICE, "x"))
+        self.turn()
+        self.assertEqual((len(connection.said), len(connection.handed)), (1, 1))
+
+    def test_unknown_user(self) -> None:
+        """A message to nobody would be stored, or use its number up."""
+        connection = self.log_in()
+        for uid in (99, c.NO_UID):
+            connection.do(c.Send(uid, "x", n=4))
+            self.assertRefused(connection, Problem.UNKNOWN_USER, to=uid, re=4)
+        self.turn()
+        self.assertEqual(self.world.inbox.batches, [])
+
+    def test_outcomes(self) -> None:
+        """A refusal by the inbox would be told wrongly."""
+        message = e.Message(0, ALICE, "alice", 1_000_000, "x")
+        table: list[tuple[Outcome, e.Event]] = [
+            (Full(3, False), e.Refused(Problem.INBOX_FULL, to=BOB, waiting=3, re=7)),
+            (Full(3, True), e.Refused(Problem.SHARE_FULL, to=BOB, waiting=3, re=7)),
+            (Gap(5), e.Refused(Problem.GAP, to=BOB, expected=5, re=7)),
+            (Duplicate(4, 2), e.Sent(BOB, 4, message, False, 2, True, re=7)),
+            (Duplicate(None, 2), e.Sent(BOB, None, message, False, 2, True, re=7)),
+        ]
+        for outcome, answer in table:
+            self.world.inbox.outcomes = [outcome]
+            connection = self.log_in()
+            connection.do(c.Send(BOB, "x", n=7))
+            self.turn()
+            self.assertEqual(connection.answers(), [answer])
+
+    def test_number_without_a_device(self) -> None:
+        """A client without a device that numbers its requests would lose messages as duplicates."""
+        for _ in range(2):
+            connection = self.log_in()
+            connection.do(c.Send(BOB, "x", n=1), c.Send(CAROL, "y", n=2))
+            self.turn()
+            for answer, n in zip(connection.answers(), (1, 2), strict=True):
+                assert isinstance(answer, e.Sent), answer
+                self.assertFalse(answer.duplicate)
+                self.assertEqual(answer.re, n)
+        self.assertEqual(len(self.world.inbox.waiting[BOB]), 2)
+
+    def test_store_away(self) -> None:
+        """A sender would take a message for stored, or for refused, whose outcome is unknown."""
+        connection = self.log_in()
+        self.world.inbox.away = True
+        connection.do(c.Send(BOB, "x", n=7))
+        self.turn()
+        self.assertRefused(connection, Problem.MAYBE_NOT_STORED, to=BOB, re=7)
+
+    def test_store_silent(self) -> None:
+        """A sender would wait for ever for a store that does not answer."""
+        connection = self.log_in()
+        self.world.inbox.hold = {"commit"}
+        connection.do(c.Send(BOB, "x", n=7))
+        self.world.clock.advance(0)
+        self.world.clock.advance(STORE_PATIENCE)
+        self.assertRefused(connection, Problem.MAYBE_NOT_STORED, to=BOB, re=7)
+
+    def test_order(self) -> None:
+        """Answers would come in another order than the commands."""
+        connection = self.log_in()
+        self.world.accounts.cached = {BOB}
+        numbers = range(1, 9)
+        connection.do(
+            *(c.Send(BOB, "a", n=1), c.Ping(n=2), c.Send(99, "b", n=3), c.Send(BOB, "c", n=4)),
+            *(c.Send(CAROL, "d", n=5), c.Find("bob", n=6), c.Send(CAROL, "e", n=7), c.Ping(n=8)),
+        )
+        for _ in range(10):
+            self.turn()
+        self.assertEqual([event.re for event in connection.said], list(numbers))
+
+    def test_commands_wait_for_a_look_up(self) -> None:
+        """A message would overtake one before it whose recipient is still looked up."""
+        connection = self.log_in()
+        self.world.accounts.cached = {CAROL}
+        self.world.accounts.hold = {"name"}
+        connection.do(c.Send(BOB, "a", n=1), c.Send(CAROL, "b", n=2), c.Ping(n=3))
+        self.turn()
+        self.assertEqual((connection.said, self.world.inbox.batches), ([], []))
+        self.world.let_all()
+        self.assertEqual([event.re for event in connection.said], [1, 2, 3])
+        texts = [draft.text for drafts, _ in self.world.inbox.batches for draft in drafts]
+        self.assertEqual(texts, ["a", "b"])
+
+    def test_messages_go_together(self) -> None:
+        """Messages of one connection would cost a round trip each."""
+        connection = self.log_in()
+        self.world.accounts.cached = {BOB, CAROL}
+        connection.do(*[c.Send(BOB, "a"), c.Send(CAROL, "b")] * 10)
+        self.turn()
+        self.assertEqual([len(drafts) for drafts, _ in self.world.inbox.batches], [20])
+
+    def test_kicked_during_a_look_up(self) -> None:
+        """A message of somebody who was logged out would be sent in nobody's name."""
+        older = self.log_in()
+        self.world.accounts.hold = {"name"}
+        older.do(c.Send(BOB, "x", n=1))
+        newer = self.log_in()
+        self.world.let_all()
+        self.assertEqual(older.said, [e.Kicked(), e.Refused(Problem.NOT_LOGGED_IN, to=BOB, re=1)])
+        self.assertEqual(self.world.inbox.batches, [])
+        self.assertEqual(newer.said, [])
+
+    def test_kicked_during_a_batch(self) -> None:
+        """Somebody who was logged out would not learn what became of a message before that."""
+        older = self.log_in()
+        self.world.accounts.cached = {BOB}
+        self.world.inbox.hold = {"commit"}
+        older.do(c.Send(BOB, "x", n=1))
+        self.turn()
+        self.log_in()
+        self.world.let_all()
+        self.assertEqual([type(event) for event in older.said], [e.Kicked, e.Sent])
+
+    def test_connection_lost_during_a_batch(self) -> None:
+        """A connection that is gone would be spoken to."""
+        connection = self.log_in()
+        self.world.accounts.cached = {BOB}
+        self.world.inbox.hold = {"commit"}
+        connection.do(c.Send(BOB, "x"), c.Ping())
+        self.turn()
+        connection.session.close()
+        self.world.let_all()
+        self.assertEqual(connection.said, [])
+        self.assertEqual(len(self.world.inbox.waiting[BOB]), 1)
+
+    def test_name_look_up_fails(self) -> None:
+        """The absence of the accounts would pass for an unknown user."""
+        connection = self.log_in()
+        self.world.accounts.hold = {"name"}
+        connection.do(c.Send(BOB, "x", n=1), c.Ping(n=2))
+        self.world.accounts.let(StoreUnavailable())
+        self.assertEqual(
+            connection.said, [e.Refused(Problem.STORE_UNAVAILABLE, to=BOB, re=1), e.Pong(re=2)]
+        )
+
+    def test_most_unanswered(self) -> None:
+        """A client could fill the memory with commands, or would never be read again."""
+        for kind in ("posted", "queued"):
+            self.setUp()
+            connection = self.log_in()
+            self.world.accounts.cached = {BOB} if kind == "posted" else set()
+            self.world.inbox.hold, self.world.accounts.hold = {"commit"}, {"name"}
+            for i in range(MOST_UNANSWERED + 1):
+                self.assertEqual(connection.held, set(), i)
+                connection.do(c.Send(BOB, "x"))
+                if connection.held:
+                    break
+            self.assertEqual(connection.held, {"unanswered"})
+            self.world.let_all()
+            self.assertEqual(connection.held, set())
+            self.assertGreaterEqual(len(connection.said), MOST_UNANSWERED)
+
+    def test_acks_do_not_wait(self) -> None:
+        """An acknowledgement would wait behind a slow command."""
+        connection = self.log_in()
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.world.accounts.hold = {"find"}
+        connection.do(c.Find("bob"), c.Ack(1))
+        self.turn()
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
+    def test_rate(self) -> None:
+        """An account could send faster than its rate for long, or would be stopped within it."""
+        self.world = World(Rate(2, 4))
+        connection = self.log_in()
+        self.world.accounts.cached = {BOB}
+        for _ in range(4):
+            connection.do(c.Send(BOB, "x"))
+            self.assertEqual(connection.held, set())
+        connection.do(c.Send(BOB, "x"))
+        self.assertEqual(connection.held, {"rate"})
+        self.world.clock.advance(0.4)
+        self.assertEqual(connection.held, {"rate"})
+        self.world.clock.advance(0.2)
+        self.assertEqual(connection.held, set())
+        self.assertEqual(len(connection.said), 5, "slowed, not refused")
+
+
+class AccountTests(SessionTests):
+    """`register`, `passwd` and `find`."""
+
+    def test_register(self) -> None:
+        """A new account could not be made, or not be used."""
+        connection = self.connect()
+        connection.do(c.Register("dave", "secret", n=1))
+        self.assertEqual(connection.answers(), [e.Registered(10004, re=1)])
+        connection.do(c.Auth(10004, "secret"))
+        self.assertIsInstance(connection.said[-1], e.LoggedIn)
+
+    def test_register_refused(self) -> None:
+        """A name or password that cannot be would become an account."""
+        connection = self.connect()
+        connection.do(c.Register("a|b", "x"))
+        self.assertRefused(connection, Problem.BAD_NAME)
+        connection.do(c.Register("a", ""))
+        self.assertRefused(connection, Problem.BAD_PASSWORD)
+        self.world = World(registration=False)
+        connection = self.connect()
+        connection.do(c.Register("a", "x", n=1))
+        self.assertRefused(connection, Problem.REGISTRATION_CLOSED, re=1)
+        self.assertNotIn("register", self.world.accounts.calls)
+
+    def test_change_of_password(self) -> None:
+        """A password could be changed without the old one, or not at all."""
+        connection = self.log_in()
+        connection.do(c.Passwd("wrong", "new", n=1))
+        self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD, re=1)
+        connection.do(c.Passwd("a", "", n=2))
+        self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
+        connection.do(c.Passwd("a", "new", n=3))
+        self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
+        self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))
+
+    def test_password_changed_meanwhile(self) -> None:
+        """Of two changes at once the slower would win though its old password is no longer right."""
+        connection = self.log_in()
+        self.world.passwords.hold = {"hash"}
+        connection.do(c.Passwd("a", "new"))
+        self.world.accounts.rows[ALICE] = ("alice", "other")
+        self.world.let_all()
+        self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD)
+        self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "other"))
+
+    def test_find(self) -> None:
+        """Who looks for a name would not see whether its users are online."""
+        connection = self.log_in()
+        connection.do(c.Find("alice", n=1), c.Find("bob", n=2), c.Find("nobody", n=3))
+        self.assertEqual(
+            connection.said,
+            [
+                e.Found("alice", ((ALICE, True),), re=1),
+                e.Found("bob", ((BOB, False),), re=2),
+                e.Found("nobody", (), re=3),
+            ],
+        )
+
+
+class AcknowledgementTests(SessionTests):
+    """`ack`, and receipts."""
+
+    def test_ack(self) -> None:
+        """What a client has recorded would come again, or what it was never handed be removed."""
+        connection = self.log_in()
+        for _ in range(3):
+            self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        connection.do(c.Ack(2))
+        self.turn()
+        self.assertEqual([m.id for m in self.world.inbox.waiting[ALICE]], [3])
+        self.assertEqual(connection.said, [])
+        connection.do(c.Ack(2**53 - 1))
+        self.turn()
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
+    def test_receipts(self) -> None:
+        """A reader that cannot acknowledge would get everything again at each log-in."""
+        connection = self.log_in()
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        assert connection.received is not None
+        connection.received(1)
+        self.turn()
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+        connection.do(c.Logout())
+        self.assertIsNone(connection.received)

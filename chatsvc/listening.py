@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -61,6 +62,41 @@ class _Layered:
         return self.endpoint.listen(self.layer(protocolFactory))
 
 
+class _HangUp(Protocol):
+    """Ends a connection that nobody wants: Twisted's wrapping factories would break on None."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+class _HangingUp(Factory):
+    """Builds what a factory builds, and hangs up where that builds nothing."""
+
+    noisy = False
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def logPrefix(self) -> str:
+        return _prefix(self._factory)
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
+        built: IProtocol | None = self._factory.buildProtocol(addr)
+        return _HangUp() if built is None else built
+
+
+def _prefix(factory: Any) -> str:
+    return str(factory.logPrefix()) if hasattr(factory, "logPrefix") else type(factory).__name__
+
+
 class _TrustedProxies(WrappingFactory):
     """Lets in connections from these addresses only: anybody can write a PROXY header."""
 
@@ -71,11 +107,11 @@ class _TrustedProxies(WrappingFactory):
         super().__init__(factory)
         self._addresses = frozenset(addresses)
 
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper:
         # A Unix socket has no address: who may write to it is the file system's affair.
         host = getattr(addr, "host", None)
         if host is not None and host.removeprefix("::ffff:") not in self._addresses:
-            return None
+            return ProtocolWrapper(self, _HangUp())
         return super().buildProtocol(addr)
 
 
@@ -126,6 +162,7 @@ class Doors:
             endpoint = proxyEndpoint(stranger_free)
         if creator is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(creator, factory))
+        endpoint = _Layered(endpoint, _HangingUp)
         return Listening(text, endpoint, context)
 
     def _context(self, files: dict[str, str]) -> ServerContext:

@@ -49,7 +49,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     scheme, colon, rest = url.partition(":")
     known = " or ".join(f"{name}:…" for name in schemes)
     if not colon or scheme not in schemes:
-        raise BadStore(f"{_without_password(url)!r} is no store's URL: it begins with {known}")
+        raise BadStore(f"{without_password(url)!r} is no store's URL: it begins with {known}")
     if scheme == "sqlite":
         if not rest or rest.startswith("//"):
             raise BadStore(f"{url!r} names no file: write sqlite:PATH")
@@ -60,8 +60,12 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         query = dict(
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         )
-    except ValueError as problem:
-        raise BadStore(f"{_without_password(url)!r} is no URL: {problem}") from None
+    except ValueError:
+        # Not in urlsplit's words: it quotes as a port what may be a part of the password.
+        raise BadStore(
+            f"{without_password(url)!r} is no URL: its port or query is wrong"
+            " (in a password, / is written %2F, ? %3F and # %23)"
+        ) from None
     path = unquote(parts.path)
     return StoreURL(
         scheme,
@@ -71,14 +75,15 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
         query,
-        _without_password(url),
+        without_password(url),
     )
 
 
-def _without_password(url: str) -> str:
-    head, slashes, rest = url.partition("://")
-    user, at, place = rest.rpartition("@")
-    if not at:
+def without_password(url: str) -> str:
+    """A URL, even a mistyped one, as it may be shown."""
+    head, at, place = url.rpartition("@")
+    scheme, colon, rest = head.partition(":")
+    name, hidden, _ = rest.partition(":")
+    if not at or (rest.startswith("//") and not hidden):
         return url
-    name, colon, _ = user.partition(":")
-    return f"{head}{slashes}{name}{':***' if colon else ''}@{place}"
+    return f"{scheme}{colon}{name if hidden else ''}{hidden}***@{place}"

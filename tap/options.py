@@ -17,8 +17,9 @@ class Option:
     """
     One option.
 
-    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong. A ``repeatable``
-    one has a tuple of values; in the environment they are separated by spaces.
+    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong; ``shown`` turns it
+    into what may be shown of it then. A ``repeatable`` one has a tuple of values; in the environment they are separated
+    by spaces.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Option:
     parse: Callable[[str], Any]
     help: str
     repeatable: bool = False
+    shown: Callable[[str], str] = str
 
     def value(self, given: list[str] | None, environment: Mapping[str, str]) -> Any:
         """
@@ -49,7 +51,7 @@ class Option:
         try:
             return self.parse(text)
         except ValueError as problem:
-            raise usage.UsageError(f"--{self.name} {text!r}: {problem}") from None
+            raise usage.UsageError(f"--{self.name} {self.shown(text)!r}: {problem}") from None
 
 
 def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:

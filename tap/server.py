@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from chatsvc.inbox.interface import Limits
 from chatsvc.limits import parse_rate
 from chatsvc.server import CannotStart, ChatServer, Config
-from chatsvc.store import BadStore, StoreURL, parse_store_url
+from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
 from chatsvc.wire.phrases import LANGUAGES
@@ -54,12 +54,19 @@ class Options(TableOptions):
             True,
         ),
         Option("keys", "keys", anything, "Folder of certificate, key and token secret."),
-        Option("accounts", "sqlite:chat.db", _store("sqlite", "mysql"), "Where accounts are kept."),
+        Option(
+            "accounts",
+            "sqlite:chat.db",
+            _store("sqlite", "mysql"),
+            "Where accounts are kept.",
+            shown=without_password,
+        ),
         Option(
             "inbox",
             "sqlite:chat.db",
             _store("sqlite", "redis", "redis+unix"),
             "Where messages wait for their readers.",
+            shown=without_password,
         ),
         Option(
             "registration",

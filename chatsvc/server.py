@@ -192,7 +192,11 @@ class ChatServer(Service):
             self._log.info("Registration is open: clients may type `register NAME PASSWORD`")
         else:
             self._log.info("Registration is closed: make accounts with `chatsvc account add NAME`")
-        self._log.info("Next, in another terminal: twistd -n chatclient --connect localhost:10000")
+        numbers = [getattr(port.getHost(), "port", 0) for port in self._ports]
+        self._log.info(
+            "Next, in another terminal: twistd -n chatclient --connect localhost:{number}",
+            number=next(filter(None, numbers), 10_000),
+        )
 
     async def _stop(self) -> None:
         if self._starting is not None:

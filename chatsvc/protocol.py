@@ -21,6 +21,9 @@ from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 
+_CLOSING_PATIENCE = 30.0
+"""Seconds that a peer has to take what was said last and to close too."""
+
 _BRACE = ord("{")
 
 
@@ -82,7 +85,7 @@ class ChatProtocol(Int16StringReceiver):
         self._outbox: list[bytes] = []
         self._held: set[str] = set()
         self._closing = False
-        self._login_timeout: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
         self._receipts: Receipts | None = None
         self._unreceived: list[int] = []
 
@@ -90,7 +93,7 @@ class ChatProtocol(Int16StringReceiver):
         clock = self.factory.chat.clock
         self._dialect: TextDialect | StructuredDialect = TextDialect(self.factory.chat.lang)
         self.session = Session(self.factory.chat, self)
-        self._login_timeout = clock.callLater(self.factory.login_timeout, self._never_logged_in)
+        self._deadline = clock.callLater(self.factory.login_timeout, self._never_logged_in)
         watch_peer(self.transport)
         if not isinstance(self.transport, TLSMemoryBIOProtocol):
             self._begin()
@@ -119,6 +122,7 @@ class ChatProtocol(Int16StringReceiver):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._closing = True
         self._outbox.clear()
+        self._held.clear()
         self._stay()
         self.session.close()
         self.factory.forget(self)
@@ -154,6 +158,8 @@ class ChatProtocol(Int16StringReceiver):
         self._dialect.lang = lang
 
     def hold(self, reason: str) -> None:
+        if self._closing:
+            return
         if not self._held:
             self.pauseProducing()
         self._held.add(reason)
@@ -161,7 +167,7 @@ class ChatProtocol(Int16StringReceiver):
     def release(self, reason: str) -> None:
         if reason in self._held:
             self._held.discard(reason)
-            if not self._held and not self._closing:
+            if not self._held:
                 self.resumeProducing()
 
     def settle_in(self) -> None:
@@ -170,6 +176,9 @@ class ChatProtocol(Int16StringReceiver):
     def inbox_restarted(self) -> None:
         if self._dialect.acknowledges:
             self.bye()
+        elif self._receipts is not None:
+            self._receipts.forget()
+            self._unreceived.clear()
 
     def bye(self) -> None:
         """Ask a program to come back in a while, and close."""
@@ -181,7 +190,13 @@ class ChatProtocol(Int16StringReceiver):
             self.flush()
             self._closing = True
             self.session.stop()
+            self._stay()
+            self._deadline = self.factory.chat.clock.callLater(_CLOSING_PATIENCE, self._abort)
             self.transport.unregisterProducer()
+            if self._held:
+                # Else the peer's own closing would never be read.
+                self._held.clear()
+                self.resumeProducing()
             self.transport.loseConnection()
 
     def say_structured(self, event: e.Event) -> None:
@@ -210,13 +225,17 @@ class ChatProtocol(Int16StringReceiver):
             self._unreceived.clear()
 
     def _never_logged_in(self) -> None:
-        self._login_timeout = None
+        self._deadline = None
         self.close()
 
+    def _abort(self) -> None:
+        self._deadline = None
+        self.transport.abortConnection()
+
     def _stay(self) -> None:
-        if self._login_timeout is not None:
-            self._login_timeout.cancel()
-            self._login_timeout = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class LegacyChatProtocol(ChatProtocol):

@@ -132,6 +132,10 @@ class Receipts:
             self._delay = _SOONEST
             self._received(received)
 
+    def forget(self) -> None:
+        """The ids that were handed so far no longer count."""
+        self._expected.clear()
+
     def close(self) -> None:
         """The log-in is over; ask one last time while the connection is there."""
         if self._meter is not None:

@@ -1,0 +1,623 @@
+"""Connections: frames, dialects, flow control and closing, both ends joined in memory."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from chatsvc import receipts
+from chatsvc.factory import ChatFactory, LegacyChatFactory
+from chatsvc.limits import Rate
+from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
+from chatsvc.receipts import Meter, metered
+from chatsvc.session import MOST_UNANSWERED
+from chatsvc.wire.commands import MAX_FRAME
+from tests.test_receipts import FakeTCP
+from tests.test_session import ALICE, BOB, DEVICE, UNLIMITED, World
+
+GREETING = "Please log in!"
+
+
+class Wire(StringTransportWithDisconnection):
+    """A transport that keeps each write, and lets a test decide when the peer has closed."""
+
+    def __init__(self, host: str = "192.0.2.1") -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.peer_host = host
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def getPeer(self) -> Any:
+        class Peer:
+            host = self.peer_host
+
+        return Peer()
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+
+class ClientEnd:
+    """The other end of a connection."""
+
+    def __init__(self, protocol: ChatProtocol, wire: Wire) -> None:
+        self.protocol = protocol
+        self.wire = wire
+        self.length = struct.Struct("<H" if isinstance(protocol, LegacyChatProtocol) else "!H")
+
+    def pack(self, *frames: str | bytes | dict[str, Any]) -> bytes:
+        packed = b""
+        for frame in frames:
+            text = json.dumps(frame) if isinstance(frame, dict) else frame
+            data = text.encode() if isinstance(text, str) else text
+            packed += self.length.pack(len(data)) + data
+        return packed
+
+    def send(self, *frames: str | bytes | dict[str, Any]) -> None:
+        self.protocol.dataReceived(self.pack(*frames))
+
+    def raw(self) -> list[str]:
+        """The frames that came since this was last asked."""
+        data, self.wire.writes = b"".join(self.wire.writes), []
+        frames = []
+        while data:
+            (size,) = self.length.unpack(data[:2])
+            frames.append(data[2 : 2 + size].decode())
+            data = data[2 + size :]
+        return frames
+
+    def things(self) -> list[Any]:
+        return [json.loads(frame) for frame in self.raw() if frame.startswith("{")]
+
+    def lose(self) -> None:
+        """The connection ends."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class ProtocolTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.make()
+
+    def make(self, rate: Rate = UNLIMITED, **limits: Any) -> None:
+        self.world = World(rate)
+        self.world.accounts.cached = {ALICE, BOB}
+        self.factory = ChatFactory(self.world.chat, **limits)
+
+    def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
+        factory = LegacyChatFactory(self.factory) if legacy else self.factory
+        protocol = factory.buildProtocol(None)
+        assert protocol is not None
+        wire = Wire(host)
+        wire.protocol = protocol
+        protocol.makeConnection(wire)
+        self.turn()
+        return ClientEnd(protocol, wire)
+
+    def turn(self, seconds: float = 0) -> None:
+        self.world.clock.advance(seconds)
+        self.world.clock.advance(0)
+        self.world.clock.advance(0)
+
+    def text(self, uid: int = ALICE, **more: Any) -> ClientEnd:
+        end = self.connect(**more)
+        end.send(f"auth {uid} {self.world.accounts.rows[uid][1]}")
+        self.turn()
+        self.assertEqual(end.raw()[:2], [GREETING, "Logged in!"])
+        return end
+
+    def structured(self, uid: int = ALICE, **more: Any) -> ClientEnd:
+        end = self.connect()
+        password = self.world.accounts.rows[uid][1]
+        end.send(
+            {"type": "hello", "device": DEVICE},
+            {"type": "auth", "n": 1, "uid": uid, "password": password, **more},
+        )
+        self.turn()
+        self.assertEqual([thing["type"] for thing in end.things()], ["welcome", "ok"])
+        return end
+
+
+class FrameTests(ProtocolTests):
+    """Bytes to frames and back."""
+
+    def test_greeting(self) -> None:
+        """A new connection would not be greeted, once, in text."""
+        self.assertEqual(self.connect().raw(), [GREETING])
+
+    def test_frames_in_pieces(self) -> None:
+        """A frame would be lost, or read twice, when it comes in pieces or with others."""
+        end = self.connect()
+        end.raw()
+        for byte in end.pack("?", "lang en", "?"):
+            end.protocol.dataReceived(bytes([byte]))
+        self.turn()
+        self.assertEqual(len(end.raw()), 3)
+
+    def test_empty_frames(self) -> None:
+        """An empty frame would be answered."""
+        end = self.connect()
+        end.raw()
+        end.send("", "", "lang en", "")
+        self.turn()
+        self.assertEqual(end.raw(), ["English it is!"])
+
+    def test_largest_frame(self) -> None:
+        """A frame of the largest size would end the connection."""
+        end = self.text()
+        end.send("x" * MAX_FRAME)
+        self.turn()
+        self.assertEqual(end.raw(), ["Unknown command, please see help or ?!"])
+
+    def test_not_utf8(self) -> None:
+        """A frame that is no UTF-8 would end the connection, or do something."""
+        end = self.text()
+        end.send(b"msg 10002 \xff", "lang en")
+        self.turn()
+        self.assertEqual(
+            end.raw(), ["This is not UTF-8, please check your client's encoding!", "English it is!"]
+        )
+
+    def test_one_write_a_turn(self) -> None:
+        """Frames that are said together would leave as many small packets."""
+        end = self.connect()
+        end.raw()
+        end.send("lang en", "lang en", "help")
+        self.assertEqual(end.wire.writes, [])
+        self.turn()
+        self.assertEqual(len(end.wire.writes), 1)
+        self.assertEqual(len(end.raw()), 3)
+
+    def test_legacy(self) -> None:
+        """An older client could not read a length, or would take two frames for one."""
+        end = self.connect(legacy=True)
+        self.assertEqual(end.raw(), [GREETING])
+        end.send("lang en", "lang en", "help")
+        self.turn()
+        self.assertEqual(len(end.wire.writes), 3)
+        self.assertEqual(end.wire.writes[0][:2], b"\x0e\x00")
+        self.assertEqual(len(end.raw()), 3)
+
+    def test_network_order(self) -> None:
+        """A length would not be in network order on an ordinary port."""
+        end = self.connect()
+        self.assertEqual(end.wire.writes[0][:2], b"\x00\x0e")
+
+
+class DialectTests(ProtocolTests):
+    """Which dialect a connection speaks."""
+
+    def test_structured(self) -> None:
+        """A program would be answered in text."""
+        end = self.connect()
+        end.send({"type": "ping", "n": 1}, "help")
+        self.turn()
+        said = end.things()
+        self.assertEqual([thing["type"] for thing in said], ["pong", "error"])
+
+    def test_language_stays(self) -> None:
+        """A program's errors would be in another language than the connection's."""
+        end = self.connect()
+        end.send("lang zh", "{")
+        self.turn()
+        self.assertEqual(end.things()[0]["text"], "不是一个有效的JSON对象!")
+
+    def test_not_while_logged_in(self) -> None:
+        """A text that begins with a brace would change the dialect of somebody who is logged in."""
+        end = self.text()
+        end.send('{"type":"ping"}')
+        self.turn()
+        self.assertEqual(end.raw(), ["Unknown command, please see help or ?!"])
+
+    def test_after_log_out(self) -> None:
+        """A connection that is logged out could not become a program's."""
+        end = self.text()
+        end.send("logout", {"type": "ping"})
+        self.turn()
+        self.assertEqual(end.things(), [{"type": "pong"}])
+
+    def test_never_back(self) -> None:
+        """A program's connection would fall back into text."""
+        end = self.structured()
+        end.send({"type": "logout"}, "help")
+        self.turn()
+        self.assertEqual([thing["type"] for thing in end.things()], ["ok", "error"])
+
+
+class ConversationTests(ProtocolTests):
+    """Commands and answers through both ends."""
+
+    def test_two_people(self) -> None:
+        """A message would not reach its reader, or its sender not see it."""
+        alice, bob = self.text(), self.text(BOB)
+        alice.send("msg 10002 hi")
+        self.turn()
+        (read,), (confirmed,) = bob.raw(), alice.raw()
+        self.assertEqual(read, confirmed)
+        self.assertTrue(read.endswith("\n[ alice|UID:10001 ]:hi"))
+
+    def test_pipelined(self) -> None:
+        """Answers to commands that were sent together would come in another order."""
+        alice = self.text()
+        alice.send(
+            "msg 10002 a", "find bob", "msg 99 b", "msg 10002 c", "lang zh", "help", "logout"
+        )
+        for _ in range(5):
+            self.turn()
+        said = alice.raw()
+        self.assertEqual(
+            [line.splitlines()[-1][-5:] for line in said[:5]],
+            ["01 ]:a"[-5:], "away)"[-5:], "erid!", "01 ]:c"[-5:], "切换为中文!"[-5:]],
+        )
+        self.assertEqual(said[6:], ["您已退出登录!", "请登陆!"])
+
+    def test_two_programs(self) -> None:
+        """A program would not get a message, or could not acknowledge it."""
+        alice, bob = self.structured(), self.structured(BOB)
+        alice.send({"type": "msg", "n": 1, "to": BOB, "text": "hi"})
+        self.turn()
+        (sent,), (message,) = alice.things(), bob.things()
+        self.assertEqual((sent["type"], sent["id"], sent["state"]), ("sent", 1, "online"))
+        self.assertEqual((message["type"], message["id"], message["text"]), ("msg", 1, "hi"))
+        self.assertEqual(len(self.world.inbox.waiting[BOB]), 1)
+        bob.send({"type": "ack", "id": 1})
+        self.turn()
+        self.assertEqual(self.world.inbox.waiting[BOB], [])
+
+    def test_kicked(self) -> None:
+        """A program whose account logged in elsewhere would not hear of it, or be closed."""
+        older = self.structured()
+        self.structured()
+        self.turn()
+        self.assertEqual(older.things(), [{"type": "kicked"}])
+        self.assertFalse(older.wire.disconnecting)
+
+    def test_quit(self) -> None:
+        """What is said before closing would be lost, or something done after it."""
+        end = self.text()
+        end.send("quit", "help", "auth 10001 a")
+        self.turn()
+        self.assertEqual(end.raw(), ["Goodbye!"])
+        self.assertTrue(end.wire.disconnecting)
+        self.assertEqual(self.world.online, {})
+        end.send("auth 10001 a")
+        self.assertEqual(self.world.online, {})
+
+    def test_nothing_after_the_end(self) -> None:
+        """Something would be written to, or done for, a connection that is gone."""
+        end = self.text()
+        end.send("help")
+        end.lose()
+        self.turn()
+        end.protocol.dataReceived(end.pack("help"))
+        self.turn()
+        self.assertEqual(end.raw(), [])
+        self.assertEqual((self.world.online, self.factory.connections), ({}, 0))
+
+    def test_restarted(self) -> None:
+        """A program would keep a cursor that no longer counts."""
+        end = self.structured()
+        self.world.post.store_returned([ALICE])
+        self.turn()
+        (bye,) = end.things()
+        self.assertEqual(bye["type"], "bye")
+        self.assertGreater(bye["retry_after"], 0)
+        self.assertTrue(end.wire.disconnecting)
+
+    def test_people_stay_when_an_inbox_restarts(self) -> None:
+        """A person would be sent away over ids that the text dialect does not show."""
+        end = self.text()
+        self.world.post.store_returned([ALICE])
+        self.turn()
+        self.assertEqual((end.raw(), end.wire.disconnecting), ([], False))
+
+
+class TimeTests(ProtocolTests):
+    """The log-in timeout."""
+
+    def test_never_logged_in(self) -> None:
+        """Connections that never log in would fill the server."""
+        self.make(login_timeout=60)
+        end = self.connect()
+        end.send("help")
+        self.turn(59.9)
+        self.assertFalse(end.wire.disconnecting)
+        self.turn(0.2)
+        self.assertTrue(end.wire.disconnecting)
+
+    def test_peer_that_does_not_close(self) -> None:
+        """A peer that does not answer our closing would keep its place for ever."""
+        self.make(login_timeout=60)
+        silent, polite = self.connect(), self.connect()
+        self.turn(60)
+        self.assertEqual((silent.wire.disconnecting, silent.wire.aborted), (True, False))
+        polite.lose()
+        self.turn(31)
+        self.assertEqual((silent.wire.aborted, polite.wire.aborted), (True, False))
+        silent.lose()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_logged_in(self) -> None:
+        """Somebody who logged in would be sent away after a minute."""
+        self.make(login_timeout=60)
+        for end in (self.text(), self.structured(BOB), self.structured(10003, receive=False)):
+            self.turn(120)
+            self.assertFalse(end.wire.disconnecting)
+        end = self.text()
+        end.send("logout")
+        self.turn(1000)
+        self.assertFalse(end.wire.disconnecting, "who has logged in once may stay")
+
+    def test_lost_before(self) -> None:
+        """A connection that ended would be closed once more by its timeout."""
+        end = self.connect()
+        end.lose()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_log_in_under_way(self) -> None:
+        """A log-in that ends after the timeout would log out its user elsewhere for nothing."""
+        self.make(login_timeout=60)
+        older = self.text()
+        newer = self.connect()
+        self.world.passwords.hold = {"check"}
+        newer.send("auth 10001 a")
+        self.turn(61)
+        self.assertTrue(newer.wire.disconnecting)
+        self.world.let_all()
+        self.turn()
+        self.assertEqual(older.raw(), [])
+        newer.lose()
+        self.assertEqual(list(self.world.online), [ALICE])
+
+
+class FlowTests(ProtocolTests):
+    """Who is slow is waited for, and slows nobody else."""
+
+    def producer(self, end: ClientEnd) -> Any:
+        producer = end.wire.producer
+        verifyObject(IPushProducer, producer)
+        self.assertTrue(end.wire.streaming)
+        return producer
+
+    def test_output(self) -> None:
+        """A peer that does not read would fill the server's memory with answers and messages."""
+        end = self.text()
+        self.producer(end).pauseProducing()
+        self.assertEqual(end.wire.producerState, "paused")
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        end.send("help")
+        self.turn()
+        self.assertEqual(end.raw(), [])
+        self.producer(end).resumeProducing()
+        self.turn()
+        self.assertEqual(end.wire.producerState, "producing")
+        self.assertEqual(len(end.raw()), 2)
+
+    def test_unanswered(self) -> None:
+        """A client that sends without end would fill the server's memory with commands."""
+        end = self.text()
+        self.world.inbox.hold = {"commit"}
+        end.send(*[f"msg 10002 {i}" for i in range(3 * MOST_UNANSWERED)])
+        self.turn()
+        self.assertEqual(end.wire.producerState, "paused")
+        drafts = sum(len(drafts) for drafts, _ in self.world.inbox.batches)
+        self.assertEqual(drafts, MOST_UNANSWERED)
+        self.world.let_all()
+        for _ in range(10):
+            self.turn()
+        self.assertEqual(end.wire.producerState, "producing")
+        texts = [frame.rsplit(":", 1)[1] for frame in end.raw()]
+        self.assertEqual(texts, [str(i) for i in range(3 * MOST_UNANSWERED)])
+
+    def test_rate(self) -> None:
+        """An account past its rate would be read on, or its messages be lost."""
+        self.make(Rate(8, 4))
+        end = self.text()
+        end.send(*[f"msg 10002 {i}" for i in range(20)])
+        self.turn()
+        self.assertEqual(end.wire.producerState, "paused")
+        self.assertEqual(len(end.raw()), 5)
+        for _ in range(20):
+            self.turn(0.1)
+        self.assertEqual(end.wire.producerState, "producing")
+        self.assertEqual(len(end.raw()), 15)
+
+    def test_two_reasons(self) -> None:
+        """A connection that waits for two things would be read when the first is over."""
+        end = self.connect()
+        end.protocol.hold("one")
+        end.protocol.hold("two")
+        end.protocol.release("one")
+        end.protocol.release("nothing")
+        self.assertEqual(end.wire.producerState, "paused")
+        end.protocol.release("two")
+        self.assertEqual(end.wire.producerState, "producing")
+
+    def test_closing_while_it_is_not_read(self) -> None:
+        """A connection that is closed while it is not read would never see its peer close, and stay for ever."""
+        end = self.text()
+        self.world.inbox.hold = {"commit"}
+        end.send(*[f"msg 10002 {i}" for i in range(2 * MOST_UNANSWERED)])
+        self.assertEqual(end.wire.producerState, "paused")
+        end.protocol.bye()
+        self.assertEqual(end.wire.producerState, "producing")
+        self.world.let_all()
+        self.turn()
+        self.assertEqual(end.wire.producerState, "producing")
+        drafts = sum(len(drafts) for drafts, _ in self.world.inbox.batches)
+        self.assertEqual(drafts, MOST_UNANSWERED, "what was not read is not done")
+
+    def test_timeout_while_it_is_not_read(self) -> None:
+        """Anybody could keep a connection for ever by sending commands and no log-in."""
+        end = self.connect()
+        self.world.passwords.hold = {"check"}
+        end.send(*["auth 10001 a"] * (2 * MOST_UNANSWERED))
+        self.assertEqual(end.wire.producerState, "paused")
+        self.turn(100)
+        self.assertTrue(end.wire.disconnecting)
+        self.assertEqual(end.wire.producerState, "producing")
+
+    def test_lost_while_slowed(self) -> None:
+        """The end of a connection that is slowed would raise later."""
+        self.make(Rate(10, 1))
+        end = self.text()
+        end.send(*[f"msg 10002 {i}" for i in range(5)])
+        end.lose()
+        self.turn(5)
+        self.assertEqual(self.factory.connections, 0)
+
+
+class ReceiptTests(ProtocolTests):
+    """Readers that cannot acknowledge."""
+
+    def connect_metered(self) -> tuple[ClientEnd, Meter]:
+        class Under(FakeTCP):
+            def getPeer(self) -> Any:
+                return None
+
+        meter = metered(self.factory).buildProtocol(None)
+        assert isinstance(meter, Meter)
+        self.under_way = 0
+        self.patch(
+            receipts,
+            "_unacknowledged",
+            lambda descriptor: self.under_way,
+        )
+        tcp = Under()
+        meter.makeConnection(tcp)
+        protocol: Any = meter.wrappedProtocol
+        return ClientEnd(protocol, Wire()), meter
+
+    def test_received(self) -> None:
+        """A message would be removed before its reader has it, or never."""
+        end, _ = self.connect_metered()
+        end.send("auth 10001 a")
+        self.turn()
+        self.under_way = 1
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.turn(1)
+        self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
+        self.under_way = 0
+        self.turn(1)
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
+    def test_restarted(self) -> None:
+        """Receipts of ids from before a fail-over would remove messages that nobody has."""
+        end, _ = self.connect_metered()
+        end.send("auth 10001 a")
+        self.turn()
+        self.under_way = 10**6
+        for _ in range(5):
+            self.world.inbox.store(ALICE, "old")
+        self.world.online[ALICE].look()
+        self.turn()
+        # The store lost them, and has others under the same ids.
+        self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
+        end.protocol.hold("a test")
+        self.world.post.store_returned([ALICE])
+        self.world.inbox.store(ALICE, "new")
+        self.world.online[ALICE].look()
+        self.under_way = 0
+        end.protocol.look_for_receipts()
+        self.world.clock.advance(0)
+        self.assertEqual([m.text for m in self.world.inbox.waiting[ALICE]], ["new"])
+        self.turn(1)
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
+    def test_programs_acknowledge_themselves(self) -> None:
+        """What a program's kernel has, and the program has not recorded, would be removed."""
+        end, _ = self.connect_metered()
+        end.send({"type": "auth", "n": 1, "uid": ALICE, "password": "a"})
+        self.world.inbox.store(ALICE, "x")
+        self.world.online[ALICE].look()
+        self.turn(5)
+        self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
+
+
+class FactoryTests(ProtocolTests):
+    """How many may be here, and how they leave."""
+
+    def test_too_many(self) -> None:
+        """More connections than allowed would be served, or told nothing."""
+        self.make(max_connections=2)
+        self.connect()
+        second = self.connect()
+        third = self.connect()
+        self.assertEqual(second.raw(), [GREETING])
+        people, program = third.raw()
+        self.assertEqual(people, "Too many connections, please try again later!")
+        self.assertEqual(json.loads(program)["code"], "too-many-connections")
+        self.assertTrue(third.wire.disconnecting)
+        third.send("auth 10001 a")
+        self.turn()
+        self.assertEqual((third.raw(), self.world.online), ([], {}))
+        for end in (second, third):
+            end.lose()
+        self.assertEqual(self.connect().raw(), [GREETING])
+
+    def test_too_many_from_one_address(self) -> None:
+        """One address could take the server from all others."""
+        self.make(max_per_ip=1)
+        first = self.connect()
+        self.assertTrue(self.connect().wire.disconnecting)
+        self.assertFalse(self.connect(host="192.0.2.2").wire.disconnecting)
+        first.lose()
+        self.assertTrue(self.connect().wire.disconnecting, "one that was refused is still there")
+
+    def test_unix_sockets_have_no_address(self) -> None:
+        """Behind a Unix socket all together would count as one address."""
+        self.make(max_per_ip=1)
+        ends = [self.connect(host="") for _ in range(3)]
+        self.assertEqual([end.wire.disconnecting for end in ends], [False] * 3)
+
+    def test_far_too_many(self) -> None:
+        """A flood of connections would cost more than hanging up."""
+        self.make(max_connections=1)
+        for _ in range(101):
+            self.connect()
+        self.assertIsNone(self.factory.buildProtocol(None))
+
+    def test_drain(self) -> None:
+        """A server that stops would not say goodbye, or not wait for its connections to end."""
+        person, program = self.text(), self.structured(BOB)
+        drained = Deferred.fromCoroutine(self.factory.drain())
+        self.turn()
+        (line,) = person.raw()
+        self.assertRegex(line, r"The server is stopping, please connect again in [1-5] s!")
+        self.assertEqual([thing["type"] for thing in program.things()], ["bye"])
+        self.assertIsNone(self.factory.buildProtocol(None))
+        person.lose()
+        self.assertNoResult(drained)
+        program.lose()
+        self.successResultOf(drained)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_drain_does_not_wait_for_ever(self) -> None:
+        """A peer that does not close would keep a server from stopping."""
+        end = self.text()
+        drained = Deferred.fromCoroutine(self.factory.drain())
+        self.turn(8.1)
+        self.assertTrue(end.wire.aborted)
+        end.lose()
+        self.successResultOf(drained)
+
+    def test_drain_of_nobody(self) -> None:
+        """A server without connections could not stop."""
+        self.successResultOf(Deferred.fromCoroutine(self.factory.drain()))

@@ -26,6 +26,10 @@ from benchmarks.campaign.journal import entries
 from benchmarks.campaign.world import World, pause
 
 _DRAIN = 180
+"""Seconds after the last fault in which everything must have been confirmed."""
+
+_QUIET = 3
+"""Seconds in which nothing more is shown: then it is over. Readers look again after two at the latest."""
 
 
 @dataclass
@@ -75,20 +79,24 @@ def reconcile(folder: Path, uids: list[int]) -> Verdict:
 class Faults:
     """The faults, by name, and how often each is to come."""
 
-    def __init__(self, world: World, dialect: str) -> None:
+    def __init__(self, world: World, dialect: str, only: list[str]) -> None:
         self._world = world
         self.weights: dict[str, float] = {
             "server killed": 3,
             "server stopped": 1.5,
             "cable silent": 1.5,
             "readers stalled": 1.5,
+            "readers moved": 1.5,
         }
         if world.store == "redis":
-            self.weights |= {"redis killed": 2.5, "redis frozen": 0.4}
+            self.weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
         else:
             self.weights |= {"sqlite locked": 0.4}
         if dialect == "structured":
             self.weights |= {"connections cut": 4, "clients killed": 2}
+        self.weights = {
+            name: weight for name, weight in self.weights.items() if not only or name in only
+        }
 
     def strike(self) -> str:
         """One fault; its name."""
@@ -120,7 +128,17 @@ class Faults:
         self._world.lock_sqlite(random.uniform(5.5, 7))
 
     def _cable_silent(self) -> None:
-        self._world.network.silence(random.uniform(0.2, 2.5))
+        with self._world.network.silence():
+            time.sleep(random.uniform(0.2, 2.5))
+
+    def _readers_moved(self) -> None:
+        with self._world.network.silence():
+            time.sleep(random.uniform(0.1, 0.5))
+            random.choice(self._world.crowds).tell("move")
+            time.sleep(1)
+
+    def _redis_link_cut(self) -> None:
+        self._world.cut_redis_link()
 
     def _connections_cut(self) -> None:
         self._world.proxy.tell(f"cut {random.choice([0.2, 0.5, 1])}")
@@ -142,7 +160,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     try:
         world.start()
         world.add_crowds(options.dialect, options.rate)
-        faults = Faults(world, options.dialect)
+        faults = Faults(world, options.dialect, options.only)
         began = time.monotonic()
         while sum(struck.values()) < options.faults:
             pause()
@@ -187,7 +205,7 @@ def _drain(world: World) -> bool:
         unconfirmed, now_shown = world.waiting()
         quiet = quiet + 1 if now_shown == shown and not unconfirmed else 0
         shown = now_shown
-        if quiet >= 6:
+        if quiet >= _QUIET:
             return True
     return False
 
@@ -205,6 +223,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--sabotage", default="", help="a rule to switch off, see campaign/sabotage.py"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], help="strike with this fault alone, by its name"
     )
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept afterwards")
     options = parser.parse_args()

@@ -2,8 +2,8 @@
 One process of users who write to each other through thick and thin.
 
 It speaks the wire's frames on asyncio, with nothing of the server in it. Commands come on standard input: ``stall S``
-(nobody reads for S seconds), ``finish`` (write no more, only get the outbox confirmed). Each second a line on standard
-output says how things are: ``UNCONFIRMED SHOWN``.
+(nobody reads for S seconds), ``move`` (leave the connection without a word), ``finish`` (write no more, only get the
+outbox confirmed). Each second a line on standard output says how things are: ``UNCONFIRMED SHOWN``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.campaign.journal import Journal
 
 WINDOW = 16
+_TICK = 0.3
+_LONG_SILENCE = 66
+"""In ticks: some 20 seconds."""
+_AT_ONCE = struct.pack("ii", 1, 0)
 _LENGTH = struct.Struct("!H")
 _LOST = (OSError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError)
 _HEADER = re.compile(
@@ -47,7 +51,9 @@ class User:
         self.shown = 0
         self.finishing = False
         self.stalled_until = self.stall_for = 0.0
+        self.moving = False
         self.outstanding: deque[tuple[int, int, int]] = deque()
+        self.writer: asyncio.StreamWriter | None = None
 
     @property
     def unconfirmed(self) -> int:
@@ -66,7 +72,8 @@ class User:
         connecting = asyncio.open_connection(
             host, int(port), ssl=context, server_hostname="localhost", ssl_handshake_timeout=5
         )
-        reader, self.writer = await asyncio.wait_for(connecting, 5)
+        reader, writer = await asyncio.wait_for(connecting, 5)
+        self.writer = writer
         self.outstanding.clear()
         talking: list[asyncio.Task[None]] = []
         try:
@@ -79,7 +86,7 @@ class User:
             for task in talking:
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
-            self.writer.transport.abort()
+            writer.transport.abort()
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
         """The next frame. Silence for long is taken for a dead connection."""
@@ -87,6 +94,7 @@ class User:
         return await reader.readexactly(size)
 
     def send(self, frame: str) -> None:
+        assert self.writer is not None
         data = frame.encode()
         self.writer.write(_LENGTH.pack(len(data)) + data)
 
@@ -107,11 +115,17 @@ class User:
                 k = self.journal.next_k[to]
                 self.journal.record("o", to, self.journal.next_n[to], k)
                 self.submit(to, k)
+            assert self.writer is not None
             await asyncio.wait_for(self.writer.drain(), 20)
             self.idle()
 
     def text(self, to: int, k: int) -> str:
         return f"{self.uid}>{to}#{k} " + "聊" * (k % 60)
+
+    def move(self) -> None:
+        """Leave the connection without a word, as one does who changes networks."""
+        if self.writer is not None:
+            self.writer.transport.abort()
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         raise NotImplementedError
@@ -272,6 +286,9 @@ class TextReader(User):
     async def live(self) -> None:
         await asyncio.to_thread(self._live_in_thread)
 
+    def move(self) -> None:
+        self.moving = True
+
     def _live_in_thread(self) -> None:
         while True:
             with contextlib.suppress(OSError, EOFError):
@@ -283,11 +300,11 @@ class TextReader(User):
         context = ssl.create_default_context(cafile=self.options.ca)
         raw = socket.create_connection((host, int(port)), 5)
         with context.wrap_socket(raw, server_hostname="localhost") as connection:
-            frames = _frames(connection)
+            frames = self._frames(connection)
             next(frames)
             auth = f"auth {self.uid} pw{self.uid}".encode()
             connection.sendall(_LENGTH.pack(len(auth)) + auth)
-            connection.settimeout(20)
+            connection.settimeout(_TICK)
             for frame in frames:
                 header = _HEADER.match(frame)
                 if header:
@@ -297,24 +314,34 @@ class TextReader(User):
                     time.sleep(self.stall_for)
                     self.stall_for = 0.0
 
+    def _frames(self, connection: ssl.SSLSocket) -> Iterator[str]:
+        """
+        All frames until the other side has ended.
 
-def _frames(connection: ssl.SSLSocket) -> Iterator[str]:
-    """All frames until the other side has ended. After a long silence it is asked to end by ending our side."""
-    received = b""
-    while True:
-        try:
-            data = connection.recv(65_536)
-        except TimeoutError:
-            connection.settimeout(120)
-            socket.socket.shutdown(connection, socket.SHUT_WR)
-            continue
-        if not data:
-            raise EOFError
-        received += data
-        while len(received) >= 2 and len(received) >= 2 + _LENGTH.unpack(received[:2])[0]:
-            end = 2 + _LENGTH.unpack(received[:2])[0]
-            yield received[2:end].decode()
-            received = received[end:]
+        After a long silence it is asked to end by ending our side, so that nothing that comes meanwhile is missed.
+        """
+        received, silence = b"", 0
+        while True:
+            try:
+                data = connection.recv(65_536)
+            except TimeoutError:
+                silence += 1
+                if self.moving:  # the cable is silent and all that came has been read
+                    self.moving = False
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                    raise EOFError from None
+                if silence == _LONG_SILENCE:
+                    socket.socket.shutdown(connection, socket.SHUT_WR)
+                if silence > 5 * _LONG_SILENCE:
+                    raise
+                continue
+            if not data:
+                raise EOFError
+            silence, received = 0, received + data
+            while len(received) >= 2 and len(received) >= 2 + _LENGTH.unpack(received[:2])[0]:
+                end = 2 + _LENGTH.unpack(received[:2])[0]
+                yield received[2:end].decode()
+                received = received[end:]
 
 
 async def obey(users: list[User]) -> None:
@@ -326,6 +353,9 @@ async def obey(users: list[User]) -> None:
         if line[0] == "finish":
             for user in users:
                 user.finishing = True
+        elif line[0] == "move":
+            for user in users:
+                user.move()
         elif line[0] == "stall":
             for user in users:
                 user.stalled_until = loop.time() + float(line[1])

@@ -15,7 +15,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -55,12 +56,15 @@ class Network:
             _ip("-n", name, "link", "set", end, "up")
             _ip("-n", name, "link", "set", "lo", "up")
 
-    def silence(self, seconds: float) -> None:
-        """Nothing passes for a while; nobody is told."""
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Meanwhile nothing passes; nobody is told."""
         name, end = self.users, self._cable[1]
         _ip("-n", name, "link", "set", end, "down")
-        time.sleep(seconds)
-        _ip("-n", name, "link", "set", end, "up")
+        try:
+            yield
+        finally:
+            _ip("-n", name, "link", "set", end, "up")
 
     def close(self) -> None:
         for name in (self.servers, self.users):
@@ -186,6 +190,13 @@ class World:
             [int(word) for word in crowd.last_line().split()] or [1, 0] for crowd in self.crowds
         ]
         return sum(count[0] for count in counts), sum(count[1] for count in counts)
+
+    def cut_redis_link(self) -> None:
+        """End the server's connection to Redis, with luck between a command and its reply."""
+        kill = ["redis-cli", "-s", str(self.folder / "redis.sock"), "-r", "20", "-i", "0.02"]
+        subprocess.run(
+            [*kill, "CLIENT", "KILL", "TYPE", "normal"], stdout=subprocess.DEVNULL, check=False
+        )
 
     def lock_sqlite(self, seconds: float) -> None:
         """Hold the write lock of the store, as a back-up that hangs would."""

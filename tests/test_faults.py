@@ -1,0 +1,80 @@
+"""The campaign of faults in short, and proof that it would notice a broken promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+_CAMPAIGN = Path(__file__).parents[1] / "benchmarks" / "faults.py"
+
+
+def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
+    """Run one; its status, its counts, and all that it printed."""
+    run = subprocess.run(
+        [sys.executable, str(_CAMPAIGN), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    counts = re.findall(r"^(confirmed|lost|shown twice|out of order) (\d+)$", run.stdout, re.M)
+    return run.returncode, {name: int(count) for name, count in counts}, run.stdout + run.stderr
+
+
+class Promise(TestCase):
+    """What was confirmed is shown once and in order."""
+
+    timeout = 300
+
+    def kept(self, *arguments: str) -> None:
+        status, counts, output = campaign("--faults", "10", "--rate", "60", *arguments)
+        self.assertEqual(status, 0, output)
+        self.assertGreater(counts["confirmed"], 300, output)
+
+    def test_sqlite(self) -> None:
+        """On SQLite, faults of server, network and clients would lose, repeat or reorder messages."""
+        self.kept("--store", "sqlite", "--seed", "11")
+
+    def test_redis(self) -> None:
+        """On Redis, faults of server, store, network and clients would lose, repeat or reorder messages."""
+        self.kept("--store", "redis", "--seed", "12")
+
+    def test_text(self) -> None:
+        """A reader that cannot acknowledge would miss messages that were confirmed to their senders."""
+        self.kept("--store", "redis", "--dialect", "text", "--seed", "13")
+
+
+class RulesMatter(TestCase):
+    """Without one of its rules the server breaks the promise, and the campaign says so."""
+
+    timeout = 300
+
+    def broken(self, count: str, *arguments: str) -> None:
+        status, counts, output = campaign("--rate", "60", *arguments)
+        self.assertEqual(status, 1, output)
+        self.assertGreater(counts[count], 0, output)
+
+    def test_acknowledgement(self) -> None:
+        """The campaign would not notice that messages are removed before they are acknowledged."""
+        only = ("--only", "connections cut", "--only", "clients killed")
+        self.broken("lost", "--sabotage", "acknowledgement", "--faults", "16", *only)
+
+    def test_cursor(self) -> None:
+        """The campaign would not notice that a reader skips what was stored behind the server's back."""
+        only = ("--only", "redis link cut")
+        self.broken("lost", "--sabotage", "cursor", "--faults", "10", *only)
+
+    def test_duplicates(self) -> None:
+        """The campaign would not notice that a message which is sent again is stored again."""
+        only = ("--only", "connections cut", "--only", "clients killed")
+        self.broken("shown twice", "--sabotage", "duplicates", "--faults", "12", *only)
+
+    def test_receipts(self) -> None:
+        """The campaign would not notice that written is taken for received."""
+        only = ("--only", "readers moved")
+        arguments = ("--dialect", "text", "--store", "sqlite", "--faults", "6")
+        self.broken("lost", "--sabotage", "receipts", *arguments, *only)

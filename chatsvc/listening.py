@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -152,6 +153,7 @@ class Doors:
         else:
             endpoint = serverFromString(self._reactor, place)
             if place.startswith("tls:"):
+                _require_certificates(place)
                 # Its TLS layer is taken off, to stand above the meter.
                 creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
         endpoint = _Layered(endpoint, metered)
@@ -174,13 +176,24 @@ class Doors:
         return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
 
 
+def _require_certificates(place: str) -> None:
+    """Twisted's ``tls:`` listens without any certificate, and then ends every handshake."""
+    folder = _unescaped(_UNESCAPED_COLON.split(place)[1]).removeprefix("path=")
+    if not any(file.is_file() for file in Path(folder).glob("*.pem")):
+        raise ValueError(f"there is no file *.pem in {folder}")
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("\\:", ":").replace("\\\\", "\\")
+
+
 def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
     """``ssl:…`` as ``tcp:…`` and the files that it names."""
     rest, files = [], {}
     for part in _UNESCAPED_COLON.split(place)[1:]:
         name, equals, value = part.partition("=")
         if equals and name in _TLS_FILES:
-            files[name] = value.replace("\\:", ":").replace("\\\\", "\\")
+            files[name] = _unescaped(value)
         else:
             rest.append(part)
     return ":".join(["tcp", *rest]), files

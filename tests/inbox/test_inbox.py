@@ -1,0 +1,460 @@
+"""What every inbox does, on a real SQLite file and on a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from chatsvc.database import Database
+from chatsvc.inbox.interface import (
+    DEVICES,
+    Committed,
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    IInbox,
+    IStoreWatcher,
+    Limits,
+    Outcome,
+    Removal,
+    Stored,
+)
+from chatsvc.inbox.redis import RedisInbox
+from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.store import parse_store_url
+from chatsvc.wire.events import Message
+from tests.servers import redis
+
+READER, OTHER = 10001, 10002
+A, B = 20001, 20002
+DEVICE = "0123456789abcdef"
+DAY = 86_400
+
+_DATABASES = count(1)
+
+
+@implementer(IStoreWatcher)
+class SilentWatcher:
+    """Nobody reads."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple[int, int]] = []
+        self.returned: list[list[int]] = []
+
+    def cursors(self) -> list[tuple[int, int]]:
+        return self.read
+
+    def store_returned(self, stale: list[int]) -> None:
+        self.returned.append(stale)
+
+
+def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:
+    return Draft(to, sender, "名", more.pop("at", 1_700_000_000_000), text, **more)
+
+
+class BothKinds:
+    """What holds for both kinds of store."""
+
+    class Tests(TestCase):
+        inbox: Any
+        now = 1_700_000_000.0
+
+        async def make(self, limits: Limits) -> Any:
+            """A store of the kind under test, open, with whatever is kept for this test."""
+            raise NotImplementedError
+
+        async def begin(self, limits: Limits | None = None) -> None:
+            """(Re)open the store."""
+            self.inbox = await self.make(limits or Limits())
+
+        async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
+            committed = await self.inbox.commit(list(drafts), list(removals))
+            self.assertIsInstance(committed, Committed)
+            self.assertEqual(len(committed.outcomes), len(drafts))
+            self.refused = committed.refused
+            return list(committed.outcomes)
+
+        async def acknowledge(self, up_to: int, uid: int = READER) -> None:
+            """Acknowledge as a new log-in of the reader."""
+            claim = await self.inbox.claim(uid, None)
+            await self.commit(removals=[Removal(uid, claim.generation, up_to)])
+            self.assertEqual(self.refused, [])
+
+        async def texts(self, uid: int = READER) -> list[str]:
+            return [message.text for message in await self.inbox.read(uid, 0, 10_000)]
+
+        async def ids(self, uid: int = READER) -> list[int]:
+            return [message.id for message in await self.inbox.read(uid, 0, 10_000)]
+
+        async def test_interface(self) -> None:
+            """The store would not be one."""
+            await self.begin()
+            verifyObject(IInbox, self.inbox)
+
+        async def test_nothing(self) -> None:
+            """An inbox that was never used would be an error."""
+            await self.begin()
+            self.assertEqual(await self.commit(), [])
+            self.assertEqual(await self.inbox.read(READER, 0, 10), [])
+            self.assertEqual(await self.inbox.count(READER), 0)
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.generation, claim.last_id, claim.waiting), (1, 0, 0))
+            self.assertNotEqual(claim.epoch, "")
+
+        async def test_ids(self) -> None:
+            """Ids would not count 1, 2, 3, … for each inbox."""
+            await self.begin()
+            first = await self.commit(draft("a"), draft("b", sender=B), draft("c", to=OTHER))
+            self.assertEqual(first, [Stored(1, 1), Stored(2, 2), Stored(1, 1)])
+            self.assertEqual(await self.commit(draft("d")), [Stored(3, 3)])
+            self.assertEqual(await self.ids(), [1, 2, 3])
+            self.assertEqual(await self.texts(OTHER), ["c"])
+
+        async def test_message(self) -> None:
+            """A message would not come back as it went in."""
+            await self.begin()
+            at = 1_763_888_424_123
+            await self.commit(Draft(READER, A, "张 三", at, "你好"))
+            (message,) = await self.inbox.read(READER, 0, 10)
+            self.assertEqual(message, Message(1, A, "张 三", at, "你好"))
+
+        async def test_any_text(self) -> None:
+            """A text with unusual characters would be changed, or refused."""
+            await self.begin()
+            texts = [
+                *("\0", "a\0b", "\x7f", "\u2028", "😀" * 2048, "\x01" * 8192, "\r\n\t\x1b[2J", " "),
+                *("'\"\\%s?{}[]", "\ufeff", "\U0010ffff", "\ue000", "e\u0301", "1", "007", "1e5"),
+                *("null", "true", "x" * 8192, "你" * 2730, "\x85\x9b", "\u202e"),
+            ]
+            await self.commit(*[draft(text) for text in texts])
+            self.assertEqual(await self.texts(), texts)
+
+        async def test_large_numbers(self) -> None:
+            """Times and uids would be rounded."""
+            await self.begin()
+            uids = [1, -1, 2**31 - 1, 2**53 - 1]
+            for uid in uids:
+                await self.commit(Draft(uid, uid, "n", 1_763_888_424_123, "x"))
+                (message,) = await self.inbox.read(uid, 0, 10)
+                self.assertEqual((message.sender, message.at), (uid, 1_763_888_424_123))
+
+        async def test_pages(self) -> None:
+            """A page would not begin after its id, or be too long."""
+            await self.begin()
+            await self.commit(*[draft(f"{i}") for i in range(1, 11)])
+            for after, limit, ids in (
+                *((0, 3, [1, 2, 3]), (3, 3, [4, 5, 6]), (9, 3, [10]), (10, 3, [])),
+                *((99, 3, []), (0, 99, list(range(1, 11)))),
+            ):
+                page = await self.inbox.read(READER, after, limit)
+                self.assertEqual([message.id for message in page], ids)
+
+        async def test_count(self) -> None:
+            """Somebody would be told a wrong number of waiting messages."""
+            await self.begin()
+            await self.commit(*[draft() for _ in range(5)])
+            self.assertEqual(await self.inbox.count(READER), 5)
+            await self.acknowledge(2)
+            self.assertEqual(await self.inbox.count(READER), 3)
+            self.assertEqual(await self.inbox.count(OTHER), 0)
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.last_id, claim.waiting), (5, 3))
+
+        async def test_numbered(self) -> None:
+            """A message that is sent again would be stored twice, or a missing one not be noticed."""
+            await self.begin()
+
+            def numbered(n: int) -> Draft:
+                return draft(f"{n}", device=DEVICE, n=n)
+
+            self.assertEqual(await self.commit(numbered(2)), [Gap(1)])
+            self.assertEqual(
+                await self.commit(numbered(1), numbered(2)), [Stored(1, 1), Stored(2, 2)]
+            )
+            self.assertEqual(await self.commit(numbered(2)), [Duplicate(2, 2)])
+            self.assertEqual(await self.commit(numbered(1)), [Duplicate(None, 2)])
+            self.assertEqual(await self.commit(numbered(4)), [Gap(3)])
+            self.assertEqual(await self.commit(numbered(2**53 - 1)), [Gap(3)])
+            self.assertEqual(await self.texts(), ["1", "2"])
+            await self.acknowledge(2)
+            self.assertEqual(await self.commit(numbered(2)), [Duplicate(2, 0)])
+            self.assertEqual(await self.commit(numbered(3)), [Stored(3, 1)])
+
+        async def test_numbers_are_counted_apart(self) -> None:
+            """Two devices, senders or recipients would share their numbers."""
+            await self.begin()
+            self.assertEqual(
+                await self.commit(
+                    draft(device=DEVICE, n=1),
+                    draft(device="f" * 32, n=1),
+                    draft(device=DEVICE, n=1, sender=B),
+                    draft(device=DEVICE, n=1, to=OTHER),
+                    draft(),
+                    draft(device=DEVICE, n=2),
+                ),
+                [
+                    Stored(1, 1),
+                    Stored(2, 2),
+                    Stored(3, 3),
+                    Stored(1, 1),
+                    Stored(4, 4),
+                    Stored(5, 5),
+                ],
+            )
+
+        async def test_large_request_numbers(self) -> None:
+            """Two large numbers next to each other would be taken for one."""
+            await self.begin()
+            self.assertEqual(await self.commit(draft(device=DEVICE, n=1)), [Stored(1, 1)])
+            for n in (2**53 - 1, 2**53 - 2, 10**15):
+                self.assertEqual(await self.commit(draft(device=DEVICE, n=n)), [Gap(2)])
+
+        async def test_ninth_device(self) -> None:
+            """A sender's devices would grow without end, or a device in use be forgotten."""
+            await self.begin()
+            devices = [f"{i:016x}" for i in range(DEVICES + 1)]
+            for device in devices[:DEVICES]:
+                await self.commit(draft(device=device, n=1))
+            # The first is used once more, so that the second is now the oldest.
+            await self.commit(draft(device=devices[0], n=2))
+            await self.commit(draft(device=devices[DEVICES], n=1))
+            last = DEVICES + 2
+            self.assertEqual(await self.commit(draft(device=devices[1], n=2)), [Gap(1)])
+            for device, n in ((devices[0], 3), *((d, 2) for d in devices[2:])):
+                last += 1
+                self.assertEqual(
+                    await self.commit(draft(device=device, n=n)), [Stored(last, last)], device
+                )
+
+        async def test_full(self) -> None:
+            """An inbox would grow past its limit, drop something, or use a number up."""
+            await self.begin(Limits(waiting=3, share=100))
+            outcomes = await self.commit(*[draft(f"{i}", sender=i) for i in range(1, 6)])
+            self.assertEqual(
+                outcomes, [Stored(1, 1), Stored(2, 2), Stored(3, 3), Full(3, False), Full(3, False)]
+            )
+            self.assertEqual(await self.texts(), ["1", "2", "3"])
+            refused = draft(device=DEVICE, n=1)
+            self.assertEqual(await self.commit(refused), [Full(3, False)])
+            await self.acknowledge(1)
+            self.assertEqual(await self.commit(refused), [Stored(4, 3)])
+            self.assertEqual(await self.commit(refused), [Duplicate(4, 3)], "known though full")
+
+        async def test_share(self) -> None:
+            """One sender could fill an inbox for all others, or would be stopped for good."""
+            await self.begin(Limits(waiting=100, share=2))
+            outcomes = await self.commit(draft(), draft(), draft(), draft(sender=B))
+            self.assertEqual(outcomes, [Stored(1, 1), Stored(2, 2), Full(2, True), Stored(3, 3)])
+            await self.acknowledge(1)
+            self.assertEqual(
+                await self.commit(draft(), draft(), draft()),
+                [Stored(4, 3), Stored(5, 4), Full(4, True)],
+            )
+            await self.acknowledge(1)
+            self.assertEqual(await self.commit(draft()), [Full(4, True)], "nothing new was read")
+
+        async def test_share_keeps_devices(self) -> None:
+            """A sender's numbers would begin anew when the share does."""
+            await self.begin(Limits(waiting=100, share=2))
+            await self.commit(draft(device=DEVICE, n=1), draft())
+            await self.acknowledge(2)
+            await self.commit(draft())
+            self.assertEqual(await self.commit(draft(device=DEVICE, n=2)), [Stored(4, 2)])
+
+        async def test_mixed_batch(self) -> None:
+            """One message's outcome would be another's."""
+            await self.begin(Limits(waiting=3, share=2))
+            self.assertEqual(
+                await self.commit(
+                    draft(device=DEVICE, n=1),
+                    draft(device=DEVICE, n=1),
+                    draft(device=DEVICE, n=3),
+                    draft(device=DEVICE, n=2),
+                    draft(),
+                    draft(sender=B),
+                    draft(sender=B),
+                    draft(to=OTHER),
+                ),
+                [
+                    *(Stored(1, 1), Duplicate(1, 1), Gap(2), Stored(2, 2), Full(2, True)),
+                    *(Stored(3, 3), Full(3, False), Stored(1, 1)),
+                ],
+            )
+
+        async def test_appended_before_removed(self) -> None:
+            """In a batch, a removal would make room for what came before it, or not be done."""
+            await self.begin(Limits(waiting=2, share=9))
+            claim = await self.inbox.claim(READER, None)
+            await self.commit(draft(), draft())
+            removal = Removal(READER, claim.generation, 2)
+            self.assertEqual(await self.commit(draft(), removals=[removal]), [Full(2, False)])
+            self.assertEqual(await self.inbox.count(READER), 0)
+
+        async def test_claims(self) -> None:
+            """An older log-in could remove what the newer one has not received."""
+            await self.begin()
+            await self.commit(draft(), draft(), draft(to=OTHER))
+            first = await self.inbox.claim(READER, None)
+            second = await self.inbox.claim(READER, None)
+            self.assertGreater(second.generation, first.generation)
+            other = await self.inbox.claim(OTHER, None)
+            stale = Removal(READER, first.generation, 2)
+            await self.commit(removals=[stale, Removal(OTHER, other.generation, 1)])
+            self.assertEqual(self.refused, [stale])
+            self.assertEqual((await self.ids(), await self.ids(OTHER)), ([1, 2], []))
+            await self.commit(removals=[Removal(READER, second.generation, 1)])
+            self.assertEqual((self.refused, await self.ids()), ([], [2]))
+
+        async def test_removal_of_the_unclaimed(self) -> None:
+            """Somebody who never logged in could remove messages."""
+            await self.begin()
+            await self.commit(draft())
+            removal = Removal(READER, 1, 1)
+            await self.commit(removals=[removal])
+            self.assertEqual((self.refused, await self.ids()), ([removal], [1]))
+
+        async def test_removal_beyond_the_end(self) -> None:
+            """An acknowledgement of what was never stored would remove what comes later."""
+            await self.begin()
+            await self.commit(draft(), draft())
+            await self.acknowledge(2**53 - 1)
+            self.assertEqual(await self.commit(draft()), [Stored(3, 1)])
+            self.assertEqual(await self.ids(), [3])
+
+        async def test_removal_again(self) -> None:
+            """An acknowledgement that comes twice or late would bring back, or remove, something."""
+            await self.begin()
+            await self.commit(draft(), draft(), draft())
+            await self.acknowledge(2)
+            await self.acknowledge(2)
+            await self.acknowledge(1)
+            await self.acknowledge(0)
+            self.assertEqual(await self.ids(), [3])
+            self.assertEqual(await self.commit(draft()), [Stored(4, 2)])
+
+        async def test_ids_go_on(self) -> None:
+            """An id would be given out again after everything was read, or after a restart."""
+            await self.begin()
+            await self.commit(draft(), draft())
+            await self.acknowledge(2)
+            self.assertEqual(await self.commit(draft()), [Stored(3, 1)])
+            await self.acknowledge(3)
+            await self.begin()
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.last_id, claim.waiting), (3, 0))
+            self.assertEqual(await self.commit(draft()), [Stored(4, 1)])
+
+        async def test_all_is_kept(self) -> None:
+            """Messages, numbers or claims would not survive a restart."""
+            await self.begin()
+            claim = await self.inbox.claim(READER, None)
+            await self.commit(draft("kept", device=DEVICE, n=1))
+            await self.begin()
+            self.assertEqual(await self.texts(), ["kept"])
+            self.assertEqual(await self.commit(draft(device=DEVICE, n=1)), [Duplicate(1, 1)])
+            again = await self.inbox.claim(READER, None)
+            self.assertGreater(again.generation, claim.generation)
+
+        async def test_epoch(self) -> None:
+            """A reader would forget its cursor for nothing, or keep one that no longer counts."""
+            await self.begin()
+            first = await self.inbox.claim(READER, None)
+            await self.commit(draft(), draft())
+            for after in (None, 0, 1, 2):
+                claim = await self.inbox.claim(READER, after)
+                self.assertEqual(claim.epoch, first.epoch, after)
+            other = await self.inbox.claim(OTHER, None)
+            await self.begin()
+            self.assertEqual((await self.inbox.claim(READER, 2)).epoch, first.epoch)
+            renewed = await self.inbox.claim(READER, 3)
+            self.assertNotEqual(renewed.epoch, first.epoch)
+            self.assertEqual((renewed.last_id, renewed.waiting), (2, 2))
+            self.assertEqual((await self.inbox.claim(READER, None)).epoch, renewed.epoch)
+            self.assertEqual((await self.inbox.claim(OTHER, None)).epoch, other.epoch)
+            again = await self.inbox.claim(READER, 2**53 - 1)
+            self.assertNotIn(again.epoch, (first.epoch, renewed.epoch))
+
+        async def test_days(self) -> None:
+            """Messages would go too early, never, or without having waited."""
+            await self.begin(Limits(waiting=4, share=99, days=7))
+            now = int(self.now * 1000)
+            old, young = now - 7 * DAY * 1000 - 1, now - 7 * DAY * 1000 + 1
+            await self.commit(
+                *(draft("1", at=old), draft("2", at=old), draft("3", at=young), draft("4", at=now))
+            )
+            self.assertEqual(await self.inbox.count(READER), 4, "nothing goes before it must")
+            self.assertEqual(await self.commit(draft("5", at=now)), [Stored(5, 3)])
+            self.assertEqual(await self.texts(), ["3", "4", "5"])
+            self.now += 7 * DAY + 1
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.last_id, claim.waiting), (5, 0))
+            self.assertEqual(await self.commit(draft("6", at=now)), [Stored(6, 1)])
+
+        async def test_many_days(self) -> None:
+            """Of a large inbox that is too old only a part would go."""
+            await self.begin(Limits(waiting=1000, share=1000, days=1))
+            at = int(self.now * 1000)
+            for _ in range(3):
+                await self.commit(*[draft(at=at) for _ in range(100)])
+            self.now += 2 * DAY
+            await self.commit(draft(at=int(self.now * 1000)))
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.last_id, claim.waiting), (301, 1))
+
+        async def test_without_days(self) -> None:
+            """A message that nobody read for years would be dropped."""
+            await self.begin(Limits(waiting=1, share=99))
+            await self.commit(draft(at=1))
+            self.assertEqual(await self.commit(draft()), [Full(1, False)])
+            self.assertEqual((await self.inbox.claim(READER, None)).waiting, 1)
+
+        async def test_largest_batch(self) -> None:
+            """A batch of the largest size would fail."""
+            await self.begin(Limits(waiting=1000, share=1000))
+            outcomes = await self.commit(*[draft("😀" * 256) for _ in range(256)])
+            self.assertEqual(outcomes[-1], Stored(256, 256))
+
+
+class SQLite(BothKinds.Tests):
+    def setUp(self) -> None:
+        self.url = parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",))
+
+    async def make(self, limits: Limits) -> SQLiteInbox:
+        database = Database(self.url, reactor)
+        self.addCleanup(database.close)
+        await database.open()
+        inbox = SQLiteInbox(database, limits, lambda: self.now)
+        self.assertEqual(await inbox.open(SilentWatcher()), [])
+        return inbox
+
+
+class OnRedis(TestCase):
+    """A test with an empty Redis database."""
+
+    now = 1_700_000_000.0
+
+    def setUp(self) -> None:
+        self.db = next(_DATABASES) % 63
+        redis().execute("FLUSHDB", db=self.db)
+        self.watcher = SilentWatcher()
+
+    def store(self, limits: Limits | None = None, **more: Any) -> RedisInbox:
+        """A store, not open yet."""
+        url = parse_store_url(more.pop("url", redis().url(self.db)), ("redis", "redis+unix"))
+        inbox = RedisInbox(reactor, url, limits or Limits(), "node", lambda: self.now, **more)
+        self.addCleanup(inbox.close)
+        return inbox
+
+
+class Redis(OnRedis, BothKinds.Tests):
+    async def make(self, limits: Limits) -> RedisInbox:
+        inbox = self.store(limits)
+        self.assertEqual(await inbox.open(self.watcher), [])
+        return inbox

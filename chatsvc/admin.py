@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -16,8 +17,9 @@ from chatsvc import migration, passwords
 from chatsvc.accounts import Account, Accounts, NameTaken
 from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
+from chatsvc.inbox.places import INBOX_SCHEMES, inbox_at
 from chatsvc.names import BadName, enforce
-from chatsvc.store import BadStore, StoreUnavailable, parse_store_url
+from chatsvc.store import BadStore, StoreUnavailable, parse_store_url, without_password
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,15 +58,22 @@ def work_on(url: str, work: Callable[[Desk], Awaitable[T]]) -> T:
 
     :raise click.ClickException: what went wrong, in one line.
     """
-    try:
+    with _one_line(url):
         place = parse_store_url(url, ("mysql", "sqlite"))
         return _under_reactor(lambda reactor: _at_desk(Database(place, reactor), reactor, work))
+
+
+@contextmanager
+def _one_line(url: str) -> Iterator[None]:
+    """What goes wrong meanwhile with the store at ``url`` is one line for the admin."""
+    try:
+        yield
     except (BadStore, StoreUnavailable, ValueError) as problem:
         raise click.ClickException(str(problem)) from None
     except NameTaken as problem:
         raise click.ClickException(f"the name {str(problem)!r} is taken") from None
     except SQL_ERRORS as problem:
-        raise click.ClickException(f"{place}: {first_line(problem)}") from None
+        raise click.ClickException(f"{without_password(url)}: {first_line(problem)}") from None
 
 
 async def _at_desk(database: Database, reactor: Any, work: Callable[[Desk], Awaitable[T]]) -> T:
@@ -255,6 +264,44 @@ def schema(url: str) -> None:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("up to date")
+
+
+@main.group()
+def inbox() -> None:
+    """Waiting messages."""
+
+
+@inbox.command()
+@click.option(
+    "--inbox",
+    "url",
+    metavar="URL",
+    envvar="CHATSVC_INBOX",
+    default="sqlite:chat.db",
+    show_default=True,
+    show_envvar=True,
+    help="Where messages wait.",
+)
+@click.confirmation_option(
+    "--yes", prompt="Were all servers stopped before the back-up was restored?"
+)
+def restored(url: str) -> None:
+    """
+    Say that a back-up of the waiting messages was restored.
+
+    Message ids that were given out after the back-up will be given out again: readers must forget the last one that
+    they saw. Stop all servers before, start them after.
+    """
+
+    async def work(reactor: Any) -> None:
+        place = parse_store_url(url, INBOX_SCHEMES)
+        waiting = await inbox_at(place, reactor)
+        await waiting.renew_epoch()
+        await waiting.close()
+
+    with _one_line(url):
+        _under_reactor(work)
+    click.echo("Readers will forget the last message id that they have seen.")
 
 
 async def _everybody(desk: Desk) -> list[Account]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +21,7 @@ from chatsvc.database import Database
 from chatsvc.factory import ChatFactory, LegacyChatFactory
 from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import IInbox, Limits
-from chatsvc.inbox.redis import RedisInbox
-from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.inbox.places import make_inbox
 from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Doors, Listening
 from chatsvc.passwords import Passwords
@@ -154,11 +151,9 @@ class ChatServer(Service):
         return self._databases[url]
 
     async def _make_inbox(self) -> IInbox:
-        url, limits = self._config.inbox, self._config.limits
-        if url.scheme == "sqlite":
-            return SQLiteInbox(await self._database(url), limits)
-        node = f"{platform.node()}:{os.getpid()}"
-        return RedisInbox(self._reactor, url, limits, node)
+        url = self._config.inbox
+        database = await self._database(url) if url.scheme == "sqlite" else None
+        return make_inbox(url, self._reactor, self._config.limits, database)
 
     async def _listen(self, factory: ChatFactory) -> None:
         legacy_factory = LegacyChatFactory(factory)

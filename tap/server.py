@@ -12,6 +12,7 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from chatsvc.inbox.interface import Limits
+from chatsvc.inbox.places import INBOX_SCHEMES
 from chatsvc.limits import parse_rate
 from chatsvc.server import CannotStart, ChatServer, Config
 from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
@@ -64,7 +65,7 @@ class Options(TableOptions):
         Option(
             "inbox",
             "sqlite:chat.db",
-            _store("sqlite", "redis", "redis+unix"),
+            _store(*INBOX_SCHEMES),
             "Where messages wait for their readers.",
             shown=without_password,
         ),

@@ -100,6 +100,9 @@ class MemoryInbox(Turns):
         await self.turn("count")
         return len(self.waiting.get(uid, []))
 
+    async def renew_epoch(self) -> None:
+        await self.turn("renew_epoch")
+
     def store(self, to: int, text: str, sender: int = 7, name: str = "七", at: int = 0) -> Message:
         """Put a message into an inbox, as another node would."""
         id = self.last_ids[to] = self.last_ids.get(to, 0) + 1

@@ -172,6 +172,11 @@ function entrances.count()
   return {redis.call('XLEN', inbox_of(asked.uid))}
 end
 
+function entrances.restored()
+  redis.call('SET', 'chat:epoch', asked.fresh)
+  return {}
+end
+
 function entrances.stale()
   local stale = {}
   for _, cursor in ipairs(asked.cursors) do

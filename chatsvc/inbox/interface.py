@@ -180,3 +180,8 @@ class IInbox(Interface):
 
     def count(uid: int):  # type: ignore[no-untyped-def]
         """How many messages wait. A coroutine of an int."""
+
+    def renew_epoch():  # type: ignore[no-untyped-def]
+        """
+        Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again. A coroutine of None.
+        """

@@ -127,6 +127,9 @@ class RedisInbox:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
         return int(waiting)
 
+    async def renew_epoch(self) -> None:
+        await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
+
     def _expiry(self) -> dict[str, int]:
         if not self._limits.days:
             return {}

@@ -104,6 +104,12 @@ class SQLiteInbox:
         )
         return int(row[0]) if row else 0
 
+    async def renew_epoch(self) -> None:
+        fresh = secrets.token_hex(8)
+        await self._database.run(
+            lambda t: t.execute("UPDATE chat_setting SET value = ? WHERE name = 'epoch'", (fresh,))
+        )
+
 
 class _Batch:
     """The work of one transaction."""

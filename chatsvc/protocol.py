@@ -21,8 +21,11 @@ from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 
+_GOODBYE_PATIENCE = 1.0
+"""Seconds that a peer has to answer our closing of TLS with its own."""
+
 _CLOSING_PATIENCE = 30.0
-"""Seconds that a peer has to take what was said last and to close too."""
+"""Seconds that a peer has to take what was said last."""
 
 _BRACE = ord("{")
 
@@ -191,7 +194,7 @@ class ChatProtocol(Int16StringReceiver):
             self._closing = True
             self.session.stop()
             self._stay()
-            self._deadline = self.factory.chat.clock.callLater(_CLOSING_PATIENCE, self._abort)
+            self._deadline = self.factory.chat.clock.callLater(_GOODBYE_PATIENCE, self._hang_up)
             self.transport.unregisterProducer()
             if self._held:
                 # Else the peer's own closing would never be read.
@@ -227,6 +230,13 @@ class ChatProtocol(Int16StringReceiver):
     def _never_logged_in(self) -> None:
         self._deadline = None
         self.close()
+
+    def _hang_up(self) -> None:
+        """End the connection under TLS, once it has taken what lies in its buffer."""
+        self._deadline = self.factory.chat.clock.callLater(_CLOSING_PATIENCE, self._abort)
+        meter = meter_of(self.transport)
+        if meter is not None:
+            meter.loseConnection()
 
     def _abort(self) -> None:
         self._deadline = None

@@ -347,6 +347,7 @@ class TimeTests(ProtocolTests):
         self.turn(60)
         self.assertEqual((silent.wire.disconnecting, silent.wire.aborted), (True, False))
         polite.lose()
+        self.turn(1)
         self.turn(31)
         self.assertEqual((silent.wire.aborted, polite.wire.aborted), (True, False))
         silent.lose()

@@ -1,0 +1,371 @@
+"""
+Both inboxes against a simple model of what they promise, driven at random by Hypothesis.
+
+Hypothesis takes no Deferreds, so the stores run on blocking connections here: the same SQL and the same script, with
+nothing between them and this file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Callable, Coroutine
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import txredisapi
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.database import Database
+from chatsvc.dialects import Transaction
+from chatsvc.inbox.interface import (
+    DEVICES,
+    Claim,
+    Committed,
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    Limits,
+    Outcome,
+    Removal,
+    Stored,
+)
+from chatsvc.inbox.redis import RedisInbox
+from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.store import parse_store_url
+from chatsvc.wire.events import Message
+from tests.inbox.test_inbox import SilentWatcher
+from tests.servers import PrivateRedis, redis
+
+T = TypeVar("T")
+
+LIMITS = Limits(waiting=9, share=5)
+READERS = (1, 2)
+SENDERS = (1, 3)
+DB = 63
+
+BOUNDS = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def at_once(result: Coroutine[Any, Any, T] | Deferred[T]) -> T:
+    """What something gives that waits for nothing."""
+    deferred = result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
+    outcome: list[T] = []
+    deferred.addCallback(outcome.append)
+    failures: list[Any] = []
+    deferred.addErrback(failures.append)
+    if failures:
+        failures[0].raiseException()
+    return outcome[0]
+
+
+class BlockingDatabase:
+    """A :class:`~chatsvc.database.Database` without threads."""
+
+    def __init__(self, path: str) -> None:
+        self.url = f"sqlite:{path}"
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+
+    async def run(
+        self, interaction: Callable[[Transaction], T], *, write: bool = True, lock: str = ""
+    ) -> T:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = interaction(Transaction(self._connection, "sqlite"))
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+        return result
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class BlockingRedis:
+    """A connection to Redis that answers before it returns; also the link that says it is there."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._replies = self._socket.makefile("rb")
+
+    def connected(self) -> Deferred[BlockingRedis]:
+        return succeed(self)
+
+    def execute_command(self, *words: str | bytes | int) -> Deferred[Any]:
+        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        command = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+        self._socket.sendall(b"*%d\r\n" % len(parts) + command)
+        try:
+            return succeed(self._reply())
+        except txredisapi.ResponseError as problem:
+            return fail(problem)
+
+    def _reply(self) -> Any:
+        line = self._replies.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"$":
+            return self._replies.read(int(rest) + 2)[:-2]
+        if kind == b"-":
+            raise txredisapi.ResponseError(rest.decode())
+        assert kind in b"+:", line
+        return rest
+
+    def close(self) -> None:
+        self._replies.close()
+        self._socket.close()
+
+
+class Model:
+    """One inbox as the interface describes it."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, int, str]] = []
+        self.last_id = 0
+        self.generation = 0
+        self.epoch: str | None = None
+        self.shares: dict[int, int] = {}
+        # Devices of a sender, the last used last: (last n, its id).
+        self.devices: dict[int, dict[str, tuple[int, int]]] = {}
+
+    def append(self, draft: Draft) -> Outcome:
+        waiting = len(self.messages)
+        known = self.devices.setdefault(draft.sender, {})
+        if draft.n is not None:
+            newest, id = known.get(draft.device, (0, 0))
+            if draft.n <= newest:
+                return Duplicate(id if draft.n == newest else None, waiting)
+            if draft.n > newest + 1:
+                return Gap(newest + 1)
+        if waiting >= LIMITS.waiting:
+            return Full(waiting, False)
+        if self.shares.get(draft.sender, 0) >= LIMITS.share:
+            return Full(waiting, True)
+        self.last_id += 1
+        self.messages.append((self.last_id, draft.sender, draft.text))
+        self.shares[draft.sender] = self.shares.get(draft.sender, 0) + 1
+        if draft.n is not None:
+            known.pop(draft.device, None)
+            known[draft.device] = (draft.n, self.last_id)
+            if len(known) > DEVICES:
+                del known[next(iter(known))]
+        return Stored(self.last_id, waiting + 1)
+
+    def remove(self, removal: Removal) -> bool:
+        if removal.generation != self.generation:
+            return False
+        kept = [message for message in self.messages if message[0] > removal.up_to]
+        if len(kept) < len(self.messages):
+            self.messages, self.shares = kept, {}
+        return True
+
+    def expected(self, sender: int, device: str) -> int:
+        return self.devices.get(sender, {}).get(device, (0, 0))[0] + 1
+
+
+sends = st.tuples(
+    st.sampled_from(READERS),
+    st.sampled_from(SENDERS),
+    st.sampled_from([None, *[f"{i:016x}" for i in range(DEVICES + 2)], *["0" * 16] * 8]),
+    st.sampled_from([0, 0, 0, 0, -1, -2, 1, 5]),
+    st.sampled_from(["x", "\0", "😀", "{}", "a b\n"]),
+)
+
+
+class InboxMachine(RuleBasedStateMachine):
+    """Drives a store and its model side by side."""
+
+    inbox: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.models = {uid: Model() for uid in READERS}
+        self.unconfirmed: list[Draft] = []
+
+    def reopen(self) -> None:
+        """Connect to what is there, as after a crash of this process."""
+        raise NotImplementedError
+
+    def draft(self, to: int, sender: int, device: str | None, step: int, text: str) -> Draft:
+        if device is None:
+            return Draft(to, sender, "名", 1_700_000_000_123, text)
+        n = max(1, self.models[to].expected(sender, device) + step)
+        return Draft(to, sender, "名", 1_700_000_000_123, text, device, n)
+
+    def commit(self, drafts: list[Draft], removals: list[Removal]) -> None:
+        committed = at_once(self.inbox.commit(drafts, removals))
+        outcomes = [self.models[draft.to].append(draft) for draft in drafts]
+        refused = [r for r in removals if not self.models[r.uid].remove(r)]
+        assert committed == Committed(outcomes, refused), (committed, outcomes, refused)
+
+    @rule(batch=st.lists(sends, max_size=6))
+    def send(self, batch: list[Any]) -> None:
+        """Several messages; their numbers are right for the moment before the batch."""
+        self.unconfirmed = [self.draft(*send) for send in batch]
+        self.commit(self.unconfirmed, [])
+
+    @precondition(lambda self: self.unconfirmed)
+    @rule()
+    def resend(self) -> None:
+        """The reply was lost: the same messages come again."""
+        self.commit(self.unconfirmed, [])
+
+    @rule(uid=st.sampled_from(READERS), beyond=st.sampled_from([None, -1, 0, 0, 1, 2**53 - 1]))
+    def claim(self, uid: int, beyond: int | None) -> None:
+        """A log-in."""
+        model = self.models[uid]
+        after = None if beyond is None else max(0, min(model.last_id + beyond, 2**53 - 1))
+        claim: Claim = at_once(self.inbox.claim(uid, after))
+        model.generation += 1
+        assert (claim.generation, claim.last_id, claim.waiting) == (
+            model.generation,
+            model.last_id,
+            len(model.messages),
+        ), (claim, vars(model))
+        if after is not None and after > model.last_id:
+            assert claim.epoch != model.epoch
+        elif model.epoch is not None:
+            assert claim.epoch == model.epoch
+        model.epoch = claim.epoch
+
+    @rule(
+        uid=st.sampled_from(READERS),
+        stale=st.sampled_from([0, 0, 0, 1]),
+        up_to=st.sampled_from([-1, 0, 1, 2, 3, 99]),
+        batch=st.lists(sends, max_size=2),
+    )
+    def acknowledge(self, uid: int, stale: int, up_to: int, batch: list[Any]) -> None:
+        """A removal, maybe by an older log-in, maybe together with new messages."""
+        model = self.models[uid]
+        if not model.generation:
+            return
+        first = model.messages[0][0] if model.messages else model.last_id
+        removal = Removal(uid, model.generation - stale, max(0, first - 1 + up_to))
+        self.commit([self.draft(*send) for send in batch], [removal])
+
+    @rule(uid=st.sampled_from(READERS), after=st.integers(0, 30), limit=st.integers(1, 4))
+    def read(self, uid: int, after: int, limit: int) -> None:
+        """A page."""
+        page: list[Message] = at_once(self.inbox.read(uid, after, limit))
+        expected = [m for m in self.models[uid].messages if m[0] > after][:limit]
+        assert [(m.id, m.sender, m.text) for m in page] == expected
+
+    @rule()
+    def crash(self) -> None:
+        """The server is killed and started again."""
+        self.reopen()
+
+    @invariant()
+    def all_is_there(self) -> None:
+        """Nothing is lost, added or moved."""
+        for uid, model in self.models.items():
+            page: list[Message] = at_once(self.inbox.read(uid, 0, 1000))
+            assert [(m.id, m.sender, m.text) for m in page] == model.messages
+            assert at_once(self.inbox.count(uid)) == len(model.messages)
+
+
+class SQLiteMachine(InboxMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp(prefix="chatsvc-")
+        self.database: BlockingDatabase | None = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        if self.database is not None:
+            self.database.close()
+        self.database = BlockingDatabase(str(Path(self.folder) / "chat.db"))
+        self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS)
+        at_once(self.inbox.open(SilentWatcher()))
+
+    def teardown(self) -> None:
+        if self.database is not None:
+            self.database.close()
+        shutil.rmtree(self.folder)
+
+
+@cache
+def mortal() -> PrivateRedis:
+    """A Redis that these tests kill."""
+    server = PrivateRedis()
+    server.start()
+    return server
+
+
+class RedisMachine(InboxMachine):
+    server: PrivateRedis
+    kills = 0
+    most_kills = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link: BlockingRedis | None = None
+        self.server.execute("FLUSHDB", db=DB)
+        self.reopen()
+
+    def reopen(self) -> None:
+        if self.link is not None:
+            self.link.close()
+        self.link = BlockingRedis(self.server.socket)
+        at_once(self.link.execute_command("SELECT", DB))
+        url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
+        self.inbox = RedisInbox(Clock(), url, LIMITS, "node")
+        self.inbox._link = self.link
+
+    @precondition(lambda self: type(self).kills < self.most_kills)
+    @rule()
+    def kill(self) -> None:
+        """Redis itself is killed and started again."""
+        type(self).kills += 1
+        self.server.kill()
+        self.server.start()
+        self.reopen()
+
+    def teardown(self) -> None:
+        if self.link is not None:
+            self.link.close()
+
+
+class ModelTests(SynchronousTestCase):
+    def test_sqlite(self) -> None:
+        """Some order of events would lose, double or reorder messages in SQLite."""
+        run_state_machine_as_test(SQLiteMachine, settings=BOUNDS)
+
+    def test_redis(self) -> None:
+        """Some order of events would lose, double or reorder messages in Redis."""
+        RedisMachine.server = redis()
+        run_state_machine_as_test(RedisMachine, settings=BOUNDS)
+
+    def test_redis_that_is_killed(self) -> None:
+        """A crash of Redis would lose, double or reorder what it had confirmed."""
+
+        class Killed(RedisMachine):
+            server = mortal()
+            most_kills = 12
+
+        self.addCleanup(mortal().remove)
+        bounds = settings(BOUNDS, max_examples=8, stateful_step_count=25, derandomize=True)
+        run_state_machine_as_test(Killed, settings=bounds)
+        self.assertGreater(Killed.kills, 0)

@@ -210,6 +210,12 @@ class ChatServer:
             time.sleep(0.02)
         return True
 
+    def resident(self) -> float:
+        """The memory that the server's process holds, in MiB (``VmRSS``, proc(5))."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+
     def text(self, **more: Any) -> TextClient:
         """A new client that speaks the text dialect."""
         return TextClient(self.port, self.ca, **more)

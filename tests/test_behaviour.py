@@ -789,6 +789,20 @@ class Both:
 
         # Limits
 
+        def test_guessing_passwords_is_throttled(self) -> None:
+            """Passwords could be guessed without end, or a program not learn when to come back."""
+            uid = self.user()
+            program = self.structured()
+            answers = [
+                program.ask(type="auth", n=n, uid=uid, password="guess") for n in range(1, 9)
+            ]
+            self.assertEqual({a["code"] for a in answers[:6]}, {"bad-credentials"})
+            self.assertEqual((answers[-1]["code"], answers[-1]["re"]), ("throttled", 8))
+            self.assertGreater(answers[-1]["retry_after"], 0)
+            said = self.text().ask(f"auth {uid} {PASSWORD}")
+            self.assertRegex(said, "^尝试太频繁, 请在 [0-9]+ 秒后重试!$")
+            self.text(self.user())
+
         def test_inbox_limits_refuse_and_lose_nothing(self) -> None:
             """A full inbox would drop messages, or take more than it may, or say nothing."""
             self.stores, self.server = self.world.other("--inbox-limit", "5", "--inbox-share", "3")

@@ -84,6 +84,9 @@ class MySQLAway(StoresAway):
     def away(self, longest: float) -> None:
         """Check what everybody sees while MySQL is away, from now on."""
         text, program = self.text(), self.structured()
+        self.assertTrue(self.writer.ask(f"msg {self.reader} 还在").endswith(" ]:还在"))
+        self.assertTrue(self.live.read().endswith(" ]:还在"))
+        self.writer.send(f"msg {self.stranger} 你好")
         for uid, password in [(self.reader, PASSWORD), (self.reader, "wrong"), (1, "x")]:
             start = time.monotonic()
             program.say(type="auth", n=4, uid=uid, password=password)
@@ -94,10 +97,7 @@ class MySQLAway(StoresAway):
             self.assertLess(time.monotonic() - start, longest)
             if longest > 2:
                 break  # once costs the store's whole patience
-        self.assertTrue(self.writer.ask(f"msg {self.reader} 还在").endswith(" ]:还在"))
-        self.assertTrue(self.live.read().endswith(" ]:还在"))
-        unknown = self.writer.ask(f"msg {self.stranger} 你好")
-        self.assertIn(unknown, (UNAVAILABLE, MAYBE_NOT_STORED))
+        self.assertIn(self.writer.read(), (UNAVAILABLE, MAYBE_NOT_STORED))
         self.assertTrue(text.silent(0.05))
 
     def company(self) -> None:
@@ -199,8 +199,9 @@ class RedisAway(StoresAway):
         live.read()
         redis().freeze()
         start = time.monotonic()
-        writer.say(type="msg", n=2, to=by_program, text="resent")
         late.say(type="msg", n=2, to=by_person, text="stored late")
+        time.sleep(0.2)  # this one is on its way to Redis, the others wait for it to come back
+        writer.say(type="msg", n=2, to=by_program, text="resent")
         person.send(f"msg {by_person} 你好")
         for client, to in [(writer, by_program), (late, by_person)]:
             answer = client.next()
@@ -215,8 +216,7 @@ class RedisAway(StoresAway):
         time.sleep(max(0.0, 6 - (time.monotonic() - start)))
         redis().thaw()
         # Nobody sends anything to this reader now: what was stored late must come all the same.
-        shown = {live.read().rpartition("]:")[2] for _ in range(2)}
-        self.assertEqual(shown, {"stored late", "你好"})
+        self.assertTrue(live.read().endswith(" ]:stored late"))
         confirmed = self.sent(writer, 2, by_program, "resent")
         self.assertEqual(self.sent(writer, 3, by_program, "after")["id"], confirmed["id"] + 1)
         received = [reader.next(), reader.next()]
@@ -225,7 +225,9 @@ class RedisAway(StoresAway):
         self.assertTrue(self.sent(late, 2, by_person, "stored late")["duplicate"])
         self.assertTrue(person.silent(0.1))
         self.assertTrue(reader.silent(0.1))
-        self.assertTrue(live.silent(0.1))
+        if not live.silent(0.1):  # that one's outcome was said to be unknown
+            self.assertTrue(live.read().endswith(" ]:你好"))
+            self.assertTrue(live.silent(0.1))
 
     def test_short_freeze(self) -> None:
         """A Redis that hangs for a moment would cost an error though nothing is wrong."""

@@ -54,6 +54,8 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         if not rest or rest.startswith("//"):
             raise BadStore(f"{url!r} names no file: write sqlite:PATH")
         return StoreURL(scheme, rest, shown=url)
+    if not rest.startswith("//"):
+        raise BadStore(f"{without_password(url)!r} is no URL: write {scheme}://…")
     try:
         parts = urlsplit(url)
         port = parts.port or 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import resource
-import sys
 from typing import Any
 
 from twisted.application.service import IService
@@ -16,6 +15,7 @@ from chatsvc.inbox.places import INBOX_SCHEMES
 from chatsvc.limits import parse_rate
 from chatsvc.server import CannotStart, ChatServer, Config
 from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
+from chatsvc.tap.ending import end_badly
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
 from chatsvc.wire.phrases import LANGUAGES
@@ -140,10 +140,7 @@ def makeService(options: Options) -> IService:
 
     def given_up(line: str) -> None:
         _log.critical("{line}", line=line)
-        print(f"chat: {line}", file=sys.__stderr__, flush=True)
-        # twistd ends with status 0 whenever its reactor ends well.
-        reactor.addSystemEventTrigger("after", "shutdown", _exit_badly)  # type: ignore[attr-defined]
-        reactor.stop()  # type: ignore[attr-defined]
+        end_badly(reactor, f"chat: {line}")
 
     _raise_file_limit()
     server = ChatServer(reactor, options.config, given_up)
@@ -152,13 +149,6 @@ def makeService(options: Options) -> IService:
     except CannotStart as problem:
         fail(f"chat: {problem}")
     return server
-
-
-def _exit_badly() -> None:
-    for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
-    os._exit(1)
 
 
 def _raise_file_limit() -> None:

@@ -1,0 +1,81 @@
+"""Lines from a file descriptor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+_MOST_AT_ONCE = 65_536
+
+
+@implementer(IReadDescriptor)
+class Lines:
+    """
+    Reads lines from ``descriptor``: ``took`` is called with each, without its end, and ``ended`` once after the last.
+
+    Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
+    shares the terminal would see it.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        descriptor: int,
+        took: Callable[[bytes], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._descriptor = descriptor
+        self._took = took
+        self._ended = ended
+        self._begun = b""
+        self._over = False
+
+    def start(self) -> None:
+        """Read, or read on."""
+        if not self._over:
+            self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Read no more for now."""
+        self._reactor.removeReader(self)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        """What Twisted calls it in a log."""
+        return "lines"
+
+    def doRead(self) -> None:
+        """There is something to read."""
+        try:
+            data = os.read(self._descriptor, _MOST_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # a terminal that was closed
+            data = b""
+        if data:
+            *lines, self._begun = (self._begun + data).split(b"\n")
+            for line in lines:
+                self._took(line.removesuffix(b"\r"))
+        else:
+            self._end()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """How epoll tells the end of a pipe; also called when the reactor stops."""
+        self._end()
+
+    def _end(self) -> None:
+        self.stop()
+        if not self._over:
+            self._over = True
+            if self._begun:
+                self._took(self._begun)
+            self._ended()

@@ -1,0 +1,252 @@
+"""
+What a client must not forget: one SQLite file for each account on each server.
+
+It outlives SIGKILL at any moment: a message is in it before it is sent, and leaves it when the server has confirmed or
+refused it; what was read is in it before it is acknowledged.
+
+Several processes may use an account at once. Each holds a *device* of its own by a lock on a file, with its own numbers
+and unconfirmed messages; what was read is known to all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+_BUSY = 10.0
+"""Seconds that another process of the same user may hold the file."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS device (
+    slot INTEGER PRIMARY KEY,  -- whose lock file is UID.SLOT.lock
+    id TEXT NOT NULL           -- 32 hex digits
+);
+CREATE TABLE IF NOT EXISTS recipient (
+    slot INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    next INTEGER NOT NULL,     -- the number of the next message to them
+    PRIMARY KEY (slot, uid)
+);
+CREATE TABLE IF NOT EXISTS unconfirmed (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    slot INTEGER NOT NULL,
+    recipient INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS reading (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch TEXT NOT NULL,       -- of the inbox's ids
+    last INTEGER NOT NULL,     -- the last id shown, 0 before the first
+    token TEXT NOT NULL        -- logs in without the password; empty: there is none
+);
+INSERT OR IGNORE INTO reading VALUES (1, '', 0, '');
+"""
+
+
+class StateUnusable(Exception):
+    """The folder or a file in it cannot be used; one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A message that the server has not confirmed. ``key`` stays, ``n`` may change: it is the number under which the
+    message is sent next.
+    """
+
+    key: int
+    to: int
+    n: int
+    text: str
+
+
+class Outbox:
+    """
+    The state of ``uid`` on ``server`` (``HOST:PORT``), with a device that no other process uses until :meth:`close`.
+
+    :raise StateUnusable: the folder cannot be used. Any later method may raise ``sqlite3.Error``.
+    """
+
+    def __init__(self, folder: Path, server: str, uid: int) -> None:
+        home = folder / quote(server, safe="")
+        self.path = home / f"{uid}.db"
+        self._lock = -1
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
+            self._prepare()
+            self._slot = self._take_slot()
+            self.device = self._name_device()
+        except (OSError, sqlite3.Error) as problem:
+            self._let_go()
+            reason = getattr(problem, "strerror", None) or str(problem)
+            raise StateUnusable(f"{self.path}: {reason}") from None
+
+    def close(self) -> None:
+        """Let another process use the device."""
+        self._database.close()
+        self._let_go()
+
+    # Messages on their way
+
+    def add(self, to: int, text: str) -> Entry:
+        """Record a message before it is sent, under the next number to its recipient."""
+        with self._transaction():
+            n = self._next(to)
+            self._set_next(to, n + 1)
+            cursor = self._database.execute(
+                "INSERT INTO unconfirmed (slot, recipient, n, text) VALUES (?, ?, ?, ?)",
+                (self._slot, to, n, text),
+            )
+        assert cursor.lastrowid is not None
+        return Entry(cursor.lastrowid, to, n, text)
+
+    def unconfirmed(self, to: int, after: int = 0, limit: int = -1) -> list[Entry]:
+        """What the server has not confirmed to one recipient, in order, from the first key above ``after``."""
+        rows = self._database.execute(
+            "SELECT key, recipient, n, text FROM unconfirmed"
+            " WHERE slot = ? AND recipient = ? AND key > ? ORDER BY key LIMIT ?",
+            (self._slot, to, after, limit),
+        )
+        return [Entry(*row) for row in rows]
+
+    def recipients(self) -> list[int]:
+        """To whom something is unconfirmed, the longest-waiting first."""
+        rows = self._database.execute(
+            "SELECT recipient FROM unconfirmed WHERE slot = ? GROUP BY recipient ORDER BY min(key)",
+            (self._slot,),
+        )
+        return [uid for (uid,) in rows]
+
+    def count(self) -> int:
+        """How many messages of this device are unconfirmed."""
+        return int(self._one("SELECT count(*) FROM unconfirmed WHERE slot = ?", self._slot)[0])
+
+    def confirm(self, key: int) -> None:
+        """The server has a message."""
+        self._database.execute("DELETE FROM unconfirmed WHERE key = ?", (key,))
+
+    def refuse(self, key: int) -> None:
+        """The server will not have a message. Its number was not used up: those after it move up."""
+        with self._transaction():
+            row = self._one("SELECT recipient, n FROM unconfirmed WHERE key = ?", key)
+            if row is None:
+                return
+            to, n = row
+            self._database.execute("DELETE FROM unconfirmed WHERE key = ?", (key,))
+            self._database.execute(
+                "UPDATE unconfirmed SET n = n - 1 WHERE slot = ? AND recipient = ? AND n > ?",
+                (self._slot, to, n),
+            )
+            self._set_next(to, self._next(to) - 1)
+
+    def renumber(self, to: int, expected: int) -> None:
+        """
+        The server expects number ``expected`` next: what is unconfirmed is counted from there, in order. Unless that is
+        past the first of them: then that one was accepted after all, and hears so when it is sent again.
+        """
+        with self._transaction():
+            entries, n = self.unconfirmed(to), expected
+            if entries and entries[0].n < expected:
+                return
+            for entry in entries:
+                self._database.execute("UPDATE unconfirmed SET n = ? WHERE key = ?", (n, entry.key))
+                n += 1
+            self._set_next(to, n)
+
+    # What was read
+
+    @property
+    def last_shown(self) -> int:
+        """The id of the last message shown in this epoch by any process, 0 before the first."""
+        return int(self._one("SELECT last FROM reading")[0])
+
+    @property
+    def token(self) -> str:
+        """Logs in without the password; empty: there is none."""
+        return str(self._one("SELECT token FROM reading")[0])
+
+    def logged_in(self, epoch: str, token: str) -> None:
+        """The server's answer to a log-in: in a new epoch, ids begin anew."""
+        self._database.execute(
+            "UPDATE reading SET token = ?, last = CASE WHEN epoch = ? THEN last ELSE 0 END, epoch = ?",
+            (token, epoch, epoch),
+        )
+
+    def forget_token(self) -> None:
+        """The user has logged out."""
+        self._database.execute("UPDATE reading SET token = ''")
+
+    def shown(self, epoch: str, up_to: int) -> None:
+        """Messages up to an id have been shown; when this returns, that is on the disk."""
+        self._database.execute(
+            "UPDATE reading SET last = ? WHERE epoch = ? AND last < ?", (up_to, epoch, up_to)
+        )
+
+    # Opening
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(_SCHEMA)
+
+    def _take_slot(self) -> int:
+        """
+        A device that no process holds: before all others one that a crashed process left with unconfirmed messages,
+        else the first.
+        """
+        rows = self._database.execute("SELECT DISTINCT slot FROM unconfirmed ORDER BY slot")
+        left: list[int] = [slot for (slot,) in rows]
+        return next(slot for slot in chain(left, count(1)) if self._try_lock(slot))
+
+    def _try_lock(self, slot: int) -> bool:
+        path = self.path.with_suffix(f".{slot}.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._lock = descriptor
+        return True
+
+    def _name_device(self) -> str:
+        self._database.execute(
+            "INSERT OR IGNORE INTO device VALUES (?, ?)", (self._slot, secrets.token_hex(16))
+        )
+        return str(self._one("SELECT id FROM device WHERE slot = ?", self._slot)[0])
+
+    def _let_go(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # SQL
+
+    def _next(self, to: int) -> int:
+        row = self._one("SELECT next FROM recipient WHERE slot = ? AND uid = ?", self._slot, to)
+        return int(row[0]) if row else 1
+
+    def _set_next(self, to: int, n: int) -> None:
+        self._database.execute("REPLACE INTO recipient VALUES (?, ?, ?)", (self._slot, to, n))
+
+    def _one(self, sql: str, *arguments: object) -> Any:
+        with closing(self._database.execute(sql, arguments)) as cursor:
+            return cursor.fetchone()
+
+    def _transaction(self) -> sqlite3.Connection:
+        self._database.execute("BEGIN IMMEDIATE")
+        return self._database  # as a context manager it commits, or rolls back on an exception

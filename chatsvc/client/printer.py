@@ -1,0 +1,63 @@
+"""Plain output: everything is printed and flushed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TextIO
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+
+from chatsvc.client.conversation import Conversation
+from chatsvc.wire.events import Message
+from chatsvc.wire.text import show
+
+
+class Ending(Protocol):
+    """Who ends the client."""
+
+    def over(self, well: bool) -> None:
+        """The user has nothing more to do; ``well``: everything was carried out."""
+
+    def failed(self, line: str) -> None:
+        """This cannot go on."""
+
+
+class Printer(Service):
+    """
+    The audience of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
+    ``prompt``.
+    """
+
+    conversation: Conversation
+
+    def __init__(self, output: TextIO, errors: TextIO, ending: Ending, prompt: str = "") -> None:
+        self._output = output
+        self._errors = errors
+        self._ending = ending
+        self._prompt = prompt
+
+    def say(self, text: str) -> None:
+        try:
+            self._print(text)
+        except OSError as problem:
+            self.failed(f"standard output: {problem.strerror}")
+
+    def show(self, messages: Sequence[Message]) -> Deferred[None]:
+        self._print("\n".join(map(show, messages)))
+        return succeed(None)
+
+    def recorded(self, messages: Sequence[Message]) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        """Say what is wrong with the connection."""
+        print(text, file=self._errors, flush=True)
+
+    def failed(self, line: str) -> None:
+        self._ending.failed(line)
+
+    def _print(self, text: str) -> None:
+        back = "\r" if self._prompt else ""
+        self._output.write(f"{back}{text}\n{self._prompt}")
+        self._output.flush()

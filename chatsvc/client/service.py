@@ -1,0 +1,123 @@
+"""The client as a service: a front end at a terminal or in a pipe, a conversation, and its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from prompt_toolkit.utils import is_dumb_terminal
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from chatsvc.client.connection import Connector, Patience
+from chatsvc.client.conversation import Conversation
+from chatsvc.client.outbox import Outbox
+from chatsvc.client.pipe import Pipe
+from chatsvc.client.screen import PlainTerminal, Prompt
+
+PIPE_PATIENCE = Patience(first=0.0, later=30.0)
+"""A pipe gives up what a person would wait for."""
+
+LOGOUT_PATIENCE = 3.0
+"""Seconds that the goodbye may take."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    Where the client works: the server, by endpoint and by name, the state of each uid, the language, and what it is
+    attached to. ``asynchronous``: the reactor is asyncio's, which the line editor needs.
+    """
+
+    endpoint: IStreamClientEndpoint
+    server: str
+    open_outbox: Callable[[int], Outbox]
+    lang: str
+    source: TextIO
+    output: TextIO
+    errors: TextIO
+    at_terminal: bool
+    asynchronous: bool
+
+
+class Client(Service):
+    """``finish`` ends the process: well if it is given None, else badly with a line, which may be empty."""
+
+    def __init__(
+        self, reactor: Any, setting: Setting, finish: Callable[[str | None], None]
+    ) -> None:
+        self._reactor = reactor
+        self._server = setting.server
+        self._finish = finish
+        self._finishing = False
+        self._warned = False
+        self._front = self._front_end(setting)
+        self._conversation = Conversation(reactor, setting.open_outbox, self._front, setting.lang)
+        self._front.conversation = self._conversation
+        patience = Patience() if setting.at_terminal else PIPE_PATIENCE
+        self._connector = Connector(
+            reactor, setting.endpoint, setting.server, self._conversation, self, patience
+        )
+
+    def startService(self) -> None:
+        super().startService()
+        self._front.startService()
+        self._connector.startService()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._connector.stopService()
+        await self._conversation.close()
+        front = self._front.stopService()
+        if front is not None:
+            await front
+
+    def _front_end(self, setting: Setting) -> Pipe | PlainTerminal | Prompt:
+        streams = setting.source, setting.output, setting.errors
+        if not setting.at_terminal:
+            return Pipe(self._reactor, *streams, self)
+        if is_dumb_terminal() or not setting.asynchronous:
+            return PlainTerminal(self._reactor, *streams, self)
+        return Prompt(self._reactor, setting.source, setting.output, self)
+
+    # What becomes of the connection
+
+    def found(self) -> None:
+        self._warned = False
+
+    def lost(self, reason: str, delay: float) -> None:
+        # Who is not logged in misses nothing; a server does not keep such connections for long.
+        if self._conversation.logged_in:
+            words = self._conversation.words
+            self._warn(words.lost.format(server=self._server, reason=reason, delay=delay))
+
+    def not_found(self, reason: str) -> None:
+        words = self._conversation.words
+        self._warn(words.unreachable.format(server=self._server, reason=reason))
+
+    def given_up(self, line: str) -> None:
+        self.failed(line)
+
+    def _warn(self, line: str) -> None:
+        if not self._warned:
+            self._warned = True
+            self._front.warn(line)
+
+    # The end
+
+    def over(self, well: bool) -> None:
+        if not self._finishing:
+            self._finishing = True
+            leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
+            leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
+            leaving.addBoth(lambda _: self._finish(None if well else ""))
+
+    def failed(self, line: str) -> None:
+        if not self._finishing:
+            self._finishing = True
+            self._finish(line)

@@ -1,0 +1,39 @@
+"""How a ``twistd`` command ends when it has failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+
+
+def end_badly(reactor: Any, line: str | None = None) -> None:
+    """
+    Stop the reactor and end the process with status 1, after one line on standard error.
+
+    twistd by itself ends with status 0 whenever its reactor ends well.
+    """
+    if line is not None:
+        print(line, file=sys.__stderr__, flush=True)
+    reactor.addSystemEventTrigger("after", "shutdown", _exit_badly)
+    end(reactor)
+
+
+def end(reactor: Any) -> None:
+    """Stop the reactor, as soon as it runs, unless it is stopping already."""
+    with suppress(ReactorNotRunning):
+        if reactor.running:
+            reactor.stop()
+        else:
+            reactor.callWhenRunning(end, reactor)
+
+
+def _exit_badly() -> None:
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            with suppress(OSError):
+                stream.flush()
+    os._exit(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,7 +27,7 @@ class FileLockTests(SynchronousTestCase):
         return lock
 
     def release(self, lock: FileLock) -> None:
-        with suppress(OSError):  # where a test released it
+        with contextlib.suppress(OSError):  # where a test released it
             lock.release()
 
     def refusal(self, path: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,5 +123,5 @@ class ParseTests(SynchronousTestCase):
     )
     def test_anything(self, text: str, start: str) -> None:
         """Some text would raise another exception."""
-        with suppress(BadStore):
+        with contextlib.suppress(BadStore):
             self.assertIsInstance(self.parse(start + text), StoreURL)

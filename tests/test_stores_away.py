@@ -197,6 +197,9 @@ class RedisAway(StoresAway):
         self.assertEqual([live.read()[-6:], live.read()[-6:]], ["before", "before"])
         person.ask(f"msg {by_person} before")
         live.read()
+        inbox = f"chat:{{{by_person}}}:inbox"
+        self.eventually(lambda: self.stores.redis("XLEN", inbox) == b":0\r\n")
+        time.sleep(0.1)  # nothing is on its way to Redis now
         redis().freeze()
         start = time.monotonic()
         late.say(type="msg", n=2, to=by_person, text="stored late")

@@ -60,8 +60,8 @@ SENDERS = (1, 3)
 DB = 63
 
 BOUNDS = settings(
-    max_examples=80,
-    stateful_step_count=40,
+    max_examples=40,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -265,6 +265,16 @@ class InboxMachine(RuleBasedStateMachine):
         removal = Removal(uid, model.generation - stale, max(0, first - 1 + up_to))
         self.commit([self.draft(*send) for send in batch], [removal])
 
+    @rule(uid=st.sampled_from(READERS), sender=st.sampled_from(SENDERS))
+    def devices(self, uid: int, sender: int) -> None:
+        """A sender with more devices than an inbox remembers, and a reader who keeps up."""
+        model = self.models[uid]
+        model.epoch = at_once(self.inbox.claim(uid, None)).epoch
+        model.generation += 1
+        for i in range(DEVICES + 2):
+            self.commit([], [Removal(uid, model.generation, model.last_id)])
+            self.commit([self.draft(uid, sender, f"{i:016x}", 0, "x")], [])
+
     @rule(uid=st.sampled_from(READERS), after=st.integers(0, 30), limit=st.integers(1, 4))
     def read(self, uid: int, after: int, limit: int) -> None:
         """A page."""
@@ -363,9 +373,9 @@ class ModelTests(SynchronousTestCase):
 
         class Killed(RedisMachine):
             server = mortal()
-            most_kills = 12
+            most_kills = 8
 
         self.addCleanup(mortal().remove)
-        bounds = settings(BOUNDS, max_examples=8, stateful_step_count=25, derandomize=True)
+        bounds = settings(BOUNDS, max_examples=6, stateful_step_count=20, derandomize=True)
         run_state_machine_as_test(Killed, settings=bounds)
         self.assertGreater(Killed.kills, 0)

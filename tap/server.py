@@ -41,7 +41,7 @@ class Options(TableOptions):
     """The options of ``twistd chat`` (design section 1)."""
 
     tapname = "chat"
-    synopsis = "Usage: twistd [options] chat [options]"
+    synopsis = "[options]"
     longdesc = (
         "A TLS chat service. Every option can also come from the environment, as named in brackets."
     )

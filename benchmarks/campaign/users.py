@@ -202,7 +202,9 @@ class StructuredUser(User):
             # Everything has been answered, so nothing of what is left can still be on its way.
             self.trouble = False
             for to, expected in self.expected.items():
-                for n, k in enumerate(list(self.journal.outbox[to]), expected):
+                # A lower number was accepted, though its answer was lost: it is asked for again as it is.
+                refused = [k for k, n in self.journal.outbox[to].items() if n >= expected]
+                for n, k in enumerate(refused, expected):
                     self.journal.record("o", to, n, k)
             self.expected = {}
             for to, unconfirmed in self.journal.outbox.items():

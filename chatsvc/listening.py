@@ -34,6 +34,9 @@ from chatsvc.tls import ServerContext
 
 LOOPBACK = ("127.0.0.1", "::1")
 
+_LONGEST_PROXY_HEADER = 107
+"""Bytes of version 1 at most (PROXY protocol, section 2.1)."""
+
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
@@ -98,10 +101,26 @@ def _prefix(factory: Any) -> str:
     return str(factory.logPrefix()) if hasattr(factory, "logPrefix") else type(factory).__name__
 
 
+class _ProxyHeader(ProtocolWrapper):
+    """Hangs up on a malformed header, some of which Twisted's parser does not expect."""
+
+    _received = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._received > _LONGEST_PROXY_HEADER:
+            self.wrappedProtocol.dataReceived(data)
+            return
+        self._received += len(data)
+        try:
+            self.wrappedProtocol.dataReceived(data)
+        except ValueError:
+            self.transport.abortConnection()  # type: ignore[union-attr]
+
+
 class _TrustedProxies(WrappingFactory):
     """Lets in connections from these addresses only: anybody can write a PROXY header."""
 
-    protocol = ProtocolWrapper
+    protocol = _ProxyHeader
     noisy = False
 
     def __init__(self, factory: Any, addresses: Sequence[str]) -> None:

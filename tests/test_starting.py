@@ -568,8 +568,6 @@ class Places(Starting):
             FrameClient(server.port, server.ca, preface=b"PROXY TCP4 a b c d\r\n")
         self.assertEqual(server.tracebacks(), [])
 
-    test_malformed_proxy_header.todo = "Twisted's parser lets a ValueError out"  # type: ignore[attr-defined]
-
     def test_too_many_connections(self) -> None:
         """A person past the limit would not be told, or one who left would still count."""
         server = self.server("--max-connections", "2")

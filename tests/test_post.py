@@ -220,6 +220,16 @@ class PostTests(SynchronousTestCase):
         self.clock.advance(RETRY_DELAY)
         self.assertEqual(self.inbox.batches[-1][1], [Removal(2, 1, 7), Removal(3, 1, 6)])
 
+    def test_newer_removal_outlives_a_failed_one(self) -> None:
+        """An acknowledgement made while a batch failed would be replaced by the older one."""
+        self.inbox.hold = {"commit"}
+        self.post.remove(2, 1, 5)
+        self.turn()
+        self.post.remove(2, 1, 7)
+        self.inbox.let(StoreUnavailable("away"))
+        self.clock.advance(RETRY_DELAY)
+        self.assertEqual(self.inbox.batches[-1][1], [Removal(2, 1, 7)])
+
     def test_retry_is_delayed(self) -> None:
         """An absent store would be asked in a tight loop."""
         self.inbox.away = True

@@ -152,17 +152,14 @@ class Outbox:
 
     def renumber(self, to: int, expected: int) -> None:
         """
-        The server expects number ``expected`` next: what is unconfirmed is counted from there, in order. Unless that is
-        past the first of them: then that one was accepted after all, and hears so when it is sent again.
+        The server expects number ``expected`` next: what has that or a higher number is counted from there, in order. A
+        lower number was accepted, though the answer was lost: it stays, and is answered when it is sent again.
         """
         with self._transaction():
-            entries, n = self.unconfirmed(to), expected
-            if entries and entries[0].n < expected:
-                return
-            for entry in entries:
+            refused = [entry for entry in self.unconfirmed(to) if entry.n >= expected]
+            for n, entry in enumerate(refused, expected):
                 self._database.execute("UPDATE unconfirmed SET n = ? WHERE key = ?", (n, entry.key))
-                n += 1
-            self._set_next(to, n)
+            self._set_next(to, expected + len(refused))
 
     # What was read
 

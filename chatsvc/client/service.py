@@ -68,6 +68,7 @@ class Client(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._finishing = True
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

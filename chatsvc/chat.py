@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts import Accounts
 from chatsvc.inbox.interface import IInbox
 from chatsvc.limits import LoginThrottle, MessageRate, RegistrationLimit
+from chatsvc.metrics import Metrics
 from chatsvc.passwords import Passwords
 from chatsvc.post import PostOffice
 from chatsvc.reader import Reader
@@ -33,3 +34,4 @@ class Chat:
     registration_limit: RegistrationLimit
     registration: bool
     lang: str
+    metrics: Metrics = field(default_factory=Metrics)

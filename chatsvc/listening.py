@@ -162,6 +162,18 @@ class Doors:
         except (ValueError, TypeError, AttributeError, IndexError) as problem:
             raise BadEndpoint(f"{text!r} is no endpoint: {problem}") from None
 
+    def plain(self, text: str) -> IStreamServerEndpoint:
+        """
+        An endpoint for something else than the chat, as its string says.
+
+        :raise BadEndpoint: it names none.
+        """
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
+        except (ValueError, TypeError, AttributeError, IndexError) as problem:
+            raise BadEndpoint(f"{text!r} is no endpoint: {problem}") from None
+        return endpoint
+
     def _open(self, text: str, place: str, proxied: bool) -> Listening:
         creator: IOpenSSLServerConnectionCreator | None = None
         context = None

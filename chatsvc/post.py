@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,6 +28,7 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
+from chatsvc.metrics import Metrics
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 
@@ -86,7 +87,14 @@ class PostOffice:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, inbox: IInbox, ears: Mapping[int, Ear]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        inbox: IInbox,
+        ears: Mapping[int, Ear],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self._inbox = inbox
         self._ears = ears
@@ -96,6 +104,7 @@ class PostOffice:
         self._removing: list[Removal] = []
         self._busy = False
         self._delay = 0.0
+        self._began = 0.0
         self._start: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
@@ -156,7 +165,9 @@ class PostOffice:
         self._removing = list(self._removals.values())
         self._removals = {}
         drafts = [parcel.draft for parcel in self._under_way]
-        stored: Deferred[Any] = self._inbox.commit(drafts, self._removing)
+        self._metrics.batch_messages.observe(len(drafts))
+        self._began = self._clock.seconds()
+        stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, self._removing)
         stored.addCallbacks(self._stored, self._not_stored)
         stored.addErrback(self._broken)
         stored.addCallback(self._done)
@@ -185,6 +196,7 @@ class PostOffice:
                 ear.superseded(removal.generation)
 
     def _settle(self, parcel: _Parcel, outcome: Outcome) -> None:
+        self._metrics.message_states[type(outcome).__name__].inc()
         if isinstance(outcome, Stored):
             message = parcel.message(outcome.id)
             parcel.tell(outcome, message)
@@ -202,6 +214,7 @@ class PostOffice:
         self._delay = RETRY_DELAY
         for removal in self._removing:
             self._removals.setdefault(removal.uid, removal)
+        self._metrics.message_states["unknown"].inc(len(self._under_way))
         for parcel in self._under_way:
             parcel.give_up()
             # It may have been stored all the same.
@@ -216,6 +229,7 @@ class PostOffice:
             parcel.give_up()
 
     def _done(self, _: object) -> None:
+        self._metrics.store_seconds.observe(self._clock.seconds() - self._began)
         self._busy = False
         self._under_way, self._removing = [], []
         self._schedule()

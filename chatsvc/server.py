@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,11 +24,13 @@ from chatsvc.inbox.interface import IInbox, Limits
 from chatsvc.inbox.places import make_inbox
 from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Doors, Listening
+from chatsvc.metrics import Metrics
 from chatsvc.passwords import Passwords
 from chatsvc.post import PostOffice
+from chatsvc.probe import probe_site
 from chatsvc.reader import Reader
-from chatsvc.store import BadStore, StoreURL
-from chatsvc.tls import BadKeys, KeyFolder, ServerContext, fingerprint
+from chatsvc.store import BadStore, StoreUnavailable, StoreURL
+from chatsvc.tls import BadKeys, KeyFolder, ServerContext, days_left, fingerprint
 from chatsvc.tokens import Tokens
 
 _STORES_DRAIN = 1.5
@@ -52,6 +54,7 @@ class Config:
     max_per_ip: int
     login_timeout: float
     trusted_proxies: Sequence[str]
+    metrics: str = ""
 
 
 class CannotStart(Exception):
@@ -92,6 +95,7 @@ class ChatServer(Service):
             for line in self._keys.ensure([socket.gethostname()]):
                 self._log.info("{line}", line=line[0].upper() + line[1:])
             self._doors = self._open_doors()
+            self._probe = self._doorway.plain(config.metrics) if config.metrics else None
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._locks.append(FileLock(path))
         except (BadKeys, BadEndpoint, BadStore) as problem:
@@ -110,22 +114,34 @@ class ChatServer(Service):
         self._starting.addErrback(self._could_not_start)
 
     async def _start(self) -> None:
-        config, reactor = self._config, self._reactor
-        accounts_database = await self._database(config.accounts)
-        accounts = Accounts(accounts_database)
-        await accounts.open()
+        config = self._config
+        chat = await self._make_chat()
+        self._factory = ChatFactory(
+            chat, config.max_connections, config.max_per_ip, config.login_timeout
+        )
+        await self._listen(self._factory)
+        if self._probe is not None:
+            self._show_metrics(chat, self._factory)
+            site = probe_site(chat.metrics, self._troubles)
+            self._ports.append(await self._listen_at(config.metrics, self._probe, site))
+        self._say_where()
+
+    async def _make_chat(self) -> Chat:
+        config, reactor, metrics = self._config, self._reactor, Metrics()
+        self._accounts = Accounts(await self._database(config.accounts))
+        await self._accounts.open()
         online: dict[int, Reader] = {}
         inbox = await self._make_inbox()
-        post = PostOffice(reactor, inbox, online)
+        post = PostOffice(reactor, inbox, online, metrics)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", warning=warning)
         self._inbox, self._post = inbox, post
         self._passwords = Passwords(reactor)
         self._passwords.start()
-        chat = Chat(
+        return Chat(
             clock=reactor,
             now=time.time,
-            accounts=accounts,
+            accounts=self._accounts,
             passwords=self._passwords,
             tokens=Tokens(self._keys.token_secret()),
             inbox=inbox,
@@ -136,12 +152,8 @@ class ChatServer(Service):
             registration_limit=RegistrationLimit(reactor.seconds),
             registration=config.registration,
             lang=config.lang,
+            metrics=metrics,
         )
-        self._factory = ChatFactory(
-            chat, config.max_connections, config.max_per_ip, config.login_timeout
-        )
-        await self._listen(self._factory)
-        self._say_where()
 
     async def _database(self, url: StoreURL) -> Database:
         if url not in self._databases:
@@ -158,16 +170,46 @@ class ChatServer(Service):
     async def _listen(self, factory: ChatFactory) -> None:
         legacy_factory = LegacyChatFactory(factory)
         for listening, legacy in self._doors:
+            own = legacy_factory if legacy else factory
+            self._ports.append(await self._listen_at(listening.text, listening.endpoint, own))
+
+    async def _listen_at(
+        self, text: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+    ) -> IListeningPort:
+        try:
+            return await endpoint.listen(factory)
+        except Exception as problem:
+            reason = getattr(problem, "socketError", None) or problem
+            raise CannotStart(f"cannot listen on {text!r}: {reason}") from None
+
+    def _show_metrics(self, chat: Chat, factory: ChatFactory) -> None:
+        show = chat.metrics.gauge
+        show("chatsvc_connections", "Connections now.", lambda: factory.connections)
+        show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
+        context = next((door.context for door, _ in self._doors if door.context), None)
+        if context is not None:
+            pem = context.certificate_pem
+            days = "Days until the certificate expires."
+            show("chatsvc_certificate_days_left", days, lambda: days_left(pem, time.time()))
+
+    async def _troubles(self) -> list[str]:
+        """What is wrong now, for those who watch over the server."""
+        if not self.running or self._inbox is None:
+            return ["the server is stopping"]
+        troubles = []
+        for url, asked in (
+            (self._config.accounts, self._accounts.get(1)),
+            (self._config.inbox, self._inbox.count(1)),
+        ):
             try:
-                port = await listening.endpoint.listen(legacy_factory if legacy else factory)
-            except Exception as problem:
-                reason = getattr(problem, "socketError", None) or problem
-                raise CannotStart(f"cannot listen on {listening.text!r}: {reason}") from None
-            self._ports.append(port)
+                await asked
+            except StoreUnavailable:
+                troubles.append(f"{url} is away")
+        return troubles
 
     def _say_where(self) -> None:
         config = self._config
-        for (listening, legacy), port in zip(self._doors, self._ports, strict=True):
+        for (listening, legacy), port in zip(self._doors, self._ports, strict=False):
             self._log.info(
                 "Listening on {text}{legacy}: {host}",
                 text=listening.text,
@@ -232,7 +274,7 @@ class ChatServer(Service):
     def _open_doors(self) -> list[tuple[Listening, bool]]:
         config, keys = self._config, self._keys
         own = ServerContext(keys.key_path, keys.certificate_path)
-        doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
+        self._doorway = doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
         return [(doors.open(text), False) for text in config.ports] + [
             (doors.open(text), True) for text in config.legacy_ports
         ]

@@ -27,7 +27,7 @@ from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
-from chatsvc.wire.problems import Problem
+from chatsvc.wire.problems import Problem, code_of
 
 MOST_UNANSWERED = 64
 """Commands of one connection that may wait for their answers; past it the connection is not read."""
@@ -202,6 +202,7 @@ class Session:
 
     def _refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
         to = command.to if isinstance(command, c.Send | c.Malformed) else None
+        self._chat.metrics.refusals.labels(code_of(problem)).inc()
         self._say(e.Refused(problem, to=to, re=command.n, **details))
 
     # Messages
@@ -271,6 +272,7 @@ class Session:
         try:
             account, stored = await entrance.identify(self._chat, self._connection.address, command)
         except Refusal as refusal:
+            self._chat.metrics.logins.labels(code_of(refusal.problem)).inc()
             self._note("log-in as {uid} refused: {why}", uid=command.uid, why=refusal.problem.name)
             raise
         await self._enter(account, stored, command)
@@ -288,6 +290,7 @@ class Session:
             return
         self._member = _Member(uid, account.name, reader)
         self._connection.settle_in()
+        chat.metrics.logins.labels("ok").inc()
         self._note("{uid} logged in", uid=uid)
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))

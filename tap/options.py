@@ -37,7 +37,8 @@ class Option:
         """
         texts = given
         if texts is None:
-            text = environment.get(self.variable, self.default)
+            # Set but empty, as env files leave it, is not set.
+            text = environment.get(self.variable) or self.default
             texts = text.split() if self.repeatable else [text]
         values = tuple(self._parse(text) for text in texts)
         return values if self.repeatable else values[-1]

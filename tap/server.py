@@ -89,6 +89,13 @@ class Options(TableOptions):
         Option("max-per-ip", "200", whole(1), "Most connections from one address."),
         Option("login-timeout", "60", whole(1, 86_400), "Seconds until a log-in must have come."),
         Option(
+            "metrics",
+            "",
+            str,
+            "Where to answer /metrics (Prometheus) and /health over HTTP, an endpoint string, such as"
+            " tcp:9100:interface=127.0.0.1.",
+        ),
+        Option(
             "trusted-proxy",
             "127.0.0.1 ::1",
             _address,
@@ -121,6 +128,7 @@ class Options(TableOptions):
             max_per_ip=values["max-per-ip"],
             login_timeout=values["login-timeout"],
             trusted_proxies=values["trusted-proxy"],
+            metrics=values["metrics"],
         )
 
     def postOptions(self) -> None:

@@ -182,7 +182,7 @@ function entrances.stale()
   for _, cursor in ipairs(asked.cursors) do
     if cursor[2] > ends(inbox_of(cursor[1])) then
       renew_epoch(cursor[1])
-      stale[#stale + 1] = tonumber(cursor[1])
+      stale[#stale + 1] = cursor[1]
     end
   end
   return stale

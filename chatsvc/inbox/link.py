@@ -76,7 +76,7 @@ class RedisLink:
             self._keeping.cancel()
         if protocol is not None and protocol.connected:
             gone = protocol.whenDisconnected()
-            protocol.transport.loseConnection()
+            protocol.transport.abortConnection()  # a frozen Redis would keep us waiting
             await gone
 
     async def _connect(self) -> Any:

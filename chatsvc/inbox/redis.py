@@ -166,7 +166,7 @@ class RedisInbox:
         stale = await _evaluate(protocol, b"stale", asked)
         if self._was_here:
             self._log.warn("Redis at {url} is back", url=self._url)
-            self._clock.callLater(0, self._watcher.store_returned, stale)
+            self._clock.callLater(0, self._watcher.store_returned, [int(uid) for uid in stale])
         self._was_here = True
 
     async def _require_version(self, protocol: Any) -> None:

@@ -48,7 +48,7 @@ ZH = Phrases(
     away="离线",
     pong="服务器在线!",
     lang_set="已切换为中文!",
-    bye="服务器即将停止, 请在 {retry_after:.0f} 秒后重新连接!",
+    bye="服务器即将停止, 请在 {retry_after} 秒后重新连接!",
     help="""命令使用说明:
   auth UID 密码          登录
   msg UID 内容           给用户发送消息, 对方不在线时留言
@@ -73,7 +73,7 @@ ZH = Phrases(
         P.SHARE_FULL: "消息未发送: 对方读到您的消息之前不能再收更多 (收件箱中有 {waiting} 条未读)!",
         P.TOO_LONG: "消息太长, 最多8192字节, 未发送!",
         P.GAP: "消息编号不连续, 应为 {expected}!",
-        P.THROTTLED: "尝试太频繁, 请在 {retry_after:.0f} 秒后重试!",
+        P.THROTTLED: "尝试太频繁, 请在 {retry_after} 秒后重试!",
         P.STORE_UNAVAILABLE: "服务暂时不可用, 请稍后重试!",
         P.MAYBE_NOT_STORED: "存储暂时不可用, 消息可能未保存!",
         P.TOO_MANY_CONNECTIONS: "连接过多, 请稍后重试!",
@@ -106,7 +106,7 @@ EN = Phrases(
     away="away",
     pong="The server is there!",
     lang_set="English it is!",
-    bye="The server is stopping, please connect again in {retry_after:.0f} s!",
+    bye="The server is stopping, please connect again in {retry_after} s!",
     help="""Commands:
   auth UID PASSWORD      log in
   msg UID TEXT           send a message; it waits for a user who is away
@@ -131,7 +131,7 @@ EN = Phrases(
         P.SHARE_FULL: "Not sent: too many of your messages wait to be read ({waiting} in the inbox)!",
         P.TOO_LONG: "Not sent: the message is too long, 8192 bytes at most!",
         P.GAP: "The numbers of the messages have a gap, {expected} is expected!",
-        P.THROTTLED: "Too many tries, please try again in {retry_after:.0f} s!",
+        P.THROTTLED: "Too many tries, please try again in {retry_after} s!",
         P.STORE_UNAVAILABLE: "Temporarily unavailable, please try again later!",
         P.MAYBE_NOT_STORED: "The store is unavailable, the message may not have been stored!",
         P.TOO_MANY_CONNECTIONS: "Too many connections, please try again later!",

@@ -16,6 +16,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
+from chatsvc.wire.text import refusal_text
 
 PROTOCOL_VERSION = 1
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
@@ -222,15 +223,10 @@ def _say_refused(event: e.Refused, lang: str) -> dict[str, Any]:
         "expected": event.expected,
         "retry_after": event.retry_after,
     }
-    text = (
-        PHRASES[lang]
-        .problems[event.problem]
-        .format(**{**details, "retry_after": event.retry_after or 0})
-    )
     return {
         "type": "error",
         "code": code_of(event.problem),
-        "text": text,
+        "text": refusal_text(event, PHRASES[lang]),
         **{field: value for field, value in details.items() if value is not None},
     }
 

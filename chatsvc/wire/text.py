@@ -7,6 +7,7 @@ second space, untouched.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -154,6 +155,11 @@ def show(message: e.Message) -> str:
     return header + harmless(message.text)
 
 
+def whole_seconds(seconds: float | None) -> int:
+    """Seconds as people are told them: never too few."""
+    return math.ceil(seconds or 0)
+
+
 def _say_sent(event: e.Sent, words: Phrases) -> list[str]:
     if event.to == event.message.sender:
         return []  # said once, as a message that arrives
@@ -171,10 +177,17 @@ def _say_found(event: e.Found, words: Phrases) -> list[str]:
     return [words.found.format(name=name, users=users)]
 
 
-def _say_refused(event: e.Refused, words: Phrases) -> list[str]:
-    line = words.problems[event.problem].format(
-        waiting=event.waiting, expected=event.expected, retry_after=event.retry_after or 0
+def refusal_text(event: e.Refused, words: Phrases) -> str:
+    """What people are told of a refusal, in either dialect."""
+    return words.problems[event.problem].format(
+        waiting=event.waiting,
+        expected=event.expected,
+        retry_after=whole_seconds(event.retry_after),
     )
+
+
+def _say_refused(event: e.Refused, words: Phrases) -> list[str]:
+    line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
         return [line, words.please_log_in]
     return [line]
@@ -195,6 +208,6 @@ _SAYERS: dict[type, Callable[[Any, Phrases], list[str]]] = {
     e.HelpShown: lambda event, words: [words.help],
     e.LangSet: lambda event, words: [words.lang_set],
     e.Farewell: lambda event, words: [words.farewell],
-    e.Bye: lambda event, words: [words.bye.format(retry_after=event.retry_after)],
+    e.Bye: lambda event, words: [words.bye.format(retry_after=whole_seconds(event.retry_after))],
     e.Refused: _say_refused,
 }

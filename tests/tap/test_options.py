@@ -85,7 +85,11 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn(value, line)
             self.assertEqual(len(line.splitlines()), 1)
         self.assertIn("--size 'x'", self.refusal(CHATSVC_SIZE="x"))
-        self.assertIn("--two-words ''", self.refusal(CHATSVC_TWO_WORDS=""))
+        self.assertIn("--two-words ''", self.refusal("--two-words", ""))
+
+    def test_empty_environment(self) -> None:
+        """A variable that an env file leaves empty would take the default away, or the ports."""
+        self.assertEqual(self.parse(CHATSVC_TWO_WORDS="", CHATSVC_PLACE=""), self.parse())
 
     def test_secrets(self) -> None:
         """A password in an option would be shown because something else is wrong with it."""

@@ -316,7 +316,7 @@ class SayTests(SynchronousTestCase):
                     "re": 7,
                     "code": "throttled",
                     "retry_after": 2.5,
-                    "text": "Too many tries, please try again in 2 s!",
+                    "text": "Too many tries, please try again in 3 s!",
                 },
             ),
         ]

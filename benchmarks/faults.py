@@ -138,7 +138,8 @@ class Faults:
             time.sleep(1)
 
     def _redis_link_cut(self) -> None:
-        self._world.cut_redis_link()
+        self._world.link.tell(f"deafen {random.choice([0.02, 0.1, 0.5])}")
+        time.sleep(0.6)
 
     def _connections_cut(self) -> None:
         self._world.proxy.tell(f"cut {random.choice([0.2, 0.5, 1])}")

@@ -1,8 +1,9 @@
 """
-A TCP proxy that cuts connections when it is told to.
+A proxy that cuts connections when it is told to, on TCP or Unix sockets.
 
-``python proxy.py LISTEN_PORT TARGET_HOST TARGET_PORT``; each line ``cut SHARE`` on standard input ends about that share
-of its connections, at once and without a goodbye.
+``python proxy.py LISTEN TARGET``, each ``HOST:PORT`` or the path of a socket. Lines on standard input: ``cut SHARE``
+ends about that share of its connections, at once and without a goodbye; ``deafen S`` carries what comes to the target
+but not its answers for S seconds, and then ends all connections.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import sys
 class Proxy:
     """Carries bytes both ways between whoever connects and the target."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = host, port
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._deaf = False
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            far_reader, far_writer = await _connect(self._target)
         except OSError:
             writer.transport.abort()
             return
@@ -31,8 +33,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             await asyncio.wait(
                 [
-                    asyncio.ensure_future(_carry(reader, far_writer)),
-                    asyncio.ensure_future(_carry(far_reader, writer)),
+                    asyncio.ensure_future(self._carry(reader, far_writer, back=False)),
+                    asyncio.ensure_future(self._carry(far_reader, writer, back=True)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -47,24 +49,50 @@ class Proxy:
                 for end in pair:
                     end.transport.abort()
 
+    async def deafen(self, seconds: float) -> None:
+        """Lose the target's answers for a while, then the connections."""
+        self._deaf = True
+        await asyncio.sleep(seconds)
+        self.cut(1)
+        self._deaf = False
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                if not (back and self._deaf):
+                    writer.write(data)
+                    await writer.drain()
 
 
-async def main(port: int, host: str, target_port: int) -> None:
-    proxy = Proxy(host, target_port)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", port)
+async def _connect(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, colon, port = place.rpartition(":")
+    if colon:
+        return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_unix_connection(place)
+
+
+async def _listen(place: str, proxy: Proxy) -> asyncio.Server:
+    host, colon, port = place.rpartition(":")
+    if colon:
+        return await asyncio.start_server(proxy.serve, host, int(port))
+    return await asyncio.start_unix_server(proxy.serve, place)
+
+
+async def main(place: str, target: str) -> None:
+    proxy = Proxy(target)
+    server = await _listen(place, proxy)
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while line := (await commands.readline()).decode().split():
-        proxy.cut(float(line[1]))
+        if line[0] == "cut":
+            proxy.cut(float(line[1]))
+        else:
+            await proxy.deafen(float(line[1]))
     server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2]))

@@ -126,16 +126,17 @@ class World:
         self.uids = [FIRST_UID + i for i in range(users)]
         self.network = Network()
         self.redis = self._redis() if store == "redis" else None
+        self.link = self._proxy("link", "link.sock", "redis.sock", "")
         self.server = self._server(sabotage)
-        self.proxy = Process(
-            [sys.executable, str(HERE / "proxy.py"), str(PROXY_PORT), SERVER, str(PORT)],
-            *(folder, "proxy", self.network.users),
-        )
+        users_proxy = f"127.0.0.1:{PROXY_PORT}", f"{SERVER}:{PORT}"
+        self.proxy = self._proxy("proxy", *users_proxy, self.network.users)
         self.crowds: list[Process] = []
 
     def start(self) -> None:
         if self.redis is not None:
             self.redis.start()
+            self.link.start()
+            _wait((self.folder / "link.sock").exists, "the proxy to Redis", 10)
         self.start_server()
         self._make_accounts()
         self.proxy.start()
@@ -191,13 +192,6 @@ class World:
         ]
         return sum(count[0] for count in counts), sum(count[1] for count in counts)
 
-    def cut_redis_link(self) -> None:
-        """End the server's connection to Redis, with luck between a command and its reply."""
-        kill = ["redis-cli", "-s", str(self.folder / "redis.sock"), "-r", "20", "-i", "0.02"]
-        subprocess.run(
-            [*kill, "CLIENT", "KILL", "TYPE", "normal"], stdout=subprocess.DEVNULL, check=False
-        )
-
     def lock_sqlite(self, seconds: float) -> None:
         """Hold the write lock of the store, as a back-up that hangs would."""
         other = sqlite3.connect(self.folder / "chat.db", timeout=10, isolation_level=None)
@@ -210,6 +204,7 @@ class World:
         for process in [
             *self.crowds,
             self.proxy,
+            self.link,
             self.server,
             *([self.redis] if self.redis else []),
         ]:
@@ -234,9 +229,13 @@ class World:
             [program, *always, "--save", "", "--dir", str(self.folder)], self.folder, "redis", ""
         )
 
+    def _proxy(self, name: str, place: str, target: str, namespace: str) -> Process:
+        arguments = [sys.executable, str(HERE / "proxy.py"), place, target]
+        return Process(arguments, self.folder, name, namespace)
+
     def _server(self, sabotage: str) -> Process:
         inbox = (
-            f"redis+unix://{self.folder}/redis.sock" if self.store == "redis" else "sqlite:chat.db"
+            f"redis+unix://{self.folder}/link.sock" if self.store == "redis" else "sqlite:chat.db"
         )
         limits = [
             "--rate",

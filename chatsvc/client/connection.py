@@ -176,7 +176,7 @@ class Connector(Service):
 
     def heard(self) -> None:
         """A frame came."""
-        if self._watch is not None and self.running and self.conversation.connected:
+        if self._watch is not None and self.running and self.conversation.welcomed:
             self._watch.cancel()
             self._watch = None
             self._welcomed = True

@@ -59,6 +59,7 @@ class Conversation:
         self._member: Member | None = None
         self._last_member: Member | None = None
         self._retry_after: float | None = None
+        self.welcomed = False
         self.connected = False
         self.heard = 0
 
@@ -123,7 +124,7 @@ class Conversation:
 
     def connection_lost(self) -> float | None:
         """The connection is gone; the seconds after which the server wants to be asked again, where it said so."""
-        self.connected = False
+        self.welcomed = self.connected = False
         self._connection += 1
         if self._member is not None:
             self._member.interrupted()
@@ -200,8 +201,8 @@ class Conversation:
             self._member.arrived(message)
 
     def _hear_kicked(self, event: e.Kicked) -> None:
-        self._leave()
         self._voice.tell(event)
+        self._leave()
 
     def _hear_bye(self, event: e.Bye) -> None:
         self._retry_after = event.retry_after
@@ -221,6 +222,7 @@ class Conversation:
     def _welcomed(self, answer: e.Event) -> None:
         if not isinstance(answer, e.Welcome):
             return
+        self.welcomed = True
         if self._member is None:
             self._begin()
         else:
@@ -311,8 +313,8 @@ class Conversation:
 
     async def _logout(self, command: c.Logout) -> bool:
         await self.log_out_quietly()
-        self._leave()
         self._voice.tell(e.LoggedOut())
+        self._leave()
         return True
 
     async def _send(self, command: c.Send) -> bool:

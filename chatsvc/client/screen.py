@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 from chatsvc.client.conversation import Conversation
 from chatsvc.client.lines import Lines
 from chatsvc.client.printer import Ending, Printer
+from chatsvc.client.voice import shown
 from chatsvc.wire.commands import Quit, Send
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import TextDialect, show
+from chatsvc.wire.text import TextDialect
 
 PROMPT = ">>> "
 
@@ -131,7 +132,7 @@ class Prompt(Service):
         self._write(text)
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        return self._write("\n".join(map(show, messages)))
+        return self._write("\n".join(map(shown, messages)))
 
     def recorded(self, messages: Sequence[Message]) -> None:
         pass

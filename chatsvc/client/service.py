@@ -114,6 +114,9 @@ class Client(Service):
     def over(self, well: bool) -> None:
         if not self._finishing:
             self._finishing = True
+            if self._conversation.unconfirmed:
+                count = self._conversation.unconfirmed
+                self._front.warn(self._conversation.words.unconfirmed.format(count=count))
             leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
             leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
             leaving.addBoth(lambda _: self._finish(None if well else ""))

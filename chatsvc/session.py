@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from chatsvc import entrance
 from chatsvc.accounts import Account
 from chatsvc.chat import Chat
+from chatsvc.connection import Connection
 from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
 from chatsvc.passwords import PasswordsBusy
@@ -33,46 +34,6 @@ MOST_UNANSWERED = 64
 """Commands of one connection that may wait for their answers; past it the connection is not read."""
 
 _BUSY_RETRY = 1.0
-
-
-class Connection(Protocol):
-    """What a session needs of its connection."""
-
-    number: int
-    address: str
-
-    def say(self, event: e.Event) -> None:
-        """Send an event."""
-
-    def hand(self, message: e.Message) -> None:
-        """Send a message to its reader."""
-
-    def expect_receipts(self, received: Callable[[int], None]) -> None:
-        """From now on, tell which of the messages that are handed have been received, if the peer cannot say it."""
-
-    def look_for_receipts(self) -> None:
-        """Find out now what has been received."""
-
-    def end_receipts(self) -> None:
-        """End what ``expect_receipts`` began."""
-
-    def speak(self, lang: str) -> None:
-        """Use another language."""
-
-    def hold(self, reason: str) -> None:
-        """Read no more commands, until every reason has been released."""
-
-    def release(self, reason: str) -> None:
-        """One reason less to read no commands."""
-
-    def settle_in(self) -> None:
-        """Somebody has logged in: the connection may stay."""
-
-    def inbox_restarted(self) -> None:
-        """The ids that this connection was handed no longer count."""
-
-    def close(self) -> None:
-        """Send what was said, then close."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""A connection, as the session on it sees it: no bytes, no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from chatsvc.wire import events as e
+
+
+class Connection(Protocol):
+    """What a session needs of its connection."""
+
+    number: int
+    address: str
+
+    def say(self, event: e.Event) -> None:
+        """Send an event."""
+
+    def hand(self, message: e.Message) -> None:
+        """Send a message to its reader."""
+
+    def expect_receipts(self, received: Callable[[int], None]) -> None:
+        """From now on, tell which of the messages that are handed have been received, if the peer cannot say it."""
+
+    def look_for_receipts(self) -> None:
+        """Find out now what has been received."""
+
+    def end_receipts(self) -> None:
+        """End what ``expect_receipts`` began."""
+
+    def speak(self, lang: str) -> None:
+        """Use another language."""
+
+    def hold(self, reason: str) -> None:
+        """Read no more commands, until every reason has been released."""
+
+    def release(self, reason: str) -> None:
+        """One reason less to read no commands."""
+
+    def settle_in(self) -> None:
+        """Somebody has logged in: the connection may stay."""
+
+    def inbox_restarted(self) -> None:
+        """The ids that this connection was handed no longer count."""
+
+    def close(self) -> None:
+        """Send what was said, then close."""

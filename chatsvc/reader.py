@@ -10,6 +10,7 @@ meanwhile stays in the inbox.
 from __future__ import annotations
 
 from enum import Enum, auto
+from itertools import count
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -166,7 +167,7 @@ class Reader:
             self._reading = False
 
     async def _read_page(self) -> list[Message]:
-        for attempt in range(1_000_000):
+        for attempt in count():
             try:
                 page: list[Message] = await self._inbox.read(self.uid, self.cursor, PAGE)
                 return page

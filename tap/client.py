@@ -61,7 +61,7 @@ class Options(TableOptions):
     """The options of ``twistd chatclient``."""
 
     tapname = "chatclient"
-    synopsis = "Usage: twistd [options] chatclient [options]"
+    synopsis = "[options]"
     longdesc = (
         "A terminal client of the chat service. Every option can also come from the environment, as"
         " named in brackets."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from chatsvc.wire.events import Message
 from chatsvc.wire.text import TextDialect
 
 ME, YOU = 10001, 10002
+
+MINE = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(0))}\n[ 张三|UID:{ME} ]:"
+"""The header of a message from ``ME`` that was sent when time began, as the peer says of all."""
 
 
 class Listener:

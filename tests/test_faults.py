@@ -60,8 +60,8 @@ class RulesMatter(TestCase):
 
     def test_acknowledgement(self) -> None:
         """The campaign would not notice that messages are removed before they are acknowledged."""
-        only = ("--only", "connections cut", "--only", "clients killed")
-        self.broken("lost", "--sabotage", "acknowledgement", "--faults", "16", *only)
+        only = ("--only", "readers moved", "--only", "clients killed")
+        self.broken("lost", "--sabotage", "acknowledgement", "--faults", "12", *only)
 
     def test_cursor(self) -> None:
         """The campaign would not notice that a reader skips what was stored behind the server's back."""
@@ -70,8 +70,8 @@ class RulesMatter(TestCase):
 
     def test_duplicates(self) -> None:
         """The campaign would not notice that a message which is sent again is stored again."""
-        only = ("--only", "connections cut", "--only", "clients killed")
-        self.broken("shown twice", "--sabotage", "duplicates", "--faults", "12", *only)
+        only = ("--only", "redis link cut")
+        self.broken("shown twice", "--sabotage", "duplicates", "--faults", "8", *only)
 
     def test_receipts(self) -> None:
         """The campaign would not notice that written is taken for received."""

@@ -24,6 +24,9 @@ from chatsvc.database import Database
 from chatsvc.dialects import Row, Transaction
 from chatsvc.names import BadName, enforce, fold, shown
 
+_LONGEST = 255
+"""Characters of a name at most, as the table has it. Comparing much longer ones takes seconds."""
+
 MOST_FOUND = 100
 """Most uids that `Accounts.find` gives."""
 
@@ -117,6 +120,8 @@ class Accounts:
 
     async def find(self, name: str) -> list[int]:
         """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
+        if len(name) > _LONGEST:
+            return []
         while page := await self._database.run(_new, write=False):
             await self._add_to_index(page)
         return await self._database.run(lambda t: _find(t, name), write=False)
@@ -238,4 +243,5 @@ def _bytes(text: str) -> bytes:
 
 
 def _possible(uid: int) -> bool:
-    return _LOWEST <= uid <= _HIGHEST
+    # 0 is nobody: it marks what the older server left.
+    return uid != 0 and _LOWEST <= uid <= _HIGHEST

@@ -85,8 +85,11 @@ async def _right_stored(chat: Chat, account: Account | None, command: c.Auth) ->
         return None
     if verdict.replacement is None:
         return stored
-    replaced = await chat.accounts.replace_password(command.uid, stored, verdict.replacement)
-    return verdict.replacement if replaced else stored
+    if await chat.accounts.replace_password(command.uid, stored, verdict.replacement):
+        return verdict.replacement
+    # Another log-in replaced it at the same time; a token must be made for what is stored now.
+    account = await chat.accounts.get(command.uid)
+    return account.stored if account else None
 
 
 def _require_turn(wait: float) -> None:

@@ -21,7 +21,10 @@ from chatsvc.wire.problems import Problem
 _TOLD = 100
 """Connections past the limit that are told so at the same time; any more are just closed."""
 
-_DRAIN = 8.0
+_TOLD_THERE = 20
+"""The same for one address. Those whose handshake has not ended count too."""
+
+_DRAIN = 6.0
 """Seconds in which the connections of a stopping server must have ended (design section 7: 10 s in all)."""
 
 
@@ -65,34 +68,47 @@ class ChatFactory(Factory):
         return self.build(ChatProtocol, addr)
 
     def build(self, protocol: type[ChatProtocol], addr: IAddress | None) -> ChatProtocol | None:
-        """A connection from an address, None where it is not even worth a refusal."""
-        if self._all_gone is not None or self.connections >= self._max_connections + _TOLD:
+        """
+        A connection, None where it is not even worth a refusal. ``addr`` is None where only a PROXY header will tell
+        where it comes from.
+        """
+        address = getattr(addr, "host", "")
+        if (
+            self._all_gone is not None
+            or self.connections >= self._max_connections + _TOLD
+            or self._by_address[address] >= self._max_per_ip + _TOLD_THERE
+        ):
             return None
-        connection = protocol(next(self._numbers), getattr(addr, "host", ""))
+        connection = protocol(next(self._numbers), address)
         connection.factory = self
         self._connections.add(connection)
+        self._count(address, 1)
         return connection
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
         """A connection is ready; None: it may stay."""
         # Only now does a connection behind a proxy know where it comes from.
+        self._count(connection.address, -1)
         connection.address = getattr(connection.transport.getPeer(), "host", "")
-        self._by_address[connection.address] += 1
-        connection.admitted = True
-        from_there = self._by_address[connection.address] if connection.address else 0
-        if self.connections > self._max_connections or from_there > self._max_per_ip:
+        self._count(connection.address, 1)
+        too_many_there = self._by_address[connection.address] > self._max_per_ip
+        if too_many_there or self.connections > self._max_connections:
             return Refused(Problem.TOO_MANY_CONNECTIONS)
         return None
 
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
-        if connection.admitted:
-            self._by_address[connection.address] -= 1
-            if not self._by_address[connection.address]:
-                del self._by_address[connection.address]
+        self._count(connection.address, -1)
         if self._all_gone is not None and not self._connections:
             self._all_gone.callback(None)
+
+    def _count(self, address: str, change: int) -> None:
+        if not address:
+            return  # a Unix socket, or not known yet
+        self._by_address[address] += change
+        if not self._by_address[address]:
+            del self._by_address[address]
 
     def flush_soon(self, connection: ChatProtocol) -> None:
         """Flush a connection in the next turn of the reactor."""
@@ -127,13 +143,19 @@ class ChatFactory(Factory):
             connection.transport.abortConnection()
 
 
-class LegacyChatFactory(Factory):
-    """The door for the older clients of a :class:`ChatFactory`."""
+class Door(Factory):
+    """
+    One way in to a :class:`ChatFactory`: ``legacy`` for the older clients, ``proxied`` where all come from one proxy.
+    """
 
     noisy = False
 
-    def __init__(self, chat_factory: ChatFactory) -> None:
+    def __init__(
+        self, chat_factory: ChatFactory, *, legacy: bool = False, proxied: bool = False
+    ) -> None:
         self._chat_factory = chat_factory
+        self._protocol = LegacyChatProtocol if legacy else ChatProtocol
+        self._proxied = proxied
 
     def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:  # type: ignore[override]
-        return self._chat_factory.build(LegacyChatProtocol, addr)
+        return self._chat_factory.build(self._protocol, None if self._proxied else addr)

@@ -47,11 +47,15 @@ class BadEndpoint(Exception):
 
 @dataclass(frozen=True)
 class Listening:
-    """A place to listen at; ``context`` is the certificate in use there, None without TLS of ours."""
+    """
+    A place to listen at; ``context`` is the certificate in use there, None without TLS of ours; ``proxied``: all come
+    from one proxy.
+    """
 
     text: str
     endpoint: IStreamServerEndpoint
     context: ServerContext | None
+    proxied: bool = False
 
 
 @implementer(IStreamServerEndpoint)
@@ -196,7 +200,7 @@ class Doors:
         if creator is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(creator, factory))
         endpoint = _Layered(endpoint, _HangingUp)
-        return Listening(text, endpoint, context)
+        return Listening(text, endpoint, context, proxied)
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:

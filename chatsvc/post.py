@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,6 +40,9 @@ BATCH_BYTES = 256 * 1024
 RETRY_DELAY = 0.2
 """Seconds between a batch that found no store and the next."""
 
+REMOVAL_PATIENCE = 1.0
+"""Seconds that a log-in waits for each of two batches, so that what was received is not shown again."""
+
 Told = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
 
@@ -47,6 +51,7 @@ class Ear(Protocol):
     """A session's reading side, as the post office knows it."""
 
     cursor: int
+    generation: int
 
     def news(self, message: Message) -> None:
         """``message`` was stored in this reader's inbox."""
@@ -135,18 +140,20 @@ class PostOffice:
         """Wait until this user's removals have been tried: what follows then finds them done."""
         for _ in ("the batch under way", "the one that forms"):
             if uid in self._removals or any(removal.uid == uid for removal in self._removing):
-                await self._batch_end()
+                with suppress(TimeoutError):
+                    await self._batch_end().addTimeout(REMOVAL_PATIENCE, self._clock)
 
     def _batch_end(self) -> Deferred[None]:
         end: Deferred[None] = Deferred()
         self._batch_ends.append(end)
         return end
 
-    def cursors(self) -> list[tuple[int, int]]:
-        return [(uid, ear.cursor) for uid, ear in self._ears.items()]
+    def cursors(self) -> list[tuple[int, int, int]]:
+        return [(uid, ear.cursor, ear.generation) for uid, ear in self._ears.items()]
 
     def store_returned(self, stale: list[int]) -> None:
         for uid in stale:
+            self._removals.pop(uid, None)
             ear = self._ears.get(uid)
             if ear is not None:
                 ear.inbox_restarted()
@@ -199,10 +206,11 @@ class PostOffice:
         self._metrics.message_states[type(outcome).__name__].inc()
         if isinstance(outcome, Stored):
             message = parcel.message(outcome.id)
-            parcel.tell(outcome, message)
+            # The reader first: for who writes to oneself in the text dialect, the message is the answer.
             ear = self._ears.get(parcel.draft.to)
             if ear is not None:
                 ear.news(message)
+            parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
             self._log.error("The store refused a message: {reason}", reason=outcome.reason)
             parcel.give_up()
@@ -211,9 +219,7 @@ class PostOffice:
 
     def _not_stored(self, failure: Failure) -> None:
         failure.trap(StoreUnavailable)
-        self._delay = RETRY_DELAY
-        for removal in self._removing:
-            self._removals.setdefault(removal.uid, removal)
+        self._put_back()
         self._metrics.message_states["unknown"].inc(len(self._under_way))
         for parcel in self._under_way:
             parcel.give_up()
@@ -222,9 +228,15 @@ class PostOffice:
             if ear is not None:
                 ear.look()
 
+    def _put_back(self) -> None:
+        """The removals go with a later batch."""
+        self._delay = RETRY_DELAY
+        for removal in self._removing:
+            self._removals.setdefault(removal.uid, removal)
+
     def _broken(self, failure: Failure) -> None:
         self._log.failure("A batch failed", failure)
-        self._delay = RETRY_DELAY
+        self._put_back()
         for parcel in self._under_way:
             parcel.give_up()
 

@@ -27,6 +27,9 @@ _GOODBYE_PATIENCE = 1.0
 _CLOSING_PATIENCE = 30.0
 """Seconds that a peer has to take what was said last."""
 
+_MOST_GATHERED = 256
+"""Frames that may gather during one turn of the reactor; past it no more commands are read in that turn."""
+
 _BRACE = ord("{")
 
 
@@ -84,7 +87,6 @@ class ChatProtocol(Int16StringReceiver):
     def __init__(self, number: int, address: str) -> None:
         self.number = number
         self.address = address
-        self.admitted = False
         self._outbox: list[bytes] = []
         self._held: set[str] = set()
         self._closing = False
@@ -208,16 +210,21 @@ class ChatProtocol(Int16StringReceiver):
             self._send(frame)
 
     def _send(self, frame: bytes) -> None:
-        if not self._closing:
-            if not self._outbox:
-                self.factory.flush_soon(self)
-            self._outbox.append(self._length.pack(len(frame)) + frame)
+        if self._closing:
+            return
+        if not self._outbox:
+            self.factory.flush_soon(self)
+        self._outbox.append(self._length.pack(len(frame)) + frame)
+        if len(self._outbox) == _MOST_GATHERED:
+            self.hold("outbox")
 
     def flush(self) -> None:
         """Hand what was said to the transport."""
         if not self._outbox:
             return
         frames, self._outbox = self._outbox, []
+        if len(frames) >= _MOST_GATHERED:
+            self.factory.chat.clock.callLater(0, self.release, "outbox")
         if self._gathers:
             self.transport.write(b"".join(frames))
         else:

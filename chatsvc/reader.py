@@ -48,6 +48,9 @@ class Owner(Protocol):
     def restarted(self) -> None:
         """The inbox began a new epoch."""
 
+    def failed(self) -> None:
+        """This inbox cannot be read any further."""
+
 
 class Reader:
     """One log-in's reading of the inbox of ``uid``."""
@@ -73,12 +76,16 @@ class Reader:
         self._owner = owner
         self._state = _State.PAUSED
         self._reading = False
+        self._claiming = False
         self._look_again = False
         self._newest = 0
         self._nap: Deferred[None] | None = None
 
     def news(self, message: Message) -> None:
-        """``message`` was stored in this inbox."""
+        """``message`` was stored in this inbox, just now."""
+        if message.id <= self.cursor and self._state is _State.LIVE:
+            self._check_claim()  # an id given out twice: the store has lost the first
+            return
         if self._state is _State.LIVE and message.id == self.cursor + 1:
             self.cursor = message.id
             self._owner.hand(message)
@@ -130,23 +137,38 @@ class Reader:
         The store holds a newer generation though nobody took over: a claim that was given up ran after all, for a
         log-in that failed. Claim anew, or nothing would ever be removed.
         """
-        if generation == self.generation and self._state is not _State.CLOSED:
-            Deferred.fromCoroutine(self._claim_anew()).addErrback(self._failed)
+        if generation == self.generation:
+            self._check_claim()
 
     def inbox_restarted(self) -> None:
         """The inbox began a new epoch: what this reader was handed no longer counts."""
-        self.cursor = self._acknowledged = 0
-        self._newest = 0
+        self._start_over()
+        self._check_claim()
+
+    def _start_over(self) -> None:
+        self.cursor = self._acknowledged = self._newest = 0
         self._owner.restarted()
+
+    def _check_claim(self) -> None:
+        if self._state is not _State.CLOSED and not self._claiming:
+            self._claiming = True
+            Deferred.fromCoroutine(self._claim_anew()).addErrback(self._failed)
 
     async def _claim_anew(self) -> None:
         try:
-            claim = await self._inbox.claim(self.uid, None)
+            claim = await self._inbox.claim(self.uid, self.cursor)
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again
-        if self._state is not _State.CLOSED:
-            self.generation = claim.generation
+        finally:
+            self._claiming = False
+        if self._state is _State.CLOSED:
+            return
+        self.generation = claim.generation
+        if claim.last_id < self.cursor:
+            self._start_over()
+        elif self._acknowledged:
             self._post.remove(self.uid, self.generation, self._acknowledged)
+        self.look()
 
     def _catch_up(self) -> None:
         self._state = _State.CATCHING_UP
@@ -198,3 +220,5 @@ class Reader:
 
     def _failed(self, failure: object) -> None:
         self._log.failure("Reading the inbox of {uid} failed", failure, uid=self.uid)  # type: ignore[arg-type]
+        # A reader that only seems to be here would be worse than one who has to come again.
+        self._owner.failed()

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,7 +19,7 @@ from chatsvc import __version__
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
 from chatsvc.database import Database
-from chatsvc.factory import ChatFactory, LegacyChatFactory
+from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import IInbox, Limits
 from chatsvc.inbox.places import make_inbox
@@ -33,7 +34,7 @@ from chatsvc.store import BadStore, StoreUnavailable, StoreURL
 from chatsvc.tls import BadKeys, KeyFolder, ServerContext, days_left, fingerprint
 from chatsvc.tokens import Tokens
 
-_STORES_DRAIN = 1.5
+_STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
 
 
@@ -105,6 +106,19 @@ class ChatServer(Service):
         super().startService()
         self._reactor.callWhenRunning(self._begin)
 
+    def reload(self) -> None:
+        """Read certificates and keys again; bad ones are said in the log, and those in use stay."""
+        for context in {id(door.context): door.context for door, _ in self._doors}.values():
+            if context is None:
+                continue
+            try:
+                context.reload()
+            except BadKeys as problem:
+                self._log.error("Not reloaded: {problem}", problem=str(problem))
+            else:
+                pem = context.certificate_pem
+                self._log.info("Reloaded: certificate {fingerprint}", fingerprint=fingerprint(pem))
+
     def stopService(self) -> Deferred[None]:
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
@@ -168,10 +182,9 @@ class ChatServer(Service):
         return make_inbox(url, self._reactor, self._config.limits, database)
 
     async def _listen(self, factory: ChatFactory) -> None:
-        legacy_factory = LegacyChatFactory(factory)
         for listening, legacy in self._doors:
-            own = legacy_factory if legacy else factory
-            self._ports.append(await self._listen_at(listening.text, listening.endpoint, own))
+            door = Door(factory, legacy=legacy, proxied=listening.proxied)
+            self._ports.append(await self._listen_at(listening.text, listening.endpoint, door))
 
     async def _listen_at(
         self, text: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
@@ -188,9 +201,9 @@ class ChatServer(Service):
         show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
         context = next((door.context for door, _ in self._doors if door.context), None)
         if context is not None:
-            pem = context.certificate_pem
             days = "Days until the certificate expires."
-            show("chatsvc_certificate_days_left", days, lambda: days_left(pem, time.time()))
+            left = partial(_days_left, context)
+            show("chatsvc_certificate_days_left", days, left)
 
     async def _troubles(self) -> list[str]:
         """What is wrong now, for those who watch over the server."""
@@ -278,3 +291,7 @@ class ChatServer(Service):
         return [(doors.open(text), False) for text in config.ports] + [
             (doors.open(text), True) for text in config.legacy_ports
         ]
+
+
+def _days_left(context: ServerContext) -> float:
+    return days_left(context.certificate_pem, time.time())

@@ -234,7 +234,12 @@ class Session:
             account, stored = await entrance.identify(self._chat, self._connection.address, command)
         except Refusal as refusal:
             self._chat.metrics.logins.labels(code_of(refusal.problem)).inc()
-            self._note("log-in as {uid} refused: {why}", uid=command.uid, why=refusal.problem.name)
+            self._note(
+                "log-in as {uid} from {address} refused: {why}",
+                uid=command.uid,
+                address=self._connection.address or "a local socket",
+                why=refusal.problem.name,
+            )
             raise
         await self._enter(account, stored, command)
 
@@ -308,6 +313,9 @@ class Session:
 
     def restarted(self) -> None:
         self._connection.inbox_restarted()
+
+    def failed(self) -> None:
+        self._connection.close()
 
     # Accounts
 

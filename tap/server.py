@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import resource
+import signal
 from typing import Any
 
 from twisted.application.service import IService
@@ -156,6 +157,7 @@ def makeService(options: Options) -> IService:
         server.prepare()
     except CannotStart as problem:
         fail(f"chat: {problem}")
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(server.reload))  # type: ignore[attr-defined]
     return server
 
 

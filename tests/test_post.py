@@ -33,6 +33,7 @@ class RecordingEar:
 
     def __init__(self, cursor: int = 0) -> None:
         self.cursor = cursor
+        self.generation = 1
         self.heard: list[Any] = []
 
     def news(self, message: Message) -> None:
@@ -285,7 +286,7 @@ class PostTests(SynchronousTestCase):
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""
         self.ears.update({2: RecordingEar(7), 3: RecordingEar(8)})
-        self.assertEqual(sorted(self.post.cursors()), [(2, 7), (3, 8)])
+        self.assertEqual(sorted(self.post.cursors()), [(2, 7, 1), (3, 8, 1)])
         self.post.store_returned([3, 99])
         self.assertEqual(self.ears[2].heard, ["look"])
         self.assertEqual(self.ears[3].heard, ["restarted", "look"])

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc import receipts
-from chatsvc.factory import ChatFactory, LegacyChatFactory
+from chatsvc.factory import ChatFactory, Door
 from chatsvc.limits import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.receipts import Meter, metered
@@ -100,7 +100,7 @@ class ProtocolTests(SynchronousTestCase):
         self.factory = ChatFactory(self.world.chat, **limits)
 
     def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
-        factory = LegacyChatFactory(self.factory) if legacy else self.factory
+        factory = Door(self.factory, legacy=True) if legacy else self.factory
         protocol = factory.buildProtocol(None)
         assert protocol is not None
         wire = Wire(host)

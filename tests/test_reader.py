@@ -40,6 +40,9 @@ class RecordingOwner:
     def restarted(self) -> None:
         self.told.append("restarted")
 
+    def failed(self) -> None:
+        self.told.append("failed")
+
 
 class ReaderTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -370,3 +373,31 @@ class ReaderTests(SynchronousTestCase):
         """A log-in that takes over would be handed what the older session already has."""
         self.begin().settle()
         self.assertEqual(self.owner.told, ["settle"])
+
+    def test_ids_given_out_twice(self) -> None:
+        """A store that was emptied behind the server's back would leave a reader deaf, and then remove what is new."""
+        self.store(5)
+        self.owner.room = 100
+        reader = self.begin()
+        reader.resume()
+        self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
+        self.store(2)
+        reader.news(self.inbox.waiting[UID][-1])
+        self.clock.pump([0, 0])
+        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(reader.cursor, 2)
+        self.assertEqual(len(self.inbox.waiting[UID]), 2)
+
+    def test_refused_by_a_store_that_lost_ids(self) -> None:
+        """An acknowledgement of what the store has lost would remove what got the same ids."""
+        self.store(5)
+        self.owner.room = 100
+        reader = self.begin()
+        reader.resume()
+        self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
+        self.inbox.generations[UID] = 0
+        self.store(3)
+        reader.acknowledge(5)
+        self.clock.pump([0, 0, 0])
+        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(len(self.inbox.waiting[UID]), 3)

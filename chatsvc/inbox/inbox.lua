@@ -115,9 +115,15 @@ local function generation_of(uid)
 end
 
 local function remove(uid, generation, up_to)
-  if generation_of(uid) ~= generation then return false end
-  redis.call('XTRIM', inbox_of(uid), 'MINID', number(up_to + 1))
+  local inbox = inbox_of(uid)
+  -- An id that was not given out yet is one of a store that has since lost it.
+  if generation_of(uid) ~= generation or up_to > ends(inbox) then return false end
+  redis.call('XTRIM', inbox, 'MINID', number(up_to + 1))
   return true
+end
+
+local function claim_for(uid, generation)
+  redis.call('SET', session_of(uid), asked.node .. ' ' .. number(generation))
 end
 
 local function renew_epoch(uid)
@@ -132,16 +138,16 @@ end
 local entrances = {}
 
 function entrances.commit()
-  local outcomes = {}
+  local outcomes, refused = {}, {}
+  -- First, or what is appended now could pass for what a session was handed before the store lost it.
+  for i, removal in ipairs(asked.removals) do
+    local well, done = pcall(remove, unpack(removal))
+    if well and not done then refused[#refused + 1] = i - 1 end
+  end
   for i, draft in ipairs(asked.drafts) do
     -- One that fails leaves the others alone.
     local well, outcome = pcall(append, draft)
     outcomes[i] = well and outcome or {'failed', type(outcome) == 'table' and outcome.err or tostring(outcome)}
-  end
-  local refused = {}
-  for i, removal in ipairs(asked.removals) do
-    local well, done = pcall(remove, unpack(removal))
-    if well and not done then refused[#refused + 1] = i - 1 end
   end
   return {outcomes, refused}
 end
@@ -153,7 +159,7 @@ function entrances.claim()
   local last, waiting = ends(inbox)
   if asked.after and asked.after > last then renew_epoch(uid) end
   local generation = generation_of(uid) + 1
-  redis.call('SET', session_of(uid), asked.node .. ' ' .. number(generation))
+  claim_for(uid, generation)
   return {generation, epoch(uid), last, waiting}
 end
 
@@ -182,6 +188,8 @@ function entrances.stale()
   for _, cursor in ipairs(asked.cursors) do
     if cursor[2] > ends(inbox_of(cursor[1])) then
       renew_epoch(cursor[1])
+      -- What its session still has to remove was of the epoch before.
+      claim_for(cursor[1], math.max(generation_of(cursor[1]), cursor[3]) + 1)
       stale[#stale + 1] = cursor[1]
     end
   end

@@ -129,12 +129,12 @@ class IStoreWatcher(Interface):
     """Who wants to know that a store was away and came back: other things may have happened to it meanwhile."""
 
     def cursors():  # type: ignore[no-untyped-def]
-        """The (uid, id handed out last) of every session that reads, as a list."""
+        """The (uid, id handed out last, generation) of every session that reads, as a list."""
 
     def store_returned(stale: list[int]):  # type: ignore[no-untyped-def]
         """
         The store is back; nothing has been appended yet. ``stale`` are the uids whose cursor lies beyond their
-        inbox's last id: those inboxes have begun a new epoch.
+        inbox's last id: those inboxes have begun a new epoch, and their sessions' generations are stale.
         """
 
 
@@ -157,7 +157,7 @@ class IInbox(Interface):
 
     def commit(drafts: Sequence[Draft], removals: Sequence[Removal]):  # type: ignore[no-untyped-def]
         """
-        Store messages and remove received ones, in one round trip.
+        Remove received messages, then store new ones, in one round trip.
 
         :return: a Deferred of :class:`Committed`. It may take longer than ``STORE_PATIENCE`` and still succeed: a
             store that was frozen runs it when it thaws.

@@ -76,6 +76,7 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
+        self._last_reason = ""
         self._database, endpoint = _place(reactor, url)
         self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)
 
@@ -149,7 +150,10 @@ class RedisInbox:
         raise StoreUnavailable(_reason(failure.value)) from None
 
     def _could_not_connect(self, problem: BaseException) -> None:
-        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
+        reason = _reason(problem)
+        if reason != self._last_reason:  # or a long absence would fill the log with one line
+            self._log.warn("Redis at {url}: {reason}", url=self._url, reason=reason)
+        self._last_reason = reason
 
     async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, _PEER_PATIENCE)
@@ -161,13 +165,13 @@ class RedisInbox:
             await protocol.execute_command("AUTH", *user, self._url.password)
         await protocol.execute_command("SELECT", self._database)
         await protocol.execute_command("SCRIPT", "LOAD", _SCRIPT)
-        cursors = [[str(uid), cursor] for uid, cursor in self._watcher.cursors()]
-        asked = {"cursors": cursors, "fresh": secrets.token_hex(8)}
+        cursors = [[str(uid), *place] for uid, *place in self._watcher.cursors()]
+        asked = {"cursors": cursors, "node": self._node, "fresh": secrets.token_hex(8)}
         stale = await _evaluate(protocol, b"stale", asked)
         if self._was_here:
             self._log.warn("Redis at {url} is back", url=self._url)
             self._clock.callLater(0, self._watcher.store_returned, [int(uid) for uid in stale])
-        self._was_here = True
+        self._was_here, self._last_reason = True, ""
 
     async def _require_version(self, protocol: Any) -> None:
         info = (await protocol.execute_command("INFO", "server")).decode()

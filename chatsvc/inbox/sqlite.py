@@ -59,8 +59,8 @@ class SQLiteInbox:
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         def interaction(transaction: Transaction) -> Committed:
             batch = _Batch(transaction, self._limits, int(self._now() * 1000))
-            outcomes = [batch.append(draft) for draft in drafts]
-            return Committed(outcomes, [r for r in removals if not batch.remove(r)])
+            refused = [removal for removal in removals if not batch.remove(removal)]
+            return Committed([batch.append(draft) for draft in drafts], refused)
 
         return Deferred.fromCoroutine(self._database.run(interaction))
 
@@ -150,9 +150,9 @@ class _Batch:
         row = self._one(
             "SELECT generation, last_id, acknowledged FROM chat_reader WHERE uid = ?", removal.uid
         )
-        if row is None or row[0] != removal.generation:
+        if row is None or row[0] != removal.generation or removal.up_to > row[1]:
             return False
-        self._acknowledge(removal.uid, min(removal.up_to, row[1]), row[2])
+        self._acknowledge(removal.uid, removal.up_to, row[2])
         return True
 
     def expire(self, uid: int) -> int:

@@ -45,10 +45,10 @@ class SilentWatcher:
     """Nobody reads."""
 
     def __init__(self) -> None:
-        self.read: list[tuple[int, int]] = []
+        self.read: list[tuple[int, int, int]] = []
         self.returned: list[list[int]] = []
 
-    def cursors(self) -> list[tuple[int, int]]:
+    def cursors(self) -> list[tuple[int, int, int]]:
         return self.read
 
     def store_returned(self, stale: list[int]) -> None:
@@ -288,14 +288,16 @@ class BothKinds:
                 ],
             )
 
-        async def test_appended_before_removed(self) -> None:
-            """In a batch, a removal would make room for what came before it, or not be done."""
+        async def test_removed_before_appended(self) -> None:
+            """In a batch, what is appended could pass for what a removal means, and be removed unread."""
             await self.begin(Limits(waiting=2, share=9))
             claim = await self.inbox.claim(READER, None)
             await self.commit(draft(), draft())
             removal = Removal(READER, claim.generation, 2)
-            self.assertEqual(await self.commit(draft(), removals=[removal]), [Full(2, False)])
-            self.assertEqual(await self.inbox.count(READER), 0)
+            self.assertEqual(await self.commit(draft(), removals=[removal]), [Stored(3, 1)])
+            early = Removal(READER, claim.generation, 4)
+            self.assertEqual(await self.commit(draft(), removals=[early]), [Stored(4, 2)])
+            self.assertEqual((self.refused, await self.ids()), ([early], [3, 4]))
 
         async def test_claims(self) -> None:
             """An older log-in could remove what the newer one has not received."""
@@ -321,12 +323,13 @@ class BothKinds:
             self.assertEqual((self.refused, await self.ids()), ([removal], [1]))
 
         async def test_removal_beyond_the_end(self) -> None:
-            """An acknowledgement of what was never stored would remove what comes later."""
+            """An acknowledgement of what the store has lost would remove what got the same ids."""
             await self.begin()
+            claim = await self.inbox.claim(READER, None)
             await self.commit(draft(), draft())
-            await self.acknowledge(2**53 - 1)
-            self.assertEqual(await self.commit(draft()), [Stored(3, 1)])
-            self.assertEqual(await self.ids(), [3])
+            beyond = Removal(READER, claim.generation, 3)
+            await self.commit(removals=[beyond])
+            self.assertEqual((self.refused, await self.ids()), ([beyond], [1, 2]))
 
         async def test_removal_again(self) -> None:
             """An acknowledgement that comes twice or late would bring back, or remove, something."""

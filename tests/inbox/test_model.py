@@ -174,7 +174,7 @@ class Model:
         return Stored(self.last_id, waiting + 1)
 
     def remove(self, removal: Removal) -> bool:
-        if removal.generation != self.generation:
+        if removal.generation != self.generation or removal.up_to > self.last_id:
             return False
         kept = [message for message in self.messages if message[0] > removal.up_to]
         if len(kept) < len(self.messages):
@@ -216,8 +216,8 @@ class InboxMachine(RuleBasedStateMachine):
 
     def commit(self, drafts: list[Draft], removals: list[Removal]) -> None:
         committed = at_once(self.inbox.commit(drafts, removals))
-        outcomes = [self.models[draft.to].append(draft) for draft in drafts]
         refused = [r for r in removals if not self.models[r.uid].remove(r)]
+        outcomes = [self.models[draft.to].append(draft) for draft in drafts]
         assert committed == Committed(outcomes, refused), (committed, outcomes, refused)
 
     @rule(batch=st.lists(sends, max_size=6))

@@ -274,7 +274,7 @@ class AwayTests(OnOneRedis):
         with self.assertRaises(StoreUnavailable):
             await self.inbox.read(READER, 0, 10)
         self.assertEqual(self.watcher.returned, [])
-        self.watcher.read = [(READER, 1)]
+        self.watcher.read = [(READER, 1, 1)]
         self.server.start()
         await self.until(lambda: self.watcher.returned)
         self.assertEqual(self.watcher.returned, [[]])
@@ -288,11 +288,15 @@ class AwayTests(OnOneRedis):
         await self.begin()
         await self.inbox.commit([draft(), draft(), draft(to=B)], [])
         before = await self.inbox.claim(READER, None)
-        self.watcher.read = [(READER, 2), (B, 1), (A, 0)]
+        self.watcher.read = [(READER, 2, before.generation), (B, 1, 0), (A, 0, 0)]
         self.server.execute("DEL", f"chat:{{{READER}}}:inbox")
         self.server.execute("CLIENT", "KILL", "TYPE", "normal")
         await self.until(lambda: self.watcher.returned)
         self.assertEqual(self.watcher.returned, [[READER]])
+        late = Removal(READER, before.generation, 2)
+        await self.inbox.commit([draft(), draft(), draft()], [])
+        self.assertEqual((await self.inbox.commit([], [late])).refused, [late])
+        self.assertEqual(await self.inbox.count(READER), 3)
         after = await self.inbox.claim(READER, None)
         self.assertNotEqual(after.epoch, before.epoch)
 

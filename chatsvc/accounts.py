@@ -18,11 +18,14 @@ from typing import Any
 import pymysql
 from cachetools import TTLCache
 from pymysql.constants import ER
+from twisted.logger import Logger
 
 from chatsvc import migration
 from chatsvc.database import Database
 from chatsvc.dialects import Row, Transaction
 from chatsvc.names import BadName, enforce, fold, shown
+
+_log = Logger()
 
 _LONGEST = 255
 """Characters of a name at most, as the table has it. Comparing much longer ones takes seconds."""
@@ -137,7 +140,12 @@ class Accounts:
         """Store another password if the row still holds the old one, to the byte."""
         if not _possible(uid):
             return False
-        return await self._database.run(lambda t: _replace(t, uid, old_stored, new_stored))
+        try:
+            return await self._database.run(lambda t: _replace(t, uid, old_stored, new_stored))
+        except pymysql.DataError as problem:
+            # A column narrower than the schema's; what it holds goes on working.
+            _log.error("user.password of {uid} not changed: {why}", uid=uid, why=problem.args[-1])
+            return False
 
     async def set_stored(self, uid: int, stored: str) -> bool:
         """Store another password, whatever the row holds; say whether there is such a row."""

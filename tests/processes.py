@@ -165,6 +165,11 @@ class ChatServer:
         if self._process is not None:
             self._process.terminate()
 
+    def reload(self) -> None:
+        """Tell the server to read its certificate again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def stop(self) -> int:
         """End the server as an init system does; its exit status."""
         return self._end(signal.SIGTERM)

@@ -29,7 +29,7 @@ from chatsvc.wire.structured_client import NotUnderstood
 FIRST_DELAY, LAST_DELAY = 0.2, 30.0
 """Seconds between tries to connect."""
 
-WELCOME_PATIENCE = 30.0
+WELCOME_PATIENCE = 10.0
 """Seconds that a server may take to welcome us."""
 
 _CLOSE_PATIENCE = 2.0
@@ -92,6 +92,11 @@ class ClientProtocol(Int16StringReceiver):
         self._gone = True
         self._connector.ended(self._broken or reason)
 
+    def no_answer(self) -> None:
+        """The other end has said nothing for too long."""
+        self._broken = Failure(ConnectionClosed("no answer"))
+        self.abort()
+
     def abort(self) -> None:
         """Close at once."""
         self._gone = True
@@ -150,7 +155,7 @@ class Connector(Service):
         self._all_over = over
         self._protocol.transport.loseConnection()
         # A peer that is gone never answers our goodbye.
-        self._watch = self._clock.callLater(_CLOSE_PATIENCE, self._protocol.abort)
+        self._watch = self._clock.callLater(_CLOSE_PATIENCE, self._cut_off, self._protocol)
         return over
 
     # The life of a connection
@@ -171,8 +176,12 @@ class Connector(Service):
         if not self.running:
             protocol.abort()
             return
-        self._watch = self._clock.callLater(WELCOME_PATIENCE, protocol.abort)
+        self._watch = self._clock.callLater(WELCOME_PATIENCE, self._cut_off, protocol)
         self.conversation.connection_made(protocol.sendString)
+
+    def _cut_off(self, protocol: ClientProtocol) -> None:
+        self._watch = None
+        protocol.no_answer()
 
     def heard(self) -> None:
         """A frame came."""

@@ -194,6 +194,17 @@ class Refused(ProgramCase):
                 output, errors = process.communicate("x\n", 30)
         self.refuses(Outcome(process.returncode, output, errors), f"localhost:{port}")
 
+    def test_silent_server(self) -> None:
+        """Something that takes the connection and never answers would be waited for, for ever."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            port = listener.getsockname()[1]
+            process = self.start(*self.options(port))
+            connection, _ = listener.accept()
+            with closing(connection):
+                output, errors = process.communicate("x\n", 30)
+        outcome = Outcome(process.returncode, output, errors)
+        self.refuses(outcome, f"localhost:{port}", "no answer")
+
     def test_wrong_options(self) -> None:
         """A typing error in an option would end in a traceback, or be ignored."""
         empty = self.folder / "empty.pem"

@@ -1,0 +1,54 @@
+"""SIGHUP: another certificate while people talk."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from chatsvc.tls import KeyFolder
+from tests.processes import ChatServer
+
+
+class ReloadTests(TestCase):
+    def setUp(self) -> None:
+        self.server = ChatServer().start()
+        self.addCleanup(self.server.remove)
+        self.keys = Path(self.server.folder) / "keys"
+
+    def shown(self) -> str:
+        """The fingerprint of the certificate that a new connection sees."""
+        pem = ssl.get_server_certificate(("127.0.0.1", self.server.port))
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+    def renew(self) -> None:
+        """Put another key and certificate where the server's are."""
+        fresh = KeyFolder(str(Path(self.server.folder) / "fresh"))
+        fresh.ensure(["localhost"])
+        for name in ("server.key", "server.crt"):
+            shutil.copy(Path(fresh.path) / name, self.keys / name)
+
+    def test_reload(self) -> None:
+        """A new certificate would throw everybody out, or not be used."""
+        talking = self.server.text()
+        before = self.shown()
+        self.renew()
+        self.server.reload()
+        self.assertTrue(self.server.wait_for("Reloaded: certificate"))
+        self.assertNotEqual(self.shown(), before)
+        self.assertIn("help", talking.ask("help"))
+        self.server.text().close()
+
+    def test_bad_file(self) -> None:
+        """A broken certificate would end the server, or be served."""
+        talking = self.server.text()
+        before = self.shown()
+        (self.keys / "server.crt").write_text("nonsense")
+        self.server.reload()
+        self.assertTrue(self.server.wait_for("Not reloaded: "))
+        self.assertEqual(self.shown(), before)
+        self.assertIn("help", talking.ask("help"))
+        self.assertEqual(self.server.tracebacks(), [])

@@ -164,7 +164,9 @@ class Doors:
         try:
             return self._open(text, place, proxied)
         except (ValueError, TypeError, AttributeError, IndexError) as problem:
-            raise BadEndpoint(f"{text!r} is no endpoint: {problem}") from None
+            raise BadEndpoint(
+                f"{text!r} is no endpoint, write for instance ssl:10000 ({problem})"
+            ) from None
 
     def plain(self, text: str) -> IStreamServerEndpoint:
         """
@@ -175,7 +177,9 @@ class Doors:
         try:
             endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
         except (ValueError, TypeError, AttributeError, IndexError) as problem:
-            raise BadEndpoint(f"{text!r} is no endpoint: {problem}") from None
+            raise BadEndpoint(
+                f"{text!r} is no endpoint, write for instance tcp:9100 ({problem})"
+            ) from None
         return endpoint
 
     def _open(self, text: str, place: str, proxied: bool) -> Listening:

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Coroutine
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -99,6 +100,16 @@ class BlockingDatabase:
         self._connection.commit()
         return result
 
+    def copy(self) -> sqlite3.Connection:
+        """A back-up, taken while the database is in use."""
+        copy = sqlite3.connect(":memory:")
+        self._connection.backup(copy)
+        return copy
+
+    def put_back(self, copy: sqlite3.Connection) -> None:
+        """Restore a back-up."""
+        copy.backup(self._connection)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -130,6 +141,8 @@ class BlockingRedis:
             return self._replies.read(int(rest) + 2)[:-2]
         if kind == b"-":
             raise txredisapi.ResponseError(rest.decode())
+        if kind == b"*":
+            return [self._reply() for _ in range(int(rest))]
         assert kind in b"+:", line
         return rest
 
@@ -203,9 +216,19 @@ class InboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.models = {uid: Model() for uid in READERS}
         self.unconfirmed: list[Draft] = []
+        self.copy: tuple[Any, dict[int, Model]] | None = None
+        self.past_epochs: dict[int, set[str]] = {uid: set() for uid in READERS}
 
     def reopen(self) -> None:
         """Connect to what is there, as after a crash of this process."""
+        raise NotImplementedError
+
+    def take_copy(self) -> Any:
+        """A back-up of the store."""
+        raise NotImplementedError
+
+    def put_back(self, copy: Any) -> None:
+        """Restore it."""
         raise NotImplementedError
 
     def draft(self, to: int, sender: int, device: str | None, step: int, text: str) -> Draft:
@@ -244,11 +267,12 @@ class InboxMachine(RuleBasedStateMachine):
             model.last_id,
             len(model.messages),
         ), (claim, vars(model))
-        if after is not None and after > model.last_id:
-            assert claim.epoch != model.epoch
+        if model.epoch is None or (after is not None and after > model.last_id):
+            assert claim.epoch not in self.past_epochs[uid]
         elif model.epoch is not None:
             assert claim.epoch == model.epoch
         model.epoch = claim.epoch
+        self.past_epochs[uid].add(claim.epoch)
 
     @rule(
         uid=st.sampled_from(READERS),
@@ -269,8 +293,7 @@ class InboxMachine(RuleBasedStateMachine):
     def devices(self, uid: int, sender: int) -> None:
         """A sender with more devices than an inbox remembers, and a reader who keeps up."""
         model = self.models[uid]
-        model.epoch = at_once(self.inbox.claim(uid, None)).epoch
-        model.generation += 1
+        self.claim(uid, None)
         for i in range(DEVICES + 2):
             self.commit([], [Removal(uid, model.generation, model.last_id)])
             self.commit([self.draft(uid, sender, f"{i:016x}", 0, "x")], [])
@@ -286,6 +309,23 @@ class InboxMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """The server is killed and started again."""
         self.reopen()
+
+    @rule()
+    def back_up(self) -> None:
+        """A back-up is taken."""
+        self.copy = self.take_copy(), deepcopy(self.models)
+
+    @precondition(lambda self: self.copy is not None)
+    @rule()
+    def restore(self) -> None:
+        """The back-up is restored, and the admin says so: ids that were given out since count for nothing."""
+        assert self.copy is not None
+        copy, models = self.copy
+        self.put_back(copy)
+        at_once(self.inbox.renew_epoch())
+        self.models = deepcopy(models)
+        for model in self.models.values():
+            model.epoch = None
 
     @invariant()
     def all_is_there(self) -> None:
@@ -309,6 +349,14 @@ class SQLiteMachine(InboxMachine):
         self.database = BlockingDatabase(str(Path(self.folder) / "chat.db"))
         self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS)
         at_once(self.inbox.open(SilentWatcher()))
+
+    def take_copy(self) -> Any:
+        assert self.database is not None
+        return self.database.copy()
+
+    def put_back(self, copy: Any) -> None:
+        assert self.database is not None
+        self.database.put_back(copy)
 
     def teardown(self) -> None:
         if self.database is not None:
@@ -343,6 +391,19 @@ class RedisMachine(InboxMachine):
         url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
         self.inbox = RedisInbox(Clock(), url, LIMITS, "node")
         self.inbox._link = self.link
+
+    def take_copy(self) -> Any:
+        keys = at_once(self.command("KEYS", "*"))
+        return [(key, at_once(self.command("DUMP", key))) for key in keys]
+
+    def put_back(self, copy: Any) -> None:
+        at_once(self.command("FLUSHDB"))
+        for key, value in copy:
+            at_once(self.command("RESTORE", key, 0, value))
+
+    def command(self, *words: str | bytes | int) -> Deferred[Any]:
+        assert self.link is not None
+        return self.link.execute_command(*words)
 
     @precondition(lambda self: type(self).kills < self.most_kills)
     @rule()

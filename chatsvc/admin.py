@@ -19,7 +19,7 @@ from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
 from chatsvc.inbox.places import INBOX_SCHEMES, inbox_at
 from chatsvc.names import BadName, enforce
-from chatsvc.store import BadStore, StoreUnavailable, parse_store_url, without_password
+from chatsvc.store import BadStore, StoreUnavailable, StoreURL, parse_store_url, without_password
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -52,15 +52,23 @@ class Desk:
             raise click.ClickException(f"account {account.uid} has just changed: try again")
 
 
-def work_on(url: str, work: Callable[[Desk], Awaitable[T]]) -> T:
+def work_on(url: str, work: Callable[[Desk], Awaitable[T]], *, make: bool = False) -> T:
     """
-    Run ``work`` on the accounts at ``url`` under a reactor, once in a process.
+    Run ``work`` on the accounts at ``url`` under a reactor, once in a process; ``make`` an SQLite file that is missing.
 
     :raise click.ClickException: what went wrong, in one line.
     """
     with _one_line(url):
         place = parse_store_url(url, ("mysql", "sqlite"))
+        if not make:
+            _require_file(place)
         return _under_reactor(lambda reactor: _at_desk(Database(place, reactor), reactor, work))
+
+
+def _require_file(place: StoreURL) -> None:
+    """Nobody means a file that is not there when asking what is in it."""
+    if place.scheme == "sqlite" and not os.path.exists(place.path):
+        raise BadStore(f"{place}: there is no such file here")
 
 
 @contextmanager
@@ -178,7 +186,7 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
         await desk.accounts.open()
         return await desk.accounts.register(name, phc)
 
-    click.echo(work_on(url, work))
+    click.echo(work_on(url, work, make=True))
     if generate:
         click.echo(password)
 
@@ -259,7 +267,7 @@ def schema(url: str) -> None:
         await desk.accounts.open()
         return applied
 
-    applied = work_on(url, work)
+    applied = work_on(url, work, make=True)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -295,6 +303,7 @@ def restored(url: str) -> None:
 
     async def work(reactor: Any) -> None:
         place = parse_store_url(url, INBOX_SCHEMES)
+        _require_file(place)
         waiting = await inbox_at(place, reactor)
         await waiting.renew_epoch()
         await waiting.close()

@@ -158,6 +158,7 @@ class BothKinds:
 
         def test_places(self) -> None:
             """`--accounts` would not count where it stands, or less than the environment."""
+            self.chatsvc("schema")
             url, self.url = self.url, "sqlite:/missing/folder/chat.db"
             self.assertEqual(self.chatsvc("--accounts", url, "account", "list"), "")
             self.assertEqual(self.chatsvc("account", "list", "--accounts", url), "")
@@ -166,6 +167,13 @@ class BothKinds:
 
 
 class SQLiteAdminTests(BothKinds.Tests, OnSQLite):
+    def test_mistyped_file(self) -> None:
+        """Who asks a mistyped file would get an empty answer, and a database in the wrong place."""
+        self.url = "sqlite:typo.db"
+        for words in (("account", "list"), ("account", "lock", "1")):
+            self.assertIn("no such file", self.chatsvc(*words, status=1))
+        self.assertFalse(os.path.exists("typo.db"))
+
     def test_file_is_private(self) -> None:
         """Everybody on the machine could read the password hashes."""
         self.chatsvc("schema")

@@ -112,6 +112,10 @@ class Process:
             self.process.wait(patience)
             self.process = None
 
+    def has_ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self.process is not None and self.process.poll() is not None
+
     def last_line(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return lines[-1] if lines else ""
@@ -142,14 +146,16 @@ class World:
         self.proxy.start()
 
     def start_server(self) -> None:
-        """Start the server and wait until it listens."""
+        """Start the server and wait until it listens; start it again, as an init system does, if it finds no store."""
         said = self.server.log.stat().st_size if self.server.log.exists() else 0
+
+        def listens() -> bool:
+            if self.server.has_ended():
+                self.server.start()
+            return b"Next, in another terminal" in self.server.log.read_bytes()[said:]
+
         self.server.start()
-        _wait(
-            lambda: b"Next, in another terminal" in self.server.log.read_bytes()[said:],
-            "the server",
-            30,
-        )
+        _wait(listens, "the server", 60)
 
     def add_crowds(self, dialect: str, rate: float) -> None:
         """

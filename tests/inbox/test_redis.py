@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.inbox import redis as redis_store
 from chatsvc.inbox.interface import (
     Committed,
     Draft,
@@ -48,6 +50,35 @@ class OnOneRedis(OnRedis):
         """A flat array's elements, as a plain client sees them."""
         lines = self.ask(*words).split(b"\r\n")
         return [line for line in lines if line and line[:1] not in b"*$"]
+
+
+class GenerationTests(OnOneRedis):
+    """An acknowledgement from before the store lost its newest messages, when their ids have been given out again."""
+
+    async def left_after_a_late_removal(self) -> int:
+        """How many of two new messages wait after an older session has acknowledged the two that were lost."""
+        await self.begin()
+        older = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft(), draft()], [])
+        self.ask("FLUSHDB")
+        await self.inbox.commit([draft(), draft()], [])
+        await self.inbox.claim(READER, 2)
+        await self.inbox.claim(READER, 2)
+        await self.inbox.commit([], [Removal(READER, older.generation, 2)])
+        return int(await self.inbox.count(READER))
+
+    async def test_refused(self) -> None:
+        """Confirmed messages that nobody has seen would be removed."""
+        self.assertEqual(await self.left_after_a_late_removal(), 2)
+
+    async def test_it_is_the_generation(self) -> None:
+        """Something else would refuse the removal, and the generation be of no use."""
+        rule = b"generation_of(uid) ~= generation or "
+        unruled = redis_store._SCRIPT.replace(rule, b"")
+        self.assertNotEqual(unruled, redis_store._SCRIPT)
+        self.patch(redis_store, "_SCRIPT", unruled)
+        self.patch(redis_store, "_SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
+        self.assertEqual(await self.left_after_a_late_removal(), 0)
 
 
 class KeyTests(OnOneRedis):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -11,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,20 +149,36 @@ class Relay:
                 trusted = ssl.create_default_context(cafile=self._server.ca)
                 far_raw = socket.create_connection(("127.0.0.1", self._server.port))
                 with trusted.wrap_socket(far_raw, server_hostname="localhost") as far:
-                    threading.Thread(target=_pour, args=(near, far), daemon=True).start()
-                    self._relay_frames(far, near)
+                    self._relay(near, far)
 
-    def _relay_frames(self, far: ssl.SSLSocket, near: ssl.SSLSocket) -> None:
-        with closing(far.makefile("rb")) as frames:
-            while header := frames.read(2):
-                frame = frames.read(struct.unpack("!H", header)[0])
-                if self._keep(frame):
-                    near.sendall(header + frame)
+    def _relay(self, near: ssl.SSLSocket, far: ssl.SSLSocket) -> None:
+        """Both ways in one thread: OpenSSL does not bear two on one connection."""
+        unread = b""
+        while True:
+            select.select([near, far], [], [])
+            for data in _received(near):
+                far.sendall(data)
+            for data in _received(far):
+                unread += data
+            while len(unread) >= 2 and len(unread) >= 2 + struct.unpack("!H", unread[:2])[0]:
+                end = 2 + struct.unpack("!H", unread[:2])[0]
+                frame, unread = unread[:end], unread[end:]
+                if self._keep(frame[2:]):
+                    near.sendall(frame)
                 else:
                     self.dropped.set()
 
 
-def _pour(source: ssl.SSLSocket, target: ssl.SSLSocket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            target.sendall(data)
+def _received(source: ssl.SSLSocket) -> Iterator[bytes]:
+    """What has come; what is readable may be TLS's own affair, so that nothing comes of it."""
+    source.settimeout(0.02)
+    try:
+        while True:
+            data = source.recv(65_536)
+            if not data:
+                raise ConnectionResetError
+            yield data
+    except TimeoutError:
+        pass
+    finally:
+        source.settimeout(10)

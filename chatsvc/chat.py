@@ -9,17 +9,23 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts import Accounts
 from chatsvc.inbox.interface import IInbox
-from chatsvc.limits import LoginThrottle, MessageRate, RegistrationLimit
+from chatsvc.limits import ConnectionLimits, Pace, RegistrationLimit
 from chatsvc.metrics import Metrics
 from chatsvc.passwords import Passwords
 from chatsvc.post import PostOffice
 from chatsvc.reader import Reader
+from chatsvc.throttle import LoginThrottle
 from chatsvc.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970."""
+    """
+    ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
+
+    ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
+    by address.
+    """
 
     clock: IReactorTime
     now: Callable[[], float]
@@ -29,9 +35,11 @@ class Chat:
     inbox: IInbox
     post: PostOffice
     online: dict[int, Reader]
-    message_rate: MessageRate
+    message_rate: Pace[int]
+    request_rate: Pace[int | str]
     login_throttle: LoginThrottle
     registration_limit: RegistrationLimit
     registration: bool
     lang: str
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     metrics: Metrics = field(default_factory=Metrics)

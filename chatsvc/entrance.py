@@ -7,9 +7,13 @@ account, some of their budget of tries.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from chatsvc import names, passwords
 from chatsvc.accounts import Account, NameTaken
 from chatsvc.chat import Chat
+from chatsvc.throttle import Throttled, Turn
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
@@ -29,23 +33,29 @@ async def identify(chat: Chat, address: str, command: c.Auth) -> tuple[Account, 
 
     Wrong passwords, wrong tokens and unknown uids are refused alike.
     """
-    # A token cannot be guessed, so it costs no account's budget.
+    if command.token is not None and chat.tokens.uid_of(command.token) == command.uid:
+        # Nobody can guess a token of ours, so the failures of others do not hold it up.
+        account = await chat.accounts.get(command.uid)
+        stored = account.stored if account else None
+        if account and stored and chat.tokens.valid(command.token, command.uid, stored):
+            return account, stored
     throttled = command.uid if command.token is None else None
-    _require_turn(chat.login_throttle.wait(address, throttled))
-    account = await chat.accounts.get(command.uid)
-    stored = await _right_stored(chat, account, command)
-    if account is None or stored is None:
-        chat.login_throttle.failed(address, throttled)
-        raise Refusal(Problem.BAD_CREDENTIALS)
-    chat.login_throttle.succeeded(address, throttled)
-    return account, stored
+    async with _turn(chat, address, throttled) as turn:
+        entered = None if command.token is not None else await _by_password(chat, command)
+        if entered is None:
+            turn.failed()
+            raise Refusal(Problem.BAD_CREDENTIALS)
+        turn.succeeded()
+        return entered
 
 
 async def register(chat: Chat, address: str, command: c.Register) -> int:
     """Make an account; its uid."""
     if not chat.registration:
         raise Refusal(Problem.REGISTRATION_CLOSED)
-    _require_turn(chat.registration_limit.wait(address))
+    wait = chat.registration_limit.wait(address)
+    if wait:
+        raise Refusal(Problem.THROTTLED, wait)
     try:
         name = names.enforce(command.name)
         _require_acceptable(command.password)
@@ -60,41 +70,43 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
 
 async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd) -> None:
     """Change the password of somebody who is logged in."""
-    _require_turn(chat.login_throttle.wait(address, uid))
     _require_acceptable(command.new)
-    account = await chat.accounts.get(uid)
-    stored = account.stored if account else None
-    verdict = await chat.passwords.check(stored, command.old)
-    if stored is None or not verdict.right:
-        chat.login_throttle.failed(address, uid)
-        raise Refusal(Problem.WRONG_OLD_PASSWORD)
-    chat.login_throttle.succeeded(address, uid)
+    async with _turn(chat, address, uid) as turn:
+        account = await chat.accounts.get(uid)
+        stored = account.stored if account else None
+        verdict = await chat.passwords.check(stored, command.old)
+        if stored is None or not verdict.right:
+            turn.failed()
+            raise Refusal(Problem.WRONG_OLD_PASSWORD)
+        turn.succeeded()
     phc = await chat.passwords.hash(command.new)
     if not await chat.accounts.replace_password(uid, stored, phc):
         raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
 
 
-async def _right_stored(chat: Chat, account: Account | None, command: c.Auth) -> str | None:
-    """What is stored as the account's password if the log-in is right, else None."""
+async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | None:
+    """The account and what is stored as its password from now on, if the log-in is right."""
+    account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
-    if command.token is not None:
-        right = stored is not None and chat.tokens.valid(command.token, command.uid, stored)
-        return stored if right else None
     verdict = await chat.passwords.check(stored, command.password or "")
-    if not verdict.right or stored is None:
+    if account is None or stored is None or not verdict.right:
         return None
     if verdict.replacement is None:
-        return stored
+        return account, stored
     if await chat.accounts.replace_password(command.uid, stored, verdict.replacement):
-        return verdict.replacement
+        return account, verdict.replacement
     # Another log-in replaced it at the same time; a token must be made for what is stored now.
     account = await chat.accounts.get(command.uid)
-    return account.stored if account else None
+    return (account, account.stored) if account and account.stored else None
 
 
-def _require_turn(wait: float) -> None:
-    if wait:
-        raise Refusal(Problem.THROTTLED, wait)
+@asynccontextmanager
+async def _turn(chat: Chat, address: str, uid: int | None) -> AsyncIterator[Turn]:
+    try:
+        async with chat.login_throttle.turn(address, uid) as turn:
+            yield turn
+    except Throttled as throttled:
+        raise Refusal(Problem.THROTTLED, throttled.seconds) from None
 
 
 def _require_acceptable(password: str) -> None:

@@ -24,32 +24,31 @@ _TOLD = 100
 _TOLD_THERE = 20
 """The same for one address. Those whose handshake has not ended count too."""
 
+_SILENCE = 5.0
+"""Seconds after which a connection without a log-in makes room for another one when all places are taken."""
+
 _DRAIN = 6.0
 """Seconds in which the connections of a stopping server must have ended (design section 7: 10 s in all)."""
 
 
 class ChatFactory(Factory):
     """
-    Builds connections, at most ``max_connections`` at once and ``max_per_ip`` from one address; one that never logs in
-    is closed after ``login_timeout`` seconds.
+    Builds connections, at most ``limits.total`` at once and ``limits.per_address`` from one address.
+
+    Who says nothing cannot keep others out: when all places are taken, the oldest connection without a log-in goes, if
+    it has had some seconds' time.
     """
 
     noisy = False
     _log = Logger()
 
-    def __init__(
-        self,
-        chat: Chat,
-        max_connections: int = 20_000,
-        max_per_ip: int = 200,
-        login_timeout: float = 60.0,
-    ) -> None:
+    def __init__(self, chat: Chat) -> None:
         self.chat = chat
-        self.login_timeout = login_timeout
-        self._max_connections = max_connections
-        self._max_per_ip = max_per_ip
+        self._limits = chat.limits
         self._numbers = count(1)
         self._connections: set[ChatProtocol] = set()
+        # When those came that have not logged in yet, the oldest first.
+        self._strangers: dict[ChatProtocol, float] = {}
         self._by_address: Counter[str] = Counter()
         self._unflushed: list[ChatProtocol] = []
         self._all_gone: Deferred[None] | None = None
@@ -73,17 +72,24 @@ class ChatFactory(Factory):
         where it comes from.
         """
         address = getattr(addr, "host", "")
-        if (
-            self._all_gone is not None
-            or self.connections >= self._max_connections + _TOLD
-            or self._by_address[address] >= self._max_per_ip + _TOLD_THERE
-        ):
+        if self.connections >= self._limits.total:
+            self._make_room()
+        # Some more than the limits allow come in, to be told so.
+        if self._all_gone is not None or self._exceeds(address, 1 - _TOLD, 1 - _TOLD_THERE):
             return None
         connection = protocol(next(self._numbers), address)
         connection.factory = self
         self._connections.add(connection)
+        self._strangers[connection] = self.chat.clock.seconds()
         self._count(address, 1)
         return connection
+
+    def _make_room(self) -> None:
+        oldest = next(iter(self._strangers), None)
+        if oldest is not None and self._strangers[oldest] <= self.chat.clock.seconds() - _SILENCE:
+            del self._strangers[oldest]
+            self.chat.metrics.ended["silent"].inc()
+            oldest.transport.abortConnection()
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
         """A connection is ready; None: it may stay."""
@@ -91,14 +97,27 @@ class ChatFactory(Factory):
         self._count(connection.address, -1)
         connection.address = getattr(connection.transport.getPeer(), "host", "")
         self._count(connection.address, 1)
-        too_many_there = self._by_address[connection.address] > self._max_per_ip
-        if too_many_there or self.connections > self._max_connections:
-            return Refused(Problem.TOO_MANY_CONNECTIONS)
-        return None
+        return Refused(Problem.TOO_MANY_CONNECTIONS) if self._exceeds(connection.address) else None
+
+    def _exceeds(self, address: str, more: int = 0, more_there: int = 0) -> bool:
+        """Whether a limit would be exceeded by so many more connections, in all or from that address."""
+        if self.connections + more > self._limits.total:
+            limit = "total"
+        elif self._by_address[address] + more_there > self._limits.per_address:
+            limit = "per-address"
+        else:
+            return False
+        self.chat.metrics.ended[limit].inc()
+        return True
+
+    def settled_in(self, connection: ChatProtocol) -> None:
+        """Somebody has logged in on a connection."""
+        self._strangers.pop(connection, None)
 
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        self._strangers.pop(connection, None)
         self._count(connection.address, -1)
         if self._all_gone is not None and not self._connections:
             self._all_gone.callback(None)

@@ -1,23 +1,39 @@
-"""How much one account or one address may ask for: budgets that refill, in bounded memory."""
+"""How much one account, one address or one connection may ask for: budgets that refill, in bounded memory."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import inf, isfinite
 from typing import Generic, TypeVar
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 Now = Callable[[], float]
 """Monotonic seconds."""
 
-Key = TypeVar("Key", str, int)
+Key = TypeVar("Key", bound=Hashable)
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:/([0-9]+(?:\.[0-9]+)?))?")
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """
+    What connections may take: how many there may be, in all (``total``) and from one address; seconds until a log-in
+    must have come (``login_timeout``) and in which a frame must have come whole (``frame_timeout``); commands of one
+    connection that may wait for their answers, and the bytes of their frames.
+    """
+
+    total: int = 20_000
+    per_address: int = 200
+    login_timeout: float = 60.0
+    frame_timeout: float = 30.0
+    unanswered: int = 64
+    unanswered_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -73,130 +89,41 @@ class _Buckets(Generic[Key]):
         return max(0.0, empty_at + self._each - now)
 
 
-class MessageRate:
-    """Messages of an account, over all its connections, one after another or at once."""
+class Pace(Generic[Key]):
+    """What an account or an address may send, over all its connections: past the rate it is read more slowly."""
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self._buckets: _Buckets[int] | None = _Buckets(rate, now, size) if rate.per_second else None
+        self._buckets: _Buckets[Key] | None = _Buckets(rate, now, size) if rate.per_second else None
 
-    def delay(self, uid: int) -> float:
+    def delay(self, key: Key) -> float:
         """
-        Count one message that arrived; returns for how many seconds its connection should stop
-        reading, 0.0 as long as the account keeps to its rate.
+        Count one thing that arrived; returns for how many seconds its connection should stop
+        reading, 0.0 as long as the rate is kept to.
         """
-        return self._buckets.take(uid) if self._buckets else 0.0
+        return self._buckets.take(key) if self._buckets else 0.0
 
 
 class RegistrationLimit:
-    """Registrations from an address: by default 20 at once, then one each 30 seconds."""
+    """Registrations from an address."""
 
-    def __init__(self, now: Now, rate: Rate = Rate(1 / 30, 20), size: int = 100_000) -> None:
-        self._buckets: _Buckets[str] = _Buckets(rate, now, size)
+    def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
+        self._buckets: _Buckets[str] | None = _Buckets(rate, now, size) if rate.per_second else None
 
     def wait(self, address: str) -> float:
         """Seconds until a registration from there is allowed; 0.0: go on."""
-        return self._buckets.wait(_counted(address))
+        return self._buckets.wait(network_of(address)) if self._buckets else 0.0
 
     def registered(self, address: str) -> None:
         """Count a registration; best before its password is hashed, so that none slips by."""
-        self._buckets.take(_counted(address))
-
-
-@dataclass(frozen=True)
-class _Failures:
-    """How many, and when the last one was."""
-
-    count: int
-    at: float
-
-
-_NONE = _Failures(0, -inf)
-
-
-class _Growing(Generic[Key]):
-    """Failures that cost nothing at first, then 1, 2, 4, … seconds."""
-
-    def __init__(self, free: int, longest: float, memory: float, now: Now, size: int) -> None:
-        self._free = free
-        self._longest = longest
-        self._now = now
-        self._failures: TTLCache[Key, _Failures] = TTLCache(size, memory, timer=now)
-
-    def wait(self, key: Key) -> float:
-        failures = self._failures.get(key, _NONE)
-        if failures.count <= self._free:
-            return 0.0
-        # Past 2**60 only the cap would matter.
-        delay = min(self._longest, 2.0 ** min(failures.count - self._free - 1, 60))
-        return max(0.0, failures.at + delay - self._now())
-
-    def take_turn(self, key: Key) -> None:
-        """Let nobody else try within the delay, although this try has not failed yet."""
-        failures = self._failures.get(key, _NONE)
-        if failures.count > self._free:
-            self._failures[key] = _Failures(failures.count, self._now())
-
-    def failed(self, key: Key) -> None:
-        failures = self._failures.get(key, _NONE)
-        self._failures[key] = _Failures(failures.count + 1, self._now())
-
-    def clear(self, key: Key) -> None:
-        self._failures.pop(key, None)
-
-
-class LoginThrottle:
-    """
-    Failed log-ins, counted by account and by address, each with its own budget.
-
-    The first ``free`` failures of an account (``address_free`` of an address) cost nothing, the
-    ones after them make the next try wait 1, 2, 4, … and at most ``longest`` seconds, so that
-    nobody can lock another out for long. ``memory`` seconds after the last failure all is
-    forgotten. IPv6 addresses count by /64, which is what one customer has.
-    """
-
-    def __init__(
-        self,
-        now: Now,
-        size: int = 100_000,
-        free: int = 5,
-        address_free: int = 20,
-        longest: float = 60.0,
-        memory: float = 900.0,
-    ) -> None:
-        self._accounts: _Growing[int] = _Growing(free, longest, memory, now, size)
-        self._addresses: _Growing[str] = _Growing(address_free, longest, memory, now, size)
-
-    def wait(self, address: str, uid: int | None) -> float:
-        """
-        Seconds until a try is allowed; 0.0: go on. Ask once for each try: on an account with
-        too many failures, one that may go on makes the others wait, so that guesses sent side
-        by side are no faster than one by one.
-
-        ``uid`` is None for a log-in by token, which nobody else's failures can hold up.
-        """
-        seconds = self._addresses.wait(_counted(address))
-        if uid is None:
-            return seconds
-        seconds = max(seconds, self._accounts.wait(uid))
-        if seconds == 0.0:
-            self._accounts.take_turn(uid)
-        return seconds
-
-    def failed(self, address: str, uid: int | None) -> None:
-        """Count a wrong password, an unknown account or a bad token."""
-        self._addresses.failed(_counted(address))
-        if uid is not None:
-            self._accounts.failed(uid)
-
-    def succeeded(self, address: str, uid: int | None) -> None:
-        """Forgive the account; not the address, or one good account would let it guess on."""
-        if uid is not None:
-            self._accounts.clear(uid)
+        if self._buckets:
+            self._buckets.take(network_of(address))
 
 
 @lru_cache(4096)
-def _counted(address: str) -> str:
-    """What an address counts as: an IPv6 address its /64, IPv4 inside IPv6 plain IPv4."""
+def network_of(address: str) -> str:
+    """
+    What an address counts as: an IPv6 address its /64, which is what one customer has, IPv4 inside IPv6 plain IPv4.
+    """
     try:
         ip = ip_address(address)
     except ValueError:  # a UNIX socket

@@ -6,6 +6,14 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from chatsvc.wire.problems import Problem
+
+HOLDING = ("message-rate", "request-rate", "unanswered", "output")
+"""Why a connection is not read: its account sends too fast, it asks too much, it does not take its answers."""
+
+ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")
+"""Which limit ended a connection; ``silent``: it made room for another one."""
+
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STORE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -28,9 +36,26 @@ class Metrics:
             state: messages.labels(state)
             for state in ("Stored", "Duplicate", "Full", "Gap", "Failed", "unknown")
         }
-        self.refusals = Counter(
-            "chatsvc_refusals", "Commands refused, by code.", ["code"], registry=self.registry
+        refusals = Counter(
+            "chatsvc_refusals", "Commands refused, by reason.", ["reason"], registry=self.registry
         )
+        self.refusals = {
+            problem: refusals.labels(problem.name.lower().replace("_", "-")) for problem in Problem
+        }
+        held = Counter(
+            "chatsvc_reading_held",
+            "Times that a connection was not read for a while, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.held = {reason: held.labels(reason) for reason in HOLDING}
+        ended = Counter(
+            "chatsvc_connections_ended",
+            "Connections refused or ended by a limit, by the limit.",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.ended = {limit: ended.labels(limit) for limit in ENDING}
         self.batch_messages = Histogram(
             "chatsvc_batch_messages",
             "Messages in a batch to the store.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import TypeVar
 
-from argon2 import PasswordHasher, Type, extract_parameters
+from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -22,6 +25,10 @@ MAX_PASSWORD = 1024
 _PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
 
 _ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
+_LEAST_MEMORY = 8  # KiB for one lane (RFC 9106, section 3.1)
+
+_NICENESS = 10
+"""By how much hashing gives way to everything else (setpriority(2)): messages go first when cores are few."""
 
 T = TypeVar("T")
 
@@ -75,27 +82,37 @@ def acceptable(password: str) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Hashing:
+    """
+    What hashing a password costs, ``memory`` in KiB for each of ``threads``, and how many may wait for a thread.
+
+    19 MiB and 2 passes, in 1 lane, are the least that OWASP's Password Storage Cheat Sheet allows.
+    """
+
+    passes: int = 2
+    memory: int = 19 * 1024
+    threads: int = 2
+    queue: int = 256
+
+
+class _Yielding(threading.Thread):
+    """A thread that gives way to the reactor's."""
+
+    def run(self) -> None:
+        if sys.platform == "linux":  # elsewhere a nice value is the whole process's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        super().run()
+
+
 class Passwords:
-    """
-    Hashes and checks passwords, ``threads`` at once and at most ``queue`` waiting.
+    """Hashes and checks passwords in threads of its own."""
 
-    ``memory_cost`` is in KiB. The defaults, 19 MiB, 2 passes, 1 lane, are the least that OWASP's
-    Password Storage Cheat Sheet allows; memory in use is at most ``threads * memory_cost``.
-    """
-
-    def __init__(
-        self,
-        reactor: IReactorFromThreads,
-        threads: int = 2,
-        queue: int = 256,
-        time_cost: int = 2,
-        memory_cost: int = 19456,
-        parallelism: int = 1,
-    ) -> None:
+    def __init__(self, reactor: IReactorFromThreads, hashing: Hashing = Hashing()) -> None:
         self._reactor = reactor
-        self._threads = threads
-        self._most = threads + queue
-        self._hasher = PasswordHasher(time_cost, memory_cost, parallelism)
+        self._threads = hashing.threads
+        self._most = hashing.threads + hashing.queue
+        self._hasher = PasswordHasher(hashing.passes, hashing.memory, parallelism=1)
         # What is verified where there is no hash, so that its absence cannot be timed.
         self._decoy = ""
         self._pool = self._new_pool()
@@ -134,7 +151,9 @@ class Passwords:
         return await self._in_thread(lambda: self._judge(stored or "", password))
 
     def _new_pool(self) -> ThreadPool:
-        return ThreadPool(0, self._threads, "passwords")
+        pool = ThreadPool(0, self._threads, "passwords")
+        pool.threadFactory = _Yielding
+        return pool
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
         if len(self._jobs) >= self._most:
@@ -167,7 +186,10 @@ class Passwords:
 
     def _is_right(self, stored: str, secret: bytes) -> bool:
         if is_hashed(stored) and not is_locked(stored):
-            return self._verify(stored, secret)
+            right = self._verify(stored, secret)
+            if not right:
+                self._make_up(stored, secret)
+            return right
         self._verify(self._decoy, secret)
         same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
         return same and stored != "" and not is_hashed(stored)
@@ -182,13 +204,35 @@ class Passwords:
                 self._verify(self._decoy, secret)
             return False
 
+    def _make_up(self, stored: str, secret: bytes) -> None:
+        """
+        Spend what an older, cheaper hash has saved, or it would tell that there is such an account.
+
+        The time of argon2 grows with passes * memory (RFC 9106, section 3.1).
+        """
+        used = _parameters(stored)
+        if used is not None:
+            passes = self._hasher.time_cost
+            missing = self._hasher.memory_cost - used.memory_cost * used.time_cost // passes
+            if missing >= _LEAST_MEMORY:
+                PasswordHasher(passes, missing, parallelism=1).hash(secret)
+
     def _is_outdated(self, stored: str) -> bool:
         if not is_hashed(stored):
             return True
-        used = extract_parameters(stored)
+        used = _parameters(stored)
         return (
-            used.type is not Type.ID
+            used is None
+            or used.type is not Type.ID
             or used.version < _ARGON2_VERSION
             or used.time_cost < self._hasher.time_cost
             or used.memory_cost < self._hasher.memory_cost
         )
+
+
+def _parameters(phc: str) -> Parameters | None:
+    """How a hash was made; None: it is damaged."""
+    try:
+        return extract_parameters(phc)
+    except InvalidHashError:
+        return None

@@ -33,9 +33,14 @@ from chatsvc.metrics import Metrics
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 
-BATCH_MESSAGES = 256
-BATCH_BYTES = 256 * 1024
-"""A batch at most, so that the store is never held up (design section 4)."""
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """A batch at most, so that the store is never held up (design section 4)."""
+
+    messages: int = 256
+    bytes: int = 256 * 1024
+
 
 RETRY_DELAY = 0.2
 """Seconds between a batch that found no store and the next."""
@@ -98,7 +103,9 @@ class PostOffice:
         inbox: IInbox,
         ears: Mapping[int, Ear],
         metrics: Metrics | None = None,
+        limits: BatchLimits = BatchLimits(),
     ) -> None:
+        self._limits = limits
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._inbox = inbox
@@ -181,8 +188,8 @@ class PostOffice:
 
     def _fill(self) -> list[_Parcel]:
         batch: list[_Parcel] = []
-        room = BATCH_BYTES
-        while self._waiting and len(batch) < BATCH_MESSAGES:
+        room = self._limits.bytes
+        while self._waiting and len(batch) < self._limits.messages:
             room -= self._waiting[0].size
             if room < 0 and batch:
                 break

@@ -27,8 +27,11 @@ _GOODBYE_PATIENCE = 1.0
 _CLOSING_PATIENCE = 30.0
 """Seconds that a peer has to take what was said last."""
 
-_MOST_GATHERED = 256
-"""Frames that may gather during one turn of the reactor; past it no more commands are read in that turn."""
+_MOST_GATHERED = 64 * 1024
+"""Bytes that may gather during a turn of the reactor; past it they go to the transport, which can say no."""
+
+_MOST_AT_ONCE = 64
+"""Frames of one connection that are taken in a row, then it is the others' turn."""
 
 _BRACE = ord("{")
 
@@ -37,13 +40,15 @@ class Switchboard(Protocol):
     """The factory, as its connections know it."""
 
     chat: Chat
-    login_timeout: float
 
     def admit(self, connection: ChatProtocol) -> e.Refused | None:
         """A connection is ready; None: it may stay."""
 
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
+
+    def settled_in(self, connection: ChatProtocol) -> None:
+        """Somebody has logged in on a connection."""
 
     def flush_soon(self, connection: ChatProtocol) -> None:
         """Flush a connection in the next turn of the reactor."""
@@ -88,6 +93,10 @@ class ChatProtocol(Int16StringReceiver):
         self.number = number
         self.address = address
         self._outbox: list[bytes] = []
+        self._gathered = 0
+        self._untaken = 0
+        self._taken = 0
+        self._rest: IDelayedCall | None = None
         self._held: set[str] = set()
         self._closing = False
         self._deadline: IDelayedCall | None = None
@@ -98,7 +107,8 @@ class ChatProtocol(Int16StringReceiver):
         clock = self.factory.chat.clock
         self._dialect: TextDialect | StructuredDialect = TextDialect(self.factory.chat.lang)
         self.session = Session(self.factory.chat, self)
-        self._deadline = clock.callLater(self.factory.login_timeout, self._never_logged_in)
+        timeout = self.factory.chat.limits.login_timeout
+        self._deadline = clock.callLater(timeout, self._never_logged_in)
         watch_peer(self.transport)
         if not isinstance(self.transport, TLSMemoryBIOProtocol):
             self._begin()
@@ -117,18 +127,33 @@ class ChatProtocol(Int16StringReceiver):
             self.say_structured(refusal)
             self.close()
 
+    def dataReceived(self, data: bytes) -> None:
+        self._untaken += len(data)
+        super().dataReceived(data)
+        if self._untaken and self._rest is None:
+            self._expect_rest()
+
     def stringReceived(self, frame: bytes) -> None:
+        size = len(frame)
+        self._untaken -= size + 2
+        self._taken += 1
+        if not self._taken % _MOST_AT_ONCE:
+            self.hold("turn")
+            self.factory.chat.clock.callLater(0, self.release, "turn")
         if self._closing or not frame:
             return
         if frame[0] == _BRACE and not self._dialect.acknowledges and not self.session.logged_in:
             self._dialect = StructuredDialect(self._dialect.lang)
-        self.session.command(self._dialect.parse(frame))
+        self.session.command(self._dialect.parse(frame), size)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._closing = True
         self._outbox.clear()
         self._held.clear()
         self._stay()
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         self.session.close()
         self.factory.forget(self)
 
@@ -167,7 +192,11 @@ class ChatProtocol(Int16StringReceiver):
             return
         if not self._held:
             self.pauseProducing()
-        self._held.add(reason)
+        if reason not in self._held:
+            self._held.add(reason)
+            counter = self.factory.chat.metrics.held.get(reason)
+            if counter is not None:
+                counter.inc()
 
     def release(self, reason: str) -> None:
         if reason in self._held:
@@ -177,6 +206,7 @@ class ChatProtocol(Int16StringReceiver):
 
     def settle_in(self) -> None:
         self._stay()
+        self.factory.settled_in(self)
 
     def inbox_restarted(self) -> None:
         if self._dialect.acknowledges:
@@ -215,16 +245,15 @@ class ChatProtocol(Int16StringReceiver):
         if not self._outbox:
             self.factory.flush_soon(self)
         self._outbox.append(self._length.pack(len(frame)) + frame)
-        if len(self._outbox) == _MOST_GATHERED:
-            self.hold("outbox")
+        self._gathered += len(frame)
+        if self._gathered >= _MOST_GATHERED:
+            self.flush()
 
     def flush(self) -> None:
         """Hand what was said to the transport."""
         if not self._outbox:
             return
-        frames, self._outbox = self._outbox, []
-        if len(frames) >= _MOST_GATHERED:
-            self.factory.chat.clock.callLater(0, self.release, "outbox")
+        frames, self._outbox, self._gathered = self._outbox, [], 0
         if self._gathers:
             self.transport.write(b"".join(frames))
         else:
@@ -234,8 +263,24 @@ class ChatProtocol(Int16StringReceiver):
             self._receipts.written(self._unreceived[-1])
             self._unreceived.clear()
 
+    def _expect_rest(self) -> None:
+        """A frame is there in part: wait for the rest of it, not for ever."""
+        timeout = self.factory.chat.limits.frame_timeout
+        self._rest = self.factory.chat.clock.callLater(timeout, self._look_for_rest, self._taken)
+
+    def _look_for_rest(self, taken: int) -> None:
+        self._rest = None
+        if self._untaken and (self._held or self._taken != taken):
+            self._expect_rest()  # it is we who do not read, or this is another frame
+        elif self._untaken:
+            self._end_by("frame-timeout")
+
     def _never_logged_in(self) -> None:
         self._deadline = None
+        self._end_by("login-timeout")
+
+    def _end_by(self, limit: str) -> None:
+        self.factory.chat.metrics.ended[limit].inc()
         self.close()
 
     def _hang_up(self) -> None:

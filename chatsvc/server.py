@@ -23,14 +23,15 @@ from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import IInbox, Limits
 from chatsvc.inbox.places import make_inbox
-from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
+from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Doors, Listening
 from chatsvc.metrics import Metrics
-from chatsvc.passwords import Passwords
-from chatsvc.post import PostOffice
+from chatsvc.passwords import Hashing, Passwords
+from chatsvc.post import BatchLimits, PostOffice
 from chatsvc.probe import probe_site
 from chatsvc.reader import Reader
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL
+from chatsvc.throttle import LoginThrottle, Tries
 from chatsvc.tls import BadKeys, KeyFolder, ServerContext, days_left, fingerprint
 from chatsvc.tokens import Tokens
 
@@ -51,9 +52,13 @@ class Config:
     lang: str
     limits: Limits
     rate: Rate
-    max_connections: int
-    max_per_ip: int
-    login_timeout: float
+    request_rate: Rate
+    registration_rate: Rate
+    connections: ConnectionLimits
+    tries: Tries
+    hashing: Hashing
+    token_lifetime: float
+    batch: BatchLimits
     trusted_proxies: Sequence[str]
     metrics: str = ""
 
@@ -81,6 +86,7 @@ class ChatServer(Service):
         self._ports: list[IListeningPort] = []
         self._inbox: IInbox | None = None
         self._passwords: Passwords | None = None
+        self._tokens: Tokens | None = None
         self._factory: ChatFactory | None = None
         self._starting: Deferred[None] | None = None
 
@@ -107,7 +113,7 @@ class ChatServer(Service):
         self._reactor.callWhenRunning(self._begin)
 
     def reload(self) -> None:
-        """Read certificates and keys again; bad ones are said in the log, and those in use stay."""
+        """Read certificates, keys and the token secret again; bad ones are said in the log, and those in use stay."""
         for context in {id(door.context): door.context for door, _ in self._doors}.values():
             if context is None:
                 continue
@@ -118,6 +124,18 @@ class ChatServer(Service):
             else:
                 pem = context.certificate_pem
                 self._log.info("Reloaded: certificate {fingerprint}", fingerprint=fingerprint(pem))
+        self._reload_secret()
+
+    def _reload_secret(self) -> None:
+        if self._tokens is None:
+            return
+        try:
+            changed = self._tokens.change_secret(self._keys.token_secret())
+        except BadKeys as problem:
+            self._log.error("Not reloaded: {problem}", problem=str(problem))
+        else:
+            if changed:
+                self._log.info("Reloaded: token secret; the tokens that are out no longer count")
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -130,9 +148,7 @@ class ChatServer(Service):
     async def _start(self) -> None:
         config = self._config
         chat = await self._make_chat()
-        self._factory = ChatFactory(
-            chat, config.max_connections, config.max_per_ip, config.login_timeout
-        )
+        self._factory = ChatFactory(chat)
         await self._listen(self._factory)
         if self._probe is not None:
             self._show_metrics(chat, self._factory)
@@ -146,26 +162,29 @@ class ChatServer(Service):
         await self._accounts.open()
         online: dict[int, Reader] = {}
         inbox = await self._make_inbox()
-        post = PostOffice(reactor, inbox, online, metrics)
+        post = PostOffice(reactor, inbox, online, metrics, config.batch)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", warning=warning)
         self._inbox, self._post = inbox, post
-        self._passwords = Passwords(reactor)
+        self._passwords = Passwords(reactor, config.hashing)
         self._passwords.start()
+        self._tokens = Tokens(self._keys.token_secret(), config.token_lifetime)
         return Chat(
             clock=reactor,
             now=time.time,
             accounts=self._accounts,
             passwords=self._passwords,
-            tokens=Tokens(self._keys.token_secret()),
+            tokens=self._tokens,
             inbox=inbox,
             post=post,
             online=online,
-            message_rate=MessageRate(config.rate, reactor.seconds),
-            login_throttle=LoginThrottle(reactor.seconds),
-            registration_limit=RegistrationLimit(reactor.seconds),
+            message_rate=Pace(config.rate, reactor.seconds),
+            request_rate=Pace(config.request_rate, reactor.seconds),
+            login_throttle=LoginThrottle(config.tries, reactor.seconds),
+            registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             registration=config.registration,
             lang=config.lang,
+            limits=config.connections,
             metrics=metrics,
         )
 

@@ -23,15 +23,13 @@ from chatsvc.chat import Chat
 from chatsvc.connection import Connection
 from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
+from chatsvc.limits import network_of
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
-
-MOST_UNANSWERED = 64
-"""Commands of one connection that may wait for their answers; past it the connection is not read."""
 
 _BUSY_RETRY = 1.0
 
@@ -55,9 +53,13 @@ class Session:
         self._connection = connection
         self._member: _Member | None = None
         self._device = ""
-        self._queue: deque[c.Command] = deque()
+        # Commands that wait for their turn, with the bytes that each came in.
+        self._queue: deque[tuple[c.Command, int]] = deque()
         self._in_post = 0
+        self._unanswered_bytes = 0
         self._performing = False
+        self._throttle_noted = False
+        self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
         self._closed = False
 
@@ -65,12 +67,13 @@ class Session:
     def logged_in(self) -> bool:
         return self._member is not None
 
-    def command(self, command: c.Command) -> None:
-        """A command has come."""
+    def command(self, command: c.Command, size: int) -> None:
+        """A command has come, in a frame of ``size`` bytes."""
         if type(command) is c.Ack:
             self._acknowledge(command)
             return
-        self._queue.append(command)
+        self._unanswered_bytes += size
+        self._queue.append((command, size))
         if not self._performing:
             self._proceed()
         self._balance()
@@ -93,6 +96,8 @@ class Session:
         """The connection is about to close: carry out and answer nothing more. What it has received still counts."""
         self._closed = True
         self._queue.clear()
+        if self._log_in is not None:
+            self._log_in.cancel()  # nobody is there to come in
 
     def close(self) -> None:
         """The connection is gone."""
@@ -102,32 +107,52 @@ class Session:
     def _proceed(self) -> None:
         """Carry out what waits, as far as it need not wait for what is under way."""
         while self._queue and not self._performing:
-            command = self._queue[0]
-            if type(command) is c.Send and self._post_at_once(command):
+            command, size = self._queue[0]
+            if type(command) is c.Send and self._post_at_once(command, size):
                 self._queue.popleft()
             elif self._in_post:
                 return
             else:
                 self._queue.popleft()
-                self._performing = True
-                performing = Deferred.fromCoroutine(self._perform(command))
-                performing.addErrback(self._broken, command)
-                performing.addCallback(self._performed)
+                self._begin(command, size)
 
-    def _performed(self, _: object) -> None:
-        self._performing = False
+    def _begin(self, command: c.Command, size: int) -> None:
+        self._performing = True
+        performing = Deferred.fromCoroutine(self._perform(command))
+        performing.addErrback(self._broken, command)
+        if performing.called:
+            self._end(size)
+        else:
+            performing.addCallback(self._performed, size)
+
+    def _performed(self, _: object, size: int) -> None:
+        self._end(size)
         self._proceed()
         self._balance()
 
+    def _end(self, size: int) -> None:
+        self._performing = False
+        self._unanswered_bytes -= size
+
     def _balance(self) -> None:
-        unanswered = self._in_post + len(self._queue)
-        if unanswered >= MOST_UNANSWERED:
+        limits = self._chat.limits
+        many, much = self._in_post + len(self._queue), self._unanswered_bytes
+        if many >= limits.unanswered or much >= limits.unanswered_bytes:
             self._connection.hold("unanswered")
-        elif unanswered <= MOST_UNANSWERED // 2:
+        elif many <= limits.unanswered // 2 and much <= limits.unanswered_bytes // 2:
             self._connection.release("unanswered")
+
+    def _slow_down(self, reason: str, seconds: float) -> None:
+        """Read on only after a while."""
+        if seconds:
+            self._connection.hold(reason)
+            self._chat.clock.callLater(seconds, self._connection.release, reason)
 
     async def _perform(self, command: c.Command) -> None:
         kind = (command.kind or c.Malformed) if isinstance(command, c.Malformed) else type(command)
+        if kind is not c.Send:
+            who = self._member.uid if self._member else network_of(self._connection.address)
+            self._slow_down("request-rate", self._chat.request_rate.delay(who))
         needs_login, handler = _HANDLERS[kind]
         if needs_login and self._member is None:
             self._refuse(command, Problem.NOT_LOGGED_IN)
@@ -163,42 +188,49 @@ class Session:
 
     def _refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
         to = command.to if isinstance(command, c.Send | c.Malformed) else None
-        self._chat.metrics.refusals.labels(code_of(problem)).inc()
+        self._chat.metrics.refusals[problem].inc()
         self._say(e.Refused(problem, to=to, re=command.n, **details))
 
     # Messages
 
-    def _post_at_once(self, command: c.Send) -> bool:
+    def _post_at_once(self, command: c.Send, size: int) -> bool:
         """The short way of a message, when everything that must be known is known."""
         member = self._member
         if member is None or self._chat.accounts.cached_name(command.to) is None:
             return False
-        self._post(member, command)
+        self._post(member, command, size)
         return True
 
-    def _post(self, member: _Member, command: c.Send) -> None:
+    def _post(self, member: _Member, command: c.Send, size: int) -> None:
         chat = self._chat
         at = int(chat.now() * 1000)
         # Without a device the number counts nothing, it only names the request.
         n = command.n if self._device else None
         draft = Draft(command.to, member.uid, member.name, at, command.text, self._device, n)
         self._in_post += 1
-        chat.post.send(draft, partial(self._told, command))
+        chat.post.send(draft, partial(self._told, command, size))
         delay = chat.message_rate.delay(member.uid)
         if delay:
-            self._connection.hold("rate")
-            chat.clock.callLater(delay, self._connection.release, "rate")
+            self._slow_down("message-rate", delay)
 
     async def _send(self, command: c.Send) -> None:
+        member = self._member
         if await self._chat.accounts.name(command.to) is None:
+            assert member is not None
+            self._slow_down("message-rate", self._chat.message_rate.delay(member.uid))
             self._refuse(command, Problem.UNKNOWN_USER)
         elif self._member is None:  # kicked meanwhile
             self._refuse(command, Problem.NOT_LOGGED_IN)
         else:
-            self._post(self._member, command)
+            size = len(command.text)
+            self._unanswered_bytes += size
+            self._post(self._member, command, size)
 
-    def _told(self, command: c.Send, outcome: Outcome | None, message: e.Message) -> None:
+    def _told(
+        self, command: c.Send, size: int, outcome: Outcome | None, message: e.Message
+    ) -> None:
         self._in_post -= 1
+        self._unanswered_bytes -= size
         if self._closed:
             return
         self._connection.say(self._answer(command, outcome, message))
@@ -230,18 +262,26 @@ class Session:
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
             raise Refusal(Problem.ALREADY_LOGGED_IN)
+        address = self._connection.address
+        self._log_in = Deferred.fromCoroutine(entrance.identify(self._chat, address, command))
         try:
-            account, stored = await entrance.identify(self._chat, self._connection.address, command)
+            account, stored = await self._log_in
         except Refusal as refusal:
             self._chat.metrics.logins.labels(code_of(refusal.problem)).inc()
-            self._note(
-                "log-in as {uid} from {address} refused: {why}",
-                uid=command.uid,
-                address=self._connection.address or "a local socket",
-                why=refusal.problem.name,
-            )
+            self._note_refusal(command.uid, refusal.problem)
             raise
+        finally:
+            self._log_in = None
         await self._enter(account, stored, command)
+
+    def _note_refusal(self, uid: int, problem: Problem) -> None:
+        if problem is Problem.THROTTLED and self._throttle_noted:
+            return  # a guesser shall not fill the log
+        self._throttle_noted = problem is Problem.THROTTLED
+        address = self._connection.address or "a local socket"
+        why = problem.name
+        text = "log-in as {uid} from {address} refused: {why}"
+        self._note(text, uid=uid, address=address, why=why)
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid

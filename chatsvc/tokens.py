@@ -27,21 +27,30 @@ class Tokens:
     """
 
     def __init__(
-        self, secret: bytes, lifetime: int = 7 * 86400, now: Callable[[], float] = time.time
+        self, secret: bytes, lifetime: float = 7 * 86400, now: Callable[[], float] = time.time
     ) -> None:
+        self._lifetime = lifetime
+        self._now = now
+        self._secret = b""
+        self.change_secret(secret)
+
+    def change_secret(self, secret: bytes) -> bool:
+        """Sign with this secret from now on; True: it is another one, and the tokens that are out no longer count."""
+        changed = secret != self._secret
+        now = self._now
+
         class Signer(TimestampSigner):
             def get_timestamp(self) -> int:
                 return int(now())
 
         self._secret = secret
-        self._lifetime = lifetime
-        self._now = now
         self._serializer = URLSafeTimedSerializer(
             secret,
             salt="chatsvc.token",
             signer=Signer,
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
+        return changed
 
     def issue(self, uid: int, stored: str) -> str:
         """A token for an account and its stored password: ASCII without spaces, some 100 bytes."""

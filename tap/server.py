@@ -13,12 +13,15 @@ from twisted.logger import Logger
 
 from chatsvc.inbox.interface import Limits
 from chatsvc.inbox.places import INBOX_SCHEMES
-from chatsvc.limits import parse_rate
+from chatsvc.limits import ConnectionLimits, parse_rate
+from chatsvc.passwords import Hashing
+from chatsvc.post import BatchLimits
 from chatsvc.server import CannotStart, ChatServer, Config
 from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
 from chatsvc.tap.ending import end_badly
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
+from chatsvc.throttle import parse_tries
 from chatsvc.wire.phrases import LANGUAGES
 
 _log = Logger()
@@ -86,9 +89,39 @@ class Options(TableOptions):
             parse_rate,
             "Messages a second from one account, N[/BURST]; 0: no limit.",
         ),
+        Option(
+            "request-rate",
+            "1000/5000",
+            parse_rate,
+            "Commands a second, other than messages, from one account or, before it logs in, one"
+            " address, N[/BURST]; 0: no limit.",
+        ),
         Option("max-connections", "20000", whole(1), "Most connections at once."),
         Option("max-per-ip", "200", whole(1), "Most connections from one address."),
+        Option("max-unanswered", "64", whole(1), "Most commands of one connection under way."),
+        Option("max-unanswered-kib", "256", whole(1, 2**20), "Most KiB of them."),
         Option("login-timeout", "60", whole(1, 86_400), "Seconds until a log-in must have come."),
+        Option("frame-timeout", "30", whole(1, 86_400), "Seconds until a frame must be whole."),
+        Option(
+            "login-tries",
+            "5/20",
+            parse_tries,
+            "Failed log-ins that cost nothing, of one account / from one address; then each makes"
+            " the next wait, 1, 2, 4 … 60 seconds.",
+        ),
+        Option(
+            "registration-rate",
+            "0.03/20",
+            parse_rate,
+            "Registrations a second from one address, N[/BURST]; 0: no limit.",
+        ),
+        Option("token-days", "7", whole(1, 3650), "Days for which a token logs in."),
+        Option("argon2-passes", "2", whole(2, 100), "Passes of hashing a password."),
+        Option("argon2-memory", "19", whole(19, 4096), "MiB of memory for it."),
+        Option("argon2-threads", "2", whole(1, 64), "Passwords hashed at once."),
+        Option("argon2-queue", "256", whole(1, 100_000), "Passwords that may wait for it."),
+        Option("batch-messages", "256", whole(1, 10_000), "Most messages stored at once."),
+        Option("batch-kib", "256", whole(1, 65_536), "Most KiB stored at once."),
         Option(
             "metrics",
             "",
@@ -125,9 +158,25 @@ class Options(TableOptions):
             lang=values["lang"],
             limits=Limits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
             rate=values["rate"],
-            max_connections=values["max-connections"],
-            max_per_ip=values["max-per-ip"],
-            login_timeout=values["login-timeout"],
+            request_rate=values["request-rate"],
+            registration_rate=values["registration-rate"],
+            connections=ConnectionLimits(
+                total=values["max-connections"],
+                per_address=values["max-per-ip"],
+                login_timeout=values["login-timeout"],
+                frame_timeout=values["frame-timeout"],
+                unanswered=values["max-unanswered"],
+                unanswered_bytes=values["max-unanswered-kib"] * 1024,
+            ),
+            tries=values["login-tries"],
+            hashing=Hashing(
+                values["argon2-passes"],
+                values["argon2-memory"] * 1024,
+                values["argon2-threads"],
+                values["argon2-queue"],
+            ),
+            token_lifetime=values["token-days"] * 86_400,
+            batch=BatchLimits(values["batch-messages"], values["batch-kib"] * 1024),
             trusted_proxies=values["trusted-proxy"],
             metrics=values["metrics"],
         )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit, parse_rate
+from chatsvc.limits import Pace, Rate, RegistrationLimit, parse_rate
 
 HERE = "192.0.2.1"
 THERE = "192.0.2.2"
@@ -51,13 +51,13 @@ class ParseRateTests(SynchronousTestCase):
         self.assertTrue(rate.per_second == 0 or rate.burst >= 1)
 
 
-class MessageRateTests(SynchronousTestCase):
+class PaceTests(SynchronousTestCase):
     """Messages of an account."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.limit = MessageRate(Rate(2, 10), self.clock.seconds, size=3)
+        self.limit: Pace[int] = Pace(Rate(2, 10), self.clock.seconds, size=3)
 
     def spend(self, uid: int, messages: int) -> list[float]:
         return [self.limit.delay(uid) for _ in range(messages)]
@@ -86,7 +86,7 @@ class MessageRateTests(SynchronousTestCase):
 
     def test_no_limit(self) -> None:
         """`--rate 0` would limit."""
-        self.limit = MessageRate(Rate(0, 0), self.clock.seconds)
+        self.limit = Pace(Rate(0, 0), self.clock.seconds)
         self.assertEqual(self.spend(1, 1000), [0.0] * 1000)
 
     def test_busy_accounts_are_remembered(self) -> None:
@@ -107,126 +107,11 @@ class MessageRateTests(SynchronousTestCase):
     def test_long_run(self, pauses: list[float]) -> None:
         """Who obeys the delays could still send more than the burst and the rate allow."""
         clock = Clock()
-        limit = MessageRate(Rate(2, 10), clock.seconds)
+        limit: Pace[int] = Pace(Rate(2, 10), clock.seconds)
         for sent, pause in enumerate(pauses, 1):
             clock.advance(pause)
             clock.advance(limit.delay(1))
             self.assertLessEqual(sent, 10 + 2 * clock.seconds() + 1e-6)
-
-
-class LoginThrottleTests(SynchronousTestCase):
-    """Failed log-ins of an account and of an address."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
-        self.throttle = LoginThrottle(self.clock.seconds)
-
-    def failures(self, address: str, uid: int | None, times: int) -> None:
-        for _ in range(times):
-            self.throttle.failed(address, uid)
-
-    def test_first_failures_are_free(self) -> None:
-        """Mistyping a password a few times would make a user wait."""
-        self.failures(HERE, 1, 5)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-
-    def test_growing_delays(self) -> None:
-        """A password could be guessed as fast as the server can hash."""
-        self.failures(HERE, 1, 5)
-        delays = []
-        for _ in range(9):
-            self.throttle.failed(HERE, 1)
-            delays.append(self.throttle.wait(HERE, 1))
-            self.clock.advance(delays[-1])
-        self.assertEqual(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60])
-
-    def test_never_locked_out(self) -> None:
-        """A million failures would lock an account's owner out for good, or overflow."""
-        self.failures(HERE, 1, 5000)
-        self.assertEqual(self.throttle.wait(THERE, 1), 60)
-        self.clock.advance(60)
-        self.assertEqual(self.throttle.wait(THERE, 1), 0.0)
-
-    def test_side_by_side(self) -> None:
-        """Guesses on many connections at once would all pass before the first one fails."""
-        self.failures(HERE, 1, 8)
-        self.clock.advance(4)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-        self.assertEqual(self.throttle.wait(THERE, 1), 4)
-
-    def test_refused_by_address_takes_no_turn(self) -> None:
-        """An address that must wait could keep an account's owner waiting as well."""
-        self.failures(THERE, 1, 8)
-        self.failures(HERE, None, 25)
-        self.clock.advance(4)
-        self.assertGreater(self.throttle.wait(HERE, 1), 0)
-        self.assertEqual(self.throttle.wait(THERE, 1), 0.0)
-
-    def test_success_forgives_the_account(self) -> None:
-        """An owner who got in would still pay for failures at the next log-in."""
-        self.failures(HERE, 1, 8)
-        self.throttle.succeeded(HERE, 1)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-        self.failures(HERE, 1, 5)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-
-    def test_address_budget(self) -> None:
-        """One address could try a common password on every account."""
-        for uid in range(20):
-            self.throttle.failed(HERE, uid)
-        self.assertEqual(self.throttle.wait(HERE, 100), 0.0)
-        self.throttle.failed(HERE, 100)
-        self.assertEqual(self.throttle.wait(HERE, 101), 1.0)
-        self.assertEqual(self.throttle.wait(THERE, 101), 0.0)
-
-    def test_success_does_not_forgive_the_address(self) -> None:
-        """Who has one account could go on guessing at all others."""
-        self.failures(HERE, None, 21)
-        self.throttle.succeeded(HERE, 1)
-        self.assertEqual(self.throttle.wait(HERE, 1), 1.0)
-
-    def test_tokens_are_exempt(self) -> None:
-        """Somebody else's failures would keep a client with a token from coming back."""
-        self.failures(HERE, 1, 20)
-        self.assertEqual(self.throttle.wait(HERE, None), 0.0)
-        self.failures(THERE, None, 20)
-        self.assertEqual(self.throttle.wait(THERE, 2), 0.0)
-
-    def test_forgotten(self) -> None:
-        """Failures of last week would still count."""
-        self.failures(HERE, 1, 100)
-        self.clock.advance(901)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-        self.failures(HERE, 1, 5)
-        self.assertEqual(self.throttle.wait(HERE, 1), 0.0)
-
-    def test_bounded(self) -> None:
-        """Failures for made-up accounts would fill the memory, or forget the one under attack."""
-        self.throttle = LoginThrottle(self.clock.seconds, size=3)
-        self.failures(HERE, 1, 10)
-        for uid in range(100, 150):
-            self.throttle.failed(f"198.51.100.{uid}", uid)
-            self.assertGreater(self.throttle.wait(THERE, 1), 0)
-
-    def test_ipv6_network(self) -> None:
-        """A customer's 2**64 addresses would have as many budgets."""
-        for host in range(25):
-            self.throttle.failed(f"2001:db8::{host}", None)
-        self.assertGreater(self.throttle.wait("2001:db8::ffff:1", None), 0)
-        self.assertEqual(self.throttle.wait("2001:db8:0:1::1", None), 0.0)
-
-    def test_ipv4_inside_ipv6(self) -> None:
-        """All IPv4 peers of a dual-stack socket would share one budget, or each have two."""
-        self.failures("::ffff:192.0.2.1", None, 25)
-        self.assertGreater(self.throttle.wait(HERE, None), 0)
-        self.assertEqual(self.throttle.wait("::ffff:192.0.2.2", None), 0.0)
-
-    def test_other_addresses(self) -> None:
-        """A peer of a UNIX socket or of a link-local address would end in a traceback."""
-        for address in ("", "unix", "fe80::1%eth0", "not an address"):
-            self.failures(address, None, 25)
-            self.assertGreater(self.throttle.wait(address, None), 0)
 
 
 class RegistrationLimitTests(SynchronousTestCase):
@@ -235,7 +120,7 @@ class RegistrationLimitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.limit = RegistrationLimit(self.clock.seconds)
+        self.limit = RegistrationLimit(Rate(1 / 30, 20), self.clock.seconds)
 
     def test_a_class_room(self) -> None:
         """A team behind one address could not register together."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chatsvc.passwords import (
     WRONG,
+    Hashing,
     Passwords,
     PasswordsBusy,
     Verdict,
@@ -32,7 +33,7 @@ PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
 
 
 def new_passwords(threads: int = 1, queue: int = 8, memory_cost: int = MEMORY) -> Passwords:
-    return Passwords(cast(IReactorFromThreads, reactor), threads, queue, 1, memory_cost, 1)
+    return Passwords(cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue))
 
 
 class StoredValueTests(SynchronousTestCase):

@@ -22,7 +22,7 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.post import BATCH_BYTES, BATCH_MESSAGES, RETRY_DELAY, PostOffice
+from chatsvc.post import RETRY_DELAY, BatchLimits, PostOffice
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.fakes import MemoryInbox
@@ -109,12 +109,14 @@ class PostTests(SynchronousTestCase):
 
     def test_batch_of_so_many_messages(self) -> None:
         """A batch of small messages could hold up the store."""
-        for i in range(2 * BATCH_MESSAGES + 1):
+        for i in range(2 * BatchLimits.messages + 1):
             self.send(f"{i}")
         for _ in range(3):
             self.turn()
-        self.assertEqual([len(batch) for batch in self.texts()], [BATCH_MESSAGES] * 2 + [1])
-        self.assertEqual([int(text) for text, _ in self.told], list(range(2 * BATCH_MESSAGES + 1)))
+        self.assertEqual([len(batch) for batch in self.texts()], [BatchLimits.messages] * 2 + [1])
+        self.assertEqual(
+            [int(text) for text, _ in self.told], list(range(2 * BatchLimits.messages + 1))
+        )
 
     def test_batch_of_so_many_bytes(self) -> None:
         """A batch of large messages could hold up the store."""
@@ -123,13 +125,13 @@ class PostTests(SynchronousTestCase):
         for _ in range(10):
             self.turn()
         for batch in self.texts():
-            self.assertLessEqual(sum(len(text.encode()) for text in batch), BATCH_BYTES)
+            self.assertLessEqual(sum(len(text.encode()) for text in batch), BatchLimits.bytes)
         self.assertEqual(len(self.told), 100)
         self.assertGreater(len(self.texts()[0]), 20)
 
     def test_message_larger_than_a_batch(self) -> None:
         """A message that counts for more than a batch would never be sent."""
-        self.send("x" * BATCH_BYTES)
+        self.send("x" * BatchLimits.bytes)
         self.turn()
         self.assertEqual(len(self.told), 1)
 

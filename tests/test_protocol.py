@@ -19,10 +19,9 @@ from chatsvc.factory import ChatFactory, Door
 from chatsvc.limits import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.receipts import Meter, metered
-from chatsvc.session import MOST_UNANSWERED
 from chatsvc.wire.commands import MAX_FRAME
 from tests.test_receipts import FakeTCP
-from tests.test_session import ALICE, BOB, DEVICE, UNLIMITED, World
+from tests.test_session import ALICE, BOB, DEVICE, MOST_UNANSWERED, UNLIMITED, World
 
 GREETING = "Please log in!"
 
@@ -95,9 +94,9 @@ class ProtocolTests(SynchronousTestCase):
         self.make()
 
     def make(self, rate: Rate = UNLIMITED, **limits: Any) -> None:
-        self.world = World(rate)
+        self.world = World(rate, **limits)
         self.world.accounts.cached = {ALICE, BOB}
-        self.factory = ChatFactory(self.world.chat, **limits)
+        self.factory = ChatFactory(self.world.chat)
 
     def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
         factory = Door(self.factory, legacy=True) if legacy else self.factory
@@ -412,19 +411,20 @@ class FlowTests(ProtocolTests):
 
     def test_unanswered(self) -> None:
         """A client that sends without end would fill the server's memory with commands."""
+        self.make(unanswered=16)
         end = self.text()
         self.world.inbox.hold = {"commit"}
-        end.send(*[f"msg 10002 {i}" for i in range(3 * MOST_UNANSWERED)])
+        end.send(*[f"msg 10002 {i}" for i in range(3 * 16)])
         self.turn()
         self.assertEqual(end.wire.producerState, "paused")
         drafts = sum(len(drafts) for drafts, _ in self.world.inbox.batches)
-        self.assertEqual(drafts, MOST_UNANSWERED)
+        self.assertEqual(drafts, 16)
         self.world.let_all()
         for _ in range(10):
             self.turn()
         self.assertEqual(end.wire.producerState, "producing")
         texts = [frame.rsplit(":", 1)[1] for frame in end.raw()]
-        self.assertEqual(texts, [str(i) for i in range(3 * MOST_UNANSWERED)])
+        self.assertEqual(texts, [str(i) for i in range(3 * 16)])
 
     def test_rate(self) -> None:
         """An account past its rate would be read on, or its messages be lost."""
@@ -439,6 +439,49 @@ class FlowTests(ProtocolTests):
         self.assertEqual(end.wire.producerState, "producing")
         self.assertEqual(len(end.raw()), 15)
 
+    def test_unanswered_bytes(self) -> None:
+        """A few commands as large as they may be would fill the server's memory."""
+        self.make(unanswered_bytes=100_000)
+        end = self.text()
+        self.world.accounts.hold = {"find"}
+        end.send(*["find " + "x" * 30_000] * 10)
+        self.turn()
+        self.assertEqual(end.wire.producerState, "paused")
+        self.assertEqual(len(end.protocol.session._queue), 3)
+        self.world.let_all()
+        self.turn()
+        self.assertEqual(len(end.raw()), 10)
+
+    def test_others_have_their_turn(self) -> None:
+        """Who sends thousands of commands at once would be served before everybody else."""
+        end = self.connect()
+        end.raw()
+        end.protocol.dataReceived(end.pack(*["help"] * 1000))
+        end.protocol.flush()
+        self.assertLess(len(end.raw()), 100)
+        answers = 0
+        for _ in range(40):
+            self.turn()
+            answers += len(end.raw())
+        self.assertGreater(answers, 900)
+
+    def test_request_rate(self) -> None:
+        """Commands that are no messages could be asked without limit, or a message be slowed by them."""
+        self.make(request_rate=Rate(8, 4))
+        end = self.connect()
+        end.raw()
+        end.send(*["help"] * 20)
+        self.turn()
+        self.assertEqual((len(end.raw()), end.wire.producerState), (5, "paused"))
+        other = self.connect(host="192.0.2.9")
+        other.raw()
+        other.send("help")
+        self.turn()
+        self.assertEqual(len(other.raw()), 1, "another address pays for it")
+        for _ in range(30):
+            self.turn(0.1)
+        self.assertEqual((len(end.raw()), end.wire.producerState), (15, "producing"))
+
     def test_two_reasons(self) -> None:
         """A connection that waits for two things would be read when the first is over."""
         end = self.connect()
@@ -452,9 +495,10 @@ class FlowTests(ProtocolTests):
 
     def test_closing_while_it_is_not_read(self) -> None:
         """A connection that is closed while it is not read would never see its peer close, and stay for ever."""
+        self.make(unanswered=16)
         end = self.text()
         self.world.inbox.hold = {"commit"}
-        end.send(*[f"msg 10002 {i}" for i in range(2 * MOST_UNANSWERED)])
+        end.send(*[f"msg 10002 {i}" for i in range(2 * 16)])
         self.assertEqual(end.wire.producerState, "paused")
         end.protocol.bye()
         self.assertEqual(end.wire.producerState, "producing")
@@ -462,7 +506,7 @@ class FlowTests(ProtocolTests):
         self.turn()
         self.assertEqual(end.wire.producerState, "producing")
         drafts = sum(len(drafts) for drafts, _ in self.world.inbox.batches)
-        self.assertEqual(drafts, MOST_UNANSWERED, "what was not read is not done")
+        self.assertEqual(drafts, 16, "what was not read is not done")
 
     def test_timeout_while_it_is_not_read(self) -> None:
         """Anybody could keep a connection for ever by sending commands and no log-in."""
@@ -552,12 +596,69 @@ class ReceiptTests(ProtocolTests):
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
 
 
+class FrameTimeoutTests(ProtocolTests):
+    """Frames that come in part."""
+
+    def setUp(self) -> None:
+        self.make(frame_timeout=30, login_timeout=1000)
+
+    def trickle(self, end: ClientEnd, data: bytes, each: float) -> None:
+        """Send a byte now and then."""
+        for byte in data:
+            self.turn(each)
+            end.protocol.dataReceived(bytes([byte]))
+
+    def test_half_sent(self) -> None:
+        """Who sends half a frame and no more would keep its memory for ever, before a log-in and after it."""
+        for end in (self.connect(), self.text()):
+            end.protocol.dataReceived(end.pack("help")[:3])
+            self.turn(29.9)
+            self.assertFalse(end.wire.disconnecting)
+            self.turn(0.2)
+            self.assertTrue(end.wire.disconnecting)
+            end.lose()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_a_byte_a_second(self) -> None:
+        """Who sends a byte now and then would be taken for somebody who is busy."""
+        end = self.text()
+        self.trickle(end, end.pack("x" * 1000)[:40], 1)
+        self.assertTrue(end.wire.disconnecting)
+
+    def test_slow_but_honest(self) -> None:
+        """A line that needs twenty seconds for a frame could not be used, however often."""
+        end = self.text()
+        for _ in range(5):
+            self.trickle(end, end.pack("help"), 4)
+        self.turn()
+        self.assertFalse(end.wire.disconnecting)
+        self.assertEqual(len(end.raw()), 5)
+
+    def test_half_a_frame_while_not_read(self) -> None:
+        """A client would be sent away for a frame that we do not read because it sends too fast."""
+        self.make(rate=Rate(0.01, 1), frame_timeout=30)
+        end = self.text()
+        end.protocol.dataReceived(
+            end.pack("msg 10002 a", "msg 10002 b", "msg 10002 c", "help")[:-2]
+        )
+        self.assertEqual(end.wire.producerState, "paused")
+        self.turn(90)
+        self.assertFalse(end.wire.disconnecting)
+
+    def test_lost_in_a_frame(self) -> None:
+        """A connection that ended in the middle of a frame would be closed once more."""
+        end = self.connect()
+        end.protocol.dataReceived(b"\0")
+        end.lose()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
 class FactoryTests(ProtocolTests):
     """How many may be here, and how they leave."""
 
     def test_too_many(self) -> None:
         """More connections than allowed would be served, or told nothing."""
-        self.make(max_connections=2)
+        self.make(total=2)
         self.connect()
         second = self.connect()
         third = self.connect()
@@ -575,7 +676,7 @@ class FactoryTests(ProtocolTests):
 
     def test_too_many_from_one_address(self) -> None:
         """One address could take the server from all others."""
-        self.make(max_per_ip=1)
+        self.make(per_address=1)
         first = self.connect()
         self.assertTrue(self.connect().wire.disconnecting)
         self.assertFalse(self.connect(host="192.0.2.2").wire.disconnecting)
@@ -584,16 +685,34 @@ class FactoryTests(ProtocolTests):
 
     def test_unix_sockets_have_no_address(self) -> None:
         """Behind a Unix socket all together would count as one address."""
-        self.make(max_per_ip=1)
+        self.make(per_address=1)
         ends = [self.connect(host="") for _ in range(3)]
         self.assertEqual([end.wire.disconnecting for end in ends], [False] * 3)
 
     def test_far_too_many(self) -> None:
         """A flood of connections would cost more than hanging up."""
-        self.make(max_connections=1)
+        self.make(total=1)
         for _ in range(101):
             self.connect()
         self.assertIsNone(self.factory.buildProtocol(None))
+
+    def test_silence_makes_room(self) -> None:
+        """Connections that say nothing could keep everybody out, or push out who has only just come."""
+        self.make(total=3)
+        user = self.text()
+        silent, younger = self.connect(), self.connect()
+        refused = self.connect()
+        self.assertTrue(refused.wire.disconnecting, "nobody has been silent for long")
+        refused.lose()
+        self.turn(6)
+        newcomer = self.factory.buildProtocol(None)
+        assert newcomer is not None
+        ends = (user, silent, younger)
+        self.assertEqual([end.wire.aborted for end in ends], [False, True, False])
+        silent.lose()
+        wire = Wire()
+        newcomer.makeConnection(wire)
+        self.assertFalse(wire.disconnecting)
 
     def test_drain(self) -> None:
         """A server that stops would not say goodbye, or not wait for its connections to end."""

@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome
-from chatsvc.limits import LoginThrottle, MessageRate, Rate, RegistrationLimit
+from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.passwords import Passwords, PasswordsBusy
 from chatsvc.post import PostOffice
 from chatsvc.reader import Reader
-from chatsvc.session import MOST_UNANSWERED, Session
+from chatsvc.session import Session
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
+from chatsvc.throttle import LoginThrottle, Tries
 from chatsvc.tokens import Tokens
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -25,13 +26,20 @@ from tests.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
 
 ALICE, BOB, CAROL = 10001, 10002, 10003
 UNLIMITED = Rate(0, 1)
+MOST_UNANSWERED = ConnectionLimits().unanswered
 DEVICE = "0123456789abcdef"
 
 
 class World:
     """A server's parts, in memory."""
 
-    def __init__(self, rate: Rate = UNLIMITED, registration: bool = True) -> None:
+    def __init__(
+        self,
+        rate: Rate = UNLIMITED,
+        registration: bool = True,
+        request_rate: Rate = UNLIMITED,
+        **limits: Any,
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.inbox = MemoryInbox()
@@ -51,11 +59,13 @@ class World:
             inbox=self.inbox,
             post=self.post,
             online=self.online,
-            message_rate=MessageRate(rate, now),
-            login_throttle=LoginThrottle(now),
-            registration_limit=RegistrationLimit(now),
+            message_rate=Pace(rate, now),
+            request_rate=Pace(request_rate, now),
+            login_throttle=LoginThrottle(Tries(), now),
+            registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
             registration=registration,
             lang="en",
+            limits=ConnectionLimits(**limits),
         )
 
     def let_all(self) -> None:
@@ -121,7 +131,7 @@ class RecordingConnection:
 
     def do(self, *commands: c.Command) -> None:
         for command in commands:
-            self.session.command(command)
+            self.session.command(command, 10)
 
     def answers(self) -> list[e.Event]:
         """What was said since this was last asked."""
@@ -627,9 +637,9 @@ class SendTests(SessionTests):
             connection.do(c.Send(BOB, "x"))
             self.assertEqual(connection.held, set())
         connection.do(c.Send(BOB, "x"))
-        self.assertEqual(connection.held, {"rate"})
+        self.assertEqual(connection.held, {"message-rate"})
         self.world.clock.advance(0.4)
-        self.assertEqual(connection.held, {"rate"})
+        self.assertEqual(connection.held, {"message-rate"})
         self.world.clock.advance(0.2)
         self.assertEqual(connection.held, set())
         self.assertEqual(len(connection.said), 5, "slowed, not refused")

@@ -14,9 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.inbox.interface import Limits
-from chatsvc.limits import Rate
+from chatsvc.limits import ConnectionLimits, Rate
+from chatsvc.passwords import Hashing
+from chatsvc.post import BatchLimits
 from chatsvc.server import Config
 from chatsvc.tap.server import Options, makeService
+from chatsvc.throttle import Tries
 
 
 class OptionsTests(SynchronousTestCase):
@@ -38,8 +41,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((config.keys, config.registration, config.lang), ("keys", True, "zh"))
         self.assertEqual(config.limits, Limits(1000, 200, 0))
         self.assertEqual(config.rate, Rate(20, 100))
-        self.assertEqual((config.max_connections, config.max_per_ip), (20_000, 200))
-        self.assertEqual(config.login_timeout, 60)
+        self.assertEqual(config.request_rate, Rate(1000, 5000))
+        self.assertEqual(config.registration_rate, Rate(0.03, 20))
+        self.assertEqual(config.connections, ConnectionLimits(20_000, 200, 60, 30, 64, 262_144))
+        self.assertEqual(config.tries, Tries(5, 20))
+        self.assertEqual(config.hashing, Hashing(2, 19_456, 2, 256))
+        self.assertEqual(config.token_lifetime, 7 * 86_400)
+        self.assertEqual(config.batch, BatchLimits(256, 262_144))
         self.assertEqual(list(config.trusted_proxies), ["127.0.0.1", "::1"])
 
     def test_options(self) -> None:
@@ -49,6 +57,11 @@ class OptionsTests(SynchronousTestCase):
             *("--accounts", "mysql://u:p@h/d", "--inbox", "redis://h/1", "--lang", "en"),
             *("--inbox-limit", "5", "--inbox-share", "4", "--inbox-days", "3", "--rate", "2/9"),
             *("--max-connections", "7", "--max-per-ip", "6", "--login-timeout", "8"),
+            *("--frame-timeout", "9", "--max-unanswered", "10", "--max-unanswered-kib", "11"),
+            *("--request-rate", "3/4", "--registration-rate", "1/2", "--login-tries", "12/13"),
+            *("--argon2-passes", "3", "--argon2-memory", "20", "--argon2-threads", "4"),
+            *("--argon2-queue", "5", "--token-days", "2", "--batch-messages", "6"),
+            *("--batch-kib", "7"),
             *("--trusted-proxy", "192.0.2.1", "--registration", "open"),
         )
         self.assertEqual(list(config.ports), ["ssl:1", "tcp:2"])
@@ -56,8 +69,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((config.accounts.host, config.accounts.password), ("h", "p"))
         self.assertEqual((config.inbox.scheme, config.inbox.path), ("redis", "1"))
         self.assertEqual((config.lang, config.limits), ("en", Limits(5, 4, 3)))
-        self.assertEqual((config.rate, config.login_timeout), (Rate(2, 9), 8))
-        self.assertEqual((config.max_connections, config.max_per_ip), (7, 6))
+        self.assertEqual(config.connections, ConnectionLimits(7, 6, 8, 9, 10, 11 * 1024))
+        self.assertEqual(
+            (config.rate, config.request_rate, config.registration_rate),
+            (Rate(2, 9), Rate(3, 4), Rate(1, 2)),
+        )
+        self.assertEqual((config.tries, config.hashing), (Tries(12, 13), Hashing(3, 20_480, 4, 5)))
+        self.assertEqual((config.token_lifetime, config.batch), (172_800, BatchLimits(6, 7168)))
         self.assertEqual(list(config.trusted_proxies), ["192.0.2.1"])
         self.assertTrue(config.registration)
 

@@ -6,9 +6,11 @@ SQL is written once, with ``?`` for each argument and nowhere else.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from socket import SHUT_RDWR
@@ -205,6 +207,9 @@ class SQLite:
             raise BadStore(f"{self._url}: there is no folder {folder}")
 
     def make(self) -> Any:
+        # SQLite would let everybody read what it makes. What else is wrong with the path it says itself.
+        with suppress(OSError):
+            os.close(os.open(self._url.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         return sqlite3.connect(
             self._url.path,
             timeout=self._patience,

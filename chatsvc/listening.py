@@ -8,11 +8,13 @@ the chat.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
@@ -49,13 +51,14 @@ class BadEndpoint(Exception):
 class Listening:
     """
     A place to listen at; ``context`` is the certificate in use there, None without TLS of ours; ``proxied``: all come
-    from one proxy.
+    from one proxy; ``keys``: files that must be private.
     """
 
     text: str
     endpoint: IStreamServerEndpoint
     context: ServerContext | None
     proxied: bool = False
+    keys: Sequence[str] = ()
 
 
 @implementer(IStreamServerEndpoint)
@@ -161,12 +164,8 @@ class Doors:
         """
         proxied = text.startswith("haproxy:")
         place = text.removeprefix("haproxy:")
-        try:
+        with _one_line(text, "ssl:10000"):
             return self._open(text, place, proxied)
-        except (ValueError, TypeError, AttributeError, IndexError) as problem:
-            raise BadEndpoint(
-                f"{text!r} is no endpoint, write for instance ssl:10000 ({problem})"
-            ) from None
 
     def plain(self, text: str) -> IStreamServerEndpoint:
         """
@@ -174,25 +173,23 @@ class Doors:
 
         :raise BadEndpoint: it names none.
         """
-        try:
+        with _one_line(text, "tcp:9100"):
             endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
-        except (ValueError, TypeError, AttributeError, IndexError) as problem:
-            raise BadEndpoint(
-                f"{text!r} is no endpoint, write for instance tcp:9100 ({problem})"
-            ) from None
-        return endpoint
+            return endpoint
 
     def _open(self, text: str, place: str, proxied: bool) -> Listening:
         creator: IOpenSSLServerConnectionCreator | None = None
-        context = None
+        context, keys = None, []
         if place.startswith("ssl:"):
             place, files = _split_ssl(place)
             creator = context = self._context(files)
+            keys = [files["privateKey"]] if files else []
             endpoint = serverFromString(self._reactor, place)
         else:
+            if place.startswith("tls:"):
+                keys = _certificates_of(place)
             endpoint = serverFromString(self._reactor, place)
             if place.startswith("tls:"):
-                _require_certificates(place)
                 # Its TLS layer is taken off, to stand above the meter.
                 creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
         endpoint = _Layered(endpoint, metered)
@@ -204,7 +201,7 @@ class Doors:
         if creator is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(creator, factory))
         endpoint = _Layered(endpoint, _HangingUp)
-        return Listening(text, endpoint, context, proxied)
+        return Listening(text, endpoint, context, proxied, keys)
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:
@@ -215,11 +212,24 @@ class Doors:
         return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
 
 
-def _require_certificates(place: str) -> None:
+@contextmanager
+def _one_line(text: str, example: str) -> Iterator[None]:
+    """What Twisted finds wrong with an endpoint string, as a :class:`BadEndpoint`."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, IndexError, crypto.Error) as problem:
+        raise BadEndpoint(
+            f"{text!r} is no endpoint, write for instance {example} ({problem})"
+        ) from None
+
+
+def _certificates_of(place: str) -> list[str]:
     """Twisted's ``tls:`` listens without any certificate, and then ends every handshake."""
     folder = _unescaped(_UNESCAPED_COLON.split(place)[1]).removeprefix("path=")
-    if not any(file.is_file() for file in Path(folder).glob("*.pem")):
+    files = [str(file) for file in Path(folder).glob("*.pem") if file.is_file()]
+    if not files:
         raise ValueError(f"there is no file *.pem in {folder}")
+    return files
 
 
 def _unescaped(part: str) -> str:

@@ -32,7 +32,14 @@ from chatsvc.probe import probe_site
 from chatsvc.reader import Reader
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL
 from chatsvc.throttle import LoginThrottle, Tries
-from chatsvc.tls import BadKeys, KeyFolder, ServerContext, days_left, fingerprint
+from chatsvc.tls import (
+    BadKeys,
+    KeyFolder,
+    ServerContext,
+    days_left,
+    fingerprint,
+    open_to_others,
+)
 from chatsvc.tokens import Tokens
 
 _STORES_DRAIN = 1.0
@@ -148,6 +155,7 @@ class ChatServer(Service):
     async def _start(self) -> None:
         config = self._config
         chat = await self._make_chat()
+        self._warn_of_open_files()
         self._factory = ChatFactory(chat)
         await self._listen(self._factory)
         if self._probe is not None:
@@ -187,6 +195,13 @@ class ChatServer(Service):
             limits=config.connections,
             metrics=metrics,
         )
+
+    def _warn_of_open_files(self) -> None:
+        named = [key for door, _ in self._doors for key in door.keys]
+        for path in sorted({*named, *(url.path for url in self._sqlite_urls())}):
+            line = open_to_others(path)
+            if line:
+                self._log.warn("{line}", line=line)
 
     async def _database(self, url: StoreURL) -> Database:
         if url not in self._databases:
@@ -305,7 +320,7 @@ class ChatServer(Service):
 
     def _open_doors(self) -> list[tuple[Listening, bool]]:
         config, keys = self._config, self._keys
-        own = ServerContext(keys.key_path, keys.certificate_path)
+        own = keys.context()
         self._doorway = doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
         return [(doors.open(text), False) for text in config.ports] + [
             (doors.open(text), True) for text in config.legacy_ports

@@ -73,10 +73,17 @@ class KeyFolder:
             made += self._ensure_certificate(host_names) + self._ensure_secret()
             if made:
                 os.fsync(folder)  # or a crash may forget the new names
-        _check_private(self.key_path)
-        ServerContext(self.key_path, self.certificate_path)
+        self.context()
         self.token_secret()
         return made
+
+    def context(self) -> ServerContext:
+        """
+        What to make connections from.
+
+        :raise BadKeys: the key or the certificate cannot be used, or others can read the key.
+        """
+        return ServerContext(self.key_path, self.certificate_path, private=True)
 
     def token_secret(self) -> bytes:
         """
@@ -137,11 +144,20 @@ class ServerContext:
     ``certificate_path`` begins with the server's certificate; what follows it there and in
     ``chain_path`` is sent along.
 
+    ``private``: a key that others can read is refused; without it that is the admin's affair.
+
     :raise BadKeys: the files cannot be read or do not fit each other.
     """
 
-    def __init__(self, key_path: str, certificate_path: str, chain_path: str | None = None) -> None:
+    def __init__(
+        self,
+        key_path: str,
+        certificate_path: str,
+        chain_path: str | None = None,
+        private: bool = False,
+    ) -> None:
         self._key_path = key_path
+        self._private = private
         self._certificate_path = certificate_path
         self._chain_path = chain_path
         self.reload()
@@ -156,6 +172,8 @@ class ServerContext:
         chain = _certificates(self._certificate_path, pem)
         if self._chain_path is not None:
             chain += _certificates(self._chain_path, _read(self._chain_path))
+        if self._private:
+            _check_private(self._key_path)
         key = _private_key(self._key_path)
         try:
             if key.public_key() != chain[0].public_key():
@@ -280,12 +298,28 @@ def _read(path: str) -> bytes:
 
 
 def _check_private(path: str) -> None:
+    line = open_to_others(path)
+    if line:
+        raise BadKeys(line)
+
+
+def open_to_others(path: str) -> str:
+    """
+    What is wrong with a private file that others can use, and how to mend it; empty: nothing.
+
+    A file of root's may be readable for a group, as Debian's ``ssl-cert`` and PostgreSQL have it.
+
+    :raise BadKeys: it is not there.
+    """
     try:
-        mode = os.stat(path).st_mode
+        status = os.stat(path)
     except OSError as problem:
         raise BadKeys(f"{path} cannot be read: {problem.strerror}") from None
-    if mode & 0o077:
-        raise BadKeys(f"{path} is open to others than its owner: chmod 600 {shlex.quote(path)}")
+    group_may_read = status.st_uid == 0 != os.geteuid()
+    if not status.st_mode & (0o037 if group_may_read else 0o077):
+        return ""
+    mode = 640 if group_may_read else 600
+    return f"{path} is open to others than its owner: chmod {mode} {shlex.quote(path)}"
 
 
 def _write(path: str, content: bytes, mode: int) -> None:

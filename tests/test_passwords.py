@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import cast
 
@@ -164,6 +165,46 @@ class CheckTests(TestCase):
             verified.clear()
             await self.passwords.check(stored, "wrong")
             self.assertEqual(verified, [(1, MEMORY)])
+
+    async def test_equal_cost_of_older_hashes(self) -> None:
+        """After the cost was raised, a quick answer would tell which accounts exist."""
+        spent: list[int] = []
+        verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
+
+        def verified(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            spent.append(used.time_cost * used.memory_cost)
+            return verify(hasher, phc, password)
+
+        def hashed(hasher: PasswordHasher, password: bytes) -> str:
+            spent.append(hasher.time_cost * hasher.memory_cost)
+            return hash_(hasher, password)
+
+        older = [PasswordHasher(1, 8, 1).hash("secret"), PasswordHasher(1, 40, 1).hash("secret")]
+        passwords = Passwords(cast(IReactorFromThreads, reactor), Hashing(3, 64, 1, 8))
+        passwords.start()
+        self.addCleanup(passwords.stop)
+        self.patch(PasswordHasher, "verify", verified)
+        self.patch(PasswordHasher, "hash", hashed)
+        for stored in (None, *older):
+            spent.clear()
+            await passwords.check(stored, "wrong")
+            self.assertTrue(abs(sum(spent) - 3 * 64) <= 3, spent)
+
+    async def test_messages_go_first(self) -> None:
+        """A flood of log-ins would take the processor from the messages."""
+        loop = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        seen: list[int] = []
+        self.patch(
+            PasswordHasher,
+            "verify",
+            lambda *arguments: seen.append(
+                os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            ),
+        )
+        await self.passwords.check(PHC, "secret")
+        self.assertGreater(seen[0], loop)
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), loop)
 
 
 class QueueTests(TestCase):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from itertools import pairwise
 
 from precis_i18n import get_profile
 
@@ -15,9 +17,16 @@ MAX_BYTES = 255
 _STORED = get_profile("NicknameCasePreserved")
 _COMPARED = get_profile("NicknameCaseMapped")
 
-# A message's header is `[ NAME|UID:10001 ]:`, and a braille blank is a symbol that shows nothing.
-_NEVER = frozenset("[]|\u2800")
+MOST_MARKS = 4
+"""Marks on one letter (UTS #39, section 5.4); more of them run over the lines around it."""
+
+# A message's header is `[ NAME|UID:10001 ]:`. The others are symbols, and a mark, that show nothing.
+_NEVER = frozenset("[]|\u2800\ufffc\U00016fe4\U0001d159")
 _REPLACEMENT = "\ufffd"
+_ELLIPSIS = "…"  # no registered name has it: the profile makes it three dots
+
+# With a look-alike of `|` before it, it would read as a header's end.
+_UID = re.compile("(?<![a-z])uid(?![a-z])", re.ASCII | re.IGNORECASE)
 
 
 class BadName(ValueError):
@@ -28,8 +37,9 @@ def enforce(raw: str) -> str:
     """
     The name to store: spaces gathered, compatibility forms (full width, ligatures) made plain.
 
-    :raise BadName: it is not 1 to 32 visible characters, begins with a combining mark, or has
-        a character that does not show or that could pass for a part of a message's header.
+    :raise BadName: it is not 1 to 32 visible characters, begins with a combining mark, has a
+        character that does not show or that could pass for a part of a message's header, or reads
+        as what :func:`shown` makes of a worse name.
     """
     if len(raw.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise BadName("the name is too long")
@@ -42,6 +52,10 @@ def enforce(raw: str) -> str:
         raise BadName(f"U+{ord(name[bad]):04X} may not stand there in a name")
     if len(name) > MAX_CHARACTERS:
         raise BadName(f"the name has more than {MAX_CHARACTERS} characters")
+    if _REPLACEMENT in name or _UID.search(name):
+        raise BadName("the name has U+FFFD or the word UID in it")
+    if _doubles_a_mark(name):
+        raise BadName("the name has a mark twice on one letter")
     return name
 
 
@@ -56,15 +70,16 @@ def fold(raw: str) -> str:
 
 def shown(raw: str | None, uid: int) -> str:
     """
-    The name of a row that may be older than the rules, made harmless: always one that
-    :func:`enforce` lets pass as it is, and the very same where the row's name already is one.
+    The name of a row that may be older than the rules, made harmless: the very same where it is
+    one that :func:`enforce` lets pass as it is, else one that nobody can register.
     """
     try:
         return enforce(raw or "")
     except BadName:
         # Twice, as RFC 8266 (section 2.3) does: the first round may make new spaces.
         name = _STORED.apply_five_rules(_STORED.apply_five_rules(raw or ""))
-    name = name[:MAX_CHARACTERS].rstrip(" ")
+    if len(name) > MAX_CHARACTERS:
+        name = name[: MAX_CHARACTERS - 1].rstrip(" ") + _ELLIPSIS
     while (bad := _misplaced(name)) is not None:
         name = name[:bad] + _REPLACEMENT + name[bad + 1 :]
     return name or f"UID{uid}"
@@ -74,12 +89,21 @@ def _misplaced(name: str) -> int | None:
     """The index of the first character that may not stand where it stands."""
     if unicodedata.category(name[:1] or " ").startswith("M"):
         return 0
+    marks = 0
     for index, character in enumerate(name):
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
         # The profile lets joiners pass in some scripts; without them names differ visibly.
-        if character in _NEVER or unicodedata.category(character) == "Cf":
+        if character in _NEVER or category == "Cf" or marks > MOST_MARKS:
             return index
     try:
         _STORED.base.enforce(name)
     except UnicodeEncodeError as problem:
         return problem.start
     return None
+
+
+def _doubles_a_mark(name: str) -> bool:
+    """Whether a mark stands twice in a row: terminals draw the two as one (UTS #39, section 5.4)."""
+    apart = unicodedata.normalize("NFD", name)
+    return any(one == other and unicodedata.combining(one) for one, other in pairwise(apart))

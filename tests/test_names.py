@@ -53,7 +53,7 @@ class EnforceTests(SynchronousTestCase):
         unseen = (
             "\n\r\t\x00\x1b\x7f\x85\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u202e"
             "\u2028\u2029\u2060\u2066\u2800\u3164\ud800\udfff\ue000\ufe0f\ufeff\uffa0\uffff"
-            "\u0378\U000e0041\U0010ffff"
+            "\u0378\u17b4\ufffc\U00016fe4\U0001d159\U0001d173\U000e0041\U000e0100\U0010ffff"
         )
         for character in unseen:
             for name in (character, f"a{character}b", f"क्{character}ष"):
@@ -63,6 +63,19 @@ class EnforceTests(SynchronousTestCase):
         """A name of marks alone would hang on the bracket before it."""
         for name in ("\u0301", "\u0301\u0308", "¨", " \u0301", "\u093e"):
             self.assertRaises(BadName, enforce, name)
+
+    def test_piled_marks(self) -> None:
+        """A name could run over the lines around it, or look like another one with a mark less."""
+        self.assertEqual(enforce("ẽ̱̂ x̧̣̂"), "ẽ̱̂ x̧̣̂")
+        for name in ("x\u0301\u0302\u0303\u0304\u0305", "x\u0323\u0323", "é\u0301"):
+            self.assertRaises(BadName, enforce, name)
+
+    def test_imitations(self) -> None:
+        """A name could look like a header's end, or like what an old row's name is shown as."""
+        for name in ("老板│UID:1 〕", "boss∣uid:1", "ǀＵＩＤ", "UID10001", "张三\ufffd"):
+            self.assertRaises(BadName, enforce, name)
+        for name in ("Druid", "uidentity", "张三..."):
+            self.assertEqual(enforce(name), name)
 
     def test_the_problem_is_one_line(self) -> None:
         """What was refused would get into logs and answers with its control characters."""
@@ -125,14 +138,36 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(shown("\u0301a", 1), "\ufffda")
 
     def test_long_name(self) -> None:
-        """An old row of 255 characters would fill the screen at each message."""
-        self.assertEqual(shown("长" * 255, 1), "长" * 32)
+        """An old row of 255 characters would fill the screen at each message, or look like one of 32."""
+        self.assertEqual(shown("长" * 255, 1), "长" * 31 + "…")
+        self.assertEqual(shown("x" * 30 + " yy", 1), "x" * 30 + "…")
 
     @given(ANY_TEXT, st.integers(1, 2**31 - 1))
     @example("x" * 31 + " y", 1)
     @example("[" + "\u1680" * 40, 1)
+    @example("x" + "\u0301" * 40, 1)
+    @example("\u0301" * 40, 1)
+    @example("UID 5", 1)
     def test_always_harmless(self, raw: str, uid: int) -> None:
-        """Some row's name would be shown that no user may register."""
+        """Some row's name would drive a terminal, break a header, hide or run over what stands beside it."""
         name = shown(raw, uid)
-        self.assertEqual(enforce(name), name)
+        self.assertTrue(name.isprintable() and 1 <= len(name) <= 32, ascii(name))
+        self.assertNotRegex(name, r"[\[\]|]|^ | $|  ")
         self.assertNotIn(unicodedata.category(name[0])[0], "MC")
+        marks = "".join("x" if unicodedata.category(ch) in ("Mn", "Me") else " " for ch in name)
+        self.assertNotIn("x" * 5, marks)
+        self.assertEqual(shown(name, uid), name)
+
+    @given(ANY_TEXT, st.integers(1, 2**31 - 1))
+    @example("x" * 40, 1)
+    @example("张三\u200b", 1)
+    @example("", 1)
+    @example("\u3000" * 90 + "x", 1)
+    def test_never_another_name(self, raw: str, uid: int) -> None:
+        """Somebody could register the name that another one's old row is shown as."""
+        name = shown(raw, uid)
+        try:
+            enforce(name)
+        except BadName:
+            return
+        self.assertEqual(fold(name), fold(raw))

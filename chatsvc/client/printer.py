@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from chatsvc.client.conversation import Conversation
 from chatsvc.client.voice import shown
 from chatsvc.wire.events import Message
+from chatsvc.wire.text import harmless_lines
 
 
 class Ending(Protocol):
@@ -26,7 +27,7 @@ class Ending(Protocol):
 class Printer(Service):
     """
     The audience of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
-    ``prompt``.
+    ``prompt``. Nothing that is said, not even by a server, drives the terminal.
     """
 
     conversation: Conversation
@@ -52,12 +53,12 @@ class Printer(Service):
 
     def warn(self, text: str) -> None:
         """Say what is wrong with the connection."""
-        print(text, file=self._errors, flush=True)
+        print(harmless_lines(text), file=self._errors, flush=True)
 
     def failed(self, line: str) -> None:
         self._ending.failed(line)
 
     def _print(self, text: str) -> None:
         back = "\r" if self._prompt else ""
-        self._output.write(f"{back}{text}\n{self._prompt}")
+        self._output.write(f"{back}{harmless_lines(text)}\n{self._prompt}")
         self._output.flush()

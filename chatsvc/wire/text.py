@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -119,27 +120,59 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
 }
 
 
-_LINE_BREAK = re.compile("\r\n|[\n\u0085\u2028\u2029]")
-_CONTROL_PICTURES = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if code != 0x0A},
+_PICTURES: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},
     0x7F: "\u2421",
     # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
     **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
-    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36).
-    **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
+    # Line breaks; what else ends a line somewhere is a control above.
+    **dict.fromkeys((0x0A, 0x85, 0x2028, 0x2029), "\n    "),
+    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36), the deprecated
+    # U+206A to U+206F and the interlinear annotations likewise. The marks U+200E, U+200F and U+061C do no more than a
+    # letter of Hebrew or Arabic does, and their writers need them; joiners make words and emoji.
+    **dict.fromkeys(
+        (*range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0xFFF9, 0xFFFC)), "\ufffd"
+    ),
 }
+
+_MOST_STACKED = 8
+"""Characters in a row that take no place of their own: as many as in Tibetan's tallest stack, the Kalachakra's."""
+
+# Marks, format characters, Korean vowels and ends of syllables, tags and variation selectors; not the marks of historic
+# scripts, in other planes, each of which would make the search slower.
+_WIDTHLESS = "\u1160-\u11ff\ud7b0-\ud7ff\U000e0000-\U000e0fff" + "".join(
+    chr(code)
+    for code in range(0x80, 0x10000)
+    if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf")
+)
+_STACK = re.compile(f"([{_WIDTHLESS}]{{{_MOST_STACKED}}})[{_WIDTHLESS}]+")
+_SHOWN = "".join(map(chr, _PICTURES))
+# One class comes first: a text without any character of it is searched at the speed of a loop in C.
+_HARMFUL = re.compile(
+    f"[{_SHOWN}{_WIDTHLESS}](?:(?<=[{_SHOWN}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
+)
 
 
 def harmless(text: str) -> str:
-    """A text that cannot pass for another sender's header nor drive a terminal."""
-    if text.isprintable():
+    """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
+    if _HARMFUL.search(text) is None:
         return text
-    return _LINE_BREAK.sub("\n    ", text).translate(_CONTROL_PICTURES)
+    return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
+
+
+def harmless_lines(text: str) -> str:
+    """Lines of our own, each of them harmless."""
+    return "\n".join(map(harmless, text.split("\n")))
+
+
+_OLD_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", re.ASCII)
 
 
 def _as_it_was(text: str) -> str:
-    """What the older server left, line breaks kept, controls made harmless."""
-    return text.translate(_CONTROL_PICTURES)
+    """What the older server left: a time in a line of its own, mostly, and a line that begins with a header."""
+    stamp = _OLD_TIME.match(text)
+    rest = stamp.end() if stamp else 0
+    return text[:rest] + harmless(text[rest:])
 
 
 @lru_cache(maxsize=64)
@@ -148,11 +181,11 @@ def _stamp(second: int) -> str:
 
 
 def show(message: e.Message) -> str:
-    """A message as its reader sees it."""
+    """A message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return _as_it_was(message.text)
-    header = f"{_stamp(message.at // 1000)}\n[ {message.name}|UID:{message.sender} ]:"
-    return header + harmless(message.text)
+    stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
+    return f"{stamp}[ {harmless(message.name)}|UID:{message.sender} ]:{harmless(message.text)}"
 
 
 def whole_seconds(seconds: float | None) -> int:

@@ -14,12 +14,22 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import _PARSERS, TextDialect, _stamp, harmless, parse_uid, show
+from chatsvc.wire.text import (
+    _PARSERS,
+    TextDialect,
+    _stamp,
+    harmless,
+    harmless_lines,
+    parse_uid,
+    show,
+)
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NASTY = st.text(
-    st.sampled_from("a 你[]|:\t\n\r\0\x0b\x0c\x1b\x7f\x85\x9b\u2028\u2029\u202e\u2066\u200b😀{}%"),
+    st.sampled_from(
+        "a 你[]|:\t\n\r\0\x0b\x0c\x1b\x7f\x85\x9b\u2028\u2029\u202e\u2066\u206a\u200b\u0301\u0302\ufff9😀{}%"
+    ),
     max_size=200,
 )
 ANY = NASTY | st.text(max_size=200)
@@ -268,9 +278,24 @@ class SayTests(SynchronousTestCase):
                     self.assertTrue(line.isascii(), line)
 
     def test_what_the_older_server_left(self) -> None:
-        """An old message would be changed, but for its control characters."""
-        old = e.Message(1, 0, "", 0, "2019-01-01 00:00:00\n[ 李四|UID:7 ]:a\x1b[2Jb")
-        self.assertEqual(self.say(old), ["2019-01-01 00:00:00\n[ 李四|UID:7 ]:a␛[2Jb"])
+        """An old message would be changed, but for what drives a terminal or fakes another header."""
+        old = "2019-01-01 00:00:00\n[ 李四|UID:7 ]:"
+        for text, shown in {
+            old + "hi": old + "hi",
+            old + "a\x1b[2Jb": old + "a␛[2Jb",
+            f"{old}a\n{old}b": f"{old}a\n    2019-01-01 00:00:00\n    [ 李四|UID:7 ]:b",
+            "[ 李四|UID:7 ]:a\u2028[ x|UID:8 ]:b": "[ 李四|UID:7 ]:a\n    [ x|UID:8 ]:b",
+            "[ 李\r\n四|UID:7 ]:a": "[ 李\n    四|UID:7 ]:a",
+            "a\nb": "a\n    b",
+        }.items():
+            self.assertEqual(self.say(e.Message(1, 0, "", 0, text)), [shown])
+
+    def test_header(self) -> None:
+        """A name from elsewhere would drive a terminal, and a message without a time would seem to be of 1970."""
+        self.assertEqual(
+            show(message("x", name="a\x1b\nb")).split("\n", 1)[1], "[ a␛\n    b|UID:10001 ]:x"
+        )
+        self.assertEqual(show(e.Message(1, 7, "李四", 0, "x")), "[ 李四|UID:7 ]:x")
 
     def test_old_message_past_a_frame(self) -> None:
         """An old message that grows past a frame would stop its reader for good."""
@@ -308,7 +333,7 @@ class HarmlessTests(SynchronousTestCase):
         shown = harmless(text)
         controls = {ch for ch in shown if unicodedata.category(ch) in ("Cc", "Zl", "Zp")}
         self.assertLessEqual(controls, {"\n"})
-        self.assertFalse(set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+        self.assertNotRegex(shown, "[\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
     @given(ANY)
     @PATIENT
@@ -319,11 +344,48 @@ class HarmlessTests(SynchronousTestCase):
         for line in harmless(text).splitlines()[1:]:
             self.assertTrue(line.startswith("    "), repr(line))
 
+    @given(ANY)
+    @PATIENT
+    def test_lines_of_our_own(self, text: str) -> None:
+        """What is harmless already would be changed once more, or a line be lost."""
+        self.assertEqual(harmless_lines(harmless(text)), harmless(text))
+        self.assertEqual(harmless_lines("a\nb\x1b\n\n"), "a\nb␛\n\n")
+
+    def test_everyday_texts(self) -> None:
+        """An ordinary text would be shown otherwise than it was written."""
+        for text in (
+            "你好\u3000世界",
+            unicodedata.normalize("NFD", "tiếng Việt, 한국어"),
+            "क्ष्म्य हिन्दी",
+            "می‌خواهم",
+            "שָׁלוֹם\u200f!",
+            "ก็ที่",
+            "👨‍👩‍👧‍👦 🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f 1️⃣",
+            "\u0f67\u0f90\u0fb5\u0fa8\u0fb3\u0fba\u0fbc\u0fbb\u0f82",
+        ):
+            self.assertEqual(harmless(text), text, ascii(text))
+
     @given(st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" ")))
     @PATIENT
     def test_printable_is_untouched(self, text: str) -> None:
         """An ordinary text would be shown otherwise than it was written."""
-        self.assertEqual(harmless(text), text)
+        for part in (text[i : i + 8] for i in range(0, len(text), 8)):
+            self.assertEqual(harmless(part), part)
+
+    def test_stacks(self) -> None:
+        """Marks without end would run over the lines around them, and hidden characters carry what nobody sees."""
+        self.assertEqual(harmless("x" + "\u0301" * 9 + "y"), "x" + "\u0301" * 8 + "\ufffdy")
+        for piece in (
+            "\u0301",
+            "\u0301\u200d",
+            "\u0e49",
+            "\u0489\U000e0101",
+            "\U000e0041",
+            "\u1161",
+        ):
+            shown = harmless("x" + piece * 2000 + "y")
+            self.assertLessEqual(len(shown), 11, ascii(piece))
+            self.assertTrue(shown.endswith("\ufffdy"))
 
     def test_pictures(self) -> None:
         """A control character would vanish instead of being shown."""

@@ -33,7 +33,7 @@ class Metrics:
             registry=self.registry,
         )
         self.message_states = {
-            state: messages.labels(state)
+            state: messages.labels(state.lower())
             for state in ("Stored", "Duplicate", "Full", "Gap", "Failed", "unknown")
         }
         refusals = Counter(

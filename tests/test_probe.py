@@ -19,7 +19,9 @@ class ProbeTests(TestCase):
         self.addCleanup(self.redis.stop)
         self.http = free_port()
         metrics = f"tcp:{self.http}:interface=127.0.0.1"
-        self.server = ChatServer("--inbox", self.redis.url(), "--metrics", metrics).start()
+        options = ("--max-per-ip", "3", "--frame-timeout", "1", "--request-rate", "50/10")
+        self.server = ChatServer("--inbox", self.redis.url(), "--metrics", metrics, *options)
+        self.server.start()
         self.addCleanup(self.server.remove)
 
     def get(self, page: str) -> tuple[int, str]:
@@ -49,10 +51,24 @@ class ProbeTests(TestCase):
         self.assertEqual(self.value("chatsvc_online_users"), 1)
         self.assertEqual(self.value('chatsvc_logins_total{result="ok"}'), 1)
         self.assertEqual(self.value('chatsvc_logins_total{result="bad-credentials"}'), 1)
-        self.assertEqual(self.value('chatsvc_messages_total{state="Stored"}'), 1)
-        self.assertEqual(self.value('chatsvc_refusals_total{code="unknown-user"}'), 1)
+        self.assertEqual(self.value('chatsvc_messages_total{state="stored"}'), 1)
+        self.assertEqual(self.value('chatsvc_refusals_total{reason="unknown-user"}'), 1)
         self.assertGreater(self.value("chatsvc_certificate_days_left"), 300)
         self.assertNotIn("secret", self.get("metrics")[1])
+
+    def test_limits(self) -> None:
+        """An admin under attack could not see which limit holds, or that one is too tight."""
+        clients = [self.server.text() for _ in range(4)]
+        self.assertTrue(clients[3].closed())
+        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="per-address"}'), 1)
+        clients[0].send_many(["help"] * 30)
+        for _ in range(30):
+            clients[0].read()
+        self.assertGreater(self.value('chatsvc_reading_held_total{reason="request-rate"}'), 10)
+        clients[1].socket.sendall(b"\0\7he")
+        self.assertTrue(clients[1].closed())
+        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="frame-timeout"}'), 1)
+        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="login-timeout"}'), 0)
 
     def test_health(self) -> None:
         """A server whose store is away would look well, or one that has it back ill."""

@@ -42,6 +42,29 @@ class ReloadTests(TestCase):
         self.assertIn("help", talking.ask("help"))
         self.server.text().close()
 
+    def test_token_secret(self) -> None:
+        """An admin whose tokens were stolen could not make them worthless without a restart."""
+        client = self.server.structured()
+        uid = client.ask(type="register", n=1, name="Ann", password="secret")["uid"]
+        token = client.log_in(uid, "secret")["token"]
+        (self.keys / "token.secret").write_text("ab" * 32)
+        self.server.reload()
+        self.assertTrue(self.server.wait_for("Reloaded: token secret"))
+        other = self.server.structured()
+        answer = other.ask(type="auth", n=2, uid=uid, token=token)
+        self.assertEqual(answer["code"], "bad-credentials")
+        token = other.log_in(uid, "secret")["token"]
+        last = self.server.structured()
+        self.assertEqual(last.ask(type="auth", n=3, uid=uid, token=token)["type"], "ok")
+
+    def test_bad_secret(self) -> None:
+        """A secret that others can read, or that is none, would be signed with, or would end the server."""
+        (self.keys / "token.secret").chmod(0o644)
+        self.server.reload()
+        self.assertTrue(self.server.wait_for("Not reloaded: "))
+        self.assertTrue(self.server.wait_for("chmod 600 keys/token.secret"))
+        self.assertEqual(self.server.tracebacks(), [])
+
     def test_bad_file(self) -> None:
         """A broken certificate would end the server, or be served."""
         talking = self.server.text()

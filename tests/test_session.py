@@ -290,6 +290,53 @@ class LogInTests(SessionTests):
             connection.do(c.Auth(ALICE, "a", n=2))
             self.assertIsInstance(connection.answers()[-1], e.LoggedIn)
 
+    def test_gone_in_line(self) -> None:
+        """A client that hangs up would still have its password checked, at the cost of those who wait."""
+        self.world.passwords.hold = {"check"}
+        waiting = [self.connect() for _ in range(30)]
+        for connection in waiting:
+            connection.do(c.Auth(ALICE, "a"))
+        self.assertEqual(len(self.world.passwords.held), 6)
+        for connection in waiting[6:]:
+            connection.session.close()
+        self.world.let_all()
+        self.assertEqual(self.world.passwords.calls.count("check"), 6)
+        self.assertEqual([type(connection.said[-1]) for connection in waiting[:5]], [e.Kicked] * 5)
+
+    def test_gone_while_checked(self) -> None:
+        """A client that hangs up while its password is checked would log its user out elsewhere, or leave a traceback."""
+        reading = self.log_in()
+        self.world.passwords.hold = {"check"}
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, "a"))
+        connection.session.close()
+        self.world.let_all()
+        self.assertEqual((reading.said, connection.said), ([], []))
+        self.assertEqual(list(self.world.online), [ALICE])
+
+    def test_token_waits_for_nobody(self) -> None:
+        """A client that comes back by token would be held up by somebody who guesses behind the same address."""
+        token = self.world.chat.tokens.issue(ALICE, "a")
+        guessing = self.connect()
+        for uid in range(30):
+            guessing.do(c.Auth(uid, "wrong"))
+        self.assertIs(guessing.said[-1].problem, Problem.THROTTLED)  # type: ignore[attr-defined]
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, token=token))
+        self.assertIsInstance(connection.said[-1], e.LoggedIn)
+        connection = self.connect()
+        connection.do(c.Auth(ALICE, token=token[:-1]))
+        self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
+
+    def test_guesser_does_not_fill_the_log(self) -> None:
+        """Whoever may connect could fill the disk with lines about log-ins that were not even tried."""
+        noted: list[str] = []
+        self.patch(Session, "_note", lambda session, text, **facts: noted.append(facts["why"]))
+        connection = self.connect()
+        for _ in range(100):
+            connection.do(c.Auth(ALICE, "wrong"))
+        self.assertEqual(noted, ["BAD_CREDENTIALS"] * 6 + ["THROTTLED"])
+
     def test_passwords_busy(self) -> None:
         """A server that is busy with passwords would call one wrong."""
         self.world.passwords.hold = {"check"}

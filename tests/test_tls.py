@@ -7,18 +7,10 @@ import os
 import ssl
 import stat
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
@@ -30,9 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.tls import BadKeys, KeyFolder, ServerContext, days_left, fingerprint
-
-NOW = datetime.now(UTC)
-LEAF = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
+from tests.authority import LEAF, NOW, Authority, key_pem, pem
 
 
 def read(path: str) -> bytes:
@@ -81,45 +71,16 @@ def shake_hands(
     trusted: str,
     host: str = "localhost",
     adjust: Callable[[ssl.SSLContext], object] = lambda client: None,
-    session: ssl.SSLSession | None = None,
 ) -> tuple[SSL.Connection, ssl.SSLObject]:
     """Both ends of a connection whose client trusts what is in one file."""
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(trusted)
     adjust(trust)
     bios = (ssl.MemoryBIO(), ssl.MemoryBIO())
-    client = trust.wrap_bio(*bios, server_hostname=host, session=session)
+    client = trust.wrap_bio(*bios, server_hostname=host)
     server = context.serverConnectionForTLS(None)  # type: ignore[arg-type]
     join(server, client, bios)
     return server, client
-
-
-class Authority:
-    """A certificate authority that signs for the tests."""
-
-    def __init__(self, name: str, issuer: Authority | None = None) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = (issuer or self).sign(self.name, self.key.public_key(), True)
-
-    def sign(
-        self, subject: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, ca: bool
-    ) -> x509.Certificate:
-        builder = x509.CertificateBuilder(self.name, subject, public, x509.random_serial_number())
-        builder = builder.not_valid_before(NOW - timedelta(days=1))
-        builder = builder.not_valid_after(NOW + timedelta(days=30))
-        builder = builder.add_extension(x509.BasicConstraints(ca, None), True)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-        return builder.add_extension(names, False).sign(self.key, hashes.SHA256())
-
-
-def pem(*certificates: x509.Certificate) -> bytes:
-    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
-
-
-def key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes = b"") -> bytes:
-    encryption = BestAvailableEncryption(password) if password else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 class FolderTestCase(SynchronousTestCase):
@@ -432,15 +393,80 @@ class ServerContextTests(FolderTestCase):
 
     def test_tickets(self) -> None:
         """Each reconnect would cost the server a whole handshake."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            connect = self.resuming(version)
+            self.assertEqual([connect() for _ in range(3)], [False, True, True], version)
+
+    def test_tickets_from_before(self) -> None:
+        """Clients that come back after the certificate was renewed would be sent away."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            connect = self.resuming(version)
+            connect()
+            self.context.reload()
+            self.assertEqual([connect(), connect()], [False, True], version)
+
+    def resuming(self, version: ssl.TLSVersion) -> Callable[[], bool]:
+        """Connects again and again, as one client; whether it resumed its session."""
         trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trust.load_verify_locations(self.trusted)
+        trust.minimum_version = trust.maximum_version = version
         session = None
-        for reused in (False, True):
+
+        def connect() -> bool:
+            nonlocal session
             bios = (ssl.MemoryBIO(), ssl.MemoryBIO())
             client = trust.wrap_bio(*bios, server_hostname="localhost", session=session)
             join(self.context.serverConnectionForTLS(None), client, bios)  # type: ignore[arg-type]
-            self.assertEqual(client.session_reused, reused)
             session = client.session
+            return bool(client.session_reused)
+
+        return connect
+
+    def test_curves_of_tls_12(self) -> None:
+        """Over TLS 1.2, where scanners do not look, a weak curve would do for a key exchange."""
+        # A client that offers one curve could not check an EC certificate of another.
+        key = rsa.generate_private_key(65537, 2048)
+        leaf = self.root.sign(LEAF, key.public_key(), False)
+        path = self.file("rsa.pem", key_pem(key) + pem(leaf))
+        context = ServerContext(path, path)
+
+        def offer(curve: str) -> str:
+            def only(client: ssl.SSLContext) -> None:
+                client.maximum_version = ssl.TLSVersion.TLSv1_2
+                client.set_ciphers("ECDHE:@SECLEVEL=0")
+                client.set_ecdh_curve(curve)
+
+            return str(shake_hands(context, self.trusted, adjust=only)[0].get_group_name())
+
+        for curve, name in (("X25519", "x25519"), ("prime256v1", "secp256r1")):
+            self.assertEqual(offer(curve), name)
+        for curve in ("secp224r1", "prime192v1", "secp256k1", "sect283r1", "brainpoolP256r1"):
+            refusal = self.assertRaises(SSL.Error, offer, curve)
+            self.assertIn("no shared cipher", str(refusal), curve)
+
+    def test_renegotiation(self) -> None:
+        """Over one connection a client could ask the server for handshake after handshake."""
+        older = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        older.set_max_proto_version(SSL.TLS1_2_VERSION)
+        client, server = SSL.Connection(older, None), self.context.serverConnectionForTLS(None)  # type: ignore[arg-type]
+        client.set_connect_state()
+        server.set_accept_state()
+
+        def trade() -> None:
+            for one, other in ((client, server), (server, client)):
+                for step in (one.do_handshake, lambda one=one: one.recv(1)):
+                    with contextlib.suppress(SSL.WantReadError):
+                        step()
+                with contextlib.suppress(SSL.WantReadError):
+                    other.bio_write(one.bio_read(65536))
+
+        for _ in range(3):
+            trade()
+        self.assertEqual(client.get_protocol_version_name(), "TLSv1.2")
+        self.assertTrue(client.renegotiate())
+        trade()
+        refusal = self.assertRaises(SSL.Error, trade)
+        self.assertIn("no renegotiation", str(refusal))
 
     def test_reload(self) -> None:
         """A renewed certificate would need a restart, or cut the connections that are there."""

@@ -11,6 +11,11 @@ from twisted.python import usage
 
 PREFIX = "CHATSVC_"
 
+_ANSWERS = {
+    **dict.fromkeys(("1", "yes", "true", "on"), True),
+    **dict.fromkeys(("0", "no", "false", "off", ""), False),
+}
+
 
 @dataclass(frozen=True)
 class Option:
@@ -19,7 +24,7 @@ class Option:
 
     ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong; ``shown`` turns it
     into what may be shown of it then. A ``repeatable`` one has a tuple of values; in the environment they are separated
-    by spaces.
+    by spaces. A ``flag`` takes no text on the command line, where it means ``1``.
     """
 
     name: str
@@ -28,6 +33,7 @@ class Option:
     help: str
     repeatable: bool = False
     shown: Callable[[str], str] = str
+    flag: bool = False
 
     def value(self, given: list[str] | None, environment: Mapping[str, str]) -> Any:
         """
@@ -77,6 +83,13 @@ def choice(*words: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def yes_or_no(text: str) -> bool:
+    """A parser of flags; an empty text is no."""
+    if text.lower() not in _ANSWERS:
+        raise ValueError("1 or 0 is expected")
+    return _ANSWERS[text.lower()]
 
 
 def anything(text: str) -> str:
@@ -135,13 +148,17 @@ class Options(usage.Options):
         return getattr(self, "parent", None) is not None
 
 
-def _taker(option: Option) -> Callable[[Options, str], None]:
-    """The method by which ``usage.Options`` learns of an option."""
+def _taker(option: Option) -> Callable[..., None]:
+    """The method by which ``usage.Options`` learns of an option; one without an argument is a flag's."""
 
     def take(self: Options, text: str) -> None:
         self._given.setdefault(option.name, []).append(text)
 
+    def set_flag(self: Options) -> None:
+        take(self, "1")
+
     again = " (may be repeated)" if option.repeatable else ""
     default = f" (default: {option.default})" if option.default else ""
-    take.__doc__ = f"{option.help}{again}{default} [{option.variable}]"
-    return take
+    taker: Callable[..., None] = set_flag if option.flag else take
+    taker.__doc__ = f"{option.help}{again}{default} [{option.variable}]"
+    return taker

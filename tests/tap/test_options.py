@@ -9,7 +9,7 @@ from typing import Any
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.tap.options import Option, Options, anything, choice, fail, whole
+from chatsvc.tap.options import Option, Options, anything, choice, fail, whole, yes_or_no
 
 
 def secret(text: str) -> str:
@@ -26,6 +26,7 @@ class Sample(Options):
         Option("place", "here there", anything, "Where.", True),
         Option("nowhere", "", anything, "Where else.", True),
         Option("secret", "x", secret, "What.", shown=lambda text: "***"),
+        Option("bright", "", yes_or_no, "Whether.", flag=True),
     )
 
 
@@ -48,8 +49,24 @@ class OptionsTests(SynchronousTestCase):
         """A default would not be what the help says."""
         self.assertEqual(
             self.parse(),
-            {"size": 3, "two-words": "a", "place": ("here", "there"), "nowhere": (), "secret": "x"},
+            {
+                "size": 3,
+                "two-words": "a",
+                "place": ("here", "there"),
+                "nowhere": (),
+                "secret": "x",
+                "bright": False,
+            },
         )
+
+    def test_flags(self) -> None:
+        """A flag would want a value, or could not be set, or unset, by the environment."""
+        self.assertTrue(self.parse("--bright", "--size", "4")["bright"])
+        for text, value in {"1": True, "Yes": True, "0": False, "off": False, "": False}.items():
+            self.assertIs(self.parse(CHATSVC_BRIGHT=text)["bright"], value, text)
+        self.assertTrue(self.parse("--bright", CHATSVC_BRIGHT="0")["bright"])
+        self.assertIn("CHATSVC_BRIGHT", Sample.opt_bright.__doc__ or "")  # type: ignore[attr-defined]
+        self.assertIn("--bright 'perhaps'", self.refusal(CHATSVC_BRIGHT="perhaps"))
 
     def test_command_line(self) -> None:
         """An option on the command line would be ignored."""

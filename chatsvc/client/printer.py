@@ -9,9 +9,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from chatsvc.client.conversation import Conversation
-from chatsvc.client.voice import shown
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.text import harmless_lines, show
 
 
 class Ending(Protocol):
@@ -45,7 +44,7 @@ class Printer(Service):
             self.failed(f"standard output: {problem.strerror}")
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        self._print("\n".join(map(shown, messages)))
+        self._print("\n".join(map(show, messages)))
         return succeed(None)
 
     def recorded(self, messages: Sequence[Message]) -> None:

@@ -236,21 +236,33 @@ class PrivateMariaDB(PrivateServer):
 
 
 class PrivateRedis(PrivateServer):
-    """Redis or Valkey that keeps everything it has confirmed."""
+    """
+    Redis or Valkey that keeps everything it has confirmed, and asks for ``password`` if there is one; ``settings`` are
+    more words of its command line.
+    """
+
+    def __init__(self, *settings: str, password: str = "") -> None:
+        super().__init__()
+        self._settings = settings
+        self._password = password
 
     def url(self, db: int = 0) -> str:
         """Give the URL of a database number, as ``--inbox`` takes it."""
-        return f"redis://127.0.0.1:{self.port}/{db}"
+        account = f":{quote(self._password, safe='')}@" if self._password else ""
+        return f"redis://{account}127.0.0.1:{self.port}/{db}"
 
     def execute(self, *words: str | bytes | int, db: int = 0) -> bytes:
         """Run one command on a connection of its own; give the reply's bytes as they came."""
+        commands: list[Sequence[str | bytes | int]] = [("SELECT", db), words]
+        if self._password:
+            commands.insert(0, ("AUTH", self._password))
         with closing(socket.socket(socket.AF_UNIX)) as line:
             line.settimeout(5)
             line.connect(self.socket)
-            line.sendall(_redis_command("SELECT", db) + _redis_command(*words))
+            line.sendall(b"".join(_redis_command(*command) for command in commands))
             line.shutdown(socket.SHUT_WR)
             replies = b"".join(iter(lambda: line.recv(65536), b""))
-        return replies.removeprefix(b"+OK\r\n")
+        return replies.removeprefix(b"+OK\r\n" * (len(commands) - 1))
 
     def _command(self) -> list[str]:
         return [
@@ -259,6 +271,8 @@ class PrivateRedis(PrivateServer):
             *("--unixsocket", self.socket, "--dir", str(self.folder)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             *("--maxmemory-policy", "noeviction", "--databases", "64"),
+            *(("--requirepass", self._password) if self._password else ()),
+            *self._settings,
         ]
 
     def _answers(self) -> bool:

@@ -17,11 +17,13 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import provider
 
+from chatsvc.client.ink import wants_colour
 from chatsvc.client.outbox import Outbox
+from chatsvc.client.screen import Look
 from chatsvc.client.service import Client, Setting
 from chatsvc.client.trust import client_options, load
 from chatsvc.tap.ending import end, end_badly
-from chatsvc.tap.options import Option, choice, fail
+from chatsvc.tap.options import Option, choice, fail, yes_or_no
 from chatsvc.tap.options import Options as TableOptions
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -87,6 +89,7 @@ class Options(TableOptions):
             lambda text: Path(text) if text else None,
             "Folder of what is not confirmed yet (default: the user's).",
         ),
+        Option("bell", "", yes_or_no, "Ring the bell when a message comes.", flag=True),
     )
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -140,11 +143,11 @@ def makeService(options: Options) -> IService:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
     from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
-    def finish(line: str | None) -> None:
+    def finish(line: str | None, status: int) -> None:
         if line is None:
             end(reactor)
         else:
-            end_badly(reactor, f"chatclient: {line}" if line else None)
+            end_badly(reactor, f"chatclient: {line}" if line else None, status)
 
     values = options.values_by_name
     server: Server = values["connect"]
@@ -162,6 +165,7 @@ def makeService(options: Options) -> IService:
         errors=_stream(sys.__stderr__),
         at_terminal=at_terminal(),
         asynchronous=isinstance(reactor, AsyncioSelectorReactor),
+        look=Look(str(server), folder / "history", wants_colour(os.environ), values["bell"]),
     )
     return Client(reactor, setting, finish)
 

@@ -10,15 +10,15 @@ from typing import Any
 from twisted.internet.error import ReactorNotRunning
 
 
-def end_badly(reactor: Any, line: str | None = None) -> None:
+def end_badly(reactor: Any, line: str | None = None, status: int = 1) -> None:
     """
-    Stop the reactor and end the process with status 1, after one line on standard error.
+    Stop the reactor and end the process with a status, after one line on standard error.
 
     twistd by itself ends with status 0 whenever its reactor ends well.
     """
     if line is not None:
         print(line, file=sys.__stderr__, flush=True)
-    reactor.addSystemEventTrigger("after", "shutdown", _exit_badly)
+    reactor.addSystemEventTrigger("after", "shutdown", _exit_badly, status)
     end(reactor)
 
 
@@ -31,9 +31,9 @@ def end(reactor: Any) -> None:
             reactor.callWhenRunning(end, reactor)
 
 
-def _exit_badly() -> None:
+def _exit_badly(status: int) -> None:
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             with suppress(OSError):
                 stream.flush()
-    os._exit(1)
+    os._exit(status)

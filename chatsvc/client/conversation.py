@@ -81,6 +81,16 @@ class Conversation:
         return self._member is not None
 
     @property
+    def uid(self) -> int | None:
+        """Who is logged in."""
+        return self._member.uid if self._member else None
+
+    @property
+    def me(self) -> str:
+        """Who is logged in, as ``NAME(UID)``; empty: nobody."""
+        return f"{self._member.name}({self._member.uid})" if self._member else ""
+
+    @property
     def unconfirmed(self) -> int:
         """How many messages of who is logged in the server has not confirmed."""
         return self._member.outbox.count() if self._member else 0
@@ -166,6 +176,24 @@ class Conversation:
         if self._member is None:
             return succeed(self._voice.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
         return self._member.send(to, text)
+
+    async def find(self, name: str) -> list[int]:
+        """The uids of a name; what is wrong is said."""
+        if self._member is None:
+            self._voice.refuse(Problem.NOT_LOGGED_IN)
+            return []
+        try:
+            answer = await self._asking.ask(c.Find(name))
+        except Lost:
+            self._voice.audience.say(self.words.undecided)
+            return []
+        if isinstance(answer, Rejected):
+            self._voice.audience.say(answer.text)
+        elif isinstance(answer, e.Found):
+            if not answer.users:
+                self._voice.tell(answer)
+            return [uid for uid, _ in answer.users]
+        return []
 
     async def log_out_quietly(self) -> None:
         """Say goodbye to the server, if it is there, when all that has arrived is acknowledged."""

@@ -38,7 +38,7 @@ class Member:
         self.uid = uid
         self.outbox = outbox
         self._clock = clock
-        self._name = name
+        self.name = name
         self._voice = voice
         self._tell = tell
         self._posting = Posting(clock, outbox, tell, self._settled, self._put_off)
@@ -106,13 +106,13 @@ class Member:
         if isinstance(answer, Confirmed):
             self._voice.tell(self._sent(entry, answer))
         else:
-            self._voice.audience.say(answer.text)
+            self._voice.audience.not_sent(entry.to, entry.text, answer.text)
         fate = self._fates.pop(entry.key, None)
         if fate is not None:
             fate.callback(answer)
 
     def _sent(self, entry: Entry, answer: Confirmed) -> e.Sent:
-        message = e.Message(answer.id or 0, self.uid, self._name, answer.at, entry.text)
+        message = e.Message(answer.id or 0, self.uid, self.name, answer.at, entry.text)
         online, waiting, repeated = answer.online, answer.waiting, answer.duplicate
         return e.Sent(entry.to, answer.id, message, online, waiting, repeated)
 

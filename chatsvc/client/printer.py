@@ -9,6 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from chatsvc.client.conversation import Conversation
+from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.text import harmless_lines, show
 
@@ -21,6 +22,9 @@ class Ending(Protocol):
 
     def failed(self, line: str) -> None:
         """This cannot go on."""
+
+    def interrupted(self, line: str) -> None:
+        """The user broke off."""
 
 
 class Printer(Service):
@@ -42,6 +46,16 @@ class Printer(Service):
             self._print(text)
         except OSError as problem:
             self.failed(f"standard output: {problem.strerror}")
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.say(line)
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        self.say(why)
+
+    def changed(self) -> None:
+        """The connection was found or lost."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         self._print("\n".join(map(show, messages)))

@@ -5,118 +5,82 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.application.current import set_app
-from prompt_toolkit.history import InMemoryHistory
-from prompt_toolkit.input import create_input
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.output.vt100 import Vt100_Output
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation import Conversation
-from chatsvc.client.lines import Lines
-from chatsvc.client.printer import Ending, Printer
-from chatsvc.client.voice import shown
-from chatsvc.wire.commands import Quit, Send
+from chatsvc.client.editor import Editor, GivenUp, Interrupted
+from chatsvc.client.ink import Ink
+from chatsvc.client.labels import LABELS, Labels
+from chatsvc.client.pending import Pending
+from chatsvc.client.printer import Ending
+from chatsvc.client.status import Status
+from chatsvc.client.talk import Talk
+from chatsvc.client.typed import Ask
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.phrases import PHRASES
+from chatsvc.wire.text import harmless, harmless_lines
 
-PROMPT = ">>> "
+_AWAY = 5.0
+"""Seconds without a key after which what arrives is marked as unread."""
 
-_SECRET = frozenset({"auth", "register", "passwd"})
+_AT_ONCE = 100
+"""Messages written in one go; between two of them what is typed is shown."""
 
-
-class Discarded(Exception):
-    """The line was given up with Ctrl-C. Unlike KeyboardInterrupt, asyncio lets it stay in its task."""
-
-
-class DiscreetHistory(InMemoryHistory):
-    """Keeps no line that has a password in it."""
-
-    def append_string(self, string: str) -> None:
-        word = string.split(maxsplit=1)[:1]
-        if not _SECRET.intersection(word):
-            super().append_string(string)
+_PUSH_TITLE, _POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"  # XTWINOPS; terminals without it do nothing
 
 
-def _vt100(stream: TextIO) -> Vt100_Output:
-    """Nothing here needs to know where the cursor stands, and not every terminal answers that question (CPR)."""
-    output = Vt100_Output.from_pty(stream, os.environ.get("TERM"))
-    output.enable_cpr = False
-    return output
+@dataclass(frozen=True)
+class Look:
+    """How a screen looks: ``history`` is the file of lines typed before."""
+
+    server: str
+    history: Path
+    coloured: bool = True
+    bell: bool = False
 
 
-class Turns:
-    """
-    Performs typed lines in order. Only messages are not waited for: one that cannot be stored yet does not hold up what
-    is typed next. ``left`` is called when the user quits.
-    """
-
-    def __init__(
-        self,
-        conversation: Conversation,
-        left: Callable[[], None],
-        broken: Callable[[Failure], None],
-    ) -> None:
-        self._conversation = conversation
-        self._left = left
-        self._broken = broken
-        self._typed: deque[bytes] = deque()
-        self._busy = False
-
-    def take(self, line: bytes) -> None:
-        """A line was typed."""
-        if not self._conversation.connected and self._is_quit(line):
-            self._left()  # it would wait for a connection
-            return
-        if line:
-            self._typed.append(line)
-        if not self._busy and self._typed:
-            self._busy = True
-            Deferred.fromCoroutine(self._go()).addErrback(self._broken)
-
-    def _is_quit(self, line: bytes) -> bool:
-        return isinstance(TextDialect(self._conversation.lang).parse(line), Quit)
-
-    async def _go(self) -> None:
-        await self._conversation.greeted()
-        while self._typed:
-            command = TextDialect(self._conversation.lang).parse(self._typed.popleft())
-            performing = self._conversation.perform(command)
-            if isinstance(command, Send):
-                performing.addErrback(self._broken)
-            else:
-                await performing
-            if isinstance(command, Quit):
-                self._left()
-                return
-        self._busy = False
-
-
-class Prompt(Service):
-    """A line editor, and the audience of a conversation."""
+class Screen(Service):
+    """A line editor with a status line, and the audience of a conversation."""
 
     conversation: Conversation
 
-    def __init__(self, reactor: Any, source: TextIO, output: TextIO, ending: Ending) -> None:
+    def __init__(
+        self, reactor: Any, source: TextIO, output: TextIO, ending: Ending, look: Look
+    ) -> None:
         self._reactor = reactor
         self._output = output
         self._ending = ending
-        self._session: PromptSession[str] = PromptSession(
-            PROMPT,
-            history=DiscreetHistory(),
-            interrupt_exception=Discarded,
-            input=create_input(source),
-            output=_vt100(output),
+        self._look = look
+        self._ink = Ink(look.coloured)
+        self._status = Status(look.server)
+        self._talk = Talk(self)
+        self._pending = Pending(reactor, self._talk.people, self._redraw)
+        self._editor = Editor(
+            source, _vt100(output), look.history, look.coloured, self._talk.people, self._pressed
         )
-        self._typing: asyncio.Future[str] | None = None
-        self._unwritten: list[tuple[str, Deferred[None]]] = []
+        self._title = ""
+        self._last_key = 0.0
+        self._marked = False
+        self._unwritten: deque[tuple[str, Deferred[None] | None]] = deque()
+        self._writing = False
         self._over: Deferred[None] = succeed(None)
+
+    @property
+    def _labels(self) -> Labels:
+        return LABELS[self.conversation.lang]
 
     def startService(self) -> None:
         super().startService()
@@ -124,111 +88,222 @@ class Prompt(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        if self._typing is not None:
-            self._typing.cancel()
+        self._editor.stop()
+        self._pending.stop()
+        self._over.addBoth(self._leave_terminal)
         return self._over  # until the terminal is as it was
 
+    # What the conversation tells
+
     def say(self, text: str) -> None:
-        self._write(text)
+        self._write(harmless_lines(text))
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        if isinstance(event, e.Sent):
+            self._stored(event)
+            return
+        if isinstance(event, e.Found):
+            for uid, _ in event.users:
+                self._talk.people.seen(uid, event.name)
+        for line in lines:
+            self.say(line)
+        self._redraw()
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        whom = harmless(self._talk.people.label(to))
+        line = self._labels.refused.format(whom=whom, text=harmless(text))
+        self._write(f"{harmless_lines(why)}\n{self._ink.faint(line)}")
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        return self._write("\n".join(map(shown, messages)))
+        written: Deferred[None] = Deferred()
+        self._mark_unread()
+        self._status.unread += len(messages)
+        for message in messages[:-1]:
+            self._show_one(message, None)
+        self._show_one(messages[-1], written)
+        if self._look.bell:
+            self._editor.bell()
+        self._retitle()
+        return written
 
     def recorded(self, messages: Sequence[Message]) -> None:
         pass
 
     def warn(self, text: str) -> None:
         """Say what is wrong with the connection."""
-        self._write(text)
+        self.say(text)
+
+    def changed(self) -> None:
+        """The connection was found or lost."""
+        self._status.notice(self.conversation.connected, self._reactor.seconds())
+        self._redraw()
 
     def failed(self, line: str) -> None:
         self._ending.failed(line)
 
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """Ask the user to press one of ``choices``; the last of them is what giving up means."""
+        return self._editor.ask(harmless_lines(text), choices)
+
+    def _stored(self, event: e.Sent) -> None:
+        if event.to != event.message.sender:
+            offline = PHRASES[self.conversation.lang].offline
+            self._write(self._ink.own(event, self._labels, offline))
+
+    def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
+        if message.sender:
+            self._talk.people.seen(message.sender, message.name)
+            if message.sender != self.conversation.uid:
+                self._talk.people.last = message.sender
+        self._write(self._ink.message(message), written)
+
+    def _mark_unread(self) -> None:
+        if not self._marked and self._reactor.seconds() - self._last_key >= _AWAY:
+            self._marked = True
+            self._write(self._ink.faint(f"──────── {self._labels.unread_from} ────────"))
+
     # Typing
 
+    def left(self) -> None:
+        """The user quits."""
+        self._ending.over(True)
+
+    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+        """A message is on its way."""
+        self._pending.add(message, fate)
+
     def _start(self) -> None:
-        self._turns = Turns(self.conversation, self._left, self._broken)
+        self._status.notice(self.conversation.connected, self._reactor.seconds())
+        self._last_key = self._reactor.seconds()
+        self._output.write(_PUSH_TITLE)
+        self._retitle()
         self._over = Deferred.fromCoroutine(self._type())
         self._over.addErrback(self._broken)
 
     async def _type(self) -> None:
         while self.running:
-            self._typing = asyncio.ensure_future(self._session.prompt_async())
             try:
-                line = await Deferred.fromFuture(self._typing)
-            except Discarded:
+                lines = await self._editor.read(
+                    self._prompt, self._status_line, self._paste_question
+                )
+                for line in lines:
+                    await self._take(line)
+            except GivenUp:
                 continue
             except EOFError:
-                self._left()
+                self.left()
+                return
+            except Interrupted:
+                self._ending.interrupted(self._labels.interrupted)
                 return
             except asyncio.CancelledError:
                 return
-            finally:
-                self._typing = None
-            self._turns.take(line.encode("utf-8", "surrogatepass"))
 
-    def _left(self) -> None:
-        self._ending.over(True)
+    async def _take(self, line: str) -> None:
+        if not line:
+            return
+        typed = self._talk.meaning(line)
+        await self._talk.take(
+            await self._with_passwords(typed) if isinstance(typed, Ask) else typed
+        )
+
+    async def _with_passwords(self, ask: Ask) -> c.Command:
+        """The command, with what only the user knows."""
+        labels, secret = self._labels, self._editor.secret
+        if ask.kind is c.Auth:
+            return c.Auth(int(ask.whom), password=await secret(labels.password))
+        old = await secret(labels.old_password) if ask.kind is c.Passwd else ""
+        new = await secret(labels.new_password)
+        if await secret(labels.again) != new:
+            self.say(labels.not_the_same)
+            raise GivenUp
+        return c.Passwd(old, new) if ask.kind is c.Passwd else c.Register(ask.whom, new)
+
+    def _paste_question(self, count: int) -> tuple[str, str]:
+        """What to ask of so many pasted lines, and the choices."""
+        choices = "sn" if self._talk.to is None else "son"
+        return self._labels.pasted[len(choices) - 2].format(count=count), choices
 
     def _broken(self, failure: Failure) -> None:
         self.failed(failure.getErrorMessage())
 
+    def _pressed(self) -> None:
+        """A key was pressed: what stands there has been seen."""
+        self._last_key = self._reactor.seconds()
+        self._marked = False
+        if self._status.unread:
+            self._status.unread = 0
+            self._retitle()
+
+    # What stands around the typed line
+
+    def _prompt(self) -> StyleAndTextTuples:
+        whom = (
+            "" if self._talk.to is None else f"{harmless(self._talk.people.label(self._talk.to))} "
+        )
+        return [*self._pending.lines(self._labels), ("class:prompt", f"{whom}>>> ")]
+
+    def _status_line(self) -> str:
+        self._status.me = harmless(self.conversation.me)
+        self._status.unconfirmed = self.conversation.unconfirmed
+        self._retitle()
+        return self._status.line(self.conversation.lang)
+
+    def _redraw(self) -> None:
+        self._editor.redraw()
+
+    def _retitle(self) -> None:
+        title = self._status.title()
+        if title != self._title and self.running:
+            self._title = title
+            self._editor.title(title)
+
+    def _leave_terminal(self, result: Any) -> Any:
+        self._write_out()
+        self._output.write(_POP_TITLE)
+        self._output.flush()
+        return result
+
     # Writing
 
-    def _write(self, text: str) -> Deferred[None]:
-        """Above the line that is being typed; fires when it stands there."""
-        written: Deferred[None] = Deferred()
+    def _write(self, text: str, written: Deferred[None] | None = None) -> None:
+        """Above the line that is being typed; ``written`` fires when it stands there."""
         self._unwritten.append((text, written))
-        if self._typing is None:
+        if not self._editor.busy:
             self._write_out()
-        elif len(self._unwritten) == 1:
+        elif not self._writing:
+            self._writing = True
             writing = Deferred.fromFuture(asyncio.ensure_future(self._write_above()))
             writing.addErrback(self._broken)
-        return written
 
     async def _write_above(self) -> None:
-        with set_app(self._session.app):
-            async with in_terminal():
-                self._write_out()
-
-    def _write_out(self) -> None:
-        unwritten, self._unwritten = self._unwritten, []
         try:
-            self._output.write("".join(f"{text}\n" for text, _ in unwritten))
+            while self._unwritten and self._editor.busy:
+                with set_app(self._editor.app):
+                    async with in_terminal():
+                        self._write_out(_AT_ONCE)
+        finally:
+            self._writing = False
+        self._write_out()
+
+    def _write_out(self, most: int | None = None) -> None:
+        count = len(self._unwritten) if most is None else min(most, len(self._unwritten))
+        lines = [self._unwritten.popleft() for _ in range(count)]
+        if not lines:
+            return
+        try:
+            self._output.write("".join(f"{text}\n" for text, _ in lines))
             self._output.flush()
         except OSError as problem:
             self.failed(problem.strerror or str(problem))
             return
-        for _, written in unwritten:
-            written.callback(None)
+        for _, written in lines:
+            if written is not None:
+                written.callback(None)
 
 
-class PlainTerminal(Printer):
-    """For a terminal that can do no more than lines, and the audience of a conversation."""
-
-    def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: Ending
-    ) -> None:
-        super().__init__(output, errors, ending, PROMPT)
-        self._lines = Lines(reactor, source.fileno(), self._typed, self._left)
-
-    def startService(self) -> None:
-        super().startService()
-        self._turns = Turns(self.conversation, self._left, self._broken)
-        self._lines.start()
-
-    def stopService(self) -> None:
-        super().stopService()
-        self._lines.stop()
-
-    def warn(self, text: str) -> None:
-        self.say(text)
-
-    def _typed(self, line: bytes) -> None:
-        self._turns.take(line)
-
-    def _left(self) -> None:
-        self._ending.over(True)
-
-    def _broken(self, failure: Failure) -> None:
-        self.failed(failure.getErrorMessage())
+def _vt100(stream: TextIO) -> Vt100_Output:
+    """Nothing here needs to know where the cursor stands, and not every terminal answers that question (CPR)."""
+    output = Vt100_Output.from_pty(stream, os.environ.get("TERM"))
+    output.enable_cpr = False
+    return output

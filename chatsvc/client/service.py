@@ -15,10 +15,14 @@ from chatsvc.client.connection import Connector, Patience
 from chatsvc.client.conversation import Conversation
 from chatsvc.client.outbox import Outbox
 from chatsvc.client.pipe import Pipe
-from chatsvc.client.screen import PlainTerminal, Prompt
+from chatsvc.client.plain import PlainTerminal
+from chatsvc.client.screen import Look, Screen
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
 """A pipe gives up what a person would wait for."""
+
+INTERRUPTED = 130
+"""The status of what Ctrl-C has ended, as a shell has it."""
 
 LOGOUT_PATIENCE = 3.0
 """Seconds that the goodbye may take."""
@@ -28,7 +32,7 @@ LOGOUT_PATIENCE = 3.0
 class Setting:
     """
     Where the client works: the server, by endpoint and by name, the state of each uid, the language, and what it is
-    attached to. ``asynchronous``: the reactor is asyncio's, which the line editor needs.
+    attached to. ``asynchronous``: the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
     """
 
     endpoint: IStreamClientEndpoint
@@ -40,13 +44,16 @@ class Setting:
     errors: TextIO
     at_terminal: bool
     asynchronous: bool
+    look: Look
 
 
 class Client(Service):
-    """``finish`` ends the process: well if it is given None, else badly with a line, which may be empty."""
+    """
+    ``finish`` ends the process with a status: well if it is given None, else badly after a line, which may be empty.
+    """
 
     def __init__(
-        self, reactor: Any, setting: Setting, finish: Callable[[str | None], None]
+        self, reactor: Any, setting: Setting, finish: Callable[[str | None, int], None]
     ) -> None:
         self._reactor = reactor
         self._server = setting.server
@@ -78,24 +85,26 @@ class Client(Service):
         if front is not None:
             await front
 
-    def _front_end(self, setting: Setting) -> Pipe | PlainTerminal | Prompt:
+    def _front_end(self, setting: Setting) -> Pipe | PlainTerminal | Screen:
         streams = setting.source, setting.output, setting.errors
         if not setting.at_terminal:
             return Pipe(self._reactor, *streams, self)
         if is_dumb_terminal() or not setting.asynchronous:
             return PlainTerminal(self._reactor, *streams, self)
-        return Prompt(self._reactor, setting.source, setting.output, self)
+        return Screen(self._reactor, setting.source, setting.output, self, setting.look)
 
     # What becomes of the connection
 
     def found(self) -> None:
         self._warned = False
+        self._front.changed()
 
     def lost(self, reason: str, delay: float) -> None:
         # Who is not logged in misses nothing; a server does not keep such connections for long.
         if self._conversation.logged_in:
             words = self._conversation.words
             self._warn(words.lost.format(server=self._server, reason=reason, delay=delay))
+        self._front.changed()
 
     def not_found(self, reason: str) -> None:
         words = self._conversation.words
@@ -119,9 +128,14 @@ class Client(Service):
                 self._front.warn(self._conversation.words.unconfirmed.format(count=count))
             leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
             leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
-            leaving.addBoth(lambda _: self._finish(None if well else ""))
+            leaving.addBoth(lambda _: self._finish(None if well else "", 1))
 
     def failed(self, line: str) -> None:
         if not self._finishing:
             self._finishing = True
-            self._finish(line)
+            self._finish(line, 1)
+
+    def interrupted(self, line: str) -> None:
+        if not self._finishing:
+            self._finishing = True
+            self._finish(line, INTERRUPTED)

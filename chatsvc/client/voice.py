@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from chatsvc.client.reading import Reader
@@ -18,6 +19,12 @@ class Audience(Reader, Protocol):
 
     def say(self, text: str) -> None:
         """Something other than a message."""
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        """What became of something; ``lines`` are what the text dialect says of it."""
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        """The server does not take a message."""
 
     def failed(self, line: str) -> None:
         """The state cannot be written, or messages cannot be shown: this cannot go on."""
@@ -44,8 +51,8 @@ class Voice:
 
     def tell(self, event: e.Event) -> None:
         """What the text dialect says of an event."""
-        for frame in TextDialect(self.lang).encode(event):
-            self.audience.say(frame.decode())
+        frames = TextDialect(self.lang).encode(event)
+        self.audience.told(event, [frame.decode() for frame in frames])
 
     def refuse(self, problem: Problem) -> bool:
         """What the server would say of a problem; False, as the command was not carried out."""

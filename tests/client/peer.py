@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.client.conversation import Conversation
 from chatsvc.client.outbox import Outbox
 from chatsvc.client.voice import shown
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Event, Message
 from chatsvc.wire.text import TextDialect
 
 ME, YOU = 10001, 10002
@@ -39,6 +39,12 @@ class Listener:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def told(self, event: Event, lines: Sequence[str]) -> None:
+        self.said.extend(lines)
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        self.said.append(why)
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         self.said.extend(map(shown, messages))

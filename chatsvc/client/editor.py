@@ -1,0 +1,244 @@
+"""The line editor: lines, secrets and single keys from a terminal, one thing at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import AnyFormattedText
+from prompt_toolkit.history import DummyHistory
+from prompt_toolkit.input import create_input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.processors import (
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.layout.utils import explode_text_fragments
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.styles import Style
+from twisted.internet.defer import Deferred
+
+from chatsvc.client.completion import Completing
+from chatsvc.client.history import DiscreetHistory
+from chatsvc.client.people import People
+
+_STYLE = Style.from_dict(
+    {"bottom-toolbar": "noreverse reverse", "pending": "italic", "prompt": "bold"}
+)
+
+_BEFORE_SECRET = re.compile(r"/?(?:(?:auth|login|register) +\S+ |passwd )")
+
+
+class GivenUp(Exception):
+    """The user does not want to say it."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C on an empty line. Unlike KeyboardInterrupt, asyncio lets it stay in its task."""
+
+
+class _Aside(Exception):
+    """Something else is to be asked first."""
+
+
+class _Asterisks(Processor):
+    """Shows no password that is typed after a command."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        found = _BEFORE_SECRET.match(transformation_input.document.text)
+        fragments = explode_text_fragments(transformation_input.fragments)
+        if found and transformation_input.lineno == 0:
+            for i in range(found.end(), len(fragments)):
+                fragments[i] = (fragments[i][0], "*")
+        return Transformation(fragments)
+
+
+PasteQuestion = Callable[[int], tuple[str, str]]
+
+
+class Editor:
+    """``pressed`` is called at every key."""
+
+    def __init__(
+        self,
+        source: TextIO,
+        output: Output,
+        history: Path,
+        coloured: bool,
+        people: People,
+        pressed: Callable[[], None],
+    ) -> None:
+        depth = None if coloured else ColorDepth.DEPTH_1_BIT
+        self._shared: dict[str, Any] = {
+            "input": create_input(source),
+            "output": output,
+            "style": _STYLE,
+            "color_depth": depth,
+        }
+        self._output = output
+        self._pressed = pressed
+        self._draft = Document()
+        self._pasted: list[str] = []
+        self._questions: deque[tuple[str, str, Deferred[str]]] = deque()
+        self._current: PromptSession[str] | None = None
+        self._reading: asyncio.Future[str] | None = None
+        self._lines: PromptSession[str] = PromptSession(
+            history=DiscreetHistory(history),
+            completer=Completing(people),
+            complete_while_typing=False,
+            reserve_space_for_menu=4,
+            input_processors=[_Asterisks()],
+            key_bindings=self._keys(),
+            interrupt_exception=Interrupted,
+            **self._shared,
+        )
+        self._lines.app.key_processor.before_key_press += lambda _: pressed()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being typed."""
+        return self._current is not None and self._current.app.is_running
+
+    @property
+    def app(self) -> Application[str]:
+        """What is on the screen."""
+        return (self._current or self._lines).app
+
+    def stop(self) -> None:
+        """Read no more: whoever waits for something typed hears CancelledError."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def redraw(self) -> None:
+        """What stands around the line has changed."""
+        if self.busy:
+            self.app.invalidate()
+
+    def bell(self) -> None:
+        """Ring the terminal's bell."""
+        self._output.bell()
+        self._output.flush()
+
+    def title(self, text: str) -> None:
+        """Name the terminal's window."""
+        self._output.set_title(text)
+        self._output.flush()
+
+    async def read(
+        self,
+        prompt: Callable[[], AnyFormattedText],
+        status: Callable[[], AnyFormattedText],
+        paste_question: PasteQuestion,
+    ) -> list[str]:
+        """
+        The line that is typed, or the lines that were pasted and are wanted.
+
+        :raise EOFError: Ctrl-D, or the terminal is gone.
+        :raise Interrupted: Ctrl-C on an empty line.
+        :raise GivenUp: what was pasted is not wanted.
+        """
+        while True:
+            while self._questions:
+                await self._answer(*self._questions.popleft())
+            if self._pasted:
+                return await self._wanted(paste_question)
+            draft, self._draft = self._draft, Document()
+            try:
+                return [await self._run(self._lines, prompt, bottom_toolbar=status, default=draft)]
+            except _Aside:
+                self._draft = self._lines.default_buffer.document
+
+    async def secret(self, label: str) -> str:
+        """
+        Something that is not shown.
+
+        :raise GivenUp: the user does not say it.
+        """
+        session: PromptSession[str] = PromptSession(
+            is_password=True,
+            history=DummyHistory(),
+            interrupt_exception=GivenUp,
+            eof_exception=GivenUp,
+            **self._shared,
+        )
+        return await self._run(session, label)
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """One of the keys ``choices``; giving up is the last of them. What is being typed is kept for later."""
+        answer: Deferred[str] = Deferred(lambda _: self._step_aside())
+        self._questions.append((text, choices, answer))
+        if self._current is self._lines:
+            self._step_aside()
+        return answer
+
+    async def _answer(self, text: str, choices: str, answer: Deferred[str]) -> None:
+        if answer.called:
+            return
+        with suppress(_Aside):
+            key = await self._key(text, choices)
+            if not answer.called:
+                answer.callback(key)
+
+    async def _wanted(self, question: PasteQuestion) -> list[str]:
+        lines, self._pasted = self._pasted, []
+        key = await self._key(*question(len(lines)))
+        if key == "n":
+            raise GivenUp
+        return lines if key == "s" else ["\n".join(lines)]
+
+    async def _key(self, text: str, choices: str) -> str:
+        keys = KeyBindings()
+
+        def choose(event: KeyPressEvent, key: str) -> None:
+            event.app.exit(result=key)
+
+        for choice in choices:
+            keys.add(choice)(lambda event, choice=choice: choose(event, choice))
+        for ending in ("c-c", "c-d", "escape"):
+            keys.add(ending)(lambda event: choose(event, choices[-1]))
+        for nothing in (Keys.Any, Keys.BracketedPaste, "enter"):
+            keys.add(nothing)(lambda event: None)
+        session: PromptSession[str] = PromptSession(
+            history=DummyHistory(), key_bindings=keys, **self._shared
+        )
+        return await self._run(session, text)
+
+    async def _run(self, session: PromptSession[str], message: Any, **more: Any) -> str:
+        self._current = session
+        self._reading = asyncio.ensure_future(session.prompt_async(message, **more))
+        try:
+            return await Deferred.fromFuture(self._reading)
+        finally:
+            self._current = self._reading = None
+
+    def _step_aside(self) -> None:
+        if self.busy:
+            self.app.exit(exception=_Aside())
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            event.app.exit(exception=GivenUp() if event.current_buffer.text else Interrupted())
+
+        @keys.add(Keys.BracketedPaste)
+        def _(event: KeyPressEvent) -> None:
+            lines = event.data.replace("\r\n", "\n").replace("\r", "\n").strip("\n").split("\n")
+            if len(lines) == 1:
+                event.current_buffer.insert_text(lines[0])
+            else:
+                self._pasted = lines
+                self._step_aside()
+
+        return keys

@@ -1,0 +1,50 @@
+"""The status line and the terminal's title: connected or since when not, who I am, what is unread and unconfirmed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from chatsvc.client.labels import LABELS
+
+
+@dataclass
+class Status:
+    """What the line says; ``since``: seconds since 1970 when the connection was lost, None while there is none yet."""
+
+    server: str
+    connected: bool = False
+    since: float | None = None
+    me: str = ""
+    unread: int = 0
+    unconfirmed: int = 0
+
+    def notice(self, connected: bool, now: float) -> None:
+        """The connection was found, lost, or is still missing; ``now``: seconds since 1970."""
+        if self.connected and not connected:
+            self.since = now
+        self.connected = connected
+
+    def line(self, lang: str) -> str:
+        """One line."""
+        labels = LABELS[lang]
+        parts = [self._connection(lang), self.me or labels.nobody]
+        if self.unread:
+            parts.append(labels.unread.format(count=self.unread))
+        if self.unconfirmed:
+            parts.append(labels.unconfirmed.format(count=self.unconfirmed))
+        return " " + " │ ".join(parts)
+
+    def title(self) -> str:
+        """The terminal's title."""
+        unread = f"({self.unread}) " if self.unread else ""
+        return f"{unread}{self.me or 'chatsvc'} @ {self.server}"
+
+    def _connection(self, lang: str) -> str:
+        labels = LABELS[lang]
+        if self.connected:
+            return "● " + labels.connected.format(server=self.server)
+        if self.since is None:
+            return "○ " + labels.connecting.format(server=self.server)
+        since = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return "○ " + labels.away_since.format(server=self.server, since=since)

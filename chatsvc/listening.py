@@ -11,10 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
@@ -31,6 +29,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from chatsvc.hosts import HostContexts
 from chatsvc.receipts import metered
 from chatsvc.tls import ServerContext
 
@@ -43,6 +42,9 @@ _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
 
+Context = ServerContext | HostContexts
+
+
 class BadEndpoint(Exception):
     """An endpoint string cannot be used; the text is one line that names it."""
 
@@ -50,13 +52,13 @@ class BadEndpoint(Exception):
 @dataclass(frozen=True)
 class Listening:
     """
-    A place to listen at; ``context`` is the certificate in use there, None without TLS of ours; ``proxied``: all come
-    from one proxy; ``keys``: files that must be private.
+    A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``proxied``: all come from one
+    proxy; ``keys``: files that must be private.
     """
 
     text: str
     endpoint: IStreamServerEndpoint
-    context: ServerContext | None
+    context: Context | None
     proxied: bool = False
     keys: Sequence[str] = ()
 
@@ -155,51 +157,37 @@ class Doors:
         self._default_context = default_context
         self._trusted = trusted_proxies
 
-    def open(self, text: str) -> Listening:
+    def open(self, text: str, example: str = "ssl:10000") -> Listening:
         """
-        The place that an endpoint string names.
+        The place that an endpoint string names; ``example`` is what could have been written.
 
         :raise BadEndpoint: it names none.
         :raise BadKeys: its certificate or key cannot be used.
         """
         proxied = text.startswith("haproxy:")
         place = text.removeprefix("haproxy:")
-        with _one_line(text, "ssl:10000"):
+        with _one_line(text, example):
             return self._open(text, place, proxied)
 
-    def plain(self, text: str) -> IStreamServerEndpoint:
-        """
-        An endpoint for something else than the chat, as its string says.
-
-        :raise BadEndpoint: it names none.
-        """
-        with _one_line(text, "tcp:9100"):
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
-            return endpoint
-
     def _open(self, text: str, place: str, proxied: bool) -> Listening:
-        creator: IOpenSSLServerConnectionCreator | None = None
-        context, keys = None, []
+        context: Context | None = None
+        keys: Sequence[str] = ()
         if place.startswith("ssl:"):
             place, files = _split_ssl(place)
-            creator = context = self._context(files)
+            context = self._context(files)
             keys = [files["privateKey"]] if files else []
-            endpoint = serverFromString(self._reactor, place)
-        else:
-            if place.startswith("tls:"):
-                keys = _certificates_of(place)
-            endpoint = serverFromString(self._reactor, place)
-            if place.startswith("tls:"):
-                # Its TLS layer is taken off, to stand above the meter.
-                creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
-        endpoint = _Layered(endpoint, metered)
+        elif place.startswith("tls:"):
+            place, folder = _split_tls(place)
+            context = hosts = HostContexts(folder)
+            keys = hosts.key_paths()
+        endpoint: IStreamServerEndpoint = _Layered(serverFromString(self._reactor, place), metered)
         if proxied:
             stranger_free = _Layered(
                 endpoint, lambda factory: _TrustedProxies(factory, self._trusted)
             )
             endpoint = proxyEndpoint(stranger_free)
-        if creator is not None:
-            endpoint = _Layered(endpoint, lambda factory: _tls(creator, factory))
+        if context is not None:
+            endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
         endpoint = _Layered(endpoint, _HangingUp)
         return Listening(text, endpoint, context, proxied, keys)
 
@@ -217,19 +205,10 @@ def _one_line(text: str, example: str) -> Iterator[None]:
     """What Twisted finds wrong with an endpoint string, as a :class:`BadEndpoint`."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, IndexError, crypto.Error) as problem:
+    except (ValueError, TypeError, AttributeError, IndexError) as problem:
         raise BadEndpoint(
             f"{text!r} is no endpoint, write for instance {example} ({problem})"
         ) from None
-
-
-def _certificates_of(place: str) -> list[str]:
-    """Twisted's ``tls:`` listens without any certificate, and then ends every handshake."""
-    folder = _unescaped(_UNESCAPED_COLON.split(place)[1]).removeprefix("path=")
-    files = [str(file) for file in Path(folder).glob("*.pem") if file.is_file()]
-    if not files:
-        raise ValueError(f"there is no file *.pem in {folder}")
-    return files
 
 
 def _unescaped(part: str) -> str:
@@ -246,6 +225,18 @@ def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
         else:
             rest.append(part)
     return ":".join(["tcp", *rest]), files
+
+
+def _split_tls(place: str) -> tuple[str, str]:
+    """``tls:FOLDER:…`` as ``tcp6:…``, which takes the rest as Twisted's ``tls:`` does, and the folder."""
+    parts = _UNESCAPED_COLON.split(place)[1:]
+    folder = next((part for part in parts if part.startswith("path=")), parts[0])
+    parts.remove(folder)
+    if not any(part.startswith("port=") or "=" not in part for part in parts):
+        parts.append("port=443")
+    if not folder.removeprefix("path="):
+        raise ValueError("it names no folder")
+    return ":".join(["tcp6", *parts]), _unescaped(folder.removeprefix("path="))
 
 
 def _tls(

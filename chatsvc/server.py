@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,7 +24,7 @@ from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import IInbox, Limits
 from chatsvc.inbox.places import make_inbox
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
-from chatsvc.listening import BadEndpoint, Doors, Listening
+from chatsvc.listening import BadEndpoint, Context, Doors, Listening
 from chatsvc.metrics import Metrics
 from chatsvc.passwords import Hashing, Passwords
 from chatsvc.post import BatchLimits, PostOffice
@@ -35,7 +35,6 @@ from chatsvc.throttle import LoginThrottle, Tries
 from chatsvc.tls import (
     BadKeys,
     KeyFolder,
-    ServerContext,
     days_left,
     fingerprint,
     open_to_others,
@@ -44,6 +43,9 @@ from chatsvc.tokens import Tokens
 
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
+
+_TICKET_SECRET_LASTS = 86_400.0
+"""Seconds; RFC 9325 (section 3.4) asks for a week at most."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ class ChatServer(Service):
         self._given_up = given_up
         self._locks: list[FileLock] = []
         self._databases: dict[StoreURL, Database] = {}
+        self._probe: Listening | None = None
         self._ports: list[IListeningPort] = []
+        self._renewing = LoopingCall(self._renew_ticket_secrets)
+        self._renewing.clock = reactor
         self._inbox: IInbox | None = None
         self._passwords: Passwords | None = None
         self._tokens: Tokens | None = None
@@ -109,7 +114,8 @@ class ChatServer(Service):
             for line in self._keys.ensure([socket.gethostname()]):
                 self._log.info("{line}", line=line[0].upper() + line[1:])
             self._doors = self._open_doors()
-            self._probe = self._doorway.plain(config.metrics) if config.metrics else None
+            if config.metrics:
+                self._probe = self._doorway.open(config.metrics, "tcp:9100")
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._locks.append(FileLock(path))
         except (BadKeys, BadEndpoint, BadStore) as problem:
@@ -121,16 +127,13 @@ class ChatServer(Service):
 
     def reload(self) -> None:
         """Read certificates, keys and the token secret again; bad ones are said in the log, and those in use stay."""
-        for context in {id(door.context): door.context for door, _ in self._doors}.values():
-            if context is None:
-                continue
+        for context in self._contexts():
             try:
                 context.reload()
             except BadKeys as problem:
                 self._log.error("Not reloaded: {problem}", problem=str(problem))
             else:
-                pem = context.certificate_pem
-                self._log.info("Reloaded: certificate {fingerprint}", fingerprint=fingerprint(pem))
+                self._say_certificates("Reloaded: certificate", context.certificates)
         self._reload_secret()
 
     def _reload_secret(self) -> None:
@@ -161,7 +164,8 @@ class ChatServer(Service):
         if self._probe is not None:
             self._show_metrics(chat, self._factory)
             site = probe_site(chat.metrics, self._troubles)
-            self._ports.append(await self._listen_at(config.metrics, self._probe, site))
+            self._ports.append(await self._listen_at(config.metrics, self._probe.endpoint, site))
+        self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         self._say_where()
 
     async def _make_chat(self) -> Chat:
@@ -197,7 +201,7 @@ class ChatServer(Service):
         )
 
     def _warn_of_open_files(self) -> None:
-        named = [key for door, _ in self._doors for key in door.keys]
+        named = [key for place in self._places() for key in place.keys]
         for path in sorted({*named, *(url.path for url in self._sqlite_urls())}):
             line = open_to_others(path)
             if line:
@@ -233,11 +237,9 @@ class ChatServer(Service):
         show = chat.metrics.gauge
         show("chatsvc_connections", "Connections now.", lambda: factory.connections)
         show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
-        context = next((door.context for door, _ in self._doors if door.context), None)
-        if context is not None:
-            days = "Days until the certificate expires."
-            left = partial(_days_left, context)
-            show("chatsvc_certificate_days_left", days, left)
+        if self._contexts():
+            days = "Days until the first certificate expires."
+            show("chatsvc_certificate_days_left", days, self._days_left)
 
     async def _troubles(self) -> list[str]:
         """What is wrong now, for those who watch over the server."""
@@ -263,9 +265,7 @@ class ChatServer(Service):
                 legacy=" (little-endian lengths)" if legacy else "",
                 host=port.getHost(),
             )
-        certificates = {door.context.certificate_pem for door, _ in self._doors if door.context}
-        for pem in sorted(certificates):
-            self._log.info("Certificate {fingerprint}", fingerprint=fingerprint(pem))
+        self._say_certificates("Certificate", self._certificates())
         self._log.info(
             "chatsvc {version}: accounts in {accounts}, waiting messages in {inbox}",
             version=__version__,
@@ -285,6 +285,8 @@ class ChatServer(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
+        if self._renewing.running:
+            self._renewing.stop()
         for port in self._ports:
             await port.stopListening()  # type: ignore[misc]
         if self._factory is not None:
@@ -326,6 +328,25 @@ class ChatServer(Service):
             (doors.open(text), True) for text in config.legacy_ports
         ]
 
+    def _places(self) -> list[Listening]:
+        """All that is listened at."""
+        return [door for door, _ in self._doors] + ([self._probe] if self._probe else [])
 
-def _days_left(context: ServerContext) -> float:
-    return days_left(context.certificate_pem, time.time())
+    def _contexts(self) -> list[Context]:
+        """What TLS is made from, each once: places share the key folder's."""
+        contexts = {id(place.context): place.context for place in self._places()}
+        return [context for context in contexts.values() if context is not None]
+
+    def _certificates(self) -> set[bytes]:
+        return {pem for context in self._contexts() for pem in context.certificates}
+
+    def _days_left(self) -> float:
+        return min(days_left(pem, time.time()) for pem in self._certificates())
+
+    def _say_certificates(self, what: str, certificates: Iterable[bytes]) -> None:
+        for pem in sorted(certificates):
+            self._log.info("{what} {fingerprint}", what=what, fingerprint=fingerprint(pem))
+
+    def _renew_ticket_secrets(self) -> None:
+        for context in self._contexts():
+            context.renew()

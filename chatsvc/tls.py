@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 
 from cryptography import x509
@@ -178,19 +179,37 @@ class ServerContext:
         try:
             if key.public_key() != chain[0].public_key():
                 raise BadKeys(f"{self._key_path} is not the key of {self._certificate_path}")
-            context = _modern_context(key, chain)
+            make = partial(_modern_context, key, chain)
+            context = make()
         except (SSL.Error, TypeError, ValueError, UnsupportedAlgorithm):
             raise BadKeys(f"{self._certificate_path} is too weak or unfit for TLS") from None
-        self._context, self._pem = context, pem
+        self._make, self.context, self._chain, self._pem = make, context, chain, pem
+
+    def renew(self) -> None:
+        """
+        Go on with a new secret for tickets, from the files as they were last read.
+
+        Who learns the secret can read what was said in sessions of TLS 1.2 under it (RFC 9325, section 3.4).
+        """
+        self.context = self._make()
 
     @property
-    def certificate_pem(self) -> bytes:
-        """The certificate file as it is in use."""
-        return self._pem
+    def certificates(self) -> Sequence[bytes]:
+        """The certificate file as it is in use, the only one."""
+        return [self._pem]
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names that the certificate is for, in lower case; ``*.example`` for all of a domain."""
+        try:
+            found = self._chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (x509.ExtensionNotFound, ValueError):
+            return []
+        return [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A new connection for Twisted's TLS, on the files as they were last read."""
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self.context, None)
 
 
 def fingerprint(pem: bytes) -> str:

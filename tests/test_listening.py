@@ -122,18 +122,25 @@ class DoorsTests(SynchronousTestCase):
             self.assertEqual(self.applications.built[-1].received, b"")
             del wire
 
-    def test_twisted_s_tls(self) -> None:
-        """A `tls:` endpoint would have no meter under its TLS."""
+    def test_hosts(self) -> None:
+        """A `tls:` endpoint would have no meter under its TLS, or would listen elsewhere."""
         folder = self.mktemp()
         os.mkdir(folder)
         with open(f"{folder}/localhost.pem", "w") as pem:
             for path in (self.key, self.certificate):
                 with open(path) as part:
                     pem.write(part.read())
-        lowest, _ = self.connect(f"tls:{folder}:port=1")
-        layers = self.layers(lowest)
-        self.assertIs(layers[0], Meter)
-        self.assertIn(TLSMemoryBIOProtocol, layers)
+        for text, port, interface in (
+            (f"tls:{folder}:port=1", 1, "::"),
+            (f"tls:path={folder}:interface=127.0.0.1", 443, "127.0.0.1"),
+            (f"tls:{folder}:5:9:127.0.0.1", 5, "127.0.0.1"),
+        ):
+            lowest, _ = self.connect(text)
+            layers = self.layers(lowest)
+            self.assertIs(layers[0], Meter)
+            self.assertIn(TLSMemoryBIOProtocol, layers)
+            server = self.reactor.tcpServers[-1]
+            self.assertEqual((server[0], server[3]), (port, interface), text)
 
     def test_certificate_in_use(self) -> None:
         """The certificate of the key folder would not be shared, or one of its own not be used."""
@@ -237,7 +244,7 @@ class DoorsTests(SynchronousTestCase):
                 "ssl:1:nonsense=2",
                 "1234",
             ),
-            *("haproxy:", "haproxy:nonsense:1", "tls:/no/such/folder:port=1", "tls:", "unix"),
+            *("haproxy:", "haproxy:nonsense:1", "tls:", "tls:path=", "unix"),
             f"ssl:1:certKey={self.certificate}",
         ):
             problem = self.assertRaises(BadEndpoint, self.doors.open, text)
@@ -246,5 +253,9 @@ class DoorsTests(SynchronousTestCase):
 
     def test_bad_keys(self) -> None:
         """A certificate that cannot be read would only show when somebody connects."""
-        for text in ("ssl:1:privateKey=/no/such", f"ssl:1:privateKey={self.certificate}"):
+        for text in (
+            "ssl:1:privateKey=/no/such",
+            f"ssl:1:privateKey={self.certificate}",
+            "tls:/no/such/folder:port=1",
+        ):
             self.assertRaises(BadKeys, self.doors.open, text)

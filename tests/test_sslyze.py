@@ -12,7 +12,10 @@ from tests.authority import LEAF, Authority, key_pem, pem
 from tests.processes import ChatServer, free_port, shared
 from tests.scanner import Findings, scan
 
-OWN, CHAIN = "the certificate that the server made", "a chain from an authority"
+OWN = "the certificate that the server made"
+CHAIN = "a chain from an authority"
+HOSTS = "a folder of hosts"
+METRICS = "the metrics"
 
 ACCEPTED = {
     "ssl_2_0": [],
@@ -50,7 +53,7 @@ SOUND = {
 """
 Command, field, and the only value that is no finding.
 
-sslyze takes a greeting that comes between for a refused renegotiation; test_tls shows that it really is refused.
+sslyze takes the chat's greeting, which comes between, for a refused renegotiation: it can tell only at the metrics.
 """
 
 
@@ -58,13 +61,15 @@ class World:
     """A server with a door for each way to have a certificate, and what the scan of each door found."""
 
     def __init__(self) -> None:
-        ports = {OWN: free_port(), CHAIN: free_port()}
+        ports = {door: free_port() for door in (OWN, CHAIN, HOSTS, METRICS)}
         self.server = ChatServer(
+            *("--metrics", f"ssl:{ports[METRICS]}:interface=127.0.0.1"),
             ports=[
                 f"ssl:{ports[OWN]}:interface=127.0.0.1",
                 f"ssl:{ports[CHAIN]}:interface=127.0.0.1"
                 ":privateKey=leaf.key:certKey=leaf.crt:extraCertChain=chain.crt",
-            ]
+                f"tls:hosts:port={ports[HOSTS]}:interface=127.0.0.1",
+            ],
         )
         folder = self.server.folder
         try:
@@ -83,10 +88,13 @@ def _write_chain(folder: Path, root: Authority) -> None:
     between = Authority("between", root)
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = between.sign(LEAF, key.public_key(), False)
+    chain = pem(between.certificate, root.certificate)
+    (folder / "hosts").mkdir()
     for name, content in (
         ("leaf.key", key_pem(key)),
         ("leaf.crt", pem(leaf)),
-        ("chain.crt", pem(between.certificate, root.certificate)),
+        ("chain.crt", chain),
+        ("hosts/localhost.pem", key_pem(key) + pem(leaf) + chain),
     ):
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
@@ -140,10 +148,12 @@ class ScanTests(SynchronousTestCase):
 
     def test_whole_chain(self) -> None:
         """Clients that know only the root could not connect, or would put the chain in order themselves."""
-        self.assertEqual(_subjects(self.certificate(OWN)), ["CN=localhost"])
-        chain = self.certificate(CHAIN)
-        self.assertEqual(_subjects(chain), ["CN=leaf", "CN=between", "CN=root"])
-        self.assertTrue(chain["received_chain_has_valid_order"])
+        for door in (OWN, METRICS):
+            self.assertEqual(_subjects(self.certificate(door)), ["CN=localhost"])
+        for door in (CHAIN, HOSTS):
+            chain = self.certificate(door)
+            self.assertEqual(_subjects(chain), ["CN=leaf", "CN=between", "CN=root"])
+            self.assertTrue(chain["received_chain_has_valid_order"])
 
     def test_trusted(self) -> None:
         """A client as strict as sslyze would refuse the certificate, though it knows whom to trust."""

@@ -32,7 +32,14 @@ from tests.processes import (
 from tests.servers import mariadb, redis
 
 NONSENSE: dict[str, list[str | tuple[str, str]]] = {
-    "metrics": [("nonsense", "nonsense"), ("tcp:abc", "tcp:abc"), ("tcp:70000", "tcp:70000")],
+    "metrics": [
+        ("nonsense", "nonsense"),
+        ("tcp:abc", "tcp:abc"),
+        ("tcp:70000", "tcp:70000"),
+        ("ssl:0:privateKey=/no/such/file.pem", "/no/such/file.pem"),
+        "ssl:0:sslmethod=TLSv1_METHOD",
+        ("tls:/no/such/folder:port=0", "/no/such/folder"),
+    ],
     "port": [
         "",
         "nonsense",
@@ -42,7 +49,7 @@ NONSENSE: dict[str, list[str | tuple[str, str]]] = {
         "ssl:0:interface=300.1.1.1",
         "ssl:0:nonsense=1",
         ("ssl:0:privateKey=/no/such/file.pem", "/no/such/file.pem"),
-        "tls:/no/such/folder:port=0",
+        ("tls:/no/such/folder:port=0", "/no/such/folder"),
         "unix:/no/such/folder/socket",
         "haproxy:",
         "systemd:domain=INET:index=7",

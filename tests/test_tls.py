@@ -67,7 +67,7 @@ def join(server: SSL.Connection, client: ssl.SSLObject, bios: tuple[ssl.MemoryBI
 
 
 def shake_hands(
-    context: ServerContext,
+    context: IOpenSSLServerConnectionCreator,
     trusted: str,
     host: str = "localhost",
     adjust: Callable[[ssl.SSLContext], object] = lambda client: None,
@@ -405,6 +405,13 @@ class ServerContextTests(FolderTestCase):
             self.context.reload()
             self.assertEqual([connect(), connect()], [False, True], version)
 
+    def test_renew(self) -> None:
+        """Who steals the secret of today's tickets could read what was said under all tickets since the start."""
+        connect = self.resuming(ssl.TLSVersion.TLSv1_2)
+        connect()
+        self.context.renew()
+        self.assertEqual([connect(), connect()], [False, True])
+
     def resuming(self, version: ssl.TLSVersion) -> Callable[[], bool]:
         """Connects again and again, as one client; whether it resumed its session."""
         trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -479,18 +486,18 @@ class ServerContextTests(FolderTestCase):
         shake_hands(self.context, self.trusted)
         self.context.reload()
         shake_hands(self.context, trusted)
-        self.assertEqual(self.context.certificate_pem, read(self.path))
+        self.assertEqual(self.context.certificates, [read(self.path)])
         self.assertGreater(server.send(b"still here"), 0)
         self.assertEqual(client.version(), "TLSv1.3")
 
     def test_bad_reload(self) -> None:
         """A slip while renewing the certificate would stop the service."""
-        kept = self.context.certificate_pem
+        kept = self.context.certificates
         for content in (b"", b"no certificate", pem(self.root.certificate)):
             write(self.path, content)
             self.refused(self.path, self.context.reload)
             shake_hands(self.context, self.trusted)
-            self.assertEqual(self.context.certificate_pem, kept)
+            self.assertEqual(self.context.certificates, kept)
 
     def test_missing_files(self) -> None:
         """A wrong path in the options would end in a traceback."""

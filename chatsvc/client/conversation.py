@@ -4,13 +4,14 @@ its outbox.
 
 A connection hands it frames and takes frames from it; a front end performs commands on it and is told what to show. A
 program may be the front end: it gives an :class:`~chatsvc.client.voice.Audience`, logs in by
-:meth:`Conversation.log_in` and sends by :meth:`Conversation.send`.
+:meth:`Conversation.enter` and sends by :meth:`Conversation.send`.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -21,8 +22,10 @@ from twisted.python.failure import Failure
 from chatsvc import __version__
 from chatsvc.client.asking import Asking, Lost
 from chatsvc.client.backoff import Backoff
-from chatsvc.client.member import Fate, Member
+from chatsvc.client.member import Fate, Member, Purpose
 from chatsvc.client.outbox import Outbox, StateUnusable
+from chatsvc.client.performing import find, perform
+from chatsvc.client.remembered import Account, Memory
 from chatsvc.client.voice import Audience, Voice
 from chatsvc.client.words import Words
 from chatsvc.wire import commands as c
@@ -32,13 +35,15 @@ from chatsvc.wire.structured_client import Confirmed, Heard, Rejected, parse
 
 CLIENT = f"chatsvc/{__version__}"
 
-_NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Logout})
 _PASSING = frozenset({"throttled", "store-unavailable"})
 """Refusals of a log-in that say nothing against it."""
 
 
 class Conversation:
-    """``open_outbox`` opens the state of a uid; ``lang`` is ``zh`` or ``en``."""
+    """
+    ``open_outbox`` opens the state of a uid; ``lang`` is ``zh`` or ``en``. ``server`` names the server in ``memory``,
+    which learns of every log-in.
+    """
 
     def __init__(
         self,
@@ -46,8 +51,15 @@ class Conversation:
         open_outbox: Callable[[int], Outbox],
         audience: Audience,
         lang: str,
+        purpose: Purpose | None = None,
+        memory: Memory | None = None,
+        server: str = "",
     ) -> None:
         self._clock = clock
+        self._purpose = purpose or Purpose()
+        self._memory = memory
+        self._server = server
+        self._coming: Account | None = None
         self._open_outbox = open_outbox
         self._voice = Voice(audience, lang)
         self._asking = Asking()
@@ -101,7 +113,7 @@ class Conversation:
         return self._member.awaited if self._member else 0
 
     def greeted(self) -> Deferred[None]:
-        """Fires when the server has welcomed us for the first time."""
+        """Fires when the server has welcomed us for the first time, and who was to log in by itself has tried."""
         greeted: Deferred[None] = Deferred()
         if self._greeted:
             greeted.callback(None)
@@ -155,18 +167,54 @@ class Conversation:
 
     def perform(self, command: c.Command) -> Deferred[bool]:
         """Carry out what a user typed, and say what comes of it; fires with whether it was carried out."""
-        kind = command.kind if isinstance(command, c.Malformed) else type(command)
-        if kind in _NEED_LOGIN and self._member is None:
-            return succeed(self._voice.refuse(Problem.NOT_LOGGED_IN))
-        if isinstance(command, c.Malformed):
-            return succeed(self._voice.refuse(command.problem))
-        performing = Deferred.fromCoroutine(_PERFORMERS[type(command)](self, command))
+        performing = Deferred.fromCoroutine(perform(self, self._voice, command))
         return performing.addErrback(self._not_performed)
 
-    def log_in(self, uid: int, password: str | None = None) -> Deferred[bool]:
-        """Log in; without a password by the token of the last log-in."""
-        token = None if password is not None else self._outbox(uid).token
-        return self.perform(c.Auth(uid, password=password, token=token))
+    async def find(self, name: str) -> list[int]:
+        """The uids of a name; what is wrong is said."""
+        return await find(self, self._voice, name)
+
+    async def ask(self, command: c.Command) -> e.Event:
+        """
+        Ask for something that is neither a log-in nor a message: the server's answer.
+
+        :raise Lost: the connection was lost, and it is not known whether the command was carried out.
+        """
+        answer = await self._asking.ask(command)
+        if isinstance(answer, Rejected) and answer.code == "not-logged-in":
+            self._leave()
+        return answer
+
+    def speak(self, lang: str) -> None:
+        """Use another language from now on, and ask the server to."""
+        self._voice.lang = lang
+        if self.connected:
+            self._say_hello().addErrback(_nevermind)
+
+    def come_back(self, account: Account) -> None:
+        """Log in by a remembered token as soon as there is a connection."""
+        self._coming = account
+
+    async def enter(self, command: c.Auth, *, at_once: bool = False) -> e.Event:
+        """
+        Log in and say nothing of it: the server's answer. ``at_once``: on the connection that there is, ready or not.
+
+        :raise StateUnusable: there is no place for what must not be forgotten.
+        """
+        await self._read_up()
+        outbox = self._outbox(command.uid)
+        self._device = outbox.device
+        if self.connected or at_once:
+            self._say_hello().addErrback(_nevermind)
+        ask = self._asking.ask_at_once if at_once else self._asking.ask
+        answer = await ask(self._proof(command, outbox))
+        if isinstance(answer, e.LoggedIn):
+            tell, purpose = self._asking.tell, self._purpose
+            self._member = Member(
+                self._clock, answer.uid, answer.name, outbox, self._voice, tell, purpose
+            )
+            self._entered(self._member, answer)
+        return answer
 
     def send(self, to: int, text: str) -> Deferred[Fate]:
         """
@@ -177,29 +225,34 @@ class Conversation:
             return succeed(self._voice.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
         return self._member.send(to, text)
 
-    async def find(self, name: str) -> list[int]:
-        """The uids of a name; what is wrong is said."""
-        if self._member is None:
-            self._voice.refuse(Problem.NOT_LOGGED_IN)
-            return []
-        try:
-            answer = await self._asking.ask(c.Find(name))
-        except Lost:
-            self._voice.audience.say(self.words.undecided)
-            return []
-        if isinstance(answer, Rejected):
-            self._voice.audience.say(answer.text)
-        elif isinstance(answer, e.Found):
-            if not answer.users:
-                self._voice.tell(answer)
-            return [uid for uid, _ in answer.users]
-        return []
+    def repeat(self, to: int, n: int, text: str) -> Deferred[Fate | None]:
+        """
+        Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
+        and on the reader, now; None: the connection was lost.
+        """
+        if self._member is None or not self.connected:
+            return succeed(None)
+        return self._member.repeat(to, n, text)
+
+    def give_up(self) -> int:
+        """
+        Take back what the server certainly does not have, of all that was to be sent; how many are left. They are
+        unconfirmed, and the first of those without a fate.
+        """
+        member = self._member or self._last_member
+        return member.give_up() if member else 0
+
+    async def log_out(self) -> None:
+        """Let nobody be logged in, now or by a token later."""
+        if self._member is not None:
+            self._forget(self._member.uid)
+        await self.log_out_quietly()
+        self._leave()
 
     async def log_out_quietly(self) -> None:
         """Say goodbye to the server, if it is there, when all that has arrived is acknowledged."""
         await self._read_up()
         if self._member is not None and self.connected:
-            self._member.outbox.forget_token()
             try:
                 await self._asking.ask(c.Logout())
             except Lost:
@@ -251,11 +304,14 @@ class Conversation:
         if not isinstance(answer, e.Welcome):
             return
         self.welcomed = True
-        if self._member is None:
-            self._begin()
-        else:
+        if self._member is not None:
             again = Deferred.fromCoroutine(self._log_in_again(self._member))
             again.addErrback(self._not_performed)
+        elif self._coming is not None:
+            coming = Deferred.fromCoroutine(self._come_back(self._coming))
+            coming.addErrback(self._not_performed)
+        else:
+            self._begin()
 
     def _begin(self) -> None:
         """The connection is ready for what a user asks."""
@@ -263,20 +319,50 @@ class Conversation:
         self._asking.ready()
         if not self._greeted:
             self._greeted = True
-            self._voice.tell(e.Greeting())
+            if self._member is None:
+                self._voice.tell(e.Greeting())
             expectant, self._expectant = self._expectant, []
             for greeted in expectant:
                 greeted.callback(None)
+
+    async def _come_back(self, account: Account) -> None:
+        """For the first time, by a remembered token."""
+        try:
+            answer = await self.enter(c.Auth(account.uid, token=account.token), at_once=True)
+        except Lost:
+            return  # the next connection tries again
+        self._coming = None
+        if isinstance(answer, e.LoggedIn):
+            self._voice.tell(answer)
+        elif isinstance(answer, Rejected) and answer.code == "bad-credentials":
+            self._forget(account.uid)
+            self._voice.audience.say(self.words.forgotten.format(uid=account.uid))
+        else:
+            self._voice.reject_login(answer)
+        self._begin()
+
+    def _proof(self, command: c.Auth, outbox: Outbox) -> c.Auth:
+        receive = self._purpose.receive
+        after = outbox.last_shown if receive else None
+        return replace(command, after=after, receive=receive)
+
+    def _entered(self, member: Member, answer: e.LoggedIn) -> None:
+        member.entered(answer)
+        if self._memory is not None:
+            self._memory.keep(Account(self._server, answer.uid, answer.token))
+
+    def _forget(self, uid: int) -> None:
+        if self._memory is not None:
+            self._memory.forget(self._server, uid)
 
     async def _log_in_again(self, member: Member) -> None:
         """On a new connection, by token."""
         connection, backoff = self._connection, Backoff(0.5, 15.0)
         await self._read_up()
         while self._connection == connection and self._member is member:
-            outbox = member.outbox
-            auth = c.Auth(member.uid, token=outbox.token, after=outbox.last_shown)
+            auth = c.Auth(member.uid, token=member.token)
             try:
-                answer = await self._asking.ask_at_once(auth)
+                answer = await self._asking.ask_at_once(self._proof(auth, member.outbox))
             except Lost:
                 return
             if isinstance(answer, Rejected) and answer.code in _PASSING:
@@ -284,20 +370,15 @@ class Conversation:
                 continue
             if isinstance(answer, e.LoggedIn):
                 self._voice.audience.say(self.words.back)
-                member.entered(answer)
+                self._entered(member, answer)
             else:
+                self._forget(member.uid)
                 self._leave()
-                self._login_refused(answer)
+                self._voice.reject_login(answer)
             self._begin()
             return
         if self._connection == connection:  # the user has logged out meanwhile
             self._begin()
-
-    def _login_refused(self, answer: e.Event) -> None:
-        if isinstance(answer, Rejected):
-            self._voice.audience.say(answer.text)
-            if answer.code == "bad-credentials":
-                self._voice.tell(e.Greeting())
 
     def _leave(self) -> None:
         """Nobody is logged in any more."""
@@ -318,81 +399,11 @@ class Conversation:
             self._outboxes[uid] = self._open_outbox(uid)
         return self._outboxes[uid]
 
-    # Commands
-
-    async def _auth(self, command: c.Auth) -> bool:
-        if self._member is not None:
-            return self._voice.refuse(Problem.ALREADY_LOGGED_IN)
-        await self._read_up()
-        outbox = self._outbox(command.uid)
-        self._device = outbox.device
-        if self.connected:
-            self._say_hello().addErrback(_nevermind)
-        auth = c.Auth(command.uid, command.password, command.token, outbox.last_shown)
-        answer = await self._asking.ask(auth)
-        if not isinstance(answer, e.LoggedIn):
-            self._login_refused(answer)
-            return False
-        self._voice.tell(answer)
-        tell = self._asking.tell
-        self._member = Member(self._clock, answer.uid, answer.name, outbox, self._voice, tell)
-        self._member.entered(answer)
-        return True
-
-    async def _logout(self, command: c.Logout) -> bool:
-        await self.log_out_quietly()
-        self._voice.tell(e.LoggedOut())
-        self._leave()
-        return True
-
-    async def _send(self, command: c.Send) -> bool:
-        fate = await self.send(command.to, command.text)
-        if isinstance(fate, Rejected) and fate.re is None:  # the server's was said when it came
-            self._voice.audience.say(fate.text)
-        return isinstance(fate, Confirmed)
-
-    async def _request(self, command: c.Command) -> bool:
-        answer = await self._asking.ask(command)
-        if not isinstance(answer, Rejected):
-            self._voice.tell(answer)
-            return True
-        self._voice.audience.say(answer.text)
-        if answer.code == "not-logged-in":
-            self._leave()
-        return False
-
-    async def _help(self, command: c.Help) -> bool:
-        self._voice.tell(e.HelpShown())
-        return True
-
-    async def _set_lang(self, command: c.SetLang) -> bool:
-        self._voice.lang = command.lang
-        if self.connected:
-            self._say_hello().addErrback(_nevermind)
-        self._voice.tell(e.LangSet())
-        return True
-
-    async def _quit(self, command: c.Quit) -> bool:
-        self._voice.tell(e.Farewell())
-        return True
-
 
 def _nevermind(failure: Failure) -> None:
     """The next connection begins with a hello of its own."""
     failure.trap(Lost)
 
-
-_PERFORMERS: dict[type, Callable[[Conversation, Any], Coroutine[Any, Any, bool]]] = {
-    c.Auth: Conversation._auth,
-    c.Send: Conversation._send,
-    c.Register: Conversation._request,
-    c.Passwd: Conversation._request,
-    c.Find: Conversation._request,
-    c.Logout: Conversation._logout,
-    c.Help: Conversation._help,
-    c.SetLang: Conversation._set_lang,
-    c.Quit: Conversation._quit,
-}
 
 _HEARERS: dict[type, Callable[[Conversation, Any], None]] = {
     e.Message: Conversation._hear_message,

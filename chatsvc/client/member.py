@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.client.outbox import Entry, Outbox
 from chatsvc.client.posting import Posting
-from chatsvc.client.reading import Reading
+from chatsvc.client.reading import Appetite, Reading
 from chatsvc.client.voice import Voice
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -18,6 +20,21 @@ from chatsvc.wire.structured_client import Confirmed, Rejected
 from chatsvc.wire.text import harmless
 
 Fate = Confirmed | Rejected
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """
+    What somebody logs in for.
+
+    Who does not ``receive`` only sends: nobody is logged out for it, and nothing is read. Of who does, ``appetite``
+    says how much they read. Who ``takes_up`` what an earlier process left unconfirmed means the same messages, in
+    order, as long as recipients and texts are the same.
+    """
+
+    receive: bool = True
+    appetite: Appetite = field(default_factory=Appetite)
+    takes_up: bool = False
 
 
 class Member:
@@ -34,16 +51,23 @@ class Member:
         outbox: Outbox,
         voice: Voice,
         tell: Callable[[c.Command], None],
+        purpose: Purpose,
     ) -> None:
         self.uid = uid
         self.outbox = outbox
+        self.token = ""
         self._clock = clock
         self.name = name
         self._voice = voice
         self._tell = tell
+        self._purpose = purpose
         self._posting = Posting(clock, outbox, tell, self._settled, self._put_off)
         self._reading: Reading | None = None
         self._fates: dict[int, Deferred[Fate]] = {}
+        self._left: deque[tuple[Entry, Deferred[Fate]]] = deque()
+        if purpose.takes_up:
+            self._left.extend(self._left_over())
+        self._repeated: dict[tuple[int, int], Deferred[Fate | None]] = {}
         self._postponed: set[int] = set()
 
     @property
@@ -53,8 +77,14 @@ class Member:
 
     def entered(self, event: e.LoggedIn) -> None:
         """A connection is logged in."""
-        self.outbox.logged_in(event.epoch, event.token)
-        self._reading = Reading(
+        self.token = event.token
+        if self._purpose.receive:
+            self.outbox.logged_in(event.epoch)
+            self._reading = self._begin_reading(event)
+        self._posting.start()
+
+    def _begin_reading(self, event: e.LoggedIn) -> Reading:
+        return Reading(
             self._clock,
             self.outbox,
             event.epoch,
@@ -62,20 +92,22 @@ class Member:
             self._voice.audience,
             lambda id: self._tell(c.Ack(id)),
             lambda failure: self._voice.fail(failure.value),
+            self._purpose.appetite,
         )
-        self._posting.start()
 
     def interrupted(self) -> None:
         """The connection is gone."""
         self._posting.stop()
         if self._reading is not None:
             self._reading.retire()
+        repeated, self._repeated = self._repeated, {}
+        for answer in repeated.values():
+            answer.callback(None)
 
     def left(self) -> None:
         """Logged out: what is unconfirmed is sent after the next log-in."""
         self.interrupted()
-        fates, self._fates = self._fates, {}
-        for fate in fates.values():
+        for fate in list(self._fates.values()):
             fate.callback(self._voice.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
 
     def read_up(self) -> Deferred[None]:
@@ -88,13 +120,56 @@ class Member:
             return succeed(self._voice.rejection("unknown-user", Problem.UNKNOWN_USER))
         if not text or len(text.encode()) > c.MAX_TEXT:
             return succeed(self._voice.rejection("too-long", Problem.TOO_LONG))
-        fate: Deferred[Fate] = Deferred()
+        if self._left:
+            entry, fate = self._left[0]
+            if (entry.to, entry.text) == (to, text):
+                self._left.popleft()
+                return fate
+            self._disown()
+        fate = Deferred()
         self._fates[self._posting.post(to, text).key] = fate
         return fate
 
+    def repeat(self, to: int, n: int, text: str) -> Deferred[Fate | None]:
+        """
+        Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
+        and on the reader, now; None: the connection was lost.
+        """
+        answer: Deferred[Fate | None] = Deferred()
+        self._repeated[to, n] = answer
+        self._tell(c.Send(to, text, n=n))
+        return answer
+
+    def give_up(self) -> int:
+        """
+        Take back what the server certainly does not have, of all that was to be sent; how many are left. They are
+        unconfirmed, and the first of those without a fate.
+        """
+        self._disown()
+        return sum(not self._posting.take_back(key) for key in list(self._fates))
+
+    def _left_over(self) -> Iterator[tuple[Entry, Deferred[Fate]]]:
+        """What an earlier process left, with its fates."""
+        for to in self.outbox.recipients():
+            for entry in self.outbox.unconfirmed(to):
+                fate = self._fates[entry.key] = Deferred()
+                yield entry, fate
+
+    def _disown(self) -> None:
+        """What is left over is not what is being sent now."""
+        for entry, _ in self._left:
+            self._fates.pop(entry.key, None)
+        self._left.clear()
+
     def answered(self, answer: Fate) -> None:
         """The server's word on a message."""
-        self._posting.answered(answer)
+        repeated = None
+        if answer.to is not None and answer.re is not None:
+            repeated = self._repeated.pop((answer.to, answer.re), None)
+        if repeated is None:
+            self._posting.answered(answer)
+        else:
+            repeated.callback(answer)
 
     def arrived(self, message: e.Message) -> None:
         """A message for them."""

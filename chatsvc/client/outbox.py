@@ -14,6 +14,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, count
@@ -45,10 +46,9 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
 CREATE TABLE IF NOT EXISTS reading (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch TEXT NOT NULL,       -- of the inbox's ids
-    last INTEGER NOT NULL,     -- the last id shown, 0 before the first
-    token TEXT NOT NULL        -- logs in without the password; empty: there is none
+    last INTEGER NOT NULL      -- the last id shown, 0 before the first
 );
-INSERT OR IGNORE INTO reading VALUES (1, '', 0, '');
+INSERT OR IGNORE INTO reading (one, epoch, last) VALUES (1, '', 0);
 """
 
 
@@ -73,10 +73,19 @@ class Outbox:
     """
     The state of ``uid`` on ``server`` (``HOST:PORT``), with a device that no other process uses until :meth:`close`.
 
+    A device that a crashed process left with unconfirmed messages is taken before all others, if the first of them
+    ``suits``.
+
     :raise StateUnusable: the folder cannot be used. Any later method may raise ``sqlite3.Error``.
     """
 
-    def __init__(self, folder: Path, server: str, uid: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: str,
+        uid: int,
+        suits: Callable[[Entry], bool] = lambda entry: True,
+    ) -> None:
         home = folder / quote(server, safe="")
         self.path = home / f"{uid}.db"
         self._lock = -1
@@ -85,7 +94,7 @@ class Outbox:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
             self._prepare()
-            self._slot = self._take_slot()
+            self._slot = self._take_slot(suits)
             self.device = self._name_device()
         except (OSError, sqlite3.Error) as problem:
             self._let_go()
@@ -168,21 +177,11 @@ class Outbox:
         """The id of the last message shown in this epoch by any process, 0 before the first."""
         return int(self._one("SELECT last FROM reading")[0])
 
-    @property
-    def token(self) -> str:
-        """Logs in without the password; empty: there is none."""
-        return str(self._one("SELECT token FROM reading")[0])
-
-    def logged_in(self, epoch: str, token: str) -> None:
+    def logged_in(self, epoch: str) -> None:
         """The server's answer to a log-in: in a new epoch, ids begin anew."""
         self._database.execute(
-            "UPDATE reading SET token = ?, last = CASE WHEN epoch = ? THEN last ELSE 0 END, epoch = ?",
-            (token, epoch, epoch),
+            "UPDATE reading SET last = 0, epoch = ? WHERE epoch <> ?", (epoch, epoch)
         )
-
-    def forget_token(self) -> None:
-        """The user has logged out."""
-        self._database.execute("UPDATE reading SET token = ''")
 
     def shown(self, epoch: str, up_to: int) -> None:
         """Messages up to an id have been shown; when this returns, that is on the disk."""
@@ -196,15 +195,21 @@ class Outbox:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_SCHEMA)
+        columns = self._database.execute("PRAGMA table_info(reading)").fetchall()
+        if "token" in [name for _, name, *_ in columns]:  # older clients kept one unasked
+            self._database.execute("PRAGMA secure_delete = ON")
+            self._database.execute("ALTER TABLE reading DROP COLUMN token")
 
-    def _take_slot(self) -> int:
-        """
-        A device that no process holds: before all others one that a crashed process left with unconfirmed messages,
-        else the first.
-        """
-        rows = self._database.execute("SELECT DISTINCT slot FROM unconfirmed ORDER BY slot")
-        left: list[int] = [slot for (slot,) in rows]
-        return next(slot for slot in chain(left, count(1)) if self._try_lock(slot))
+    def _take_slot(self, suits: Callable[[Entry], bool]) -> int:
+        """A device that no process holds."""
+        # Beside min(), SQLite gives the other columns of the row that has it.
+        rows = self._database.execute(
+            "SELECT slot, min(key), recipient, n, text FROM unconfirmed GROUP BY slot"
+        )
+        left: dict[int, Entry] = {slot: Entry(*row) for slot, *row in rows}
+        suitable = (slot for slot, first in left.items() if suits(first))
+        empty = (slot for slot in count(1) if slot not in left)
+        return next(slot for slot in chain(suitable, empty) if self._try_lock(slot))
 
     def _try_lock(self, slot: int) -> bool:
         path = self.path.with_suffix(f".{slot}.lock")

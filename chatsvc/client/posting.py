@@ -61,6 +61,7 @@ class Posting:
         self._postponed = postponed
         self._lanes: dict[int, _Lane] = {}
         self._open = False
+        self._absent: set[int] = set()  # keys of what the server certainly does not have
 
     def start(self) -> None:
         """Logged in: send everything that is unconfirmed."""
@@ -79,8 +80,17 @@ class Posting:
     def post(self, to: int, text: str) -> Entry:
         """Record a message and send it as soon as may be."""
         entry = self._outbox.add(to, text)
+        self._absent.add(entry.key)
         self._advance(self._lane(to))
         return entry
+
+    def take_back(self, key: int) -> bool:
+        """Forget a message if the server certainly does not have it; False: it may have it."""
+        absent = key in self._absent
+        if absent:
+            self._absent.discard(key)
+            self._outbox.refuse(key)
+        return absent
 
     def answered(self, answer: Confirmed | Rejected) -> None:
         """The server's answer to a message."""
@@ -110,6 +120,7 @@ class Posting:
         for entry in self._outbox.unconfirmed(lane.to, lane.sent_up_to, room):
             lane.in_flight[entry.n] = entry
             lane.sent_up_to = entry.key
+            self._absent.discard(entry.key)
             self._send(Send(lane.to, entry.text, n=entry.n))
 
     def _begin_again(self, lane: _Lane) -> None:
@@ -137,10 +148,15 @@ class Posting:
 
     def _refused(self, lane: _Lane, entry: Entry, answer: Rejected) -> None:
         self._outbox.refuse(entry.key)
+        # Its number was not used up, so what came after it can only meet a gap.
+        later = (other.key for other in lane.in_flight.values() if other.n > entry.n)
+        self._absent.update(later)
         self._settled(entry, answer)
 
     def _gap(self, lane: _Lane, entry: Entry, answer: Rejected) -> None:
         lane.expected = answer.expected
+        if answer.expected is not None and answer.expected <= entry.n:
+            self._absent.add(entry.key)
 
     def _unavailable(self, lane: _Lane, entry: Entry, answer: Rejected) -> None:
         lane.unavailable = True

@@ -7,7 +7,9 @@ together.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -28,6 +30,13 @@ class Reader(Protocol):
         """They are on record as shown: they will not come again."""
 
 
+@dataclass
+class Appetite:
+    """How many more messages are wanted, over all log-ins; what comes after them is left for another time."""
+
+    left: int = sys.maxsize
+
+
 class Reading:
     """
     One log-in's reading. ``acknowledge`` tells the server of an id; ``failed`` hears why nothing can be shown or
@@ -43,6 +52,7 @@ class Reading:
         reader: Reader,
         acknowledge: Callable[[int], None],
         failed: Callable[[Failure], None],
+        appetite: Appetite,
     ) -> None:
         self._clock = clock
         self._outbox = outbox
@@ -51,6 +61,7 @@ class Reading:
         self._reader = reader
         self._acknowledge = acknowledge
         self._failed = failed
+        self._appetite = appetite
         self._arrived: list[Message] = []
         self._busy = False
         self._idle: list[Deferred[None]] = []
@@ -93,10 +104,12 @@ class Reading:
     async def _take(self) -> None:
         arrived, self._arrived = self._arrived, []
         last = self._outbox.last_shown
-        fresh = [message for message in arrived if message.id > last]
+        fresh = [message for message in arrived if message.id > last][: self._appetite.left]
         if fresh:
             await self._reader.show(fresh)
-            self._outbox.shown(self._epoch, fresh[-1].id)
+            last = fresh[-1].id
+            self._outbox.shown(self._epoch, last)
+            self._appetite.left -= len(fresh)
             self._reader.recorded(fresh)
         # Also what is not fresh: that it came again shows that its acknowledgement was lost.
-        self._acknowledge(arrived[-1].id)
+        self._acknowledge(min(arrived[-1].id, last))

@@ -59,6 +59,13 @@ class Voice:
         self.audience.say(PHRASES[self.lang].problems[problem])
         return False
 
+    def reject_login(self, answer: e.Event) -> None:
+        """What the server says of a log-in that it refused."""
+        if isinstance(answer, Rejected):
+            self.audience.say(answer.text)
+            if answer.code == "bad-credentials":
+                self.tell(e.Greeting())
+
     def rejection(self, code: str, problem: Problem) -> Rejected:
         """The refusal that the server would answer with."""
         return Rejected(code, PHRASES[self.lang].problems[problem])

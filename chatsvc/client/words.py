@@ -18,6 +18,7 @@ class Words:
     unconfirmed: str
     given_up: str
     state_unusable: str
+    forgotten: str
 
 
 ZH = Words(
@@ -30,6 +31,7 @@ ZH = Words(
     unconfirmed="{count} 条消息尚未确认, 将在下次登录后自动重发",
     given_up="与 {server} 的连接在 {seconds:.0f} 秒内未能恢复: {reason}",
     state_unusable="无法使用状态文件: {reason}",
+    forgotten="已保存的登录 (UID: {uid}) 不再有效, 请重新登录!",
 )
 
 EN = Words(
@@ -42,6 +44,7 @@ EN = Words(
     unconfirmed="Not confirmed yet: {count}; sent again after the next log-in",
     given_up="The connection to {server} did not come back within {seconds:.0f} s: {reason}",
     state_unusable="The state cannot be used: {reason}",
+    forgotten="The remembered log-in of UID {uid} no longer works, please log in again!",
 )
 
 WORDS = {"zh": ZH, "en": EN}

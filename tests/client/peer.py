@@ -15,10 +15,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.conversation import Conversation
+from chatsvc.client.member import Purpose
 from chatsvc.client.outbox import Outbox
+from chatsvc.client.remembered import Memory
 from chatsvc.client.voice import shown
 from chatsvc.wire.events import Event, Message
 from chatsvc.wire.text import TextDialect
+
+SERVER = "localhost:10000"
 
 ME, YOU = 10001, 10002
 
@@ -68,7 +72,9 @@ class Listener:
 
 
 class PeerCase(SynchronousTestCase):
-    """Talks to a conversation as a server would."""
+    """Talks to a conversation as a server would. ``purpose`` is what each log-in is for."""
+
+    purpose: Purpose | None = None
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
@@ -81,11 +87,14 @@ class PeerCase(SynchronousTestCase):
         self.clock = Clock()
         self.listener = Listener()
         self.outboxes: list[Outbox] = []
-        self.conversation = Conversation(self.clock, self._open, self.listener, "zh")
+        self.memory = Memory(self.folder, keeps=True)
+        self.conversation = Conversation(
+            self.clock, self._open, self.listener, "zh", self.purpose, self.memory, SERVER
+        )
         self.frames: list[dict[str, Any]] = []
 
     def _open(self, uid: int) -> Outbox:
-        self.outboxes.append(Outbox(self.folder, "localhost:10000", uid))
+        self.outboxes.append(Outbox(self.folder, SERVER, uid))
         return self.outboxes[-1]
 
     def kill(self) -> None:

@@ -11,11 +11,13 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.outbox import Outbox, StateUnusable
+from chatsvc.client.outbox import Entry, Outbox, StateUnusable
 
 SERVER = "[::1]:10000"
 
@@ -25,8 +27,8 @@ class OutboxCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def open(self, uid: int = 10001) -> Outbox:
-        return Outbox(self.folder, SERVER, uid)
+    def open(self, uid: int = 10001, **more: Callable[[Entry], bool]) -> Outbox:
+        return Outbox(self.folder, SERVER, uid, **more)
 
     def numbered(self, outbox: Outbox, to: int = 7) -> list[tuple[int, str]]:
         return [(entry.n, entry.text) for entry in outbox.unconfirmed(to)]
@@ -90,31 +92,38 @@ class Readings(OutboxCase):
         """After a restart, messages would be shown again, or new ones taken for old."""
         outbox = self.open()
         self.assertEqual(outbox.last_shown, 0)
-        outbox.logged_in("e1", "token")
+        outbox.logged_in("e1")
         outbox.shown("e1", 41)
         outbox.shown("e1", 7)
         outbox.close()
         again = self.open()
-        self.assertEqual((again.last_shown, again.token), (41, "token"))
-        again.logged_in("e1", "other")
-        self.assertEqual((again.last_shown, again.token), (41, "other"))
+        self.assertEqual(again.last_shown, 41)
+        again.logged_in("e1")
+        self.assertEqual(again.last_shown, 41)
 
     def test_new_epoch(self) -> None:
         """After the server was restored, its new messages would be dropped as old ones."""
         outbox = self.open()
-        outbox.logged_in("e1", "token")
+        outbox.logged_in("e1")
         outbox.shown("e1", 41)
-        outbox.logged_in("e2", "token")
+        outbox.logged_in("e2")
         self.assertEqual(outbox.last_shown, 0)
         outbox.shown("e1", 42)
         self.assertEqual(outbox.last_shown, 0)
 
-    def test_token_forgotten(self) -> None:
-        """Whoever logged out would leave a file behind that logs them in."""
+    def test_token_of_an_older_client(self) -> None:
+        """A token that an older client kept unasked would lie on the disk for ever, or the file be of no use."""
         outbox = self.open()
-        outbox.logged_in("e1", "token")
-        outbox.forget_token()
-        self.assertEqual(outbox.token, "")
+        outbox.add(7, "a")
+        outbox.close()
+        with closing(sqlite3.connect(outbox.path)) as database, database:
+            database.execute("ALTER TABLE reading ADD COLUMN token TEXT NOT NULL DEFAULT ''")
+            database.execute("UPDATE reading SET epoch = 'e1', last = 41, token = 'SECRET-TOKEN'")
+        again = self.open()
+        self.assertEqual((again.last_shown, self.numbered(again)), (41, [(1, "a")]))
+        again.close()
+        for path in outbox.path.parent.iterdir():
+            self.assertNotIn(b"SECRET-TOKEN", path.read_bytes(), path)
 
 
 class Devices(OutboxCase):
@@ -134,7 +143,7 @@ class Devices(OutboxCase):
         second.add(7, "b")
         self.assertEqual(self.numbered(first), [(1, "a")])
         self.assertEqual(self.numbered(second), [(1, "b")])
-        first.logged_in("e1", "")
+        first.logged_in("e1")
         first.shown("e1", 5)
         self.assertEqual(second.last_shown, 5)
 
@@ -145,6 +154,29 @@ class Devices(OutboxCase):
         first.close()
         second.close()
         self.assertEqual(self.numbered(self.open()), [(1, "left")])
+
+    def test_left_for_others(self) -> None:
+        """A program that sends one message would send along what another left, and its retry send it again."""
+        first, second = self.open(), self.open()
+        first.add(7, "a")
+        first.add(7, "b")
+        second.add(8, "c")
+        devices = [first.device, second.device]
+        first.close()
+        second.close()
+        for suits, device in (
+            (lambda entry: (entry.to, entry.text) == (8, "c"), devices[1]),
+            (lambda entry: (entry.to, entry.text) == (7, "a"), devices[0]),
+            (lambda entry: True, devices[0]),
+        ):
+            again = self.open(suits=suits)
+            self.assertEqual(again.device, device)
+            again.close()
+        for text in ("b", "z"):
+            stranger = self.open(suits=lambda entry, text=text: entry.text == text)  # type: ignore[misc]
+            self.assertNotIn(stranger.device, devices)
+            self.assertEqual(stranger.recipients(), [])
+            stranger.close()
 
     def test_accounts_apart(self) -> None:
         """One account's messages would be sent in another's name."""
@@ -184,7 +216,7 @@ class Trouble(OutboxCase):
             "import os, signal, sys; from pathlib import Path;"
             "from chatsvc.client.outbox import Outbox;"
             "o = Outbox(Path(sys.argv[1]), sys.argv[2], 10001);"
-            "o.add(7, 'a'); o.logged_in('e', 't'); o.shown('e', 3);"
+            "o.add(7, 'a'); o.logged_in('e'); o.shown('e', 3);"
             "os.kill(os.getpid(), signal.SIGKILL)"
         )
         done = subprocess.run(

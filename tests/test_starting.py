@@ -88,6 +88,19 @@ NONSENSE: dict[str, list[str | tuple[str, str]]] = {
     "rate": ["", "-1", "nan", "5/0"],
     "max-connections": ["0"],
     "max-per-ip": ["0"],
+    "request-rate": ["0/0.5/1", "x"],
+    "registration-rate": ["-1"],
+    "max-unanswered": ["0"],
+    "max-unanswered-kib": ["many"],
+    "frame-timeout": ["0"],
+    "login-tries": ["5", "a/b"],
+    "token-days": ["0"],
+    "argon2-passes": ["1"],
+    "argon2-memory": ["18"],
+    "argon2-threads": ["0"],
+    "argon2-queue": ["0"],
+    "batch-messages": ["0"],
+    "batch-kib": ["-1"],
     "login-timeout": ["0"],
     "trusted-proxy": ["nonsense", "300.1.1.1"],
 }
@@ -108,6 +121,19 @@ FROM_ENVIRONMENT = {
     "rate": "x",
     "max-connections": "0",
     "max-per-ip": "x",
+    "request-rate": "x",
+    "registration-rate": "-1",
+    "max-unanswered": "0",
+    "max-unanswered-kib": "many",
+    "frame-timeout": "0",
+    "login-tries": "5",
+    "token-days": "0",
+    "argon2-passes": "1",
+    "argon2-memory": "18",
+    "argon2-threads": "none",
+    "argon2-queue": "-5",
+    "batch-messages": "x",
+    "batch-kib": "x",
     "login-timeout": "x",
     "trusted-proxy": "nonsense",
 }
@@ -192,7 +218,7 @@ class Refusals(Starting):
     def test_every_option_is_tried(self) -> None:
         """A new option would not be covered by these tests."""
         help_text = run_chat("--help").stdout
-        options = set(re.findall(r"--([a-z-]+)=", help_text))
+        options = set(re.findall(r"--([a-z0-9-]+)=", help_text))
         self.assertEqual(options, set(NONSENSE))
         self.assertEqual(options, set(FROM_ENVIRONMENT))
 
@@ -335,6 +361,7 @@ class FirstStart(Starting):
     def test_what_it_says(self) -> None:
         """A new admin would not learn where it listens, whom to trust, or what to do next."""
         server = self.server()
+        server.wait_for("Next, in another terminal")
         log = server.log()
         self.assertIn(f"Listening on ssl:{server.port}:interface=127.0.0.1", log)
         certificate = x509.load_pem_x509_certificate(Path(server.ca).read_bytes())
@@ -348,12 +375,13 @@ class FirstStart(Starting):
     def test_next_step_names_the_port(self) -> None:
         """What the log tells to type next would connect to a port where nobody listens."""
         server = self.server()
-        self.assertIn(f"chatclient --connect localhost:{server.port}", server.log())
+        self.assertTrue(server.wait_for(f"chatclient --connect localhost:{server.port}"))
 
     def test_registration_with_mysql_is_closed(self) -> None:
         """Strangers could make accounts in a company's MySQL by default, unsaid."""
         stores = ServerStores()
         server = self.server(*stores.options)
+        server.wait_for("Next, in another terminal")
         log = server.log()
         self.assertIn("Registration is closed", log)
         self.assertIn(f"@127.0.0.1:{mariadb().port}/{stores.database}", log)

@@ -16,6 +16,7 @@ from chatsvc.client.conversation import Conversation
 from chatsvc.client.outbox import Outbox
 from chatsvc.client.pipe import Pipe
 from chatsvc.client.plain import PlainTerminal
+from chatsvc.client.remembered import Account, Memory
 from chatsvc.client.screen import Look, Screen
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
@@ -32,13 +33,16 @@ LOGOUT_PATIENCE = 3.0
 class Setting:
     """
     Where the client works: the server, by endpoint and by name, the state of each uid, the language, and what it is
-    attached to. ``asynchronous``: the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
+    attached to. ``memory`` learns of each log-in, and at a terminal ``account`` logs in by itself. ``asynchronous``:
+    the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
     """
 
     endpoint: IStreamClientEndpoint
     server: str
     open_outbox: Callable[[int], Outbox]
     lang: str
+    memory: Memory
+    account: Account | None
     source: TextIO
     output: TextIO
     errors: TextIO
@@ -61,7 +65,16 @@ class Client(Service):
         self._finishing = False
         self._warned = False
         self._front = self._front_end(setting)
-        self._conversation = Conversation(reactor, setting.open_outbox, self._front, setting.lang)
+        self._conversation = Conversation(
+            reactor,
+            setting.open_outbox,
+            self._front,
+            setting.lang,
+            memory=setting.memory,
+            server=setting.server,
+        )
+        if setting.account is not None and setting.at_terminal:  # a pipe's first line logs in
+            self._conversation.come_back(setting.account)
         self._front.conversation = self._conversation
         patience = Patience() if setting.at_terminal else PIPE_PATIENCE
         self._connector = Connector(

@@ -7,7 +7,8 @@ from typing import Any
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.tap.client import Options, Server, language, parse_server
+from chatsvc.tap.client import Options
+from chatsvc.tap.place import Server, language, parse_server
 
 
 class Where(SynchronousTestCase):
@@ -50,7 +51,7 @@ class Language(SynchronousTestCase):
         """--lang would be ignored where the locale says something else."""
         options = Options({"LANG": "en_US.UTF-8"})
         options.parseOptions(["--lang", "zh"])
-        self.assertEqual(options.lang, "zh")
+        self.assertEqual(options.place.lang, "zh")
 
 
 class Parent(SynchronousTestCase):

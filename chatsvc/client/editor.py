@@ -32,9 +32,7 @@ from chatsvc.client.completion import Completing
 from chatsvc.client.history import DiscreetHistory
 from chatsvc.client.people import People
 
-_STYLE = Style.from_dict(
-    {"bottom-toolbar": "noreverse reverse", "pending": "italic", "prompt": "bold"}
-)
+_STYLE = Style.from_dict({"status": "reverse", "pending": "italic", "prompt": "bold"})
 
 _BEFORE_SECRET = re.compile(r"/?(?:(?:auth|login|register) +\S+ |passwd )")
 
@@ -100,6 +98,7 @@ class Editor:
             input_processors=[_Asterisks()],
             key_bindings=self._keys(),
             interrupt_exception=Interrupted,
+            erase_when_done=True,
             **self._shared,
         )
         self._lines.app.key_processor.before_key_press += lambda _: pressed()
@@ -119,6 +118,11 @@ class Editor:
         if self._reading is not None:
             self._reading.cancel()
 
+    @property
+    def columns(self) -> int:
+        """The terminal's width."""
+        return self._output.get_size().columns
+
     def redraw(self) -> None:
         """What stands around the line has changed."""
         if self.busy:
@@ -137,7 +141,6 @@ class Editor:
     async def read(
         self,
         prompt: Callable[[], AnyFormattedText],
-        status: Callable[[], AnyFormattedText],
         paste_question: PasteQuestion,
     ) -> list[str]:
         """
@@ -154,7 +157,7 @@ class Editor:
                 return await self._wanted(paste_question)
             draft, self._draft = self._draft, Document()
             try:
-                return [await self._run(self._lines, prompt, bottom_toolbar=status, default=draft)]
+                return [await self._run(self._lines, prompt, default=draft)]
             except _Aside:
                 self._draft = self._lines.default_buffer.document
 
@@ -167,6 +170,7 @@ class Editor:
         session: PromptSession[str] = PromptSession(
             is_password=True,
             history=DummyHistory(),
+            erase_when_done=True,
             interrupt_exception=GivenUp,
             eof_exception=GivenUp,
             **self._shared,

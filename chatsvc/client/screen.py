@@ -24,7 +24,7 @@ from chatsvc.client.ink import Ink
 from chatsvc.client.labels import LABELS, Labels
 from chatsvc.client.pending import Pending
 from chatsvc.client.printer import Ending
-from chatsvc.client.status import Status
+from chatsvc.client.status import Status, fitted
 from chatsvc.client.talk import Talk
 from chatsvc.client.typed import Ask
 from chatsvc.wire import commands as c
@@ -183,9 +183,7 @@ class Screen(Service):
     async def _type(self) -> None:
         while self.running:
             try:
-                lines = await self._editor.read(
-                    self._prompt, self._status_line, self._paste_question
-                )
+                lines = await self._editor.read(self._prompt, self._paste_question)
                 for line in lines:
                     await self._take(line)
             except GivenUp:
@@ -241,7 +239,12 @@ class Screen(Service):
         whom = (
             "" if self._talk.to is None else f"{harmless(self._talk.people.label(self._talk.to))} "
         )
-        return [*self._pending.lines(self._labels), ("class:prompt", f"{whom}>>> ")]
+        return [
+            *self._pending.lines(self._labels),
+            ("class:status", fitted(self._status_line(), self._editor.columns - 1)),
+            ("", "\n"),
+            ("class:prompt", f"{whom}>>> "),
+        ]
 
     def _status_line(self) -> str:
         self._status.me = harmless(self.conversation.me)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from prompt_toolkit.utils import get_cwidth
+
 from chatsvc.client.labels import LABELS
 
 
@@ -33,7 +35,7 @@ class Status:
             parts.append(labels.unread.format(count=self.unread))
         if self.unconfirmed:
             parts.append(labels.unconfirmed.format(count=self.unconfirmed))
-        return " " + " │ ".join(parts)
+        return " " + " │ ".join(parts) + " "
 
     def title(self) -> str:
         """The terminal's title."""
@@ -48,3 +50,12 @@ class Status:
             return "○ " + labels.connecting.format(server=self.server)
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
         return "○ " + labels.away_since.format(server=self.server, since=since)
+
+
+def fitted(line: str, columns: int) -> str:
+    """As much of a line as fits so many columns of a terminal; a Chinese character takes two."""
+    if get_cwidth(line) <= columns:
+        return line
+    while line and get_cwidth(line) > columns - 1:
+        line = line[:-1]
+    return line + "…"

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import DummyHistory
@@ -65,7 +66,7 @@ PasteQuestion = Callable[[int], tuple[str, str]]
 
 
 class Editor:
-    """``pressed`` is called at every key."""
+    """``pressed`` is called at every key, ``resized`` when the terminal has another size and is empty."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Editor:
         coloured: bool,
         people: People,
         pressed: Callable[[], None],
+        resized: Callable[[], None],
     ) -> None:
         depth = None if coloured else ColorDepth.DEPTH_1_BIT
         self._shared: dict[str, Any] = {
@@ -102,6 +104,7 @@ class Editor:
             **self._shared,
         )
         self._lines.app.key_processor.before_key_press += lambda _: pressed()
+        _lay_out_anew(self._lines.app, resized)
 
     @property
     def busy(self) -> bool:
@@ -119,9 +122,9 @@ class Editor:
             self._reading.cancel()
 
     @property
-    def columns(self) -> int:
-        """The terminal's width."""
-        return self._output.get_size().columns
+    def size(self) -> Size:
+        """The terminal's rows and columns."""
+        return self._output.get_size()
 
     def redraw(self) -> None:
         """What stands around the line has changed."""
@@ -246,3 +249,19 @@ class Editor:
                 self._step_aside()
 
         return keys
+
+
+def _lay_out_anew(app: Application[str], resized: Callable[[], None]) -> None:
+    """
+    Begin with an empty screen when the terminal's size changes.
+
+    Some terminals wrap what stands there anew and some do not, so nobody can tell where the prompt has got to.
+    """
+    draw = app._on_resize  # there is no public way
+
+    def on_resize() -> None:
+        app.renderer.clear()
+        resized()
+        draw()
+
+    app._on_resize = on_resize  # type: ignore[method-assign]

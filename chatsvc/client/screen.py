@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from chatsvc.client.ink import Ink
 from chatsvc.client.labels import LABELS, Labels
 from chatsvc.client.pending import Pending
 from chatsvc.client.printer import Ending
+from chatsvc.client.scrollback import Scrollback
 from chatsvc.client.status import Status, fitted
 from chatsvc.client.talk import Talk
 from chatsvc.client.typed import Ask
@@ -38,6 +40,9 @@ _AWAY = 5.0
 
 _AT_ONCE = 100
 """Messages written in one go; between two of them what is typed is shown."""
+
+_PROMPT_ROWS = 8
+"""Rows for the prompt, what stands above it, and a menu."""
 
 _PUSH_TITLE, _POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"  # XTWINOPS; terminals without it do nothing
 
@@ -68,8 +73,15 @@ class Screen(Service):
         self._status = Status(look.server)
         self._talk = Talk(self)
         self._pending = Pending(reactor, self._talk.people, self._redraw)
+        self._scrollback = Scrollback()
         self._editor = Editor(
-            source, _vt100(output), look.history, look.coloured, self._talk.people, self._pressed
+            source,
+            _vt100(output),
+            look.history,
+            look.coloured,
+            self._talk.people,
+            self._pressed,
+            self._resized,
         )
         self._title = ""
         self._last_key = 0.0
@@ -135,7 +147,7 @@ class Screen(Service):
 
     def changed(self) -> None:
         """The connection was found or lost."""
-        self._status.notice(self.conversation.connected, self._reactor.seconds())
+        self._notice_connection()
         self._redraw()
 
     def failed(self, line: str) -> None:
@@ -173,7 +185,6 @@ class Screen(Service):
         self._pending.add(message, fate)
 
     def _start(self) -> None:
-        self._status.notice(self.conversation.connected, self._reactor.seconds())
         self._last_key = self._reactor.seconds()
         self._output.write(_PUSH_TITLE)
         self._retitle()
@@ -189,6 +200,7 @@ class Screen(Service):
             except GivenUp:
                 continue
             except EOFError:
+                self.say(PHRASES[self.conversation.lang].farewell)
                 self.left()
                 return
             except Interrupted:
@@ -241,12 +253,16 @@ class Screen(Service):
         )
         return [
             *self._pending.lines(self._labels),
-            ("class:status", fitted(self._status_line(), self._editor.columns - 1)),
+            ("class:status", fitted(self._status_line(), self._editor.size.columns - 1)),
             ("", "\n"),
             ("class:prompt", f"{whom}>>> "),
         ]
 
+    def _notice_connection(self) -> None:
+        self._status.notice(self.conversation.connected, time.time())
+
     def _status_line(self) -> str:
+        self._notice_connection()
         self._status.me = harmless(self.conversation.me)
         self._status.unconfirmed = self.conversation.unconfirmed
         self._retitle()
@@ -260,6 +276,12 @@ class Screen(Service):
         if title != self._title and self.running:
             self._title = title
             self._editor.title(title)
+
+    def _resized(self) -> None:
+        """The screen is empty and has another size."""
+        rows, columns = self._editor.size
+        self._output.write(self._scrollback.last(rows - _PROMPT_ROWS, columns))
+        self._output.flush()
 
     def _leave_terminal(self, result: Any) -> Any:
         self._write_out()
@@ -300,7 +322,8 @@ class Screen(Service):
         except OSError as problem:
             self.failed(problem.strerror or str(problem))
             return
-        for _, written in lines:
+        for text, written in lines:
+            self._scrollback.add(text)
             if written is not None:
                 written.callback(None)
 

@@ -106,6 +106,7 @@ def makeService(options: Options) -> IService:
     setting = Setting(
         endpoint=here.endpoint(reactor),
         server=server,
+        admission=here.admission(),
         open_outbox=here.open_outbox,
         lang=here.lang,
         memory=Memory(folder, values["remember"]),

@@ -13,9 +13,11 @@ from platformdirs import user_state_dir
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate
 
+from chatsvc.client.admission import Admission
+from chatsvc.client.known_servers import KnownServers, parse_fingerprint
 from chatsvc.client.outbox import Entry, Outbox
 from chatsvc.client.remembered import Account, Memory
-from chatsvc.client.trust import client_options, load
+from chatsvc.client.trust import client_options, identity, load
 from chatsvc.tap.options import Option, choice
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -41,7 +43,12 @@ def parse_server(text: str) -> Server:
     port = int(found[3] or _DEFAULT_PORT) if found else 0
     if found is None or not 0 < port < 65_536:
         raise ValueError("HOST:PORT is expected, an IPv6 address in brackets")
-    return Server(found[1] or found[2], port)
+    host = found[1] or found[2]
+    try:
+        identity(host)
+    except ValueError:
+        raise ValueError("this is no name and no address of a host") from None
+    return Server(host, port)
 
 
 def language(environment: Mapping[str, str]) -> str:
@@ -66,6 +73,13 @@ PLACE = (
         " keys/server.crt).",
     ),
     Option(
+        "fingerprint",
+        "",
+        lambda text: parse_fingerprint(text) if text else "",
+        "Trust the one certificate that has this fingerprint, SHA256:AB:CD:..., as the server logs it"
+        " when it starts.",
+    ),
+    Option(
         "lang",
         "",
         lambda text: choice(*LANGUAGES)(text) if text else "",
@@ -85,13 +99,14 @@ PLACE = (
 class Place:
     """
     A server, a state folder, a language. ``account`` is the one that is remembered for this server; ``trusted``: the
-    certificates, None for the default.
+    certificates, None for the default; ``fingerprint``: of the only one that will do, empty for any.
     """
 
     server: Server
     folder: Path
     lang: str
     trusted: list[Certificate] | None
+    fingerprint: str
     account: Account | None
 
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
@@ -101,6 +116,15 @@ class Place:
         return wrapClientTLS(
             client_options(self.server.host, self.trusted),
             HostnameEndpoint(reactor, self.server.host, self.server.port),
+        )
+
+    def admission(self) -> Admission:
+        """Whether the server is let in."""
+        return Admission(
+            str(self.server),
+            KnownServers(self.folder / "known_servers"),
+            strict=self.trusted is not None,
+            pinned=self.fingerprint,
         )
 
     def open_outbox(self, uid: int, suits: Callable[[Entry], bool] = lambda entry: True) -> Outbox:
@@ -122,5 +146,6 @@ def place(values: Mapping[str, Any], environment: Mapping[str, str]) -> Place:
         folder,
         values["lang"] or language(environment),
         values["ca"],
+        values["fingerprint"],
         account if account and account.server == str(server) else None,
     )

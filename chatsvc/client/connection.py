@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ConnectionClosed, ConnectionDone
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IHandshakeListener,
     IReactorTime,
     IStreamClientEndpoint,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from chatsvc.client.admission import Admission
 from chatsvc.client.backoff import Backoff
 from chatsvc.client.conversation import Conversation
-from chatsvc.client.trust import distrust
+from chatsvc.client.failures import ClosedEarly, NoAnswer
+from chatsvc.client.trust import Presented, presented
 from chatsvc.sockets import watch_peer
 from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured_client import NotUnderstood
@@ -50,6 +53,12 @@ class Observer(Protocol):
     def given_up(self, line: str) -> None:
         """There will be none."""
 
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """
+        The user's answer, one of these letters; the last one if there is nobody to ask, or for want of an answer.
+        Cancelled, it is not wanted any more.
+        """
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -62,20 +71,33 @@ class Patience:
     later: float | None = None
 
 
+@implementer(IHandshakeListener)
 class ClientProtocol(Int16StringReceiver):
-    """Frames in and out."""
+    """Frames in and out, over TLS; none before :meth:`admit`."""
 
     MAX_LENGTH = MAX_FRAME
-    transport: ITCPTransport
+    transport: Any  # ITCPTransport, and Twisted's TLS
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._gone = False
+        self._secured = False
+        self.admitted = False
         self._broken: Failure | None = None
 
     def connectionMade(self) -> None:
         watch_peer(self.transport)
         self._connector.made(self)
+
+    def handshakeCompleted(self) -> None:
+        self._secured = True
+        self.pauseProducing()
+        self._connector.secured(self, presented(self.transport.getHandle()))
+
+    def admit(self) -> None:
+        """The server is trusted: hear it."""
+        self.admitted = True
+        self.resumeProducing()
 
     def stringReceived(self, frame: bytes) -> None:
         if self._gone:
@@ -90,11 +112,13 @@ class ClientProtocol(Int16StringReceiver):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._gone = True
-        self._connector.ended(self._broken or reason)
+        if not self._secured and reason.check(ConnectionClosed):
+            reason = Failure(ClosedEarly())
+        self._connector.ended(self, self._broken or reason)
 
     def no_answer(self) -> None:
         """The other end has said nothing for too long."""
-        self._broken = Failure(ConnectionClosed("no answer"))
+        self._broken = Failure(NoAnswer())
         self.abort()
 
     def abort(self) -> None:
@@ -105,8 +129,8 @@ class ClientProtocol(Int16StringReceiver):
 
 class Connector(Service):
     """
-    Keeps a conversation connected through ``endpoint``; ``server`` names it to people. A server that is not trusted is
-    not tried again.
+    Keeps a conversation connected through ``endpoint``; ``server`` names it to people. Nothing is said to a server and
+    nothing heard of it before ``admission`` has let it in, and one that it refuses is not tried again.
     """
 
     def __init__(
@@ -114,6 +138,7 @@ class Connector(Service):
         clock: IReactorTime,
         endpoint: IStreamClientEndpoint,
         server: str,
+        admission: Admission,
         conversation: Conversation,
         observer: Observer,
         patience: Patience,
@@ -121,6 +146,7 @@ class Connector(Service):
         self._clock = clock
         self._endpoint = endpoint
         self._server = server
+        self._admission = admission
         self.conversation = conversation
         self._observer = observer
         self._patience = patience
@@ -131,6 +157,7 @@ class Connector(Service):
         self._seconds = 0.0
         self._protocol: ClientProtocol | None = None
         self._trying: Deferred[object] | None = None
+        self._deciding: Deferred[None] | None = None
         self._retry: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._all_over: Deferred[None] | None = None
@@ -142,20 +169,23 @@ class Connector(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        for call in (self._retry, self._watch):
-            if call is not None:
-                call.cancel()
-        self._retry = self._watch = None
+        if self._retry is not None:
+            self._retry.cancel()
+        self._stop_watching()
         if self._trying is not None:
             self._trying.cancel()
         over: Deferred[None] = Deferred()
         if self._protocol is None:
+            self._withdraw()
             over.callback(None)
             return over
         self._all_over = over
-        self._protocol.transport.loseConnection()
-        # A peer that is gone never answers our goodbye.
-        self._watch = self._clock.callLater(_CLOSE_PATIENCE, self._cut_off, self._protocol)
+        if self._withdraw():
+            self._protocol.abort()  # a stranger is owed no goodbye
+        else:
+            self._protocol.transport.loseConnection()
+            # A peer that is gone never answers our goodbye.
+            self._watch_for(_CLOSE_PATIENCE)
         return over
 
     # The life of a connection
@@ -166,61 +196,87 @@ class Connector(Service):
         self._trying.addErrback(self._failed)
 
     def _failed(self, reason: Failure) -> None:
+        self._trying = None
         if self._protocol is None and self.running:
-            self._missing(reason, made=False)
+            self._missing(reason, welcomed=False)
 
     def made(self, protocol: ClientProtocol) -> None:
         """There is a connection, whose TLS handshake is still to come."""
         self._trying = None
         self._protocol = protocol
-        if not self.running:
+        if self.running:
+            self._watch_for(WELCOME_PATIENCE)
+        else:
             protocol.abort()
-            return
-        self._watch = self._clock.callLater(WELCOME_PATIENCE, self._cut_off, protocol)
-        self.conversation.connection_made(protocol.sendString)
 
-    def _cut_off(self, protocol: ClientProtocol) -> None:
+    def secured(self, protocol: ClientProtocol, shown: Presented) -> None:
+        """The handshake is done. That somebody is asked now is no fault of the server's: it is not watched."""
+        self._stop_watching()
+        self._deciding = Deferred.fromCoroutine(
+            self._admission.admit(shown, self._observer.ask, self.conversation.words)
+        )
+        self._deciding.addCallbacks(self._admitted, self._refused)
+
+    def _admitted(self, _: object) -> None:
+        self._deciding = None
+        if self._protocol is not None:
+            self._watch_for(WELCOME_PATIENCE)
+            self.conversation.connection_made(self._protocol.sendString)
+            self._protocol.admit()
+        elif self.running:  # it was closed meanwhile
+            self._connect()
+
+    def _refused(self, reason: Failure) -> None:
+        self._deciding = None
+        if reason.check(CancelledError) and not self.running:
+            return
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.abort()
+        self._observer.given_up(reason.getErrorMessage())
+
+    def _cut_off(self) -> None:
         self._watch = None
-        protocol.no_answer()
+        if self._protocol is not None:
+            self._protocol.no_answer()
 
     def heard(self) -> None:
         """A frame came."""
         if self._watch is not None and self.running and self.conversation.welcomed:
-            self._watch.cancel()
-            self._watch = None
+            self._stop_watching()
             self._welcomed = True
             self._observer.found()
             self._deadline = None
             self._backoff.reset()
 
-    def ended(self, reason: Failure) -> None:
+    def ended(self, protocol: ClientProtocol, reason: Failure) -> None:
         """The connection is gone."""
+        if protocol is not self._protocol:
+            return  # one that was refused
         self._protocol = None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        retry_after = self.conversation.connection_lost()
+        self._stop_watching()
+        welcomed = self.conversation.welcomed
+        retry_after = self.conversation.connection_lost() if protocol.admitted else None
         if self._all_over is not None:
             self._all_over.callback(None)
-        elif self.running:
-            self._missing(reason, made=True, retry_after=retry_after)
+        elif self.running and self._deciding is None:
+            self._missing(reason, welcomed=welcomed, retry_after=retry_after)
 
-    def _missing(self, reason: Failure, *, made: bool, retry_after: float | None = None) -> None:
+    def _missing(
+        self, reason: Failure, *, welcomed: bool, retry_after: float | None = None
+    ) -> None:
+        """There is no connection: one that had ``welcomed`` us is gone, or none came about."""
         words = self.conversation.words
-        why = distrust(reason)
-        if why is not None:
-            self._observer.given_up(words.not_trusted.format(server=self._server, reason=why))
-            return
         if self._welcomed and self._deadline is None:
             self._allow(self._patience.later)
         delay = self._backoff.delay() if retry_after is None else max(FIRST_DELAY, retry_after)
-        why = _in_words(reason)
+        why = words.reason(reason.value)
         if self._deadline is None or self._clock.seconds() + delay <= self._deadline:
-            if made:
+            self._retry = self._clock.callLater(delay, self._connect)
+            if welcomed:
                 self._observer.lost(why, delay)
             else:
                 self._observer.not_found(why)
-            self._retry = self._clock.callLater(delay, self._connect)
         elif self._welcomed:
             self._observer.given_up(
                 words.given_up.format(server=self._server, seconds=self._seconds, reason=why)
@@ -228,9 +284,26 @@ class Connector(Service):
         else:
             self._observer.given_up(words.unreachable.format(server=self._server, reason=why))
 
+    # Waiting
+
     def _allow(self, seconds: float | None) -> None:
         self._seconds = seconds or 0.0
         self._deadline = None if seconds is None else self._clock.seconds() + seconds
+
+    def _watch_for(self, seconds: float) -> None:
+        self._watch = self._clock.callLater(seconds, self._cut_off)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _withdraw(self) -> bool:
+        """Ask no longer whether the server is to be trusted; whether that was open."""
+        deciding, self._deciding = self._deciding, None
+        if deciding is not None:
+            deciding.cancel()
+        return deciding is not None
 
 
 class _Factory(Factory):
@@ -241,11 +314,3 @@ class _Factory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientProtocol:
         return ClientProtocol(self._connector)
-
-
-def _in_words(reason: Failure) -> str:
-    if reason.check(ConnectionDone):
-        return "closed by the server"
-    if reason.check(ConnectionClosed) and not str(reason.value):
-        return "connection lost"
-    return reason.getErrorMessage().strip().rstrip(".").replace("\n", " ")

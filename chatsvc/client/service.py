@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from chatsvc.client.admission import Admission
 from chatsvc.client.connection import Connector, Patience
 from chatsvc.client.conversation import Conversation
 from chatsvc.client.outbox import Outbox
@@ -32,13 +33,14 @@ LOGOUT_PATIENCE = 3.0
 @dataclass(frozen=True)
 class Setting:
     """
-    Where the client works: the server, by endpoint and by name, the state of each uid, the language, and what it is
-    attached to. ``memory`` learns of each log-in, and at a terminal ``account`` logs in by itself. ``asynchronous``:
-    the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
+    Where the client works: the server, by endpoint and by name, whether it is let in, the state of each uid, the
+    language, and what it is attached to. ``memory`` learns of each log-in, and at a terminal ``account`` logs in by
+    itself. ``asynchronous``: the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
     """
 
     endpoint: IStreamClientEndpoint
     server: str
+    admission: Admission
     open_outbox: Callable[[int], Outbox]
     lang: str
     memory: Memory
@@ -61,6 +63,7 @@ class Client(Service):
     ) -> None:
         self._reactor = reactor
         self._server = setting.server
+        self._at_terminal = setting.at_terminal
         self._finish = finish
         self._finishing = False
         self._warned = False
@@ -78,7 +81,13 @@ class Client(Service):
         self._front.conversation = self._conversation
         patience = Patience() if setting.at_terminal else PIPE_PATIENCE
         self._connector = Connector(
-            reactor, setting.endpoint, setting.server, self._conversation, self, patience
+            reactor,
+            setting.endpoint,
+            setting.server,
+            setting.admission,
+            self._conversation,
+            self,
+            patience,
         )
 
     def startService(self) -> None:
@@ -121,10 +130,14 @@ class Client(Service):
 
     def not_found(self, reason: str) -> None:
         words = self._conversation.words
-        self._warn(words.unreachable.format(server=self._server, reason=reason))
+        line = words.trying_on if self._at_terminal else words.unreachable
+        self._warn(line.format(server=self._server, reason=reason))
 
     def given_up(self, line: str) -> None:
         self.failed(line)
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        return self._front.ask(text, choices)
 
     def _warn(self, line: str) -> None:
         if not self._warned:

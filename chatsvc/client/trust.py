@@ -1,33 +1,88 @@
-"""Whom the client trusts: certificates and names."""
+"""What a server shows of itself in the TLS handshake, and what is wrong with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
-from service_identity import VerificationError
+from OpenSSL.crypto import X509
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from twisted.internet._sslverify import IOpenSSLTrustRoot
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
-    optionsForClientTLS,
+    CertificateOptions,
     platformTrust,
     trustRootFromCertificates,
 )
-from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from chatsvc.wire.text import harmless
 
 OWN_CERTIFICATE = Path("keys/server.crt")
 """Where a server that was started in the same folder keeps its certificate."""
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_MOST_SHOWN = 200
+"""Characters shown of what a certificate says: a stranger wrote it."""
+
 
 class BadCertificate(ValueError):
     """A file of certificates cannot be used; a few words."""
+
+
+class Flaw(Enum):
+    """Why a certificate proves nothing."""
+
+    SELF_SIGNED = auto()
+    UNKNOWN_ISSUER = auto()
+    EXPIRED = auto()
+    NOT_YET_VALID = auto()
+    OTHER_NAME = auto()
+    NOT_FOR_SERVERS = auto()
+    WEAK = auto()
+    INVALID = auto()
+
+
+_FLAWS = {
+    2: Flaw.UNKNOWN_ISSUER,
+    9: Flaw.NOT_YET_VALID,
+    10: Flaw.EXPIRED,
+    18: Flaw.SELF_SIGNED,
+    19: Flaw.UNKNOWN_ISSUER,  # a root that is sent along
+    20: Flaw.UNKNOWN_ISSUER,
+    21: Flaw.UNKNOWN_ISSUER,
+    26: Flaw.NOT_FOR_SERVERS,
+    66: Flaw.WEAK,
+    67: Flaw.WEAK,
+    68: Flaw.WEAK,
+}
+"""By ``X509_V_ERR_…`` of OpenSSL's ``x509_vfy.h``."""
+
+
+@dataclass(frozen=True)
+class Presented:
+    """
+    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, harmless to
+    show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
+    """
+
+    fingerprint: str
+    names: str
+    issuer: str
+    flaws: tuple[Flaw, ...]
 
 
 def load(path: str) -> list[Certificate]:
@@ -45,33 +100,119 @@ def load(path: str) -> list[Certificate]:
     return [Certificate.loadPEM(one.public_bytes(Encoding.PEM)) for one in found]
 
 
-def client_options(host: str, trusted: list[Certificate] | None) -> Any:
+def identity(host: str) -> DNS_ID | IPAddress_ID:
     """
-    TLS options that check the server's certificate and its name.
+    What the certificate of a host must be for.
+
+    :raise ValueError: it is neither a name nor an address.
+    """
+    return IPAddress_ID(host) if isIPAddress(host) or isIPv6Address(host) else DNS_ID(host)
+
+
+def client_options(host: str, trusted: list[Certificate] | None) -> IOpenSSLClientConnectionCreator:
+    """
+    What to make TLS connections to a host from. They complete their handshake with anybody: what is wrong with the
+    server's certificate is for :func:`presented` to say, before anything is sent.
 
     Without a list of certificates the platform's roots are trusted, and for a server on this machine also
     ``keys/server.crt`` in the working directory: so a newcomer's client trusts the server that the newcomer has just
     started beside it.
     """
+    return _Inspecting(identity(host), _roots(host, trusted))
+
+
+def presented(connection: SSL.Connection) -> Presented:
+    """What the server has shown in the handshake of a connection that comes from :func:`client_options`."""
+    noted = _NOTED[connection]
+    certificate = connection.get_peer_certificate()
+    if certificate is None or not noted.verified:
+        raise SSL.Error([("", "", "the server's certificate was not looked at")])
+    flaws = [_FLAWS.get(error, Flaw.INVALID) for error in noted.errors]
+    if not _is_for(certificate, noted.identity):
+        flaws.append(Flaw.OTHER_NAME)
+    fingerprint = f"SHA256:{certificate.digest('sha256').decode()}"
+    return Presented(fingerprint, *_described(certificate), tuple(dict.fromkeys(flaws)))
+
+
+class _Noted:
+    """What OpenSSL said of one connection's certificates; ``verified``: that it has looked at them at all."""
+
+    def __init__(self, identity: DNS_ID | IPAddress_ID) -> None:
+        self.identity = identity
+        self.errors: list[int] = []
+        self.verified = False
+
+    def note(self, _: SSL.Connection, __: X509, error: int, depth: int, ok: int) -> bool:
+        """OpenSSL's callback for each certificate, the server's own last; the handshake goes on."""
+        self.verified = self.verified or depth == 0
+        if not ok:
+            self.errors.append(error)
+        return True
+
+
+_NOTED: WeakKeyDictionary[SSL.Connection, _Noted] = WeakKeyDictionary()
+"""Of each connection. Its own ``app_data`` is Twisted's."""
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Inspecting:
+    def __init__(self, identity: DNS_ID | IPAddress_ID, roots: Any) -> None:
+        self._identity = identity
+        self._context = CertificateOptions(trustRoot=roots).getContext()
+        # Nor may another certificate be shown later, when it has been decided on this one.
+        self._context.set_options(SSL.OP_NO_RENEGOTIATION)  # type: ignore[attr-defined]
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection, noted = SSL.Connection(self._context), _Noted(self._identity)
+        _NOTED[connection] = noted
+        connection.set_verify(SSL.VERIFY_PEER, noted.note)
+        if isinstance(self._identity, DNS_ID):
+            connection.set_tlsext_host_name(self._identity.hostname)
+        return connection
+
+
+def _is_for(certificate: X509, wanted: DNS_ID | IPAddress_ID) -> bool:
+    """A certificate that names nobody, or whose names cannot be read, is for nobody."""
+    try:
+        verify_service_identity(extract_patterns(certificate.to_cryptography()), [wanted], [])
+    except (VerificationError, CertificateError, ValueError):
+        return False
+    return True
+
+
+def _described(certificate: X509) -> tuple[str, str]:
+    """Whom it is for, and who issued it; empty where that cannot be read."""
+    try:
+        known = certificate.to_cryptography()
+        subject, issuer = known.subject.rfc4514_string(), known.issuer.rfc4514_string()
+        names = [subject, *_alternative_names(known)]
+    except ValueError:
+        return "", ""
+    return _shown(names), _shown([issuer])
+
+
+def _alternative_names(certificate: x509.Certificate) -> list[str]:
+    with suppress(x509.ExtensionNotFound):
+        kind = x509.SubjectAlternativeName
+        return [
+            str(name.value) for name in certificate.extensions.get_extension_for_class(kind).value
+        ]
+    return []
+
+
+def _shown(texts: Iterable[str]) -> str:
+    text = harmless(", ".join(filter(None, texts)))
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _roots(host: str, trusted: list[Certificate] | None) -> Any:
     if trusted is not None:
-        return optionsForClientTLS(host, trustRoot=trustRootFromCertificates(trusted))
+        return trustRootFromCertificates(trusted)
     trust = platformTrust()
     if host in _LOCAL and OWN_CERTIFICATE.exists():
         with suppress(BadCertificate):  # then it is not trusted, and that will be said
-            trust = _Both(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
-    return optionsForClientTLS(host, trustRoot=trust)
-
-
-def distrust(reason: Failure) -> str | None:
-    """Why the server is not trusted, where a connection ended for that; else None."""
-    if reason.check(VerificationError):
-        return "the certificate is for another name"
-    if reason.check(SSL.Error) and reason.value is not None and reason.value.args:
-        errors = reason.value.args[0]
-        if isinstance(errors, list):
-            texts = [error[-1] for error in errors if error and error[-1]]
-            return ", ".join(dict.fromkeys(texts)) or "the TLS handshake failed"
-    return None
+            return _Both(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
+    return trust
 
 
 @implementer(IOpenSSLTrustRoot)

@@ -162,18 +162,18 @@ class Refused(ProgramCase):
         """A wrong port would end in a traceback, in silence, or never."""
         port = free_port()
         self.refuses(
-            self.run_client("x", options=self.options(port)), f"localhost:{port}", "refused"
+            self.run_client("x", options=self.options(port)), f"localhost:{port}", "连接被拒绝"
         )
 
     def test_no_such_host(self) -> None:
         """A wrong name would end in a traceback."""
         options = ["--connect", "nosuch.invalid:77"]
-        self.refuses(self.run_client("x", options=options), "nosuch.invalid:77")
+        self.refuses(self.run_client("x", options=options), "nosuch.invalid:77", "找不到该主机")
 
     def test_not_trusted(self) -> None:
         """A client would talk to anybody who answers."""
         options = ["--connect", f"localhost:{self.server.port}"]
-        words = (f"localhost:{self.server.port}", "certificate verify failed")
+        words = (f"localhost:{self.server.port}", "自签名", "SHA256:", "--fingerprint", "--ca")
         self.refuses(self.run_client("x", options=options), *words)
 
     def test_wrong_name(self) -> None:
@@ -181,7 +181,8 @@ class Refused(ProgramCase):
         relay = Relay(self.server, lambda frame: True, "127.0.0.2")
         self.addCleanup(relay.close)
         options = ["--connect", f"127.0.0.2:{relay.port}", "--ca", self.server.ca]
-        self.refuses(self.run_client("x", options=options), f"127.0.0.2:{relay.port}", "name")
+        words = (f"127.0.0.2:{relay.port}", "证书不属于该主机名")
+        self.refuses(self.run_client("x", options=options), *words)
 
     def test_no_tls(self) -> None:
         """A server without TLS would be waited for, for ever."""
@@ -192,7 +193,8 @@ class Refused(ProgramCase):
             with closing(connection):
                 connection.sendall("请登陆!".encode() * 20)
                 output, errors = process.communicate("x\n", 30)
-        self.refuses(Outcome(process.returncode, output, errors), f"localhost:{port}")
+        outcome = Outcome(process.returncode, output, errors)
+        self.refuses(outcome, f"localhost:{port}", "对方不使用 TLS")
 
     def test_silent_server(self) -> None:
         """Something that takes the connection and never answers would be waited for, for ever."""
@@ -203,7 +205,7 @@ class Refused(ProgramCase):
             with closing(connection):
                 output, errors = process.communicate("x\n", 30)
         outcome = Outcome(process.returncode, output, errors)
-        self.refuses(outcome, f"localhost:{port}", "no answer")
+        self.refuses(outcome, f"localhost:{port}", "服务器没有响应")
 
     def test_wrong_options(self) -> None:
         """A typing error in an option would end in a traceback, or be ignored."""
@@ -211,11 +213,13 @@ class Refused(ProgramCase):
         empty.touch()
         for name, value in {
             "--connect": "::1:10000",
+            "--fingerprint": "SHA256:AB",
             "--ca": str(empty),
             "--lang": "fr",
         }.items():
             self.refuses(self.run_client("x", options=[name, value]), name, value)
         self.refuses(self.run_client("x", options=["--connect", "h:99999"]), "--connect", "h:99999")
+        self.refuses(self.run_client("x", options=["--connect", "a b"]), "--connect", "a b")
         self.refuses(self.run_client("x", options=["--ca", "nix.pem"]), "--ca", "nix.pem")
 
     def test_state_not_writable(self) -> None:

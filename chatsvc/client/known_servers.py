@@ -1,0 +1,150 @@
+"""
+The servers whose certificates a user trusts for good: a file with a line for each, ``HOST:PORT SHA256:AB:CD:…``.
+
+All of the user's processes share it: who writes it holds a lock on its folder, and puts a whole new file in its place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+_FINGERPRINT = re.compile(r"(?:SHA-?256:)?((?:[0-9A-F]{2}:?){31}[0-9A-F]{2})", re.IGNORECASE)
+_LINE = re.compile(r"(\S+) +(SHA256:(?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
+_NOTHING = re.compile(r"\s*(?:#.*)?")
+
+
+class Trouble(Enum):
+    """What can be wrong with the file."""
+
+    OPEN_TO_OTHERS = auto()
+    OF_SOMEBODY_ELSE = auto()
+    NO_FILE = auto()
+    MALFORMED = auto()
+    SYSTEM = auto()
+
+
+class KnownServersUnusable(Exception):
+    """
+    The file cannot be used. ``line`` is the number of the one that is malformed, ``number`` the system's for what is
+    wrong (``errno``).
+    """
+
+    def __init__(self, trouble: Trouble, path: Path, line: int = 0, number: int = 0) -> None:
+        super().__init__(f"{path}: {trouble.name}")
+        self.trouble = trouble
+        self.path = path
+        self.line = line
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a line of the file says, and which it is."""
+
+    server: str
+    fingerprint: str
+    line: int
+
+
+def parse_fingerprint(text: str) -> str:
+    """
+    A SHA-256 fingerprint as the server logs it, from that or from what other programs make of it.
+
+    :raise ValueError: it is none.
+    """
+    found = _FINGERPRINT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("SHA256: and 32 bytes in hex are expected")
+    return f"SHA256:{bytes.fromhex(found[1].replace(':', '')).hex(':').upper()}"
+
+
+class KnownServers:
+    """
+    The file ``path``, made with mode 0600 when there is something to write.
+
+    :raise KnownServersUnusable: of all methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def find(self, server: str) -> Known | None:
+        """What is known of ``HOST:PORT``."""
+        wanted = server.lower()
+        return next((known for known in self._parsed(self._read()) if known.server == wanted), None)
+
+    def add(self, server: str, fingerprint: str) -> None:
+        """Trust a server's certificate from now on; a server that is known stays as it is."""
+        with self._errors(), _locked(self.path.parent) as folder:
+            if self.find(server) is not None:
+                return
+            text = self._read()
+            end = "\n" if text and not text.endswith("\n") else ""
+            self._write(f"{text}{end}{server.lower()} {fingerprint}\n")
+            os.fsync(folder)  # or a crash may forget the name
+
+    def _parsed(self, text: str) -> Iterator[Known]:
+        for number, line in enumerate(text.split("\n"), 1):
+            found = _LINE.fullmatch(line.rstrip())
+            if found is not None:
+                yield Known(found[1].lower(), found[2], number)
+            elif not _NOTHING.fullmatch(line):
+                raise KnownServersUnusable(Trouble.MALFORMED, self.path, line=number)
+
+    def _read(self) -> str:
+        with self._errors():
+            try:
+                # A pipe in its place is not waited for.
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except FileNotFoundError:
+                return ""
+            with open(descriptor, encoding="utf-8", errors="replace", newline="") as file:
+                self._check(os.fstat(descriptor))
+                return file.read()
+
+    def _check(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise KnownServersUnusable(Trouble.NO_FILE, self.path)
+        if status.st_uid not in (os.geteuid(), 0):
+            raise KnownServersUnusable(Trouble.OF_SOMEBODY_ELSE, self.path)
+        if status.st_mode & 0o022:
+            raise KnownServersUnusable(Trouble.OPEN_TO_OTHERS, self.path)
+
+    def _write(self, text: str) -> None:
+        new = self.path.with_name(f".{self.path.name}.new")
+        with suppress(FileNotFoundError):
+            new.unlink()  # left by a crash
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self.path)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            number = problem.errno or 0
+            raise KnownServersUnusable(Trouble.SYSTEM, self.path, number=number) from None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold a folder, which is made if it is not there, as this descriptor, for this process alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -127,10 +127,12 @@ class Stolen(AttackCase):
 
     def test_another_account(self) -> None:
         """A token would log in to accounts with the same password, or to any."""
-        other = self.user()
+        ((stored,),) = self.stores.sql("SELECT password FROM user WHERE id = ?", (self.uid,))
+        twin = self.stores.add_user("twin", stored)
         with self.talk():
-            self.assertFalse(self.admitted(self.token, other))
-            self.assertFalse(self.admitted(self.given(other)))
+            self.assertFalse(self.admitted(self.token, twin))
+            self.assertFalse(self.admitted(self.given(twin)))
+            self.assertFalse(self.admitted(self.given(self.user())))
             self.assertFalse(self.admitted(self.token, self.uid + 1_000_000))
             self.assertTrue(self.admitted(self.token))
 

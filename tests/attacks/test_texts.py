@@ -74,7 +74,7 @@ class Logs(DeceitCase):
     def test_addresses_in_the_log(self) -> None:
         """Who writes a PROXY header on the proxy's machine could write into the log, or drive a terminal by it."""
         port = free_port()
-        server = ChatServer(*self.stores.options, *self.options, ports=(f"haproxy:ssl:{port}",))
+        server = ChatServer(*self.options, ports=(f"haproxy:ssl:{port}",))
         server.port = port
         self.addCleanup(server.remove)
         server.start()

@@ -244,7 +244,9 @@ class Everywhere:
                 self.stranger().send(f"register {self.name()} {self.password()}")
                 end()
                 self.server.start()
-                self.assertIn("[ ", self.person(*reader).read())
+                person = self.person(*reader)
+                self.assertIn("[ ", person.read())
+                person.close()  # or it would read what comes next, too
                 writer = self.program(*self.account())
 
 

@@ -95,9 +95,11 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
         return account, stored
     if await chat.accounts.replace_password(command.uid, stored, verdict.replacement):
         return account, verdict.replacement
-    # Another log-in replaced it at the same time; a token must be made for what is stored now.
+    # Something else is stored by now: mostly the same password, by another log-in at the same time.
     account = await chat.accounts.get(command.uid)
-    return (account, account.stored) if account and account.stored else None
+    stored = account.stored if account else None
+    verdict = await chat.passwords.check(stored, command.password or "")
+    return (account, stored) if account and stored and verdict.right else None
 
 
 @asynccontextmanager

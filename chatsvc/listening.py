@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -122,8 +123,16 @@ class _ProxyHeader(ProtocolWrapper):
         self._received += len(data)
         try:
             self.wrappedProtocol.dataReceived(data)
+            _require_address(self.wrappedProtocol)
         except ValueError:
             self.transport.abortConnection()  # type: ignore[union-attr]
+
+
+def _require_address(proxied: Any) -> None:
+    """A proxy may have passed on what somebody wrote; a scope may be any text."""
+    host = getattr(proxied.getPeer(), "host", None)
+    if host is not None and "%" in str(ip_address(host)):
+        raise ValueError("no address")
 
 
 class _TrustedProxies(WrappingFactory):

@@ -26,7 +26,7 @@ _REPLACEMENT = "\ufffd"
 _ELLIPSIS = "…"  # no registered name has it: the profile makes it three dots
 
 # With a look-alike of `|` before it, it would read as a header's end.
-_UID = re.compile("(?<![a-z])uid(?![a-z])", re.ASCII | re.IGNORECASE)
+_UID = re.compile(r"(?<![a-z])uid[\W_]*\d", re.IGNORECASE)
 
 
 class BadName(ValueError):
@@ -53,7 +53,7 @@ def enforce(raw: str) -> str:
     if len(name) > MAX_CHARACTERS:
         raise BadName(f"the name has more than {MAX_CHARACTERS} characters")
     if _REPLACEMENT in name or _UID.search(name):
-        raise BadName("the name has U+FFFD or the word UID in it")
+        raise BadName("the name has U+FFFD or a UID in it")
     if _doubles_a_mark(name):
         raise BadName("the name has a mark twice on one letter")
     return name

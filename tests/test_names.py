@@ -72,7 +72,7 @@ class EnforceTests(SynchronousTestCase):
 
     def test_imitations(self) -> None:
         """A name could look like a header's end, or like what an old row's name is shown as."""
-        for name in ("老板│UID:1 〕", "boss∣uid:1", "ǀＵＩＤ", "UID10001", "张三\ufffd"):
+        for name in ("老板│UID:1 〕", "boss∣uid:1", "ǀＵＩＤ：7", "UID10001", "张三\ufffd"):
             self.assertRaises(BadName, enforce, name)
         for name in ("Druid", "uidentity", "张三..."):
             self.assertEqual(enforce(name), name)

@@ -304,7 +304,7 @@ class LogInTests(SessionTests):
         self.assertEqual([type(connection.said[-1]) for connection in waiting[:5]], [e.Kicked] * 5)
 
     def test_gone_while_checked(self) -> None:
-        """A client that hangs up while its password is checked would log its user out elsewhere, or leave a traceback."""
+        """A client that hangs up while its password is checked would log its user out elsewhere, or leave an error."""
         reading = self.log_in()
         self.world.passwords.hold = {"check"}
         connection = self.connect()

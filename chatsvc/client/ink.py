@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from chatsvc.client.labels import Labels
 from chatsvc.client.people import shade
-from chatsvc.client.voice import shown
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.text import harmless_lines, show
 
 _SHADES = (32, 33, 35, 36, 92, 93, 94, 95, 96)
 """Of the sixteen colours (ECMA-48, section 8.3.117) those that can be read on black and on white, without red."""
@@ -29,7 +28,7 @@ class Ink:
 
     def message(self, message: e.Message, first: str = "") -> str:
         """A message as the text dialect shows it, in its sender's colour; ``first`` stands before it."""
-        lines = first + harmless_lines(shown(message))
+        lines = first + harmless_lines(show(message))
         if not (self._coloured and message.sender):
             return lines
         return f"\x1b[{_SHADES[shade(message.sender, len(_SHADES))]}m{lines}{_PLAIN}"

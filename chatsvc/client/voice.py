@@ -11,7 +11,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured_client import Rejected
-from chatsvc.wire.text import TextDialect, harmless, show
+from chatsvc.wire.text import TextDialect
 
 
 class Audience(Reader, Protocol):
@@ -28,13 +28,6 @@ class Audience(Reader, Protocol):
 
     def failed(self, line: str) -> None:
         """The state cannot be written, or messages cannot be shown: this cannot go on."""
-
-
-def shown(message: e.Message) -> str:
-    """A message as the text dialect shows it; one that the older server left without a time has none."""
-    if message.at or not message.sender:
-        return show(message)
-    return f"[ {message.name}|UID:{message.sender} ]:{harmless(message.text)}"
 
 
 class Voice:

@@ -165,14 +165,17 @@ def harmless_lines(text: str) -> str:
     return "\n".join(map(harmless, text.split("\n")))
 
 
-_OLD_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", re.ASCII)
+_OLD_START = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
+_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
 
 
 def _as_it_was(text: str) -> str:
-    """What the older server left: a time in a line of its own, mostly, and a line that begins with a header."""
-    stamp = _OLD_TIME.match(text)
-    rest = stamp.end() if stamp else 0
-    return text[:rest] + harmless(text[rest:])
+    """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
+    start = _OLD_START.match(text)
+    end = start.end() if start else 0
+    first, *more = map(harmless, text[end:].replace("\r\n", "\n").split("\n"))
+    lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)
+    return text[:end] + "\n".join([first, *lines])
 
 
 @lru_cache(maxsize=64)

@@ -95,5 +95,3 @@ class Logs(DeceitCase):
         self.assertEqual(self.said(client, "auth 1 x"), ["认证失败!", "请登陆!"])
         self.assertEqual(server.tracebacks(), [])
         self.assertEqual(calm_log(server), "")
-
-    test_addresses_in_the_log.todo = "an address is taken as it comes"  # type: ignore[attr-defined]

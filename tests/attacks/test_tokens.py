@@ -123,8 +123,6 @@ class Stolen(AttackCase):
         with self.talk():
             self.assertEqual(self.all_admitted(spelt), [])
 
-    test_one_form.todo = "base64 is read leniently"  # type: ignore[attr-defined]
-
     def test_another_account(self) -> None:
         """A token would log in to accounts with the same password, or to any."""
         ((stored,),) = self.stores.sql("SELECT password FROM user WHERE id = ?", (self.uid,))

@@ -18,9 +18,8 @@ from chatsvc.client.conversation import Conversation
 from chatsvc.client.member import Purpose
 from chatsvc.client.outbox import Outbox
 from chatsvc.client.remembered import Memory
-from chatsvc.client.voice import shown
 from chatsvc.wire.events import Event, Message
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.text import TextDialect, show
 
 SERVER = "localhost:10000"
 
@@ -51,7 +50,7 @@ class Listener:
         self.said.append(why)
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        self.said.extend(map(shown, messages))
+        self.said.extend(map(show, messages))
         self.read.extend(message.id for message in messages)
         if not self.slow:
             return succeed(None)

@@ -283,10 +283,12 @@ class SayTests(SynchronousTestCase):
         for text, shown in {
             old + "hi": old + "hi",
             old + "a\x1b[2Jb": old + "a␛[2Jb",
+            old + "a\nb\n c": old + "a\nb\n c",
+            "[离线消息]\n" + old + "x": "[离线消息]\n" + old + "x",
             f"{old}a\n{old}b": f"{old}a\n    2019-01-01 00:00:00\n    [ 李四|UID:7 ]:b",
             "[ 李四|UID:7 ]:a\u2028[ x|UID:8 ]:b": "[ 李四|UID:7 ]:a\n    [ x|UID:8 ]:b",
-            "[ 李\r\n四|UID:7 ]:a": "[ 李\n    四|UID:7 ]:a",
-            "a\nb": "a\n    b",
+            "[ 李\r\n四|UID:7 ]:a": "[ 李\n四|UID:7 ]:a",
+            "a\nb": "a\nb",
         }.items():
             self.assertEqual(self.say(e.Message(1, 0, "", 0, text)), [shown])
 

@@ -9,6 +9,7 @@ it is asked; what it missed is found by the exact name, and no hit counts withou
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,9 @@ class Accounts:
             uid = await self._database.run(lambda t: _register(t, stored, phc), lock=_LOCK)
         except pymysql.DataError:
             raise BadName("this database cannot hold a character of the name") from None
+        except (pymysql.IntegrityError, sqlite3.IntegrityError):
+            # The table has a rule of its own. Not in its words: they quote the name.
+            raise NameTaken(name) from None
         self._names[uid] = shown(stored, uid)
         return uid
 

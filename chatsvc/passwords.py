@@ -186,10 +186,7 @@ class Passwords:
 
     def _is_right(self, stored: str, secret: bytes) -> bool:
         if is_hashed(stored) and not is_locked(stored):
-            right = self._verify(stored, secret)
-            if not right:
-                self._make_up(stored, secret)
-            return right
+            return self._verify(stored, secret)
         self._verify(self._decoy, secret)
         same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
         return same and stored != "" and not is_hashed(stored)
@@ -198,6 +195,7 @@ class Passwords:
         try:
             return self._hasher.verify(phc, secret)
         except VerifyMismatchError:
+            self._make_up(phc, secret)
             return False
         except (Argon2Error, InvalidHashError, UnicodeError):
             if phc != self._decoy:  # a damaged hash shows too quickly

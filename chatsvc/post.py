@@ -31,6 +31,7 @@ from chatsvc.inbox.interface import (
 )
 from chatsvc.metrics import Metrics
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
+from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
 
 
@@ -203,7 +204,7 @@ class PostOffice:
                 self._settle(parcel, outcome)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
-                self._log.failure("Telling what became of a message failed")
+                self._log.failure("Telling what became of a message failed", wordless())
         for removal in committed.refused:
             ear = self._ears.get(removal.uid)
             if ear is not None:
@@ -242,7 +243,7 @@ class PostOffice:
             self._removals.setdefault(removal.uid, removal)
 
     def _broken(self, failure: Failure) -> None:
-        self._log.failure("A batch failed", failure)
+        self._log.failure("A batch failed", wordless(failure))
         self._put_back()
         for parcel in self._under_way:
             parcel.give_up()

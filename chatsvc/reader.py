@@ -17,10 +17,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from chatsvc.inbox.interface import PAGE, Claim, IInbox
 from chatsvc.post import PostOffice
 from chatsvc.store import StoreUnavailable
+from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
 
 _RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0)
@@ -218,7 +220,7 @@ class Reader:
                 self._owner.hand(message)
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 
-    def _failed(self, failure: object) -> None:
-        self._log.failure("Reading the inbox of {uid} failed", failure, uid=self.uid)  # type: ignore[arg-type]
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("Reading the inbox of {uid} failed", wordless(failure), uid=self.uid)
         # A reader that only seems to be here would be worse than one who has to come again.
         self._owner.failed()

@@ -27,6 +27,7 @@ from chatsvc.limits import network_of
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
+from chatsvc.unexpected import wordless
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -173,7 +174,7 @@ class Session:
             return  # the server is stopping
         self._log.failure(
             "Connection {number}: {kind} failed",
-            failure,
+            wordless(failure),
             number=self._connection.number,
             kind=type(command).__name__,
         )
@@ -280,8 +281,10 @@ class Session:
         self._throttle_noted = problem is Problem.THROTTLED
         address = self._connection.address or "a local socket"
         why = problem.name
-        text = "log-in as {uid} from {address} refused: {why}"
-        self._note(text, uid=uid, address=address, why=why)
+        # Who mistypes may have typed a password there.
+        known = self._chat.accounts.cached_name(uid) is not None
+        text = "log-in as {who} from {address} refused: {why}"
+        self._note(text, who=uid if known else "nobody we know", address=address, why=why)
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid

@@ -122,7 +122,17 @@ class RedisInbox:
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         page = await self._ask(b"read", {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit})
-        return [Message(id, int(f), u, int(float(a)), t) for id, f, u, a, t in page]
+        return [self._message(uid, *entry) for entry in page]
+
+    def _message(self, uid: int, id: int, *fields: str) -> Message:
+        """An entry of a stream; one that another program put there counts, and says nothing."""
+        try:
+            sender, name, at, text = fields
+            return Message(id, int(sender), name, int(float(at)), text)
+        except (ValueError, OverflowError):
+            # Not in these errors' words: they quote the entry.
+            self._log.warn("The inbox of {uid} has a foreign entry, {id}", uid=uid, id=id)
+            return Message(id, 0, "", 0, "")
 
     async def count(self, uid: int) -> int:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
@@ -262,4 +272,5 @@ def _out_of_patience(result: Any, patience: float) -> Any:
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, TimeoutError | CancelledError):
         return "no answer in time"
-    return str(problem) or type(problem).__name__
+    # Redis quotes a command that it does not know, with a password if it has one.
+    return str(problem).partition(", with args")[0] or type(problem).__name__

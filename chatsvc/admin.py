@@ -13,7 +13,7 @@ import click
 import orjson
 from twisted.internet.defer import ensureDeferred
 
-from chatsvc import migration, passwords
+from chatsvc import migration, passwords, talk
 from chatsvc.accounts import Account, Accounts, NameTaken
 from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
@@ -162,6 +162,10 @@ def main(context: click.Context, url: str) -> None:
     """Administer a chatsvc chat service."""
     os.umask(0o077)  # a new SQLite file is going to hold password hashes and messages
     context.obj = url
+
+
+for command in (talk.client, talk.send, talk.listen):
+    main.add_command(command)
 
 
 @main.group()

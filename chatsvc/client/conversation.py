@@ -35,7 +35,7 @@ from chatsvc.wire.structured_client import Confirmed, Heard, Rejected, parse
 
 CLIENT = f"chatsvc/{__version__}"
 
-_PASSING = frozenset({"throttled", "store-unavailable"})
+PASSING = frozenset({"throttled", "store-unavailable"})
 """Refusals of a log-in that say nothing against it."""
 
 
@@ -365,7 +365,7 @@ class Conversation:
                 answer = await self._asking.ask_at_once(self._proof(auth, member.outbox))
             except Lost:
                 return
-            if isinstance(answer, Rejected) and answer.code in _PASSING:
+            if isinstance(answer, Rejected) and answer.code in PASSING:
                 await deferLater(self._clock, max(answer.retry_after, backoff.delay()))
                 continue
             if isinstance(answer, e.LoggedIn):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _MOST_AT_ONCE = 65_536
+
+_LONGEST = 1 << 20
+"""Bytes of a line that are waited for: a longer one comes in pieces."""
+
+_MOST_WAITING = 256
 
 
 @implementer(IReadDescriptor)
@@ -65,6 +72,9 @@ class Lines:
             *lines, self._begun = (self._begun + data).split(b"\n")
             for line in lines:
                 self._took(line.removesuffix(b"\r"))
+            if len(self._begun) > _LONGEST:
+                begun, self._begun = self._begun, b""
+                self._took(begun)
         else:
             self._end()
 
@@ -79,3 +89,40 @@ class Lines:
             if self._begun:
                 self._took(self._begun)
             self._ended()
+
+
+class Feed:
+    """The lines of a descriptor, each when it is asked for: not many more are read than were."""
+
+    def __init__(self, reactor: Any, descriptor: int) -> None:
+        self._lines = Lines(reactor, descriptor, self._took, self._ended)
+        self._waiting: deque[bytes] = deque()
+        self._more: Deferred[None] | None = None
+        self._at_end = False
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._lines.stop()
+
+    async def next(self) -> bytes | None:
+        """The next line; None: there is none."""
+        while not self._waiting and not self._at_end:
+            self._more = Deferred()
+            self._lines.start()
+            await self._more
+        return self._waiting.popleft() if self._waiting else None
+
+    def _took(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) >= _MOST_WAITING:
+            self._lines.stop()
+        self._wake()
+
+    def _ended(self) -> None:
+        self._at_end = True
+        self._wake()
+
+    def _wake(self) -> None:
+        more, self._more = self._more, None
+        if more is not None:
+            more.callback(None)

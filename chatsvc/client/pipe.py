@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, TextIO
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc.client.lines import Lines
+from chatsvc.client.lines import Feed
 from chatsvc.client.printer import Ending, Printer
 from chatsvc.wire.commands import Quit
 from chatsvc.wire.text import TextDialect
@@ -19,8 +18,6 @@ QUIET = 0.5
 
 PATIENCE = 5.0
 """Seconds to wait for messages that are said to wait and do not come."""
-
-_MOST_LINES = 256
 
 
 class Pipe(Printer):
@@ -33,47 +30,21 @@ class Pipe(Printer):
     ) -> None:
         super().__init__(output, errors, ending)
         self._reactor = reactor
-        self._lines = Lines(reactor, source.fileno(), self._took, self._ended)
-        self._waiting: deque[bytes] = deque()
-        self._more: Deferred[None] | None = None
-        self._at_end = False
+        self._feed = Feed(reactor, source.fileno())
 
     def startService(self) -> None:
         super().startService()
-        self._lines.start()
         running = Deferred.fromCoroutine(self._run())
         running.addErrback(self._broken)
 
     def stopService(self) -> None:
         super().stopService()
-        self._lines.stop()
-
-    def _took(self, line: bytes) -> None:
-        self._waiting.append(line)
-        if len(self._waiting) >= _MOST_LINES:
-            self._lines.stop()
-        self._wake()
-
-    def _ended(self) -> None:
-        self._at_end = True
-        self._wake()
-
-    def _wake(self) -> None:
-        more, self._more = self._more, None
-        if more is not None:
-            more.callback(None)
-
-    async def _next_line(self) -> bytes | None:
-        while not self._waiting and not self._at_end:
-            self._lines.start()
-            self._more = Deferred()
-            await self._more
-        return self._waiting.popleft() if self._waiting else None
+        self._feed.stop()
 
     async def _run(self) -> None:
         conversation, well, left = self.conversation, True, False
         await conversation.greeted()
-        while not left and (line := await self._next_line()) is not None:
+        while not left and (line := await self._feed.next()) is not None:
             if line:
                 command = TextDialect(conversation.lang).parse(line)
                 well = await conversation.perform(command) and well

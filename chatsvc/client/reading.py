@@ -20,11 +20,22 @@ from chatsvc.client.outbox import Outbox
 from chatsvc.wire.events import Message
 
 
+class Cut(Exception):
+    """Only the first ``shown`` of some messages were shown, and nothing more will be."""
+
+    def __init__(self, shown: int) -> None:
+        super().__init__(shown)
+        self.shown = shown
+
+
 class Reader(Protocol):
     """Who reads."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        """Show messages; fires when they are where no crash of this process can take them away."""
+        """
+        Show messages; fires when they are where no crash of this process can take them away, or fails, perhaps with
+        :class:`Cut`.
+        """
 
     def recorded(self, messages: Sequence[Message]) -> None:
         """They are on record as shown: they will not come again."""
@@ -105,11 +116,18 @@ class Reading:
         arrived, self._arrived = self._arrived, []
         last = self._outbox.last_shown
         fresh = [message for message in arrived if message.id > last][: self._appetite.left]
+        cut: Cut | None = None
         if fresh:
-            await self._reader.show(fresh)
+            try:
+                await self._reader.show(fresh)
+            except Cut as problem:
+                cut, fresh = problem, fresh[: problem.shown]
+        if fresh:
             last = fresh[-1].id
             self._outbox.shown(self._epoch, last)
             self._appetite.left -= len(fresh)
             self._reader.recorded(fresh)
         # Also what is not fresh: that it came again shows that its acknowledgement was lost.
         self._acknowledge(min(arrived[-1].id, last))
+        if cut is not None:
+            raise cut

@@ -17,9 +17,8 @@ from chatsvc.client.errand import FAILED, Errand, Visit
 from chatsvc.client.member import Purpose
 from chatsvc.client.output import Closed, Output
 from chatsvc.client.reading import Appetite, Cut
-from chatsvc.client.voice import shown
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.text import harmless_lines, show
 
 FIRST_PATIENCE = 30.0
 """Seconds without a server before the first connection; once there was one, tries go on."""
@@ -103,7 +102,7 @@ class Listening(Errand):
         return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
 
     def _as_text(self, message: e.Message) -> bytes:
-        return f"{harmless_lines(shown(message))}\n".encode(self._wish.encoding, "replace")
+        return f"{harmless_lines(show(message))}\n".encode(self._wish.encoding, "replace")
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
         if not self._appetite.left:

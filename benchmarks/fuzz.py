@@ -54,7 +54,7 @@ _SETTLING = 2.0
 _SHOWN = 10
 """Faults that are shown in full."""
 
-_FAILED = re.compile("Traceback|Unhandled")
+_FAILED = re.compile(r"Unhandled.*\s+Traceback|Traceback|Unhandled")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -241,7 +241,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=7_200.0, help="at most, in all")
     parser.add_argument("--processes", type=int, default=2, help="processes of attackers")
-    parser.add_argument("--only", type=int, help="show and have the conversation of this number")
+    parser.add_argument(
+        "--only",
+        type=int,
+        help="show and have the conversation of this number; one from 127.64.X.Y is 250 * X + Y - 1",
+    )
     options = parser.parse_args()
     campaign = Campaign(options.store, options.processes)
     try:

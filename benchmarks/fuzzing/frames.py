@@ -16,8 +16,8 @@ from typing import Any
 
 MAX_FRAME = 65_535
 
-_LARGE_EACH = 100
-"""One frame in so many is made as large as frames get: they cost as much as a hundred others."""
+_LARGE_EACH = 70
+"""One frame in so many is large, up to as large as frames get: they cost as much as a hundred others."""
 
 _UNICODE = (
     "\N{BYTE ORDER MARK}",
@@ -238,6 +238,14 @@ def _replace(rng: Random, data: bytes, corpus: Corpus) -> bytes:
     return data[:start] + rng.choice(_NASTY) + data[end:]
 
 
+def _strange_text(rng: Random, data: bytes, corpus: Corpus) -> bytes:
+    """Strange characters in the last argument or field, so that it is still a command, and they go a long way."""
+    at = _end_of_text(data)
+    text = "".join(rng.choice(_UNICODE) for _ in range(rng.randint(1, 3)))
+    in_json = at < len(data) and rng.randrange(4)
+    return data[:at] + (json.dumps(text)[1:-1] if in_json else text).encode() + data[at:]
+
+
 def _splice(rng: Random, data: bytes, corpus: Corpus) -> bytes:
     """The beginning of one, the end of another."""
     other = rng.choice(corpus)
@@ -280,6 +288,10 @@ def _nested(rng: Random, data: bytes, corpus: Corpus) -> bytes:
     return data[:at] + opening * depth + b"1" + closing * depth + data[at:]
 
 
+def _end_of_text(data: bytes) -> int:
+    return len(data) - 2 if data.endswith(b'"}') else len(data)
+
+
 def _slice(rng: Random, data: bytes) -> tuple[int, int]:
     start = rng.randint(0, len(data))
     return start, min(len(data), start + rng.randint(0, 20))
@@ -291,18 +303,19 @@ def _dumped(thing: dict[str, Any]) -> bytes:
 
 
 _MUTATIONS: tuple[Callable[[Random, bytes, Corpus], bytes], ...] = (
-    *(_flip, _truncate, _delete, _duplicate, _insert, _insert_noise, _replace, _splice),
-    *(_other_number, _other_number, _other_field, _other_field, _other_field, _nested),
+    *(_flip, _truncate, _delete, _duplicate, _insert, _insert_noise, _replace, _splice, _nested),
+    *(_other_number, _other_number, _other_number, _other_field, _other_field, _other_field),
+    *(_strange_text, _strange_text, _strange_text),
 )
 
 
 def _stretched(rng: Random, corpus: Corpus) -> bytes:
-    """A command one of whose characters comes thousands of times, up to the longest frame and just below."""
+    """A command in which something comes thousands of times: about as long as a text, or a frame, may be."""
     data = rng.choice(corpus)
-    at = rng.randint(0, len(data))
-    size = rng.choice((MAX_FRAME, MAX_FRAME - 1, 8_192, 8_193, 32_768))
-    filling = (rng.choice(_NASTY) if rng.randrange(2) else b"x") * max(0, size - len(data))
-    return (data[:at] + filling)[: size - len(data) + at] + data[at:]
+    at = rng.choice((_end_of_text(data), rng.randint(0, len(data))))
+    filling = rng.choice((b"x", "汉".encode(), rng.choice(_NASTY)))
+    more = rng.choice((8_192, 8_192 - len(data), 16_384, MAX_FRAME - len(data)))
+    return data[:at] + filling * (more // len(filling) + rng.randint(-1, 5)) + data[at:]
 
 
 def _much_noise(rng: Random, corpus: Corpus) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,13 +25,14 @@ from prompt_toolkit.layout.processors import (
     TransformationInput,
 )
 from prompt_toolkit.layout.utils import explode_text_fragments
-from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
 from chatsvc.client.completion import Completing
 from chatsvc.client.history import DiscreetHistory
 from chatsvc.client.people import People
+from chatsvc.client.terminal import Terminal
 
 _STYLE = Style.from_dict({"status": "reverse", "pending": "italic", "prompt": "bold"})
 
@@ -71,7 +72,7 @@ class Editor:
     def __init__(
         self,
         source: TextIO,
-        output: Output,
+        output: Terminal,
         history: Path,
         coloured: bool,
         people: People,
@@ -79,8 +80,9 @@ class Editor:
         resized: Callable[[], None],
     ) -> None:
         depth = None if coloured else ColorDepth.DEPTH_1_BIT
+        self._input = create_input(source)
         self._shared: dict[str, Any] = {
-            "input": create_input(source),
+            "input": self._input,
             "output": output,
             "style": _STYLE,
             "color_depth": depth,
@@ -104,17 +106,22 @@ class Editor:
             **self._shared,
         )
         self._lines.app.key_processor.before_key_press += lambda _: pressed()
-        _lay_out_anew(self._lines.app, resized)
+        _lay_out_anew(self._lines.app, output, resized)
+
+    def raw(self) -> AbstractContextManager[None]:
+        """Every key comes to us, even between two lines; none is echoed and Ctrl-C is no signal."""
+        return self._input.raw_mode()
 
     @property
     def busy(self) -> bool:
         """Whether something is being typed."""
-        return self._current is not None and self._current.app.is_running
+        return self._app is not None
 
     @property
-    def app(self) -> Application[str]:
+    def _app(self) -> Application[str] | None:
         """What is on the screen."""
-        return (self._current or self._lines).app
+        app = self._current.app if self._current else None
+        return app if app and app.is_running else None
 
     def stop(self) -> None:
         """Read no more: whoever waits for something typed hears CancelledError."""
@@ -128,8 +135,22 @@ class Editor:
 
     def redraw(self) -> None:
         """What stands around the line has changed."""
-        if self.busy:
-            self.app.invalidate()
+        if self._app:
+            self._app.invalidate()
+
+    def above(self, lines: str) -> None:
+        """
+        Write lines above the one that is being typed.
+
+        Not by ``run_in_terminal``, which lets the terminal echo, and make signals, for as long as it takes.
+        """
+        app = self._app
+        with self._output.whole():
+            if app:
+                app.renderer.erase()
+            self._output.write_raw(lines)
+            if app:
+                app._redraw()  # the public invalidate() draws later: until then, no line would be there
 
     def bell(self) -> None:
         """Ring the terminal's bell."""
@@ -229,8 +250,8 @@ class Editor:
             self._current = self._reading = None
 
     def _step_aside(self) -> None:
-        if self.busy:
-            self.app.exit(exception=_Aside())
+        if self._app:
+            self._app.exit(exception=_Aside())
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -251,7 +272,7 @@ class Editor:
         return keys
 
 
-def _lay_out_anew(app: Application[str], resized: Callable[[], None]) -> None:
+def _lay_out_anew(app: Application[str], output: Terminal, resized: Callable[[], None]) -> None:
     """
     Begin with an empty screen when the terminal's size changes.
 
@@ -260,8 +281,9 @@ def _lay_out_anew(app: Application[str], resized: Callable[[], None]) -> None:
     draw = app._on_resize  # there is no public way
 
     def on_resize() -> None:
-        app.renderer.clear()
-        resized()
-        draw()
+        with output.whole():
+            app.renderer.clear()
+            resized()
+            draw()
 
     app._on_resize = on_resize  # type: ignore[method-assign]

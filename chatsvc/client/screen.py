@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from prompt_toolkit.application import in_terminal
-from prompt_toolkit.application.current import set_app
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.output.vt100 import Vt100_Output
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation import Conversation
@@ -28,6 +25,7 @@ from chatsvc.client.printer import Ending
 from chatsvc.client.scrollback import Scrollback
 from chatsvc.client.status import Status, fitted
 from chatsvc.client.talk import Talk
+from chatsvc.client.terminal import Terminal
 from chatsvc.client.typed import Ask
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -38,13 +36,11 @@ from chatsvc.wire.text import harmless, harmless_lines
 _AWAY = 5.0
 """Seconds without a key after which what arrives is marked as unread."""
 
-_AT_ONCE = 100
-"""Messages written in one go; between two of them what is typed is shown."""
+_AT_ONCE = 8192
+"""Characters written in one go, or a single longer message; between two of them what is typed is shown."""
 
 _PROMPT_ROWS = 8
 """Rows for the prompt, what stands above it, and a menu."""
-
-_PUSH_TITLE, _POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"  # XTWINOPS; terminals without it do nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Screen(Service):
         self, reactor: Any, source: TextIO, output: TextIO, ending: Ending, look: Look
     ) -> None:
         self._reactor = reactor
-        self._output = output
+        self._terminal = Terminal(output)
         self._ending = ending
         self._look = look
         self._ink = Ink(look.coloured)
@@ -76,7 +72,7 @@ class Screen(Service):
         self._scrollback = Scrollback()
         self._editor = Editor(
             source,
-            _vt100(output),
+            self._terminal,
             look.history,
             look.coloured,
             self._talk.people,
@@ -87,7 +83,7 @@ class Screen(Service):
         self._last_key = 0.0
         self._marked = False
         self._unwritten: deque[tuple[str, Deferred[None] | None]] = deque()
-        self._writing = False
+        self._writing: IDelayedCall | None = None
         self._over: Deferred[None] = succeed(None)
 
     @property
@@ -186,12 +182,16 @@ class Screen(Service):
 
     def _start(self) -> None:
         self._last_key = self._reactor.seconds()
-        self._output.write(_PUSH_TITLE)
+        self._terminal.keep_title()
         self._retitle()
         self._over = Deferred.fromCoroutine(self._type())
         self._over.addErrback(self._broken)
 
     async def _type(self) -> None:
+        with self._editor.raw():
+            await self._read_lines()
+
+    async def _read_lines(self) -> None:
         while self.running:
             try:
                 lines = await self._editor.read(self._prompt, self._paste_question)
@@ -280,13 +280,11 @@ class Screen(Service):
     def _resized(self) -> None:
         """The screen is empty and has another size."""
         rows, columns = self._editor.size
-        self._output.write(self._scrollback.last(rows - _PROMPT_ROWS, columns))
-        self._output.flush()
+        self._terminal.write_raw(self._scrollback.last(rows - _PROMPT_ROWS, columns))
 
     def _leave_terminal(self, result: Any) -> Any:
-        self._write_out()
-        self._output.write(_POP_TITLE)
-        self._output.flush()
+        self._write_all()
+        self._terminal.give_title_back()
         return result
 
     # Writing
@@ -295,30 +293,25 @@ class Screen(Service):
         """Above the line that is being typed; ``written`` fires when it stands there."""
         self._unwritten.append((text, written))
         if not self._editor.busy:
-            self._write_out()
-        elif not self._writing:
-            self._writing = True
-            writing = Deferred.fromFuture(asyncio.ensure_future(self._write_above()))
-            writing.addErrback(self._broken)
+            self._write_all()
+        elif self._writing is None:
+            self._writing = self._reactor.callLater(0, self._write_on)
 
-    async def _write_above(self) -> None:
-        try:
-            while self._unwritten and self._editor.busy:
-                with set_app(self._editor.app):
-                    async with in_terminal():
-                        self._write_out(_AT_ONCE)
-        finally:
-            self._writing = False
-        self._write_out()
+    def _write_on(self) -> None:
+        """So much at once that somebody who is typing does not wait."""
+        self._writing = None
+        self._write_some()
+        if self._unwritten:
+            self._writing = self._reactor.callLater(0, self._write_on)
 
-    def _write_out(self, most: int | None = None) -> None:
-        count = len(self._unwritten) if most is None else min(most, len(self._unwritten))
-        lines = [self._unwritten.popleft() for _ in range(count)]
-        if not lines:
-            return
+    def _write_all(self) -> None:
+        while self._unwritten:
+            self._write_some()
+
+    def _write_some(self) -> None:
+        lines = list(self._next_lines())
         try:
-            self._output.write("".join(f"{text}\n" for text, _ in lines))
-            self._output.flush()
+            self._editor.above("".join(f"{text}\n" for text, _ in lines))
         except OSError as problem:
             self.failed(problem.strerror or str(problem))
             return
@@ -327,9 +320,8 @@ class Screen(Service):
             if written is not None:
                 written.callback(None)
 
-
-def _vt100(stream: TextIO) -> Vt100_Output:
-    """Nothing here needs to know where the cursor stands, and not every terminal answers that question (CPR)."""
-    output = Vt100_Output.from_pty(stream, os.environ.get("TERM"))
-    output.enable_cpr = False
-    return output
+    def _next_lines(self) -> Iterator[tuple[str, Deferred[None] | None]]:
+        left = _AT_ONCE
+        while self._unwritten and left > 0:
+            left -= len(self._unwritten[0][0])
+            yield self._unwritten.popleft()

@@ -73,7 +73,7 @@ class Patience:
 
 @implementer(IHandshakeListener)
 class ClientProtocol(Int16StringReceiver):
-    """Frames in and out, over TLS; none before :meth:`admit`."""
+    """Frames in and out, over TLS. It is for ``connector`` to close it when the server is not to be heard."""
 
     MAX_LENGTH = MAX_FRAME
     transport: Any  # ITCPTransport, and Twisted's TLS
@@ -82,7 +82,6 @@ class ClientProtocol(Int16StringReceiver):
         self._connector = connector
         self._gone = False
         self._secured = False
-        self.admitted = False
         self._broken: Failure | None = None
 
     def connectionMade(self) -> None:
@@ -91,13 +90,7 @@ class ClientProtocol(Int16StringReceiver):
 
     def handshakeCompleted(self) -> None:
         self._secured = True
-        self.pauseProducing()
         self._connector.secured(self, presented(self.transport.getHandle()))
-
-    def admit(self) -> None:
-        """The server is trusted: hear it."""
-        self.admitted = True
-        self.resumeProducing()
 
     def stringReceived(self, frame: bytes) -> None:
         if self._gone:
@@ -152,6 +145,7 @@ class Connector(Service):
         self._patience = patience
         self._backoff = Backoff(FIRST_DELAY, LAST_DELAY)
         self._factory = _Factory(self)
+        self._talking = False
         self._welcomed = False
         self._deadline: float | None = None
         self._seconds = 0.0
@@ -174,18 +168,16 @@ class Connector(Service):
         self._stop_watching()
         if self._trying is not None:
             self._trying.cancel()
+        if self._deciding is not None:
+            self._deciding.cancel()
         over: Deferred[None] = Deferred()
         if self._protocol is None:
-            self._withdraw()
             over.callback(None)
             return over
         self._all_over = over
-        if self._withdraw():
-            self._protocol.abort()  # a stranger is owed no goodbye
-        else:
-            self._protocol.transport.loseConnection()
-            # A peer that is gone never answers our goodbye.
-            self._watch_for(_CLOSE_PATIENCE)
+        self._protocol.transport.loseConnection()
+        # A peer that is gone never answers our goodbye.
+        self._watch_for(_CLOSE_PATIENCE)
         return over
 
     # The life of a connection
@@ -210,30 +202,38 @@ class Connector(Service):
             protocol.abort()
 
     def secured(self, protocol: ClientProtocol, shown: Presented) -> None:
-        """The handshake is done. That somebody is asked now is no fault of the server's: it is not watched."""
-        self._stop_watching()
-        self._deciding = Deferred.fromCoroutine(
+        """
+        The handshake is done. Where the user must be asked, it takes time, and what is asked is not about this
+        connection: it is closed, and there will be another one for the answer.
+        """
+        deciding = Deferred.fromCoroutine(
             self._admission.admit(shown, self._observer.ask, self.conversation.words)
         )
-        self._deciding.addCallbacks(self._admitted, self._refused)
+        if not deciding.called:
+            self._deciding = deciding
+            self._drop()
+        deciding.addCallbacks(self._admitted, self._refused)
 
     def _admitted(self, _: object) -> None:
         self._deciding = None
-        if self._protocol is not None:
-            self._watch_for(WELCOME_PATIENCE)
-            self.conversation.connection_made(self._protocol.sendString)
-            self._protocol.admit()
-        elif self.running:  # it was closed meanwhile
+        if self._protocol is None:
             self._connect()
+        else:
+            self._talking = True
+            self.conversation.connection_made(self._protocol.sendString)
 
     def _refused(self, reason: Failure) -> None:
         self._deciding = None
-        if reason.check(CancelledError) and not self.running:
-            return
+        if self.running or not reason.check(CancelledError):
+            self._drop()
+            self._observer.given_up(reason.getErrorMessage())
+
+    def _drop(self) -> None:
+        """Have no more to do with a server that is not trusted."""
+        self._stop_watching()
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
             protocol.abort()
-        self._observer.given_up(reason.getErrorMessage())
 
     def _cut_off(self) -> None:
         self._watch = None
@@ -252,14 +252,16 @@ class Connector(Service):
     def ended(self, protocol: ClientProtocol, reason: Failure) -> None:
         """The connection is gone."""
         if protocol is not self._protocol:
-            return  # one that was refused
+            return  # it was dropped
         self._protocol = None
         self._stop_watching()
-        welcomed = self.conversation.welcomed
-        retry_after = self.conversation.connection_lost() if protocol.admitted else None
+        welcomed, retry_after = self.conversation.welcomed, None
+        if self._talking:
+            self._talking = False
+            retry_after = self.conversation.connection_lost()
         if self._all_over is not None:
             self._all_over.callback(None)
-        elif self.running and self._deciding is None:
+        elif self.running:
             self._missing(reason, welcomed=welcomed, retry_after=retry_after)
 
     def _missing(
@@ -297,13 +299,6 @@ class Connector(Service):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-
-    def _withdraw(self) -> bool:
-        """Ask no longer whether the server is to be trusted; whether that was open."""
-        deciding, self._deciding = self._deciding, None
-        if deciding is not None:
-            deciding.cancel()
-        return deciding is not None
 
 
 class _Factory(Factory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 
 from OpenSSL import SSL
@@ -62,13 +63,13 @@ _BY_TLS_REASON = {
     "http request": Cause.NO_TLS,
     "unexpected message": Cause.NO_TLS,
     "unsupported protocol": Cause.NO_COMMON_TLS,
-    "tlsv1 alert protocol version": Cause.NO_COMMON_TLS,
-    "ssl/tls alert handshake failure": Cause.NO_COMMON_TLS,
-    "sslv3 alert handshake failure": Cause.NO_COMMON_TLS,
-    "no shared cipher": Cause.NO_COMMON_TLS,
-    "tlsv13 alert certificate required": Cause.WANTS_CERTIFICATE,
+    "alert protocol version": Cause.NO_COMMON_TLS,
+    "alert handshake failure": Cause.NO_COMMON_TLS,
+    "alert certificate required": Cause.WANTS_CERTIFICATE,
 }
-"""By OpenSSL's words; some differ between its versions."""
+"""By OpenSSL's words, without the version of TLS that it puts before an alert, which differs between its own."""
+
+_VERSION = re.compile(r"^(?:ssl|tls)\S* (?=alert )")
 
 
 def cause(problem: BaseException | None) -> Cause:
@@ -87,4 +88,8 @@ def system_number(problem: BaseException | None) -> int:
 
 def _tls_reasons(problem: SSL.Error) -> list[str]:
     errors = problem.args[0] if problem.args else None
-    return [entry[-1] for entry in errors if entry] if isinstance(errors, list) else []
+    return (
+        [_VERSION.sub("", entry[-1]) for entry in errors if entry]
+        if isinstance(errors, list)
+        else []
+    )

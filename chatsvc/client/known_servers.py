@@ -79,7 +79,7 @@ class KnownServers:
     def find(self, server: str) -> Known | None:
         """What is known of ``HOST:PORT``."""
         wanted = server.lower()
-        return next((known for known in self._parsed(self._read()) if known.server == wanted), None)
+        return next((known for known in self._parsed() if known.server == wanted), None)
 
     def add(self, server: str, fingerprint: str) -> None:
         """Trust a server's certificate from now on; a server that is known stays as it is."""
@@ -91,13 +91,16 @@ class KnownServers:
             self._write(f"{text}{end}{server.lower()} {fingerprint}\n")
             os.fsync(folder)  # or a crash may forget the name
 
-    def _parsed(self, text: str) -> Iterator[Known]:
-        for number, line in enumerate(text.split("\n"), 1):
+    def _parsed(self) -> list[Known]:
+        """All lines: what is wrong with one is said even if another one is wanted."""
+        known = []
+        for number, line in enumerate(self._read().split("\n"), 1):
             found = _LINE.fullmatch(line.rstrip())
             if found is not None:
-                yield Known(found[1].lower(), found[2], number)
+                known.append(Known(found[1].lower(), found[2], number))
             elif not _NOTHING.fullmatch(line):
                 raise KnownServersUnusable(Trouble.MALFORMED, self.path, line=number)
+        return known
 
     def _read(self) -> str:
         with self._errors():
@@ -106,9 +109,12 @@ class KnownServers:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except FileNotFoundError:
                 return ""
-            with open(descriptor, encoding="utf-8", errors="replace", newline="") as file:
+            try:
                 self._check(os.fstat(descriptor))
-                return file.read()
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read().decode(errors="replace")
+            finally:
+                os.close(descriptor)
 
     def _check(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):

@@ -201,7 +201,7 @@ def _alternative_names(certificate: x509.Certificate) -> list[str]:
 
 
 def _shown(texts: Iterable[str]) -> str:
-    text = harmless(", ".join(filter(None, texts)))
+    text = harmless(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

@@ -159,7 +159,7 @@ Nothing proves that this is {server}: {reason}.
   certificate for: {names}
   issued by:       {issuer}
   fingerprint:     {fingerprint}
-The server writes its fingerprint to its log when it starts; compare them, or ask its admin.
+The server logs its fingerprint when it starts: compare, or ask its admin.
 Trust this certificate? o once, a always, n no: """,
     changed="""\
 WARNING: THE CERTIFICATE OF {server} HAS CHANGED!

@@ -159,7 +159,7 @@ def password_options(command: Command) -> Command:
 @click.version_option(package_name="chatsvc")
 @click.pass_context
 def main(context: click.Context, url: str) -> None:
-    """Administer a chatsvc chat service."""
+    """Administer a chatsvc chat service, or talk to one."""
     os.umask(0o077)  # a new SQLite file is going to hold password hashes and messages
     context.obj = url
 

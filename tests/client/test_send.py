@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -101,8 +103,6 @@ class Sent(ErrandCase):
     def test_leaves_the_cursor_alone(self) -> None:
         """After a script has sent, the client would show once more what it has shown."""
         self.write(self.uid, "once", uid=self.other)
-        relay = Relay(self.server, lambda frame: True)
-        relay.close()
         shown = self.run_to_end("listen", "--count", "1").output
         self.assertIn(":once\n", shown)
         (state,) = (self.folder / "state").glob(f"*/{self.uid}.db")
@@ -112,9 +112,6 @@ class Sent(ErrandCase):
 
     def reading(self, path: str) -> list[tuple[object, ...]]:
         """What a state file has of what was read."""
-        import sqlite3
-        from contextlib import closing
-
         with closing(sqlite3.connect(path)) as database:
             return database.execute("SELECT * FROM reading").fetchall()
 

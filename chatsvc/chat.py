@@ -24,7 +24,7 @@ class Chat:
     ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
 
     ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
-    by address.
+    by address; ``login_rate`` for log-ins that succeed, by uid.
     """
 
     clock: IReactorTime
@@ -37,6 +37,7 @@ class Chat:
     online: dict[int, Reader]
     message_rate: Pace[int]
     request_rate: Pace[int | str]
+    login_rate: Pace[int]
     login_throttle: LoginThrottle
     registration_limit: RegistrationLimit
     registration: bool

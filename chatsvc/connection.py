@@ -20,7 +20,7 @@ class Connection(Protocol):
     def hand(self, message: e.Message) -> None:
         """Send a message to its reader."""
 
-    def expect_receipts(self, received: Callable[[int], None]) -> None:
+    def expect_receipts(self, received: Callable[[int], object]) -> None:
         """From now on, tell which of the messages that are handed have been received, if the peer cannot say it."""
 
     def look_for_receipts(self) -> None:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.chat import Chat
-from chatsvc.receipts import Receipts, meter_of
+from chatsvc.receipts import Receipts, meter_of, read_at_once
 from chatsvc.session import Session
 from chatsvc.sockets import watch_peer
 from chatsvc.wire import events as e
@@ -29,6 +29,9 @@ _CLOSING_PATIENCE = 30.0
 
 _MOST_GATHERED = 64 * 1024
 """Bytes that may gather during a turn of the reactor; past it they go to the transport, which can say no."""
+
+_STRANGER_READ, _MEMBER_READ = 8 * 1024, 64 * 1024
+"""Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
 
 _MOST_AT_ONCE = 64
 """Frames of one connection that are taken in a row, then it is the others' turn."""
@@ -95,6 +98,8 @@ class ChatProtocol(Int16StringReceiver):
         self._outbox: list[bytes] = []
         self._gathered = 0
         self._untaken = 0
+        self._wanted = 2
+        self._pieces: list[bytes] = []
         self._taken = 0
         self._rest: IDelayedCall | None = None
         self._held: set[str] = set()
@@ -110,6 +115,7 @@ class ChatProtocol(Int16StringReceiver):
         timeout = self.factory.chat.limits.login_timeout
         self._deadline = clock.callLater(timeout, self._never_logged_in)
         watch_peer(self.transport)
+        read_at_once(meter_of(self.transport), _STRANGER_READ)
         if not isinstance(self.transport, TLSMemoryBIOProtocol):
             self._begin()
 
@@ -129,9 +135,23 @@ class ChatProtocol(Int16StringReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         self._untaken += len(data)
-        super().dataReceived(data)
+        if data and (self.paused or self._untaken < self._wanted):
+            # Not to the receiver: it would copy all that it has each time.
+            self._pieces.append(data)
+            self.session.count()
+        else:
+            self._pieces.append(data)
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            super().dataReceived(data)
+            self._wanted = self._next_frame_size()
         if self._untaken and self._rest is None:
             self._expect_rest()
+
+    def _next_frame_size(self) -> int:
+        """The bytes of the next frame, with its length, as far as they are known."""
+        begun: bytes = self._unprocessed
+        return 2 if len(begun) < 2 else 2 + int(self._length.unpack_from(begun)[0])
 
     def stringReceived(self, frame: bytes) -> None:
         size = len(frame)
@@ -140,7 +160,10 @@ class ChatProtocol(Int16StringReceiver):
         if not self._taken % _MOST_AT_ONCE:
             self.hold("turn")
             self.factory.chat.clock.callLater(0, self.release, "turn")
-        if self._closing or not frame:
+        if self._closing:
+            return
+        if not frame:
+            self.session.count()
             return
         if frame[0] == _BRACE and not self._dialect.acknowledges and not self.session.logged_in:
             self._dialect = StructuredDialect(self._dialect.lang)
@@ -169,7 +192,7 @@ class ChatProtocol(Int16StringReceiver):
         if self._receipts is not None:
             self._unreceived.append(message.id)
 
-    def expect_receipts(self, received: Callable[[int], None]) -> None:
+    def expect_receipts(self, received: Callable[[int], object]) -> None:
         if not self._dialect.acknowledges:
             clock = self.factory.chat.clock
             self._receipts = Receipts(clock, meter_of(self.transport), received)
@@ -206,6 +229,7 @@ class ChatProtocol(Int16StringReceiver):
 
     def settle_in(self) -> None:
         self._stay()
+        read_at_once(meter_of(self.transport), _MEMBER_READ)
         self.factory.settled_in(self)
 
     def inbox_restarted(self) -> None:

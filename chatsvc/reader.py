@@ -118,12 +118,17 @@ class Reader:
         if self._nap is not None:
             self._nap.cancel()
 
-    def acknowledge(self, up_to: int) -> None:
-        """The client has recorded all up to an id; only what this very reader was handed counts."""
+    def acknowledge(self, up_to: int) -> bool:
+        """
+        The client has recorded all up to an id; only what this very reader was handed counts. Returns whether that was
+        news.
+        """
         up_to = min(up_to, self.cursor)
-        if up_to > self._acknowledged and self._state is not _State.CLOSED:
-            self._acknowledged = up_to
-            self._post.remove(self.uid, self.generation, up_to)
+        if up_to <= self._acknowledged or self._state is _State.CLOSED:
+            return False
+        self._acknowledged = up_to
+        self._post.remove(self.uid, self.generation, up_to)
+        return True
 
     def settle(self) -> None:
         """Have all acknowledged that has been received by now."""

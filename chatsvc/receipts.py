@@ -86,6 +86,12 @@ def meter_of(transport: Any) -> Meter | None:
     return transport
 
 
+def read_at_once(meter: Meter | None, most: int) -> None:
+    """How many bytes a connection reads in one go; as many may wait to be sent before it asks for a pause."""
+    if meter is not None:
+        meter.transport.bufferSize = most
+
+
 def _unacknowledged(descriptor: int) -> int:
     if sys.platform != "linux":
         return 0  # written is received, for want of anything better
@@ -101,7 +107,7 @@ class Receipts:
     """
 
     def __init__(
-        self, clock: IReactorTime, meter: Meter | None, received: Callable[[int], None]
+        self, clock: IReactorTime, meter: Meter | None, received: Callable[[int], object]
     ) -> None:
         self._clock = clock
         self._meter = meter

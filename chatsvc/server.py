@@ -44,6 +44,9 @@ from chatsvc.tokens import Tokens
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
 
+_LOGINS = Rate(10, 100)
+"""Log-ins of one account a second: each makes the store work, and who has a token needs no password."""
+
 _TICKET_SECRET_LASTS = 86_400.0
 """Seconds; RFC 9325 (section 3.4) asks for a week at most."""
 
@@ -192,6 +195,7 @@ class ChatServer(Service):
             online=online,
             message_rate=Pace(config.rate, reactor.seconds),
             request_rate=Pace(config.request_rate, reactor.seconds),
+            login_rate=Pace(_LOGINS, reactor.seconds),
             login_throttle=LoginThrottle(config.tries, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             registration=config.registration,

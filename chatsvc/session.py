@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -60,6 +61,7 @@ class Session:
         self._unanswered_bytes = 0
         self._performing = False
         self._throttle_noted = False
+        self._slowed: dict[str, IDelayedCall] = {}
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
         self._closed = False
@@ -79,6 +81,11 @@ class Session:
             self._proceed()
         self._balance()
 
+    def count(self) -> None:
+        """Something has come that makes work and is no message: a command, or what leads to none."""
+        who = self._member.uid if self._member else network_of(self._connection.address)
+        self._slow_down("request-rate", self._chat.request_rate.delay(who))
+
     def pause(self) -> None:
         """The connection can take no more for now."""
         self._paused = True
@@ -97,6 +104,9 @@ class Session:
         """The connection is about to close: carry out and answer nothing more. What it has received still counts."""
         self._closed = True
         self._queue.clear()
+        for slowed in self._slowed.values():
+            slowed.cancel()
+        self._slowed.clear()
         if self._log_in is not None:
             self._log_in.cancel()  # nobody is there to come in
 
@@ -144,16 +154,24 @@ class Session:
             self._connection.release("unanswered")
 
     def _slow_down(self, reason: str, seconds: float) -> None:
-        """Read on only after a while."""
-        if seconds:
+        """Read on only after a while, which each further debt makes longer."""
+        if not seconds or self._closed:
+            return
+        slowed = self._slowed.get(reason)
+        if slowed is not None:
+            slowed.reset(seconds)
+        else:
             self._connection.hold(reason)
-            self._chat.clock.callLater(seconds, self._connection.release, reason)
+            self._slowed[reason] = self._chat.clock.callLater(seconds, self._read_on, reason)
+
+    def _read_on(self, reason: str) -> None:
+        del self._slowed[reason]
+        self._connection.release(reason)
 
     async def _perform(self, command: c.Command) -> None:
         kind = (command.kind or c.Malformed) if isinstance(command, c.Malformed) else type(command)
         if kind is not c.Send:
-            who = self._member.uid if self._member else network_of(self._connection.address)
-            self._slow_down("request-rate", self._chat.request_rate.delay(who))
+            self.count()
         needs_login, handler = _HANDLERS[kind]
         if needs_login and self._member is None:
             self._refuse(command, Problem.NOT_LOGGED_IN)
@@ -253,10 +271,12 @@ class Session:
         return e.Refused(Problem.MAYBE_NOT_STORED, to=to, re=n)
 
     def _acknowledge(self, command: c.Ack) -> None:
-        if self._member is None:
+        member = self._member
+        if member is None:
             self._refuse(command, Problem.NOT_LOGGED_IN)
-        elif self._member.reader is not None:
-            self._member.reader.acknowledge(command.id)
+        # What acknowledges nothing new is work for nothing.
+        if member is None or member.reader is None or not member.reader.acknowledge(command.id):
+            self.count()
 
     # Log-in and log-out
 
@@ -301,6 +321,7 @@ class Session:
         self._connection.settle_in()
         chat.metrics.logins.labels("ok").inc()
         self._note("{uid} logged in", uid=uid)
+        self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
         if reader is not None:

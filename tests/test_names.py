@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc import names
 from chatsvc.names import BadName, enforce, fold, shown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
@@ -118,6 +119,20 @@ class FoldTests(SynchronousTestCase):
             self.assertEqual(fold(enforce(raw)), key)
         except BadName:
             self.assertEqual(fold(raw), key)
+
+
+class CostTests(SynchronousTestCase):
+    """What a name may cost."""
+
+    def test_long_names(self) -> None:
+        """A name of characters that become eighteen each would keep the server busy for milliseconds."""
+        asked: list[str] = []
+        for profile in (names._STORED, names._COMPARED):
+            self.patch(profile, "enforce", asked.append)
+        for name in ("ﷺ" * 85, "a" * 255, "a" * 70_000, "ﷺ b" * 20):
+            self.assertRaises(names.BadName, names.enforce, name)
+            names.fold(name)
+        self.assertEqual(asked, [])
 
 
 class ShownTests(SynchronousTestCase):

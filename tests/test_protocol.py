@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -481,6 +482,40 @@ class FlowTests(ProtocolTests):
         for _ in range(30):
             self.turn(0.1)
         self.assertEqual((len(end.raw()), end.wire.producerState), (15, "producing"))
+
+    def test_what_leads_to_nothing(self) -> None:
+        """Empty frames, acknowledgements of nothing and bytes one by one could be sent without any limit."""
+        nothing: dict[str, Callable[[ClientEnd], None]] = {
+            "empty frames": lambda end: end.send(*[""] * 20),
+            "acknowledgements": lambda end: end.send(*[{"type": "ack", "id": 0}] * 20),
+            "single bytes": lambda end: self.send_bytes(end, end.pack("x" * 100)[:20]),
+        }
+        for what, send in nothing.items():
+            for logged_in in (False, True):
+                self.make(request_rate=Rate(8, 16))
+                end = self.structured() if logged_in else self.connect()
+                send(end)
+                self.turn()
+                self.assertEqual(end.wire.producerState, "paused", (what, logged_in))
+
+    def send_bytes(self, end: ClientEnd, data: bytes) -> None:
+        """Send byte by byte, as far as the other end reads."""
+        for byte in data:
+            end.protocol.dataReceived(bytes([byte]))
+
+    def test_bytes_that_come_while_not_read(self) -> None:
+        """What TLS still hands on after a connection is no longer read would be lost, or be copied over and over."""
+        end = self.text()
+        end.protocol.hold("one")
+        self.send_bytes(end, end.pack("help", "help", "?")[:-1])
+        self.turn()
+        self.assertEqual(end.raw(), [])
+        end.protocol.release("one")
+        self.turn()
+        self.assertEqual(len(end.raw()), 2)
+        end.protocol.dataReceived(b"?")
+        self.turn()
+        self.assertEqual(len(end.raw()), 1)
 
     def test_two_reasons(self) -> None:
         """A connection that waits for two things would be read when the first is over."""

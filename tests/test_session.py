@@ -38,6 +38,7 @@ class World:
         rate: Rate = UNLIMITED,
         registration: bool = True,
         request_rate: Rate = UNLIMITED,
+        login_rate: Rate = UNLIMITED,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -61,6 +62,7 @@ class World:
             online=self.online,
             message_rate=Pace(rate, now),
             request_rate=Pace(request_rate, now),
+            login_rate=Pace(login_rate, now),
             login_throttle=LoginThrottle(Tries(), now),
             registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
             registration=registration,
@@ -89,7 +91,7 @@ class RecordingConnection:
         self.handed: list[e.Message] = []
         self.noted: list[Any] = []
         self.held: set[str] = set()
-        self.received: Callable[[int], None] | None = None
+        self.received: Callable[[int], object] | None = None
         self.session = Session(chat, self)
 
     def say(self, event: e.Event) -> None:
@@ -664,6 +666,25 @@ class SendTests(SessionTests):
             self.world.let_all()
             self.assertEqual(connection.held, set())
             self.assertGreaterEqual(len(connection.said), MOST_UNANSWERED)
+
+    def test_debts_add_up(self) -> None:
+        """Who sends past the rate behind a slow command would be read again when the first of the debts is paid."""
+        self.world = World(Rate(2, 4))
+        connection = self.log_in()
+        self.world.accounts.cached = {BOB}
+        self.world.accounts.hold = {"find"}
+        connection.do(c.Find("bob"), *[c.Send(BOB, "x")] * 14)
+        self.world.let_all()
+        self.world.clock.advance(4.9)
+        self.assertEqual(connection.held, {"message-rate"})
+        self.world.clock.advance(0.2)
+        self.assertEqual(connection.held, set())
+
+    def test_log_ins_without_end(self) -> None:
+        """Who has a token could have the store do nothing but log-ins."""
+        self.world = World(login_rate=Rate(1, 5))
+        held = [self.log_in().held for _ in range(7)]
+        self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
 
     def test_acks_do_not_wait(self) -> None:
         """An acknowledgement would wait behind a slow command."""

@@ -93,7 +93,8 @@ def shown(raw: str | None, uid: int) -> str:
         # Twice, as RFC 8266 (section 2.3) does: the first round may make new spaces.
         name = _STORED.apply_five_rules(_STORED.apply_five_rules(raw or ""))
     if len(name) > MAX_CHARACTERS:
-        name = name[: MAX_CHARACTERS - 1].rstrip(" ") + _ELLIPSIS
+        # Without dots at its end, or a second round would find three more of them.
+        name = name[: MAX_CHARACTERS - 1].rstrip(" .") + _ELLIPSIS
     while (bad := _misplaced(name)) is not None:
         name = name[:bad] + _REPLACEMENT + name[bad + 1 :]
     return name or f"UID{uid}"

@@ -158,6 +158,7 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(shown("x" * 30 + " yy", 1), "x" * 30 + "…")
 
     @given(ANY_TEXT, st.integers(1, 2**31 - 1))
+    @example("0" * 30 + " ...", 1)
     @example("x" * 31 + " y", 1)
     @example("[" + "\u1680" * 40, 1)
     @example("x" + "\u0301" * 40, 1)

@@ -100,7 +100,7 @@ class RecordingConnection:
     def hand(self, message: e.Message) -> None:
         self.handed.append(message)
 
-    def expect_receipts(self, received: Callable[[int], None]) -> None:
+    def expect_receipts(self, received: Callable[[int], object]) -> None:
         self.received = received
 
     def look_for_receipts(self) -> None:

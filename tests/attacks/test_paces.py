@@ -85,6 +85,16 @@ class PaceTests(AttackCase):
         """Some kind of command would be free after a log-in, without being a message that is sent."""
         self.each_slowly([self.structured(self.user()) for _ in ANYBODY], ANYBODY)
 
+    def test_unanswered(self) -> None:
+        """What has no answer would be free: empty frames, acknowledgements of nothing new."""
+        with self.talk():
+            for frame in (b"", b'{"type":"ack","id":1}'):
+                client = self.structured(self.user())
+                began = time.monotonic()
+                client.send_many([frame] * NUMBER)
+                self.assertEqual(client.ask(type="ping", n=1)["type"], "pong")
+                self.assertGreater(time.monotonic() - began, (NUMBER - BURST) / RATE * 0.9, frame)
+
     def test_address(self) -> None:
         """A stranger could ask as much as fits through, by asking over several connections."""
         here = new_address()

@@ -170,7 +170,8 @@ class Session:
 
     async def _perform(self, command: c.Command) -> None:
         kind = (command.kind or c.Malformed) if isinstance(command, c.Malformed) else type(command)
-        if kind is not c.Send:
+        # A message has a rate of its own, once it can be sent.
+        if type(command) is not c.Send or self._member is None:
             self.count()
         needs_login, handler = _HANDLERS[kind]
         if needs_login and self._member is None:

@@ -41,6 +41,9 @@ class Connection(Protocol):
     def settle_in(self) -> None:
         """Somebody has logged in: the connection may stay."""
 
+    def move_out(self) -> None:
+        """Nobody is logged in any more: the connection may have to make room for others."""
+
     def inbox_restarted(self) -> None:
         """The ids that this connection was handed no longer count."""
 

@@ -85,9 +85,13 @@ class ChatFactory(Factory):
         return connection
 
     def _make_room(self) -> None:
-        oldest = next(iter(self._strangers), None)
-        if oldest is not None and self._strangers[oldest] <= self.chat.clock.seconds() - _SILENCE:
+        latest = self.chat.clock.seconds() - _SILENCE
+        while self.connections >= self._limits.total:
+            oldest = next(iter(self._strangers), None)
+            if oldest is None or self._strangers[oldest] > latest:
+                return
             del self._strangers[oldest]
+            self._connections.discard(oldest)
             self.chat.metrics.ended["silent"].inc()
             oldest.transport.abortConnection()
 
@@ -114,13 +118,18 @@ class ChatFactory(Factory):
         """Somebody has logged in on a connection."""
         self._strangers.pop(connection, None)
 
+    def moved_out(self, connection: ChatProtocol) -> None:
+        """Nobody is logged in on a connection any more."""
+        self._strangers[connection] = self.chat.clock.seconds()
+
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
         self._strangers.pop(connection, None)
         self._count(connection.address, -1)
-        if self._all_gone is not None and not self._connections:
-            self._all_gone.callback(None)
+        gone = self._all_gone
+        if gone is not None and not gone.called and not self._connections:
+            gone.callback(None)
 
     def _count(self, address: str, change: int) -> None:
         if not address:

@@ -53,6 +53,9 @@ class Switchboard(Protocol):
     def settled_in(self, connection: ChatProtocol) -> None:
         """Somebody has logged in on a connection."""
 
+    def moved_out(self, connection: ChatProtocol) -> None:
+        """Nobody is logged in on a connection any more."""
+
     def flush_soon(self, connection: ChatProtocol) -> None:
         """Flush a connection in the next turn of the reactor."""
 
@@ -231,6 +234,9 @@ class ChatProtocol(Int16StringReceiver):
         self._stay()
         read_at_once(meter_of(self.transport), _MEMBER_READ)
         self.factory.settled_in(self)
+
+    def move_out(self) -> None:
+        self.factory.moved_out(self)
 
     def inbox_restarted(self) -> None:
         if self._dialect.acknowledges:

@@ -349,7 +349,10 @@ class Session:
 
     def _leave(self) -> None:
         member, self._member = self._member, None
-        if member is not None and member.reader is not None:
+        if member is None:
+            return
+        self._connection.move_out()
+        if member.reader is not None:
             self._connection.end_receipts()
             self._forget(member.reader)
 

@@ -119,6 +119,9 @@ class RecordingConnection:
     def release(self, reason: str) -> None:
         self.held.discard(reason)
 
+    def move_out(self) -> None:
+        pass
+
     def settle_in(self) -> None:
         self.noted.append("settled in")
 

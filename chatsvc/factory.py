@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatsvc.chat import Chat
+from chatsvc.limits import network_of
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
 from chatsvc.wire.events import Refused
@@ -107,7 +108,7 @@ class ChatFactory(Factory):
         """Whether a limit would be exceeded by so many more connections, in all or from that address."""
         if self.connections + more > self._limits.total:
             limit = "total"
-        elif self._by_address[address] + more_there > self._limits.per_address:
+        elif self._by_address[network_of(address)] + more_there > self._limits.per_address:
             limit = "per-address"
         else:
             return False
@@ -133,10 +134,11 @@ class ChatFactory(Factory):
 
     def _count(self, address: str, change: int) -> None:
         if not address:
-            return  # a Unix socket, or not known yet
-        self._by_address[address] += change
-        if not self._by_address[address]:
-            del self._by_address[address]
+            return  # a Unix socket
+        network = network_of(address)
+        self._by_address[network] += change
+        if not self._by_address[network]:
+            del self._by_address[network]
 
     def flush_soon(self, connection: ChatProtocol) -> None:
         """Flush a connection in the next turn of the reactor."""

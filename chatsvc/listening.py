@@ -39,6 +39,12 @@ LOOPBACK = ("127.0.0.1", "::1")
 _LONGEST_PROXY_HEADER = 107
 """Bytes of version 1 at most (PROXY protocol, section 2.1)."""
 
+_BACKLOG = 4096
+"""
+Connections that the kernel may complete before they are accepted; Linux has no more by default (net.core.somaxconn).
+With Twisted's 50 a burst of connections holds up everybody's connecting by a second.
+"""
+
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
@@ -189,7 +195,8 @@ class Doors:
             place, folder = _split_tls(place)
             context = hosts = HostContexts(folder)
             keys = hosts.key_paths()
-        endpoint: IStreamServerEndpoint = _Layered(serverFromString(self._reactor, place), metered)
+        lowest = serverFromString(self._reactor, _with_backlog(place))
+        endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
             stranger_free = _Layered(
                 endpoint, lambda factory: _TrustedProxies(factory, self._trusted)
@@ -218,6 +225,15 @@ def _one_line(text: str, example: str) -> Iterator[None]:
         raise BadEndpoint(
             f"{text!r} is no endpoint, write for instance {example} ({problem})"
         ) from None
+
+
+def _with_backlog(place: str) -> str:
+    """The backlog is the second of what may be given without a name."""
+    kind, *parts = _UNESCAPED_COLON.split(place)
+    names = [part.partition("=")[0] for part in parts if "=" in part]
+    if kind not in ("tcp", "tcp6") or "backlog" in names or len(parts) - len(names) > 1:
+        return place
+    return f"{place}:backlog={_BACKLOG}"
 
 
 def _unescaped(part: str) -> str:

@@ -69,8 +69,7 @@ class ChatFactory(Factory):
 
     def build(self, protocol: type[ChatProtocol], addr: IAddress | None) -> ChatProtocol | None:
         """
-        A connection, None where it is not even worth a refusal. ``addr`` is None where only a PROXY header will tell
-        where it comes from.
+        A connection, None where it is not even worth a refusal.
         """
         address = getattr(addr, "host", "")
         if self.connections >= self._limits.total:
@@ -98,10 +97,6 @@ class ChatFactory(Factory):
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
         """A connection is ready; None: it may stay."""
-        # Only now does a connection behind a proxy know where it comes from.
-        self._count(connection.address, -1)
-        connection.address = getattr(connection.transport.getPeer(), "host", "")
-        self._count(connection.address, 1)
         return Refused(Problem.TOO_MANY_CONNECTIONS) if self._exceeds(connection.address) else None
 
     def _exceeds(self, address: str, more: int = 0, more_there: int = 0) -> bool:
@@ -175,17 +170,14 @@ class ChatFactory(Factory):
 
 class Door(Factory):
     """
-    One way in to a :class:`ChatFactory`: ``legacy`` for the older clients, ``proxied`` where all come from one proxy.
+    One way in to a :class:`ChatFactory`: ``legacy`` for the older clients.
     """
 
     noisy = False
 
-    def __init__(
-        self, chat_factory: ChatFactory, *, legacy: bool = False, proxied: bool = False
-    ) -> None:
+    def __init__(self, chat_factory: ChatFactory, *, legacy: bool = False) -> None:
         self._chat_factory = chat_factory
         self._protocol = LegacyChatProtocol if legacy else ChatProtocol
-        self._proxied = proxied
 
     def buildProtocol(self, addr: IAddress | None) -> ChatProtocol | None:  # type: ignore[override]
-        return self._chat_factory.build(self._protocol, None if self._proxied else addr)
+        return self._chat_factory.build(self._protocol, addr)

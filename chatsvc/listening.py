@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -24,20 +23,16 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.haproxy import proxyEndpoint
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from chatsvc.hosts import HostContexts
+from chatsvc.proxied import HangUp, TrustedProxies
 from chatsvc.receipts import metered
 from chatsvc.tls import ServerContext
 
 LOOPBACK = ("127.0.0.1", "::1")
-
-_LONGEST_PROXY_HEADER = 107
-"""Bytes of version 1 at most (PROXY protocol, section 2.1)."""
 
 _BACKLOG = 4096
 """
@@ -59,14 +54,13 @@ class BadEndpoint(Exception):
 @dataclass(frozen=True)
 class Listening:
     """
-    A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``proxied``: all come from one
-    proxy; ``keys``: files that must be private.
+    A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``keys``: files that must be
+    private.
     """
 
     text: str
     endpoint: IStreamServerEndpoint
     context: Context | None
-    proxied: bool = False
     keys: Sequence[str] = ()
 
 
@@ -80,15 +74,6 @@ class _Layered:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         return self.endpoint.listen(self.layer(protocolFactory))
-
-
-class _HangUp(Protocol):
-    """Ends a connection that nobody wants: Twisted's wrapping factories would break on None."""
-
-    transport: Any
-
-    def connectionMade(self) -> None:
-        self.transport.abortConnection()
 
 
 class _HangingUp(Factory):
@@ -110,53 +95,11 @@ class _HangingUp(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
         built: IProtocol | None = self._factory.buildProtocol(addr)
-        return _HangUp() if built is None else built
+        return HangUp() if built is None else built
 
 
 def _prefix(factory: Any) -> str:
     return str(factory.logPrefix()) if hasattr(factory, "logPrefix") else type(factory).__name__
-
-
-class _ProxyHeader(ProtocolWrapper):
-    """Hangs up on a malformed header, some of which Twisted's parser does not expect."""
-
-    _received = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._received > _LONGEST_PROXY_HEADER:
-            self.wrappedProtocol.dataReceived(data)
-            return
-        self._received += len(data)
-        try:
-            self.wrappedProtocol.dataReceived(data)
-            _require_address(self.wrappedProtocol)
-        except ValueError:
-            self.transport.abortConnection()  # type: ignore[union-attr]
-
-
-def _require_address(proxied: Any) -> None:
-    """A proxy may have passed on what somebody wrote; a scope may be any text."""
-    host = getattr(proxied.getPeer(), "host", None)
-    if host is not None and "%" in str(ip_address(host)):
-        raise ValueError("no address")
-
-
-class _TrustedProxies(WrappingFactory):
-    """Lets in connections from these addresses only: anybody can write a PROXY header."""
-
-    protocol = _ProxyHeader
-    noisy = False
-
-    def __init__(self, factory: Any, addresses: Sequence[str]) -> None:
-        super().__init__(factory)
-        self._addresses = frozenset(addresses)
-
-    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper:
-        # A Unix socket has no address: who may write to it is the file system's affair.
-        host = getattr(addr, "host", None)
-        if host is not None and host.removeprefix("::ffff:") not in self._addresses:
-            return ProtocolWrapper(self, _HangUp())
-        return super().buildProtocol(addr)
 
 
 class Doors:
@@ -198,14 +141,13 @@ class Doors:
         lowest = serverFromString(self._reactor, _with_backlog(place))
         endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
-            stranger_free = _Layered(
-                endpoint, lambda factory: _TrustedProxies(factory, self._trusted)
+            endpoint = _Layered(
+                endpoint, lambda factory: TrustedProxies(self._reactor, factory, self._trusted)
             )
-            endpoint = proxyEndpoint(stranger_free)
         if context is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
         endpoint = _Layered(endpoint, _HangingUp)
-        return Listening(text, endpoint, context, proxied, keys)
+        return Listening(text, endpoint, context, keys)
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:

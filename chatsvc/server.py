@@ -225,7 +225,7 @@ class ChatServer(Service):
 
     async def _listen(self, factory: ChatFactory) -> None:
         for listening, legacy in self._doors:
-            door = Door(factory, legacy=legacy, proxied=listening.proxied)
+            door = Door(factory, legacy=legacy)
             self._ports.append(await self._listen_at(listening.text, listening.endpoint, door))
 
     async def _listen_at(

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
@@ -101,7 +102,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
         factory = Door(self.factory, legacy=True) if legacy else self.factory
-        protocol = factory.buildProtocol(None)
+        protocol = factory.buildProtocol(IPv4Address("TCP", host, 5000) if host else None)
         assert protocol is not None
         wire = Wire(host)
         wire.protocol = protocol

@@ -113,6 +113,10 @@ class PrivateServer(ABC):
     def freeze(self) -> None:
         """Stop the server's clock: it keeps its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""

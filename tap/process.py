@@ -15,6 +15,7 @@ from twisted.python import usage
 from chatsvc.client.errand import FAILED, Errand, Visit
 from chatsvc.client.remembered import Memory
 from chatsvc.client.reports import REPORTS
+from chatsvc.client.words import WORDS
 from chatsvc.tap.account import ACCOUNT, proof
 from chatsvc.tap.options import Option
 from chatsvc.tap.place import PLACE, place
@@ -80,7 +81,8 @@ class Process:
             # What is longer than a message is refused as such, however long it is.
             text_given = sys.stdin.buffer.read(MAX_TEXT + 3) if text == "-" else os.fsencode(text)
         except OSError as problem:
-            self.finish(FAILED, f"stdin: {problem.strerror}")
+            reason = WORDS[self._place.lang].system_error(problem.errno or 0)
+            self.finish(FAILED, f"stdin: {reason}")
         if text == "-":
             text_given = text_given.removesuffix(b"\n").removesuffix(b"\r")
         if not text_given:

@@ -117,6 +117,10 @@ class Errand:
         """The client's own words."""
         return self._conversation.words
 
+    def unwritable(self, number: int) -> str:
+        """That standard output cannot be written, for a system's error."""
+        return self.reports.unwritable.format(reason=self.words.system_error(number))
+
     def end(self, status: int, line: str = "") -> None:
         """End, for this reason or an earlier one."""
         if not self._ending:

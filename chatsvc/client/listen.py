@@ -91,8 +91,8 @@ class Listening(Errand):
         else:
             self.end(0)
 
-    def _unwritable(self, reason: str) -> None:
-        self.give_up(FAILED, self.reports.unwritable.format(reason=reason))
+    def _unwritable(self, number: int) -> None:
+        self.give_up(FAILED, self.unwritable(number))
 
     # Messages
 
@@ -106,7 +106,7 @@ class Listening(Errand):
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
         if not self._appetite.left:
-            self._reactor.callLater(0, self.end, 0)  # when they are acknowledged, too
+            self.end(0)  # as soon as they are acknowledged, too
 
     # What becomes of the connection
 

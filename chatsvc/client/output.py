@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -26,14 +27,14 @@ class Closed(Exception):
 @implementer(IReadDescriptor, IWriteDescriptor)
 class Output:
     """
-    Writes to ``descriptor``. ``broken`` is called with the reason, once, when that has become impossible; for a pipe
-    as soon as nobody reads from it any more.
+    Writes to ``descriptor``. ``broken`` is called with the system's error (see :mod:`errno`), once, when that has
+    become impossible; for a pipe as soon as nobody reads from it any more.
 
     The descriptor stays blocking, because others may share it: what is said to be writable takes ``PIPE_BUF`` bytes
     without blocking.
     """
 
-    def __init__(self, reactor: Any, descriptor: int, broken: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Any, descriptor: int, broken: Callable[[int], None]) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
         self._broken = broken
@@ -46,9 +47,8 @@ class Output:
     def start(self) -> None:
         """Watch whether somebody still reads."""
         if stat.S_ISFIFO(self._mode):
-            self._reactor.addReader(
-                self
-            )  # the end of a pipe that is written to only ever says that it is broken
+            # The end of a pipe that is written to says nothing but that it is broken.
+            self._reactor.addReader(self)
 
     def write(self, data: bytes) -> Deferred[None]:
         """Fires when the kernel has all of it, or, for a file, the disk; fails with :class:`Closed`."""
@@ -94,7 +94,7 @@ class Output:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as problem:
-            self._break(problem.strerror or str(problem))
+            self._break(problem.errno or errno.EIO)
             return
         if not self._unwritten:
             self._reactor.removeWriter(self)
@@ -103,10 +103,10 @@ class Output:
 
     def connectionLost(self, reason: Failure) -> None:
         """How epoll tells that nobody reads any more."""
-        self._break("nobody reads it any more")
+        self._break(errno.EPIPE)
 
-    def _break(self, reason: str) -> None:
+    def _break(self, number: int) -> None:
         if not self._closed:
             self._lost = True
-            self._broken(reason)
+            self._broken(number)
             self.close()

@@ -122,8 +122,7 @@ class Sending(Errand):
         try:
             printer(what)
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            self.give_up(FAILED, self.reports.unwritable.format(reason=reason))
+            self.give_up(FAILED, self.unwritable(problem.errno or 0))
 
     def _place(self, *numbers: int) -> str:
         """Which lines of the input, where they are lines of one."""

@@ -144,6 +144,7 @@ ZH = Words(
         errno.ENETDOWN: "网络已断开",
         errno.ECONNRESET: "连接被重置",
         errno.ECONNABORTED: "连接被中止",
+        errno.EPIPE: "已没有读者",
     },
 )
 

@@ -170,6 +170,8 @@ class Faults(ErrandCase):
         self.failed(self.shell('"$0" listen >&-'), "stdout is closed")
         outcome = self.shell('"$0" listen >/dev/full')
         self.failed(outcome, "No space left")
+        outcome = self.shell('"$0" listen --lang zh --json | true')
+        self.failed(outcome, "无法写入标准输出: 已没有读者")
         self.assertEqual(self.waiting(self.uid), ["a"])
 
     def test_killed_after_printing(self) -> None:

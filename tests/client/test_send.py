@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -257,6 +258,12 @@ class Refused(ErrandCase):
         outcome = self.send("x", "--timeout", "1", CHATSVC_CONNECT="nosuch.invalid:77")
         self.failed(outcome, "not sent", "nosuch.invalid:77")
 
+    def test_silent_server(self) -> None:
+        """Something that takes the connection and never answers would be waited for, for ever."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            here = {"CHATSVC_CONNECT": f"localhost:{listener.getsockname()[1]}"}
+            self.failed(self.send("x", "--timeout", "2", **here), "not sent: no answer within 2 s")
+
     def test_not_trusted(self) -> None:
         """A script would give its password to anybody who answers."""
         self.failed(self.send("x", CHATSVC_CA=""), "not sent", "certificate")
@@ -382,7 +389,7 @@ class Unsure(ErrandCase):
 
     def test_password_changed(self) -> None:
         """A script whose password was changed under way would wait for ever."""
-        process = self.begin_lines(30)
+        process = self.begin_lines(100)
         client = self.server.structured()
         self.addCleanup(client.close)
         client.log_in(self.uid, PASSWORD, receive=False)
@@ -590,6 +597,15 @@ class Taking(PeerCase):
         self.conversation.connection_lost()
         self.send("x")
         self.assertEqual((self.conversation.give_up(), self.left()), (0, ["a", "b"]))
+
+    def test_more_left(self) -> None:
+        """What another left, too, would be counted as in doubt with what is sent now, or be taken back with it."""
+        self.leave("a", "b")
+        self.enter()
+        self.send("a")
+        self.sent(1)
+        self.refuse(2, "gap", expected=2)
+        self.assertEqual((self.conversation.give_up(), self.left()), (0, ["b"]))
 
     def test_repeated(self) -> None:
         """Asking for the reader again would disturb what is on its way, or wait for a connection for ever."""

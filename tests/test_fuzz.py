@@ -124,7 +124,7 @@ class PiecesTests(ProtocolTests):
             for arriving in (drawn.pieces, pieces(rng, data), [data]):
                 self.assertEqual(self.commands(drawn.legacy, arriving), whole)
 
-    @settings(REPEATABLE, max_examples=600)
+    @settings(REPEATABLE, max_examples=400)
     @given(conversations())
     def test_answers(self, drawn: Conversation) -> None:
         """What is answered would depend on how the network cuts it, or would not be well formed."""
@@ -154,7 +154,7 @@ class ServerTests(AttackCase):
         people = settle(self.stores, self.server)
         had: set[tuple[bool, bool, bool]] = set()
 
-        @settings(REPEATABLE, max_examples=80)
+        @settings(REPEATABLE, max_examples=70)
         @given(conversations(people.corpora, most=60))
         def have(drawn: Conversation) -> None:
             said, source = len(self.server.tracebacks()), new_address()

@@ -81,6 +81,16 @@ class Front:
         asked.errback(CancelledError())
 
 
+class Begun(Conversation):
+    """A conversation that counts the connections that it was given."""
+
+    given = 0
+
+    def connection_made(self, write: Callable[[bytes], None]) -> None:
+        self.given += 1
+        super().connection_made(write)
+
+
 class Process:
     """What one process of a client has: its time is its own, its connections are real."""
 
@@ -101,7 +111,7 @@ class Process:
         self.clock = Clock()
         self.server = f"{host}:{port}"
         trusted = None if ca is None else load(str(ca))
-        self.conversation = Conversation(self.clock, self._outbox, self.audience, lang)
+        self.conversation = Begun(self.clock, self._outbox, self.audience, lang)
         self.connector = Connector(
             self.clock,
             wrapClientTLS(client_options(host, trusted), HostnameEndpoint(reactor, host, port)),
@@ -165,6 +175,7 @@ class ConnectionCase(TestCase):
     async def ended(self, process: Process) -> str:
         """The client gives up: it says why once, and tries no more."""
         await until(lambda: process.front.ends)
+        await settle()
         process.clock.advance(3600)
         await settle()
         (line,) = process.front.ends

@@ -60,11 +60,13 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         stranger.welcomes = False
         process = self.process(stranger.port)
         await self.asked(process)
-        process.clock.advance(3600)
+        process.clock.advance(WELCOME_PATIENCE - 1)
         process.front.answer("o")
         await until(lambda: stranger.heard)
+        process.clock.advance(WELCOME_PATIENCE - 1)
+        await settle()
         self.assertEqual(process.front.reasons, [])
-        process.clock.advance(WELCOME_PATIENCE)
+        process.clock.advance(1)
         await until(lambda: process.front.reasons)
         self.assertEqual(process.front.reasons, ["no answer"])
 

@@ -191,7 +191,11 @@ class Writing(KnownServersCase):
             assert adder.stdout is not None
             adder.stdout.readline()
         for adder in adders:
-            adder.communicate(b"go\n", 60)
+            assert adder.stdin is not None
+            adder.stdin.write(b"go\n")
+            adder.stdin.flush()
+        for adder in adders:
+            adder.communicate(timeout=60)
         self.assertEqual([adder.returncode for adder in adders], [0] * 4)
         lines = self.path.read_text().splitlines()
         self.assertEqual((len(lines), len(set(lines))), (161, 161))

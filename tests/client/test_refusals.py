@@ -102,6 +102,18 @@ class InAPipe(RefusalCase):
         self.addCleanup(mute.close)
         self.assertIn("服务器没有响应", self.line(mute.port))
 
+    def test_away_for_a_while(self) -> None:
+        """A script would be told which keys to press, or not that its server is away."""
+        process = self.start()
+        assert process.stdout is not None and process.stderr is not None
+        self.assertEqual(process.stdout.readline(), "请登陆!\n")
+        self.server.kill()
+        line = process.stderr.readline()
+        self.assertEqual(line, f"无法连接 localhost:{self.server.port}: 连接被拒绝\n")
+        self.server.start()
+        _, errors = process.communicate(f"auth {self.uid} {PASSWORD}\n", PATIENCE)
+        self.assertEqual((process.returncode, errors), (0, ""))
+
     def test_by_fingerprint(self) -> None:
         """A script could not trust the one server that it means; or would trust another one as well."""
         right = self.fingerprint()
@@ -207,6 +219,13 @@ class AtATerminal(RefusalCase):
         self.assertIn("警告", said)
         self.assertIn(self.mine.fingerprint, said)
         self.assertIn(self.fingerprint(), said)
+        self.assertNotIn("不信任:", said)
+
+    def test_strict(self) -> None:
+        """A user who has named what is to be trusted would be asked about everything else."""
+        options = self.where(self.server.port, "--ca", str(self.mine.path))
+        said = self.ended(self.open(*options), 1)
+        self.assertIn("无法信任", said)
         self.assertNotIn("不信任:", said)
 
     def test_goes_on_trying(self) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, cast
 
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.client.trust import client_options, presented
 from tests.client.connecting import ConnectionCase, settle, until
 from tests.client.strangers import LURE, Papers, papers
 from tests.processes import ChatServer
+
+_NOT_RESUMED = 1 << 16
+"""SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION: the certificate is shown anew."""
 
 
 class Unknown(ConnectionCase):
@@ -17,7 +28,7 @@ class Unknown(ConnectionCase):
         await self.asked(process)
         await settle()
         self.assertEqual((stranger.heard, process.audience.said), ([], []))
-        self.assertEqual(process.conversation.heard, 0)
+        self.assertEqual((process.conversation.given, process.conversation.heard), (0, 0))
         (question,) = process.front.questions
         for words in (process.server, "self-signed", self.mine.fingerprint, "CN=mine"):
             self.assertIn(words, question)
@@ -136,7 +147,7 @@ class Flawed(ConnectionCase):
         question = await self.question(evil)
         self.assertNotIn("\x1b", question)
         self.assertNotIn("\r", question)
-        self.assertNotIn("\n    Believe", question)
+        self.assertEqual(question.count("\n"), (await self.question(self.mine)).count("\n"))
         self.assertIn("Believe me!", question)
         self.assertLess(len(question), 1000)
 
@@ -268,3 +279,51 @@ class Changed(ConnectionCase):
         line = await self.ended(self.process(server.port))
         self.assertIn("CHANGED", line)
         self.assertIn(fingerprint, line)
+
+
+class OfOneConnection(SynchronousTestCase):
+    """A client's TLS against a server's, in memory."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.client = client_options("localhost", None).clientConnectionForTLS(cast(Any, None))
+        self.client.set_connect_state()
+
+    def server(self, shown: Papers) -> SSL.Connection:
+        server = SSL.Connection(self.context(shown))
+        server.set_accept_state()
+        return server
+
+    def context(self, shown: Papers) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)  # the last that could renegotiate
+        context.set_options(SSL.OP_NO_TICKET | _NOT_RESUMED)
+        context.use_certificate_file(str(shown.path))
+        context.use_privatekey_file(str(shown.path))
+        return context
+
+    def shake_hands(self, server: SSL.Connection) -> None:
+        for _ in range(8):
+            for near, far in ((self.client, server), (server, self.client)):
+                with contextlib.suppress(SSL.Error):
+                    near.do_handshake()
+                with contextlib.suppress(SSL.Error):
+                    near.recv(1)
+                with contextlib.suppress(SSL.WantReadError):
+                    far.bio_write(near.bio_read(65_536))
+
+    def test_another_one_later(self) -> None:
+        """Once it is trusted, a server could hand the connection on to somebody with another certificate."""
+        first, second = papers(self.folder, "first"), papers(self.folder, "second")
+        server = self.server(first)
+        self.shake_hands(server)
+        self.assertEqual(presented(self.client).fingerprint, first.fingerprint)
+        server.set_context(self.context(second))
+        server.renegotiate()
+        self.shake_hands(server)
+        self.assertEqual(presented(self.client).fingerprint, first.fingerprint)
+
+    def test_none_yet(self) -> None:
+        """A connection whose server has shown nothing would pass for one without a flaw."""
+        self.assertRaises(SSL.Error, presented, self.client)

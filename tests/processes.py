@@ -9,11 +9,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -30,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 from argon2 import PasswordHasher
 
 from tests.clients import StructuredClient, TextClient
-from tests.servers import mariadb, redis
+from tests.servers import free_port, mariadb, redis
 
 PATIENCE = 30.0
 """Seconds that a server may take to start or to stop."""
@@ -46,18 +44,6 @@ _REDIS_DATABASES = count(32)
 _TRACEBACK = re.compile("Traceback")
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections."""
-    while True:
-        port = random.randint(15_000, 32_000)
-        with closing(socket.socket()) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _end_with_parent() -> None:

@@ -24,8 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.clients import FrameClient, StructuredClient, TextClient
 from tests.leaks import Secrets
-from tests.processes import ChatServer, SQLiteStores, Stores, free_port, new_address, phc
-from tests.servers import PrivateRedis, mariadb
+from tests.processes import ChatServer, SQLiteStores, Stores, new_address, phc
+from tests.servers import PrivateRedis, free_port, mariadb
 
 HELP = "命令使用说明"
 _BEGINNINGS = {"hash": re.compile(rb"\$argon2i"), "token": re.compile(rb"WzEwMD[\w-]{20,}\.")}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -45,10 +46,16 @@ def _end_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """
+    A port of the loopback that nothing listens on, of those that the kernel does not give to outgoing connections
+    (``ip_local_port_range`` begins with 32768): another test's thousands of connections cannot take it meanwhile.
+    """
+    while True:
+        port = secrets.randbelow(22_000) + 10_000
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _program(*names: str) -> str | None:
@@ -69,7 +76,7 @@ class PrivateServer(ABC):
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
         self.socket = str(self.folder / "server.sock")
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -193,20 +200,27 @@ class PrivateMariaDB(PrivateServer):
             f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{self.password}';\n"
             f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;\n"
         )
-        subprocess.run(
+        made = subprocess.run(
             [
                 _needed(self._ADVICE, "mariadb-install-db", "mysql_install_db"),
                 "--no-defaults",
+                # Temporary tables are named after the process alone: four that begin at once in one folder clash.
+                f"--tmpdir={self.folder}",
                 f"--datadir={self.folder / 'data'}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--innodb-log-file-size=8M",
                 *self._as_user(),
             ],
-            check=True,
-            capture_output=True,
+            check=False,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
+        if made.returncode:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            said = made.stdout.decode(errors="replace")[-4000:]
+            raise RuntimeError(f"MariaDB's tables were not made ({made.returncode}): {said}")
 
     def _command(self) -> list[str]:
         return [
@@ -216,6 +230,7 @@ class PrivateMariaDB(PrivateServer):
             f"--socket={self.socket}",
             f"--pid-file={self.folder / 'pid'}",
             f"--init-file={self.folder / 'init.sql'}",
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",

@@ -10,7 +10,8 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.clients import StructuredClient
-from tests.processes import PASSWORD, ChatServer, SQLiteStores, free_port, new_address
+from tests.processes import PASSWORD, ChatServer, SQLiteStores, new_address
+from tests.servers import free_port
 
 BURST = 1_000
 PIECE = 1_460

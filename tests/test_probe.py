@@ -8,8 +8,8 @@ from urllib.request import urlopen
 
 from twisted.trial.unittest import TestCase
 
-from tests.processes import ChatServer, free_port
-from tests.servers import PrivateRedis
+from tests.processes import ChatServer
+from tests.servers import PrivateRedis, free_port
 
 
 class ProbeTests(TestCase):

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import LEAF, Authority, key_pem, pem
-from tests.processes import ChatServer, free_port, shared
+from tests.processes import ChatServer, shared
 from tests.scanner import Findings, scan
+from tests.servers import free_port
 
 OWN = "the certificate that the server made"
 CHAIN = "a chain from an authority"

@@ -25,11 +25,10 @@ from tests.processes import (
     Outcome,
     ServerStores,
     SQLiteStores,
-    free_port,
     new_address,
     run_chat,
 )
-from tests.servers import mariadb, redis
+from tests.servers import free_port, mariadb, redis
 
 NONSENSE: dict[str, list[str | tuple[str, str]]] = {
     "metrics": [

@@ -11,7 +11,8 @@ from urllib.request import urlopen
 
 from tests.attacks.bystanders import AttackCase
 from tests.clients import FrameClient
-from tests.processes import ChatServer, Stores, free_port, new_address
+from tests.processes import ChatServer, Stores, new_address
+from tests.servers import free_port
 
 LARGEST = b"\xff\xff" + b"x" * 65_535
 

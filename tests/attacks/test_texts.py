@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.attacks.deceit import ATTACKS, MARK, DeceitCase, calm_log
 from tests.clients import TextClient
-from tests.processes import ChatServer, free_port
+from tests.processes import ChatServer
+from tests.servers import free_port
 
 
 class Texts(DeceitCase):

@@ -10,7 +10,7 @@ from typing import Any
 from chatsvc.client.connection import WELCOME_PATIENCE, Patience
 from tests.client.connecting import ConnectionCase, settle, until
 from tests.client.strangers import PATIENCE
-from tests.processes import free_port
+from tests.servers import free_port
 
 NEVER = Patience(first=0.0, later=0.0)
 

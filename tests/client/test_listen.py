@@ -20,7 +20,8 @@ from chatsvc.wire import commands as c
 from tests.client.errands import CHATSVC, ErrandCase, until
 from tests.client.peer import ME, PeerCase
 from tests.client.programs import PASSWORD, Outcome
-from tests.processes import ChatServer, free_port, shared
+from tests.processes import ChatServer, shared
+from tests.servers import free_port
 
 
 class Heard(ErrandCase):

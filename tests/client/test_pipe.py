@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 
 from tests.client.programs import COMMAND, PASSWORD, Outcome, ProgramCase, Relay
-from tests.processes import free_port
+from tests.servers import free_port
 
 
 class Piped(ProgramCase):

@@ -15,7 +15,7 @@ from chatsvc.client.remembered import Account, Memory
 from tests.client.errands import ErrandCase
 from tests.client.peer import ME, SERVER, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, PATIENCE
-from tests.processes import free_port
+from tests.servers import free_port
 
 CTRL_D = "\x04"
 

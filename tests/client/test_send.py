@@ -22,7 +22,8 @@ from chatsvc.wire.structured_client import Confirmed, Rejected
 from tests.client.errands import CHATSVC, ErrandCase, until
 from tests.client.peer import ME, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, Outcome, Relay
-from tests.processes import ChatServer, free_port, shared
+from tests.processes import ChatServer, shared
+from tests.servers import free_port
 
 
 class Sent(ErrandCase):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -19,24 +18,20 @@ from prompt_toolkit.history import DummyHistory
 from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout.processors import (
-    Processor,
-    Transformation,
-    TransformationInput,
-)
-from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
 from chatsvc.client.completion import Completing
 from chatsvc.client.history import DiscreetHistory
+from chatsvc.client.masking import Asterisks, Nothing
 from chatsvc.client.people import People
 from chatsvc.client.terminal import Terminal
 
-_STYLE = Style.from_dict({"status": "reverse", "pending": "italic", "prompt": "bold"})
+_STYLE = Style.from_dict({"status": "reverse", "aside": "italic", "prompt": "bold"})
 
-_BEFORE_SECRET = re.compile(r"/?(?:(?:auth|login|register) +\S+ |passwd )")
+_A_WHILE = 0.5
+"""Seconds for which nobody minds that no line stands there."""
 
 
 class GivenUp(Exception):
@@ -51,19 +46,9 @@ class _Aside(Exception):
     """Something else is to be asked first."""
 
 
-class _Asterisks(Processor):
-    """Shows no password that is typed after a command."""
-
-    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        found = _BEFORE_SECRET.match(transformation_input.document.text)
-        fragments = explode_text_fragments(transformation_input.fragments)
-        if found and transformation_input.lineno == 0:
-            for i in range(found.end(), len(fragments)):
-                fragments[i] = (fragments[i][0], "*")
-        return Transformation(fragments)
-
-
-PasteQuestion = Callable[[int], tuple[str, str]]
+Prompt = Callable[[], AnyFormattedText]
+PasteQuestion = Callable[[list[str]], tuple[Prompt, str]]
+"""What to ask of pasted lines, and the choices: ``s`` they are wanted, ``o`` as one, ``n`` not."""
 
 
 class Editor:
@@ -79,34 +64,51 @@ class Editor:
         pressed: Callable[[], None],
         resized: Callable[[], None],
     ) -> None:
-        depth = None if coloured else ColorDepth.DEPTH_1_BIT
         self._input = create_input(source)
-        self._shared: dict[str, Any] = {
-            "input": self._input,
-            "output": output,
-            "style": _STYLE,
-            "color_depth": depth,
-        }
         self._output = output
+        self._depth = None if coloured else ColorDepth.DEPTH_1_BIT
         self._pressed = pressed
+        self._resized = resized
+        self._laid_out_for = output.get_size()
         self._draft = Document()
         self._pasted: list[str] = []
-        self._questions: deque[tuple[str, str, Deferred[str]]] = deque()
+        self._questions: deque[tuple[Prompt, str, Deferred[str]]] = deque()
         self._current: PromptSession[str] | None = None
         self._reading: asyncio.Future[str] | None = None
-        self._lines: PromptSession[str] = PromptSession(
+        self._lines = self._session(
             history=DiscreetHistory(history),
             completer=Completing(people),
             complete_while_typing=False,
             reserve_space_for_menu=4,
-            input_processors=[_Asterisks()],
+            input_processors=[Asterisks()],
             key_bindings=self._keys(),
             interrupt_exception=Interrupted,
-            erase_when_done=True,
-            **self._shared,
+            enable_suspend=True,
         )
-        self._lines.app.key_processor.before_key_press += lambda _: pressed()
-        _lay_out_anew(self._lines.app, output, resized)
+
+    def _session(self, **more: Any) -> PromptSession[str]:
+        session: PromptSession[str] = PromptSession(
+            input=self._input,
+            output=self._output,
+            style=_STYLE,
+            color_depth=self._depth,
+            erase_when_done=True,
+            **more,
+        )
+        session.app.key_processor.before_key_press += lambda _: self._pressed()
+        session.app.before_render += self._before_render
+        return session
+
+    def _before_render(self, app: Application[str]) -> None:
+        """
+        Begin with an empty screen when the terminal's size has changed.
+
+        Some terminals wrap what stands there anew and some do not, so nobody can tell where the prompt has got to.
+        """
+        if self._laid_out_for != self.size:
+            self._laid_out_for = self.size
+            app.renderer.clear()
+            self._resized()
 
     def raw(self) -> AbstractContextManager[None]:
         """Every key comes to us, even between two lines; none is echoed and Ctrl-C is no signal."""
@@ -164,7 +166,7 @@ class Editor:
 
     async def read(
         self,
-        prompt: Callable[[], AnyFormattedText],
+        prompt: Prompt,
         paste_question: PasteQuestion,
     ) -> list[str]:
         """
@@ -185,46 +187,61 @@ class Editor:
             except _Aside:
                 self._draft = self._lines.default_buffer.document
 
-    async def secret(self, label: str) -> str:
+    async def secret(self, prompt: Prompt) -> str:
         """
         Something that is not shown.
 
         :raise GivenUp: the user does not say it.
         """
-        session: PromptSession[str] = PromptSession(
-            is_password=True,
+        session = self._session(
             history=DummyHistory(),
-            erase_when_done=True,
+            input_processors=[Nothing()],
             interrupt_exception=GivenUp,
             eof_exception=GivenUp,
-            **self._shared,
         )
-        return await self._run(session, label)
+        return await self._run(session, prompt)
 
-    def ask(self, text: str, choices: str) -> Deferred[str]:
+    async def attend(self, waiting: Deferred[None], prompt: Prompt) -> None:
+        """
+        Wait for something; when it takes a while, say so.
+
+        :raise GivenUp: the user would rather not.
+        """
+        future = waiting.asFuture(asyncio.get_running_loop())
+        a_while = asyncio.ensure_future(asyncio.wait([future], timeout=_A_WHILE))
+        await Deferred.fromFuture(a_while)
+        if not future.done():
+            future.add_done_callback(lambda _: self._step_aside())
+            with suppress(_Aside):
+                await self._key(prompt, "")
+                future.cancel()
+                raise GivenUp
+        future.result()
+
+    def ask(self, prompt: Prompt, choices: str) -> Deferred[str]:
         """One of the keys ``choices``; giving up is the last of them. What is being typed is kept for later."""
         answer: Deferred[str] = Deferred(lambda _: self._step_aside())
-        self._questions.append((text, choices, answer))
+        self._questions.append((prompt, choices, answer))
         if self._current is self._lines:
             self._step_aside()
         return answer
 
-    async def _answer(self, text: str, choices: str, answer: Deferred[str]) -> None:
+    async def _answer(self, prompt: Prompt, choices: str, answer: Deferred[str]) -> None:
         if answer.called:
             return
         with suppress(_Aside):
-            key = await self._key(text, choices)
+            key = await self._key(prompt, choices)
             if not answer.called:
                 answer.callback(key)
 
     async def _wanted(self, question: PasteQuestion) -> list[str]:
         lines, self._pasted = self._pasted, []
-        key = await self._key(*question(len(lines)))
+        key = await self._key(*question(lines))
         if key == "n":
             raise GivenUp
         return lines if key == "s" else ["\n".join(lines)]
 
-    async def _key(self, text: str, choices: str) -> str:
+    async def _key(self, prompt: Prompt, choices: str) -> str:
         keys = KeyBindings()
 
         def choose(event: KeyPressEvent, key: str) -> None:
@@ -233,24 +250,22 @@ class Editor:
         for choice in choices:
             keys.add(choice)(lambda event, choice=choice: choose(event, choice))
         for ending in ("c-c", "c-d", "escape"):
-            keys.add(ending)(lambda event: choose(event, choices[-1]))
+            keys.add(ending)(lambda event: choose(event, choices[-1:]))
         for nothing in (Keys.Any, Keys.BracketedPaste, "enter"):
             keys.add(nothing)(lambda event: None)
-        session: PromptSession[str] = PromptSession(
-            history=DummyHistory(), key_bindings=keys, **self._shared
-        )
-        return await self._run(session, text)
+        session = self._session(history=DummyHistory(), key_bindings=keys)
+        return await self._run(session, prompt)
 
-    async def _run(self, session: PromptSession[str], message: Any, **more: Any) -> str:
+    async def _run(self, session: PromptSession[str], prompt: Prompt, **more: Any) -> str:
         self._current = session
-        self._reading = asyncio.ensure_future(session.prompt_async(message, **more))
+        self._reading = asyncio.ensure_future(session.prompt_async(prompt, **more))
         try:
             return await Deferred.fromFuture(self._reading)
         finally:
             self._current = self._reading = None
 
     def _step_aside(self) -> None:
-        if self._app:
+        if self._app and not self._app.is_done:
             self._app.exit(exception=_Aside())
 
     def _keys(self) -> KeyBindings:
@@ -270,20 +285,3 @@ class Editor:
                 self._step_aside()
 
         return keys
-
-
-def _lay_out_anew(app: Application[str], output: Terminal, resized: Callable[[], None]) -> None:
-    """
-    Begin with an empty screen when the terminal's size changes.
-
-    Some terminals wrap what stands there anew and some do not, so nobody can tell where the prompt has got to.
-    """
-    draw = app._on_resize  # there is no public way
-
-    def on_resize() -> None:
-        with output.whole():
-            app.renderer.clear()
-            resized()
-            draw()
-
-    app._on_resize = on_resize  # type: ignore[method-assign]

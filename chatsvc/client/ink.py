@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from chatsvc.client.labels import Labels
 from chatsvc.client.people import shade
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.text import harmless, harmless_lines, show
 
-_SHADES = (32, 33, 35, 36, 92, 93, 94, 95, 96)
-"""Of the sixteen colours (ECMA-48, section 8.3.117) those that can be read on black and on white, without red."""
+_SHADES = (28, 30, 32, 63, 64, 100, 130, 134, 161, 164, 166)
+"""
+Of xterm's 256 colours those that can be read on black and on white (WCAG 2.2's contrast is at least 3.8 on both) and
+told from each other.
+"""
 
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
 
@@ -27,11 +31,13 @@ class Ink:
         self._coloured = coloured
 
     def message(self, message: e.Message, first: str = "") -> str:
-        """A message as the text dialect shows it, in its sender's colour; ``first`` stands before it."""
-        lines = first + harmless_lines(show(message))
+        """A message as the text dialect shows it, who wrote it in their colour; ``first`` stands before it."""
         if not (self._coloured and message.sender):
-            return lines
-        return f"\x1b[{_SHADES[shade(message.sender, len(_SHADES))]}m{lines}{_PLAIN}"
+            return first + harmless_lines(show(message))
+        time, line_break, writer = show(replace(message, text="")).rpartition("\n")
+        shade_of_writer = _SHADES[shade(message.sender, len(_SHADES))]
+        painted = f"\x1b[38;5;{shade_of_writer}m{writer.removesuffix(':')}{_PLAIN}:"
+        return f"{self.faint(first + time)}{line_break}{painted}{harmless(message.text)}"
 
     def own(self, sent: e.Sent, labels: Labels, offline: str) -> str:
         """A message of one's own that the server has stored, and what became of it."""

@@ -32,20 +32,21 @@ class Labels:
     not_the_same: str
     pasted: tuple[str, str]
     """Without and with somebody to talk to."""
+    patience: str
     interrupted: str
     help: str
 
 
 ZH = Labels(
-    connected="已连接 {server}",
-    connecting="正在连接 {server}",
-    away_since="自 {since} 起未连接 {server}",
+    connected="已连接",
+    connecting="正在连接",
+    away_since="自 {since} 起未连接",
     nobody="未登录",
     unread="未读 {count}",
     unconfirmed="待确认 {count}",
     unread_from="以下未读",
     stored="✓ 已送存, 对方在线",
-    queued="✉ 对方离线, 共 {waiting} 条等待",
+    queued="✉ 共 {waiting} 条等待对方",
     waiting="⋯ 等待确认 → {whom}: {text}",
     more_waiting="⋯ 另有 {count} 条等待确认",
     refused="✗ 未发送 → {whom}: {text}",
@@ -62,6 +63,7 @@ ZH = Labels(
         "粘贴了 {count} 行: [s] 逐行执行  [n] 放弃 ",
         "粘贴了 {count} 行: [s] 逐行发送  [o] 合为一条消息  [n] 放弃 ",
     ),
+    patience="⋯ 等待服务器回答, Ctrl-C 放弃 ",
     interrupted="已中断",
     help="""终端命令 (前面可加 / ):
   to UID或用户名         直接输入的内容发给此人; 单独的 to 结束
@@ -72,15 +74,15 @@ ZH = Labels(
 )
 
 EN = Labels(
-    connected="connected to {server}",
-    connecting="connecting to {server}",
-    away_since="not connected to {server} since {since}",
+    connected="connected",
+    connecting="connecting",
+    away_since="not connected since {since}",
     nobody="not logged in",
     unread="{count} unread",
     unconfirmed="{count} unconfirmed",
     unread_from="unread",
     stored="✓ stored, reader online",
-    queued="✉ reader away, {waiting} waiting",
+    queued="✉ {waiting} waiting for the reader",
     waiting="⋯ not confirmed yet → {whom}: {text}",
     more_waiting="⋯ and {count} more not confirmed yet",
     refused="✗ not sent → {whom}: {text}",
@@ -97,6 +99,7 @@ EN = Labels(
         "{count} lines were pasted: [s] carry out line by line  [n] drop ",
         "{count} lines were pasted: [s] send line by line  [o] send as one message  [n] drop ",
     ),
+    patience="⋯ waiting for the server, Ctrl-C gives up ",
     interrupted="interrupted",
     help="""At a terminal (with or without / before them):
   to UID or NAME         what you type goes to this person; to alone ends it

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -40,14 +39,14 @@ class Pending:
         if self._later is None and self._waiting:
             self._later = self._clock.callLater(_SOON, self._look)
 
-    def lines(self, labels: Labels) -> StyleAndTextTuples:
+    def lines(self, labels: Labels) -> list[str]:
         """A line for each that has been waiting for a while, the oldest first."""
         now = self._clock.seconds()
         waiting = [message for message, shown in self._waiting.values() if shown <= now]
         lines = [self._line(message, labels) for message in waiting[:_MOST_LINES]]
         if len(waiting) > _MOST_LINES:
             lines.append(labels.more_waiting.format(count=len(waiting) - _MOST_LINES))
-        return [("class:pending", f"{line}\n") for line in lines]
+        return lines
 
     def stop(self) -> None:
         """Nobody looks any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,13 +17,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation import Conversation
-from chatsvc.client.editor import Editor, GivenUp, Interrupted
+from chatsvc.client.editor import Editor, GivenUp, Interrupted, Prompt
 from chatsvc.client.ink import Ink
 from chatsvc.client.labels import LABELS, Labels
+from chatsvc.client.masking import discreet
 from chatsvc.client.pending import Pending
 from chatsvc.client.printer import Ending
 from chatsvc.client.scrollback import Scrollback
-from chatsvc.client.status import Status, fitted
+from chatsvc.client.status import Status, bar, cut
 from chatsvc.client.talk import Talk
 from chatsvc.client.terminal import Terminal
 from chatsvc.client.typed import Ask
@@ -38,6 +39,9 @@ _AWAY = 5.0
 
 _AT_ONCE = 8192
 """Characters written in one go, or a single longer message; between two of them what is typed is shown."""
+
+_MOST_PREVIEWED = 3
+"""Of several pasted lines."""
 
 _PROMPT_ROWS = 8
 """Rows for the prompt, what stands above it, and a menu."""
@@ -151,7 +155,15 @@ class Screen(Service):
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
         """Ask the user to press one of ``choices``; the last of them is what giving up means."""
-        return self._editor.ask(harmless_lines(text), choices)
+        explained, _, question = harmless_lines(text).rpartition("\n")
+        if explained:
+            self._write(explained)
+        answer = self._editor.ask(lambda: self._around(question), choices)
+        return answer.addCallback(self._answered, question)
+
+    def _answered(self, key: str, question: str) -> str:
+        self._write(f"{question}{key}")
+        return key
 
     def _stored(self, event: e.Sent) -> None:
         if event.to != event.message.sender:
@@ -213,13 +225,18 @@ class Screen(Service):
         if not line:
             return
         typed = self._talk.meaning(line)
-        await self._talk.take(
-            await self._with_passwords(typed) if isinstance(typed, Ask) else typed
-        )
+        if isinstance(typed, Ask):
+            typed = await self._with_passwords(typed)
+        taking = Deferred.fromCoroutine(self._talk.take(typed))
+        await self._editor.attend(taking, lambda: self._around(self._labels.patience))
 
     async def _with_passwords(self, ask: Ask) -> c.Command:
         """The command, with what only the user knows."""
-        labels, secret = self._labels, self._editor.secret
+        labels = self._labels
+
+        def secret(label: str) -> Awaitable[str]:
+            return self._editor.secret(lambda: self._around(label))
+
         if ask.kind is c.Auth:
             return c.Auth(int(ask.whom), password=await secret(labels.password))
         old = await secret(labels.old_password) if ask.kind is c.Passwd else ""
@@ -229,10 +246,13 @@ class Screen(Service):
             raise GivenUp
         return c.Passwd(old, new) if ask.kind is c.Passwd else c.Register(ask.whom, new)
 
-    def _paste_question(self, count: int) -> tuple[str, str]:
-        """What to ask of so many pasted lines, and the choices."""
+    def _paste_question(self, lines: list[str]) -> tuple[Prompt, str]:
         choices = "sn" if self._talk.to is None else "son"
-        return self._labels.pasted[len(choices) - 2].format(count=count), choices
+        question = self._labels.pasted[len(choices) - 2].format(count=len(lines))
+        begun = [harmless(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
+        if len(lines) > _MOST_PREVIEWED:
+            begun.append("…")
+        return lambda: self._around(question, [f"│ {line}" for line in begun]), choices
 
     def _broken(self, failure: Failure) -> None:
         self.failed(failure.getErrorMessage())
@@ -248,14 +268,19 @@ class Screen(Service):
     # What stands around the typed line
 
     def _prompt(self) -> StyleAndTextTuples:
-        whom = (
-            "" if self._talk.to is None else f"{harmless(self._talk.people.label(self._talk.to))} "
-        )
+        to = self._talk.to
+        whom = "" if to is None else f"{harmless(self._talk.people.label(to))} "
+        return self._around(f"{whom}>>> ")
+
+    def _around(self, prompt: str, more: Sequence[str] = ()) -> StyleAndTextTuples:
+        """What stands above a prompt, and the prompt."""
+        columns = self._editor.size.columns
+        above = [*self._pending.lines(self._labels), *more]
         return [
-            *self._pending.lines(self._labels),
-            ("class:status", fitted(self._status_line(), self._editor.size.columns - 1)),
+            *(("class:aside", f"{cut(line, columns)}\n") for line in above),
+            ("class:status", bar(self._status_line(), columns)),
             ("", "\n"),
-            ("class:prompt", f"{whom}>>> "),
+            ("class:prompt", prompt),
         ]
 
     def _notice_connection(self) -> None:
@@ -310,13 +335,14 @@ class Screen(Service):
 
     def _write_some(self) -> None:
         lines = list(self._next_lines())
+        for text, _ in lines:
+            self._scrollback.add(text)
         try:
             self._editor.above("".join(f"{text}\n" for text, _ in lines))
         except OSError as problem:
             self.failed(problem.strerror or str(problem))
             return
-        for text, written in lines:
-            self._scrollback.add(text)
+        for _, written in lines:
             if written is not None:
                 written.callback(None)
 

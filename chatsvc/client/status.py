@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from chatsvc.client.labels import LABELS
+from chatsvc.client.labels import LABELS, Labels
 
 
 @dataclass
@@ -28,31 +28,36 @@ class Status:
         self.connected = connected
 
     def line(self, lang: str) -> str:
-        """One line."""
+        """One line; what may be cut off in a narrow terminal comes last."""
         labels = LABELS[lang]
-        parts = [self._connection(lang), self.me or labels.nobody]
+        parts = [self._connection(labels)]
         if self.unread:
             parts.append(labels.unread.format(count=self.unread))
         if self.unconfirmed:
             parts.append(labels.unconfirmed.format(count=self.unconfirmed))
-        return " " + " │ ".join(parts) + " "
+        return " " + " │ ".join([*parts, self.me or labels.nobody, self.server])
 
     def title(self) -> str:
         """The terminal's title."""
         unread = f"({self.unread}) " if self.unread else ""
         return f"{unread}{self.me or 'chatsvc'} @ {self.server}"
 
-    def _connection(self, lang: str) -> str:
-        labels = LABELS[lang]
+    def _connection(self, labels: Labels) -> str:
         if self.connected:
-            return "● " + labels.connected.format(server=self.server)
+            return f"● {labels.connected}"
         if self.since is None:
-            return "○ " + labels.connecting.format(server=self.server)
+            return f"○ {labels.connecting}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
-        return "○ " + labels.away_since.format(server=self.server, since=since)
+        return f"○ {labels.away_since.format(since=since)}"
 
 
-def fitted(line: str, columns: int) -> str:
+def bar(line: str, columns: int) -> str:
+    """A line as wide as a terminal: cut or filled up."""
+    line = cut(line, columns)
+    return line + " " * (columns - get_cwidth(line))
+
+
+def cut(line: str, columns: int) -> str:
     """As much of a line as fits so many columns of a terminal; a Chinese character takes two."""
     if get_cwidth(line) <= columns:
         return line

@@ -1,0 +1,39 @@
+"""What is typed and not shown."""
+
+from __future__ import annotations
+
+import re
+
+from prompt_toolkit.layout.processors import (
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.layout.utils import explode_text_fragments
+
+_BEFORE_SECRET = re.compile(r"\s*/?(?:(?:auth|login|register)\s+\S+\s|passwd\s)")
+
+
+def discreet(line: str) -> str:
+    """A line with an asterisk for each character of what may be a password."""
+    found = _BEFORE_SECRET.match(line)
+    return line if found is None else line[: found.end()] + "*" * (len(line) - found.end())
+
+
+class Asterisks(Processor):
+    """Shows no password that is typed after a command."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = explode_text_fragments(transformation_input.fragments)
+        if transformation_input.lineno == 0:
+            shown = discreet(transformation_input.document.lines[0])
+            for i, character in enumerate(shown):
+                fragments[i] = (fragments[i][0], character)
+        return Transformation(fragments)
+
+
+class Nothing(Processor):
+    """Shows nothing, not even how much there is."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        return Transformation([], lambda position: 0, lambda position: 0)

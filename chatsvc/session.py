@@ -218,6 +218,8 @@ class Session:
         member = self._member
         if member is None or self._chat.accounts.cached_name(command.to) is None:
             return False
+        if command.again and not self._device:
+            return False
         self._post(member, command, size)
         return True
 
@@ -226,7 +228,9 @@ class Session:
         at = int(chat.now() * 1000)
         # Without a device the number counts nothing, it only names the request.
         n = command.n if self._device else None
-        draft = Draft(command.to, member.uid, member.name, at, command.text, self._device, n)
+        draft = Draft(
+            command.to, member.uid, member.name, at, command.text, self._device, n, command.again
+        )
         self._in_post += 1
         chat.post.send(draft, partial(self._told, command, size))
         delay = chat.message_rate.delay(member.uid)
@@ -235,6 +239,8 @@ class Session:
 
     async def _send(self, command: c.Send) -> None:
         member = self._member
+        if command.again and not self._device:
+            raise Refusal(Problem.BAD_FIELD)  # nobody could tell whether it was stored before
         if await self._chat.accounts.name(command.to) is None:
             assert member is not None
             self._slow_down("message-rate", self._chat.message_rate.delay(member.uid))

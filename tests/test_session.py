@@ -558,6 +558,18 @@ class SendTests(SessionTests):
                 self.assertEqual(answer.re, n)
         self.assertEqual(len(self.world.inbox.waiting[BOB]), 2)
 
+    def test_asked_again_without_a_device(self) -> None:
+        """A question for a message would be stored as a message."""
+        connection = self.log_in()
+        for _ in range(2):  # the second time, the recipient is known
+            connection.do(c.Send(BOB, "x", again=True, n=1))
+            self.turn()
+            self.assertRefused(connection, Problem.BAD_FIELD, to=BOB, re=1)
+            connection.do(c.Send(BOB, "y"))
+            self.turn()
+            connection.answers()
+        self.assertEqual(len(self.world.inbox.waiting[BOB]), 2)
+
     def test_store_away(self) -> None:
         """A sender would take a message for stored, or for refused, whose outcome is unknown."""
         connection = self.log_in()

@@ -137,7 +137,7 @@ class Member:
         """
         answer: Deferred[Fate | None] = Deferred()
         self._repeated[to, n] = answer
-        self._tell(c.Send(to, text, n=n))
+        self._tell(c.Send(to, text, again=True, n=n))
         return answer
 
     def give_up(self) -> int:

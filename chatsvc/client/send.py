@@ -218,7 +218,7 @@ class Sending(Errand):
     async def _look_for_reader(self, text: str, sent: Confirmed, wait: float) -> Confirmed | None:
         """
         What the server says as soon as the reader has been there, or when the time is over. None: other devices of this
-        account have made it forget this one, and asking again could store the message again.
+        account have made it forget this one.
         """
         assert sent.re is not None
         deadline = self._reactor.seconds() + wait

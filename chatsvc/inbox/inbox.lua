@@ -81,9 +81,9 @@ local function remember(senders, sender, words, share, acknowledged, device, n, 
   redis.call('EXPIRE', senders, asked.memory)
 end
 
--- draft: to, sender, name, at, text, device, n (strings; device and n only with a number)
+-- draft: to, sender, name, at, text, device, n, again (strings; device and n only with a number)
 local function append(draft)
-  local to, sender, name, at, text, device, n = unpack(draft)
+  local to, sender, name, at, text, device, n, again = unpack(draft)
   adopt(to)
   local inbox, senders = inbox_of(to), senders_of(to)
   local last, waiting = ends(inbox)
@@ -94,7 +94,7 @@ local function append(draft)
     local offered = tonumber(n)
     if offered == newest then return {'duplicate', tonumber(words[seen + 2]), waiting} end
     if offered < newest then return {'duplicate', 0, waiting} end
-    if offered > newest + 1 then return {'gap', number(newest + 1)} end
+    if offered > newest + 1 or again then return {'gap', number(newest + 1)} end
   end
   if waiting >= asked.waiting then
     expire(inbox)

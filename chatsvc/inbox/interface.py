@@ -40,7 +40,8 @@ class Draft:
     """
     A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
 
-    With ``n``, it is the ``n``-th message of ``device`` to this recipient.
+    With ``n``, it is the ``n``-th message of ``device`` to this recipient; ``again``: one that was stored before, or
+    else a gap.
     """
 
     to: int
@@ -50,6 +51,7 @@ class Draft:
     text: str
     device: str = ""
     n: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,9 @@ def _place(reactor: Any, url: StoreURL) -> tuple[int, IStreamClientEndpoint]:
 
 def _fields(draft: Draft) -> list[str]:
     fields = [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
-    return fields if draft.n is None else [*fields, draft.device, str(draft.n)]
+    if draft.n is None:
+        return fields
+    return [*fields, draft.device, str(draft.n), *(["again"] if draft.again else [])]
 
 
 def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred[Any]:

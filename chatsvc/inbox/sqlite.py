@@ -188,7 +188,7 @@ class _Batch:
             return Duplicate(id, 0)
         if draft.n < newest:
             return Duplicate(None, 0)
-        return Gap(newest + 1) if draft.n > newest + 1 else None
+        return Gap(newest + 1) if draft.n > newest + 1 or draft.again else None
 
     def _share(self, draft: Draft, acknowledged: int) -> int:
         row = self._one(

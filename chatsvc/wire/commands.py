@@ -49,10 +49,11 @@ class Auth(Command):
 
 @dataclass(frozen=True, slots=True)
 class Send(Command):
-    """A message for ``to``."""
+    """A message for ``to``. ``again``: it was confirmed before, and is only asked about: it must not be stored now."""
 
     to: int
     text: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

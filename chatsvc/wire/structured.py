@@ -137,7 +137,10 @@ def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
         raise BadField("text")
     if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.TOO_LONG, c.Send, to, n=n)
-    return c.Send(to, text, n=n)
+    again = thing.get("again", False)
+    if type(again) is not bool or (again and n is None):
+        raise BadField("again")
+    return c.Send(to, text, again, n=n)
 
 
 def _read_hello(thing: dict[str, Any], n: int | None) -> c.Command:

@@ -116,7 +116,10 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
         ),
     ),
     c.Auth: ("auth", _write_auth),
-    c.Send: ("msg", lambda command: {"to": command.to, "text": command.text}),
+    c.Send: (
+        "msg",
+        lambda command: _given(to=command.to, text=command.text, again=command.again or None),
+    ),
     c.Ack: ("ack", lambda command: {"id": command.id}),
     c.Register: (
         "register",

@@ -187,6 +187,25 @@ class BothKinds:
             self.assertEqual(await self.commit(numbered(2)), [Duplicate(2, 0)])
             self.assertEqual(await self.commit(numbered(3)), [Stored(3, 1)])
 
+        async def test_asked_again(self) -> None:
+            """A question for what was stored would store it once more when its device is forgotten."""
+            await self.begin()
+
+            def asked(n: int, again: bool = True) -> Draft:
+                return draft(device=DEVICE, n=n, again=again)
+
+            self.assertEqual(await self.commit(asked(1)), [Gap(1)])
+            self.assertEqual(
+                await self.commit(asked(1, False), asked(1)), [Stored(1, 1), Duplicate(1, 1)]
+            )
+            self.assertEqual(await self.commit(asked(2)), [Gap(2)])
+            self.assertEqual(await self.commit(asked(2, False)), [Stored(2, 2)])
+            self.assertEqual(await self.commit(asked(1)), [Duplicate(None, 2)])
+            for i in range(DEVICES):
+                await self.commit(draft(device=f"{i:016x}", n=1))
+            self.assertEqual(await self.commit(asked(1), asked(2)), [Gap(1), Gap(1)])
+            self.assertEqual(await self.inbox.count(READER), 2 + DEVICES)
+
         async def test_numbers_are_counted_apart(self) -> None:
             """Two devices, senders or recipients would share their numbers."""
             await self.begin()

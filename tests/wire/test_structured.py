@@ -57,6 +57,10 @@ class ParseTests(SynchronousTestCase):
             ({"type": "msg", "n": 7, "to": 10002, "text": "hi"}, c.Send(10002, "hi", n=7)),
             ({"type": "msg", "to": -3, "text": " "}, c.Send(-3, " ")),
             ({"type": "ack", "id": 41}, c.Ack(41)),
+            (
+                {"type": "msg", "n": 7, "to": 5, "text": "x", "again": True},
+                c.Send(5, "x", True, n=7),
+            ),
             ({"type": "register", "name": "a", "password": "b"}, c.Register("a", "b")),
             ({"type": "passwd", "old": "a", "new": "b"}, c.Passwd("a", "b")),
             ({"type": "find", "name": "a", "n": 2}, c.Find("a", n=2)),
@@ -118,6 +122,13 @@ class ParseTests(SynchronousTestCase):
                 del without[field]
                 to = 1 if kind == "msg" and field != "to" else None
                 self.assertMalformed(without, to=to)
+
+    def test_asked_again(self) -> None:
+        """A question that names no message, or that is none, would be taken for a message."""
+        for more in ({"again": True}, {"n": 1, "again": 1}, {"n": 1, "again": None}):
+            self.assertMalformed(
+                {"type": "msg", "to": 5, "text": "x", **more}, n=more.get("n"), to=5
+            )
 
     def test_request_numbers(self) -> None:
         """A request's number outside 1 to 2^53 - 1 would be taken."""

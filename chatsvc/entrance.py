@@ -68,8 +68,8 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         raise Refusal(Problem.NAME_TAKEN) from None
 
 
-async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd) -> None:
-    """Change the password of somebody who is logged in."""
+async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd) -> str:
+    """Change the password of somebody who is logged in; what is stored as it now."""
     _require_acceptable(command.new)
     async with _turn(chat, address, uid) as turn:
         account = await chat.accounts.get(uid)
@@ -82,6 +82,7 @@ async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd)
     phc = await chat.passwords.hash(command.new)
     if not await chat.accounts.replace_password(uid, stored, phc):
         raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
+    return phc
 
 
 async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | None:

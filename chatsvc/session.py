@@ -401,9 +401,10 @@ class Session:
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid, address = self._member.uid, self._connection.address
-        await entrance.change_password(self._chat, address, uid, command)
+        stored = await entrance.change_password(self._chat, address, uid, command)
         self._note("{uid} changed the password", uid=uid)
-        self._say(e.PasswordChanged(re=command.n))
+        token = self._chat.tokens.issue(uid, stored) if command.token else ""
+        self._say(e.PasswordChanged(token, re=command.n))
 
     async def _find(self, command: c.Find) -> None:
         uids = await self._chat.accounts.find(command.name)

@@ -498,6 +498,11 @@ class Both:
             self.assertEqual(client.await_type("kicked"), {"type": "kicked"})
             changed = again.ask(type="passwd", n=2, old=PASSWORD, new="another")
             self.assertEqual(changed, {"type": "ok", "re": 2})
+            renewed = again.ask(type="passwd", n=3, old="another", new="third", token=True)
+            self.assertEqual(set(renewed), {"type", "re", "token"})
+            third = self.structured()
+            answer_again = third.ask(type="auth", n=1, uid=uid, token=renewed["token"])
+            self.assertEqual((answer_again["type"], answer_again["uid"]), ("ok", uid))
             for token, bearer in [
                 (answer["token"], uid),
                 (taken["token"], uid),

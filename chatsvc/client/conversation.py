@@ -216,6 +216,13 @@ class Conversation:
             self._entered(self._member, answer)
         return answer
 
+    def take_token(self, token: str) -> None:
+        """Who is logged in has another token from now on."""
+        if self._member is not None:
+            self._member.token = token
+            if self._memory is not None:
+                self._memory.keep(Account(self._server, self._member.uid, token))
+
     def send(self, to: int, text: str) -> Deferred[Fate]:
         """
         Put a message on record and on its way; fires with its fate when the server has decided it. ``not-logged-in``
@@ -348,8 +355,7 @@ class Conversation:
 
     def _entered(self, member: Member, answer: e.LoggedIn) -> None:
         member.entered(answer)
-        if self._memory is not None:
-            self._memory.keep(Account(self._server, answer.uid, answer.token))
+        self.take_token(answer.token)
 
     def _forget(self, uid: int) -> None:
         if self._memory is not None:

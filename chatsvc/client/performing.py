@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chatsvc.client.asking import Lost
@@ -84,6 +85,17 @@ async def _request(conversation: Conversation, voice: Voice, command: c.Command)
     return True
 
 
+async def _passwd(conversation: Conversation, voice: Voice, command: c.Passwd) -> bool:
+    answer = await conversation.ask(replace(command, token=True))
+    if isinstance(answer, Rejected):
+        voice.audience.say(answer.text)
+        return False
+    if isinstance(answer, e.PasswordChanged) and answer.token:
+        conversation.take_token(answer.token)
+    voice.tell(answer)
+    return True
+
+
 async def _help(conversation: Conversation, voice: Voice, command: c.Help) -> bool:
     voice.tell(e.HelpShown())
     return True
@@ -104,7 +116,7 @@ _PERFORMERS: dict[type, Callable[[Conversation, Voice, Any], Coroutine[Any, Any,
     c.Auth: _auth,
     c.Send: _send,
     c.Register: _request,
-    c.Passwd: _request,
+    c.Passwd: _passwd,
     c.Find: _request,
     c.Logout: _logout,
     c.Help: _help,

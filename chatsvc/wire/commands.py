@@ -73,10 +73,11 @@ class Register(Command):
 
 @dataclass(frozen=True, slots=True)
 class Passwd(Command):
-    """Change one's own password."""
+    """Change one's own password. ``token``: a token is wanted, for the old ones no longer work."""
 
     old: str
     new: str
+    token: bool = False
 
 
 @dataclass(frozen=True, slots=True)

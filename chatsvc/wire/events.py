@@ -76,7 +76,9 @@ class Registered(Event):
 
 @dataclass(frozen=True, slots=True)
 class PasswordChanged(Event):
-    pass
+    """``token`` is empty where none was asked for."""
+
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,8 @@ def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
         raise BadField("text")
     if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.TOO_LONG, c.Send, to, n=n)
-    again = thing.get("again", False)
-    if type(again) is not bool or (again and n is None):
+    again = _flag(thing, "again")
+    if again and n is None:
         raise BadField("again")
     return c.Send(to, text, again, n=n)
 
@@ -157,11 +157,18 @@ def _read_hello(thing: dict[str, Any], n: int | None) -> c.Command:
     )
 
 
+def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
+    value = thing.get(field, default)
+    if type(value) is not bool:
+        raise BadField(field)
+    return value
+
+
 def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
     password, token = _text(thing, "password", None), _text(thing, "token", None)
-    receive = thing.get("receive", True)
-    if (password is None) == (token is None) or type(receive) is not bool:
+    if (password is None) == (token is None):
         raise BadField("password")
+    receive = _flag(thing, "receive", True)
     after = _number(thing, "after", 0, c.MAX_N, None)
     return c.Auth(_uid(thing, "uid"), password, token, after, receive, n=n)
 
@@ -172,7 +179,9 @@ _READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     "msg": _read_send,
     "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
     "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
-    "passwd": lambda thing, n: c.Passwd(_text(thing, "old"), _text(thing, "new"), n=n),
+    "passwd": lambda thing, n: c.Passwd(
+        _text(thing, "old"), _text(thing, "new"), _flag(thing, "token"), n=n
+    ),
     "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
@@ -257,7 +266,10 @@ _SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
         "waiting": event.waiting,
     },
     e.Registered: lambda event, lang: {"type": "ok", "uid": event.uid},
-    e.PasswordChanged: _ok,
+    e.PasswordChanged: lambda event, lang: {
+        "type": "ok",
+        **({"token": event.token} if event.token else {}),
+    },
     e.Found: lambda event, lang: {
         "type": "ok",
         "users": [{"uid": uid, "online": here} for uid, here in event.users],

@@ -125,7 +125,10 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
         "register",
         lambda command: {"name": command.name, "password": command.password},
     ),
-    c.Passwd: ("passwd", lambda command: {"old": command.old, "new": command.new}),
+    c.Passwd: (
+        "passwd",
+        lambda command: _given(old=command.old, new=command.new, token=command.token or None),
+    ),
     c.Find: ("find", lambda command: {"name": command.name}),
     c.Logout: ("logout", lambda command: {}),
     c.Ping: ("ping", lambda command: {}),
@@ -208,7 +211,7 @@ def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
 _MEANINGS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
     c.Auth: _mean_login,
     c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
-    c.Passwd: lambda command, fields: e.PasswordChanged(),
+    c.Passwd: lambda command, fields: e.PasswordChanged(_text(fields.get("token", ""))),
     c.Find: lambda command, fields: e.Found(
         command.name,
         tuple((_whole(user["uid"]), bool(user["online"])) for user in fields["users"]),

@@ -90,6 +90,20 @@ class Words(PeerCase):
             self.assertTrue(self.successResultOf(typed))
             self.assertEqual(self.listener.said[-1], words)
 
+    def test_changed_password(self) -> None:
+        """Who has changed the password could not come back after the connection is lost: the old token is worthless."""
+        self.connect()
+        self.log_in()
+        typed = self.type("passwd a b")
+        (frame,) = self.take("passwd")
+        self.assertIs(frame["token"], True)
+        self.say(type="ok", re=frame["n"], token="newer")
+        self.assertTrue(self.successResultOf(typed))
+        self.conversation.connection_lost()
+        self.connect()
+        (frame,) = self.take("auth")
+        self.assertEqual(frame["token"], "newer")
+
     def test_wrong_old_password(self) -> None:
         """A typing error in passwd would look like a log-out."""
         self.connect()

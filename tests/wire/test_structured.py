@@ -63,6 +63,10 @@ class ParseTests(SynchronousTestCase):
             ),
             ({"type": "register", "name": "a", "password": "b"}, c.Register("a", "b")),
             ({"type": "passwd", "old": "a", "new": "b"}, c.Passwd("a", "b")),
+            (
+                {"type": "passwd", "old": "a", "new": "b", "token": True},
+                c.Passwd("a", "b", True),
+            ),
             ({"type": "find", "name": "a", "n": 2}, c.Find("a", n=2)),
             ({"type": "logout", "n": 3}, c.Logout(n=3)),
             ({"type": "ping", "n": 4}, c.Ping(n=4)),

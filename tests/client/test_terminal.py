@@ -35,7 +35,9 @@ class Terminal(ProgramCase):
         """A person could not log in, write, or see that it was stored."""
         child = self.logged_in()
         child.sendline(f"msg {self.other} 你好吗")
-        child.expect(r"\[离线消息\]\r\n[-0-9: ]+\r\n\[ \w+\|UID:\d+ \]:你好吗")
+        child.expect(
+            r"\[离线消息\]\r\n[-0-9: ]+(\x1b\[[0-9;]*m|\r\n)+\[ \w+\|UID:\d+ \]\x1b\[0m:你好吗"
+        )
         child.sendline("quit")
         child.expect("再见!")
         self.ended(child)

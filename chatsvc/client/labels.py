@@ -106,7 +106,8 @@ EN = Labels(
   reply [TEXT]           answer whoever wrote last
   login UID              log in, the password is not shown
   //TEXT                 send a text that begins with /
-  Tab completes, arrows and Ctrl-R find earlier lines, Ctrl-C clears the line, or ends on an empty one""",
+  Tab completes, arrows and Ctrl-R find earlier lines,
+  Ctrl-C clears the line, on an empty one it ends the client""",
 )
 
 LABELS = {"zh": ZH, "en": EN}

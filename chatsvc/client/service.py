@@ -149,9 +149,7 @@ class Client(Service):
     def over(self, well: bool) -> None:
         if not self._finishing:
             self._finishing = True
-            if self._conversation.unconfirmed:
-                count = self._conversation.unconfirmed
-                self._front.warn(self._conversation.words.unconfirmed.format(count=count))
+            self._warn_of_unconfirmed()
             leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
             leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
             leaving.addBoth(lambda _: self._finish(None if well else "", 1))
@@ -164,4 +162,10 @@ class Client(Service):
     def interrupted(self, line: str) -> None:
         if not self._finishing:
             self._finishing = True
+            self._warn_of_unconfirmed()
             self._finish(line, INTERRUPTED)
+
+    def _warn_of_unconfirmed(self) -> None:
+        if self._conversation.unconfirmed:
+            count = self._conversation.unconfirmed
+            self._front.warn(self._conversation.words.unconfirmed.format(count=count))

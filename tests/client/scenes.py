@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sqlite3
 import time
 from contextlib import closing
@@ -25,14 +26,17 @@ from tests.processes import phc
 SCREENS = Path(__file__).with_name("screens")
 REWRITE = bool(os.environ.get("REWRITE_SCREENS"))
 
-NAMES = ("张三", "李四", "王五")
+NAMES = ("张三", "李四", "王五", "赵六", "钱七")
 
 _SETTLED = 1.0
 """Seconds without a change after which a screen is written anew."""
 
 _VARYING = re.compile(
     r"(?P<stamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)|(?P<time>\d\d:\d\d:\d\d)|(?P<number>\d{5})"
+    r"|(?P<delay>\d\.\d)(?= 秒)|(?<=localhost:)(?P<port>\d{1,4})(?=…)"
 )
+
+_FIXED = {"stamp": "2026-11-23 17:00:24", "time": "17:00:24", "delay": "1.0"}
 
 
 class SceneCase(ProgramCase):
@@ -58,8 +62,7 @@ class SceneCase(ProgramCase):
         environment = self.environment(PS1="$ ", **env)
         terminal = Tmux(command, self.folder, environment, columns, rows)
         self.addCleanup(terminal.close)
-        if not shell:
-            terminal.await_screen("●", ">>>")
+        terminal.await_screen(*(["$"] if shell else ["●", ">>>"]))
         return terminal
 
     def logged_in(self, *options: str, columns: int = 80, rows: int = 24, **env: str) -> Tmux:
@@ -67,6 +70,17 @@ class SceneCase(ProgramCase):
         terminal = self.sit_down(*options, columns=columns, rows=rows, shell=False, **env)
         terminal.enter(f"auth {self.uid} {PASSWORD}")
         terminal.await_screen(f"({self.uid})")
+        return terminal
+
+    def from_shell(self, *options: str) -> Tmux:
+        """A terminal with a shell that has started a client, and says how it ended; its process id is in ``pid``."""
+        script = self.folder / "chat"
+        client = shlex.join([*COMMAND, *self.options(), *options])
+        script.write_text(f"#!/bin/sh\necho $$ >pid\nexec {client}\n")
+        script.chmod(0o700)
+        terminal = self.sit_down(shell=True)
+        terminal.enter("stty -a >before; ./chat; echo status $?")
+        terminal.await_screen("●", ">>>")
         return terminal
 
     def person(self, uid: int, device: str = "ab") -> StructuredClient:
@@ -104,4 +118,6 @@ class SceneCase(ProgramCase):
         numbers = {self.uid: "10001", self.other: "10002", self.server.port: "10000"}
         if found["number"]:
             return numbers.get(int(found["number"]), found["number"])
-        return "2026-11-23 17:00:24" if found["stamp"] else "17:00:24"
+        if found["port"]:
+            return str(numbers[self.server.port])[: len(found["port"])]
+        return _FIXED[str(found.lastgroup)]

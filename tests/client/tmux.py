@@ -114,8 +114,16 @@ class Tmux:
 
     def status(self) -> int:
         """The exit status of the command, when it has ended."""
+        ended = "#{pane_dead_status} #{pane_dead_signal}"  # known a little later than #{pane_dead}
+
+        def known() -> bool:
+            self._server.send_signal(signal.SIGCHLD)  # tmux 3.3a misses some
+            return bool(self.value(ended).strip())
+
         self.await_value("#{pane_dead}", "1")
-        return int(self.value("#{pane_dead_status}") or -int(self.value("#{pane_dead_signal}")))
+        self.await_that(known, "the exit status")
+        status, number = self.value(ended).split(" ")
+        return int(status or -int(number))
 
     # Doing
 

@@ -1,0 +1,210 @@
+"""What is compared: the relay and the service, each a process with a port of its own."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.comparing.load import Load, end_with_parent, words
+from chatsvc.tls import KeyFolder
+from chatsvc.tokens import Tokens
+from tests.clients import TextClient
+from tests.processes import ChatServer, phc
+from tests.servers import PrivateRedis, free_port
+
+PASSWORD = "x"
+FIRST_UID = 20_001
+ACCOUNTS = 12_000
+"""Accounts in all, with the uids from `FIRST_UID` on."""
+
+_PATIENCE = 30.0
+"""Seconds in which a server must have started."""
+
+NO_LIMITS = (
+    *("--rate", "0", "--request-rate", "0"),
+    *("--max-per-ip", "100000", "--max-connections", "100000"),
+    *("--inbox-limit", "1000000", "--inbox-share", "1000000"),
+)
+"""Options of the service: its limits are not what is measured."""
+
+
+class Subject(ABC):
+    """
+    One server. ``pids`` are its own process and, of the service with Redis, Redis's; ``tokens`` is a file of tokens,
+    one a line, the first for `FIRST_UID`; empty: it knows none.
+    """
+
+    name: str
+    port: int
+    ca: str
+    tokens = ""
+
+    @property
+    @abstractmethod
+    def pids(self) -> list[int]:
+        """The processes whose CPU and memory count."""
+
+    @abstractmethod
+    def start(self) -> float:
+        """Start it; the seconds until a client had its greeting."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it; it can be started again."""
+
+    def load(self, mode: str, dialect: str = "text", **options: object) -> Load:
+        """A generator whose lines are in; ``dialect`` counts where the subject has more than one."""
+        common = {"port": self.port, "ca": self.ca, "uid": FIRST_UID, "password": PASSWORD}
+        watch = ",".join(map(str, self.pids))
+        chosen = {"dialect": dialect if self.tokens else "text", "tokens": self.tokens}
+        return Load(mode, words(**{**common, **chosen, "watch": watch, **options}))
+
+    def resident(self) -> float:
+        """Memory that the server's own process holds, in KiB (``VmRSS``, proc(5))."""
+        status = Path(f"/proc/{self.pids[0]}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found is not None
+        return float(found[1])
+
+    def _await_greeting(self, began: float) -> float:
+        while time.monotonic() < began + _PATIENCE:
+            with suppress(OSError):
+                TextClient(self.port, self.ca).close()
+                return time.monotonic() - began
+            time.sleep(0.005)
+        raise RuntimeError(f"{self.name} does not greet")
+
+
+class Relay(Subject):
+    """`benchmarks/relay.py` with the service's certificate."""
+
+    name = "relay"
+
+    def __init__(self, keys: Path) -> None:
+        self.port = free_port()
+        self.ca = str(keys / "server.crt")
+        self._keys = keys
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        assert self._process is not None
+        return [self._process.pid]
+
+    def start(self) -> float:
+        program = Path(__file__).parents[1] / "relay.py"
+        options = ["--port", str(self.port), "--keys", str(self._keys)]
+        began = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), *options],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,
+        )
+        return self._await_greeting(began)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+class _Server(ChatServer):
+    """A server that says which process it is."""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+
+class Service(Subject):
+    """The service, with ``redis`` as its inbox or, without, one SQLite file for everything."""
+
+    name = "service"
+
+    def __init__(self, folder: Path, redis: PrivateRedis | None, options: Sequence[str]) -> None:
+        self._redis = redis
+        inbox = ("--inbox", redis.url()) if redis else ()
+        self._server = _Server(*inbox, *NO_LIMITS, *options, folder=folder)
+        self._folder = folder
+        self.port = self._server.port
+        self.ca = self._server.ca
+
+    @property
+    def pids(self) -> list[int]:
+        redis = [process_of(self._redis)] if self._redis else []
+        return [self._server.pid, *redis]
+
+    def start(self) -> float:
+        began = time.monotonic()
+        self._server.start()
+        return self._await_greeting(began)
+
+    def stop(self) -> None:
+        self._server.kill()
+
+    def add_accounts(self) -> None:
+        """Make `ACCOUNTS` accounts in the store, and a token for each."""
+        stored = phc(PASSWORD)
+        uids = range(FIRST_UID, FIRST_UID + ACCOUNTS)
+        rows = [(uid, f"user {uid}", stored) for uid in uids]
+        insert = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)"
+        with closing(sqlite3.connect(self._folder / "chat.db", timeout=30)) as database, database:
+            database.executemany(insert, rows)
+        tokens = Tokens(KeyFolder(str(self._folder / "keys")).token_secret())
+        path = self._folder / "tokens"
+        path.write_text("".join(f"{tokens.issue(uid, stored)}\n" for uid in uids))
+        self.tokens = str(path)
+
+
+def process_of(redis: PrivateRedis) -> int:
+    """The process of a Redis that runs."""
+    found = re.search(rb"process_id:(\d+)", redis.execute("INFO", "server"))
+    assert found is not None
+    return int(found[1])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both of them, running."""
+
+    relay: Relay
+    service: Service
+
+    @property
+    def both(self) -> tuple[Subject, Subject]:
+        """In the order in which they take their turns."""
+        return (self.relay, self.service)
+
+
+@contextmanager
+def running(store: str, options: Sequence[str] = ()) -> Iterator[Pair]:
+    """A relay and a service; ``options`` are more options of the service."""
+    redis = PrivateRedis("--appendfsync", "everysec") if store == "redis" else None
+    with tempfile.TemporaryDirectory(prefix="chatsvc-compare-") as name:
+        folder = Path(name)
+        service = None
+        relay = Relay(folder / "keys")
+        try:
+            if redis is not None:
+                redis.start()
+            service = Service(folder, redis, options)
+            service.start()
+            service.add_accounts()
+            relay.start()
+            yield Pair(relay, service)
+        finally:
+            relay.stop()
+            if service is not None:
+                service.stop()
+            if redis is not None:
+                redis.remove()

@@ -17,7 +17,8 @@ def end_badly(reactor: Any, line: str | None = None, status: int = 1) -> None:
     twistd by itself ends with status 0 whenever its reactor ends well.
     """
     if line is not None:
-        print(line, file=sys.__stderr__, flush=True)
+        with suppress(OSError):  # whoever should read it may be gone
+            print(line, file=sys.__stderr__, flush=True)
     reactor.addSystemEventTrigger("after", "shutdown", _exit_badly, status)
     end(reactor)
 

@@ -196,6 +196,7 @@ class Editor:
         session = self._session(
             history=DummyHistory(),
             input_processors=[Nothing()],
+            key_bindings=_secret_keys(),
             interrupt_exception=GivenUp,
             eof_exception=GivenUp,
         )
@@ -219,7 +220,7 @@ class Editor:
         future.result()
 
     def ask(self, prompt: Prompt, choices: str) -> Deferred[str]:
-        """One of the keys ``choices``; giving up is the last of them. What is being typed is kept for later."""
+        """One of the letters ``choices``; giving up is the last of them. What is being typed is kept for later."""
         answer: Deferred[str] = Deferred(lambda _: self._step_aside())
         self._questions.append((prompt, choices, answer))
         if self._current is self._lines:
@@ -230,9 +231,36 @@ class Editor:
         if answer.called:
             return
         with suppress(_Aside):
-            key = await self._key(prompt, choices)
+            letter = await self._letter(prompt, choices)
             if not answer.called:
-                answer.callback(key)
+                answer.callback(letter)
+
+    async def _letter(self, prompt: Prompt, choices: str) -> str:
+        """
+        A letter and Enter: somebody may be in the middle of a line when the question comes. Whatever else is typed was
+        meant for that line, and goes there.
+        """
+        while True:
+            session = self._session(
+                history=DummyHistory(),
+                input_processors=[Asterisks(self._draft.text)],
+                interrupt_exception=GivenUp,
+                eof_exception=GivenUp,
+            )
+            try:
+                typed = await self._run(session, prompt)
+            except GivenUp:
+                return choices[-1]
+            except _Aside:
+                self._go_on_with(session.default_buffer.text)
+                raise
+            if len(typed) == 1 and typed in choices:
+                return typed
+            self._go_on_with(typed)
+
+    def _go_on_with(self, text: str) -> None:
+        """More of the line that is being typed."""
+        self._draft = Document(self._draft.text + text)
 
     async def _wanted(self, question: PasteQuestion) -> list[str]:
         lines, self._pasted = self._pasted, []
@@ -249,12 +277,18 @@ class Editor:
 
         for choice in choices:
             keys.add(choice)(lambda event, choice=choice: choose(event, choice))
-        for ending in ("c-c", "c-d", "escape"):
+        for ending in ("c-c", "c-d", "escape", "<sigint>"):
             keys.add(ending)(lambda event: choose(event, choices[-1:]))
-        for nothing in (Keys.Any, Keys.BracketedPaste, "enter"):
-            keys.add(nothing)(lambda event: None)
+        for other in (Keys.Any, Keys.BracketedPaste, "enter"):
+            keys.add(other)(lambda event: None if choices else self._typed_ahead(event))
         session = self._session(history=DummyHistory(), key_bindings=keys)
         return await self._run(session, prompt)
+
+    def _typed_ahead(self, event: KeyPressEvent) -> None:
+        """For the next line: nobody has been asked anything."""
+        text = " ".join(event.data.split("\r"))
+        if text.isprintable():
+            self._go_on_with(text)
 
     async def _run(self, session: PromptSession[str], prompt: Prompt, **more: Any) -> str:
         self._current = session
@@ -285,3 +319,18 @@ class Editor:
                 self._step_aside()
 
         return keys
+
+
+def _secret_keys() -> KeyBindings:
+    """A secret is one line: what is copied from a file brings a line break along."""
+    keys = KeyBindings()
+
+    @keys.add(Keys.BracketedPaste)
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("".join(event.data.splitlines()[:1]))
+
+    @keys.add("c-z")
+    def _(event: KeyPressEvent) -> None:
+        """Would put itself into the secret."""
+
+    return keys

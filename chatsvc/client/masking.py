@@ -21,12 +21,16 @@ def discreet(line: str) -> str:
 
 
 class Asterisks(Processor):
-    """Shows no password that is typed after a command."""
+    """Shows no password that is typed after a command; ``before`` is what stands before the line."""
+
+    def __init__(self, before: str = "") -> None:
+        self._before = before
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = explode_text_fragments(transformation_input.fragments)
         if transformation_input.lineno == 0:
-            shown = discreet(transformation_input.document.lines[0])
+            shown = discreet(self._before + transformation_input.document.lines[0])
+            shown = shown[len(self._before) :]
             for i, character in enumerate(shown):
                 fragments[i] = (fragments[i][0], character)
         return Transformation(fragments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, TextIO
 
 from twisted.application.service import Service
@@ -70,7 +71,8 @@ class Printer(Service):
 
     def warn(self, text: str) -> None:
         """Say what is wrong with the connection."""
-        print(harmless_lines(text), file=self._errors, flush=True)
+        with suppress(OSError):  # whoever should read it may be gone
+            print(harmless_lines(text), file=self._errors, flush=True)
 
     def failed(self, line: str) -> None:
         self._ending.failed(line)

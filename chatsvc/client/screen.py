@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,11 +27,12 @@ from chatsvc.client.scrollback import Scrollback
 from chatsvc.client.status import Status, bar, cut
 from chatsvc.client.talk import Talk
 from chatsvc.client.terminal import Terminal
-from chatsvc.client.typed import Ask
+from chatsvc.client.typed import Ask, is_unicode
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.phrases import PHRASES
+from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import harmless, harmless_lines
 
 _AWAY = 5.0
@@ -234,8 +235,12 @@ class Screen(Service):
         """The command, with what only the user knows."""
         labels = self._labels
 
-        def secret(label: str) -> Awaitable[str]:
-            return self._editor.secret(lambda: self._around(label))
+        async def secret(label: str) -> str:
+            typed = await self._editor.secret(lambda: self._around(label))
+            if not is_unicode(typed):
+                self.say(PHRASES[self.conversation.lang].problems[Problem.NOT_UTF8])
+                raise GivenUp
+            return typed
 
         if ask.kind is c.Auth:
             return c.Auth(int(ask.whom), password=await secret(labels.password))

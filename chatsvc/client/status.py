@@ -9,6 +9,9 @@ from prompt_toolkit.utils import get_cwidth
 
 from chatsvc.client.labels import LABELS, Labels
 
+_MOST_FOR_A_COLUMN = 8
+"""Characters that may share a column: more are not looked at, somebody may have pasted a book."""
+
 
 @dataclass
 class Status:
@@ -59,8 +62,13 @@ def bar(line: str, columns: int) -> str:
 
 def cut(line: str, columns: int) -> str:
     """As much of a line as fits so many columns of a terminal; a Chinese character takes two."""
-    if get_cwidth(line) <= columns:
+    begun = line[: _MOST_FOR_A_COLUMN * columns]
+    if begun == line and get_cwidth(line) <= columns:
         return line
-    while line and get_cwidth(line) > columns - 1:
-        line = line[:-1]
-    return line + "…"
+    room, fitting = columns - 1, 0
+    for character in begun:
+        room -= get_cwidth(character)
+        if room < 0:
+            break
+        fitting += 1
+    return line[:fitting] + "…"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatsvc.wire import commands as c
+from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import TextDialect, parse_uid
 
 SECRET = frozenset({"auth", "login", "register", "passwd"})
@@ -96,6 +97,8 @@ def interpret(line: str, talking_to: int | None) -> Typed:
     A slash makes it a command, two slashes a message that begins with one. Without a slash, and with somebody to talk
     to, only what is a whole command is one, and whatever could have a password in it.
     """
+    if not is_unicode(line):
+        return c.Malformed(Problem.NOT_UTF8)
     if talking_to is not None and line.startswith("//"):
         return _message(talking_to, line[1:])
     slash = line.startswith("/")
@@ -108,6 +111,11 @@ def interpret(line: str, talking_to: int | None) -> Typed:
     if isinstance(typed, c.Malformed) or (word in _ALONE and rest):
         return _message(talking_to, line)
     return typed
+
+
+def is_unicode(text: str) -> bool:
+    """Whether what the terminal sent was UTF-8: other bytes come as lone surrogates (PEP 383)."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _message(to: int, text: str) -> c.Command:

@@ -94,6 +94,10 @@ def understand(command: c.Command, answer: e.Event) -> e.Event:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
 
+_LONGEST_WAIT = 300.0
+"""Seconds; no server is asked to be away for longer, whatever it says."""
+
+
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -194,7 +198,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
     "msg": _read_message,
     "error": _read_error,
     "kicked": lambda thing: e.Kicked(),
-    "bye": lambda thing: e.Bye(max(0.0, float(thing.get("retry_after", 0.0)))),
+    "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
 }
 
 

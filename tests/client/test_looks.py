@@ -64,6 +64,7 @@ class Widths(SynchronousTestCase):
         self.assertEqual(cut("中文字", 5), "中文…")
         self.assertEqual(cut("中文字", 4), "中…")
         self.assertEqual(bar("中文", 6), "中文  ")
+        self.assertEqual(cut("x" * 10**7, 4), "xxx…")  # in no time
 
     def test_rows(self) -> None:
         """After a resize too many lines would be written, or the prompt stand in their midst."""

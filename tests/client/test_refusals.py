@@ -172,7 +172,7 @@ class AtATerminal(RefusalCase):
     def test_always(self) -> None:
         """A user could not come to trust a new server; or would be asked each time."""
         child = self.asked(self.server.port)
-        child.send("a")
+        child.sendline("a")
         child.expect("请登陆!")
         child.send(CTRL_D)
         self.ended(child, 0)
@@ -182,10 +182,24 @@ class AtATerminal(RefusalCase):
         login = f"auth {self.uid} {PASSWORD}"
         self.assertEqual(self.run_client(login, options=self.where(self.server.port)).status, 0)
 
+    def test_in_the_middle_of_a_line(self) -> None:
+        """A letter of a line that somebody is typing would trust a certificate for good, or end the client."""
+        child = self.asked(self.server.port)
+        child.send("hi, a test\r")
+        child.expect("n 不信任")
+        self.assertFalse(self.known.exists())
+        child.sendline("o")
+        child.expect("请登陆!")
+        child.expect("hi, a test")
+        child.send(CTRL_C)
+        child.send(CTRL_D)
+        self.ended(child, 0)
+        self.assertFalse(self.known.exists())
+
     def test_once(self) -> None:
         """What was trusted once would be trusted for good; or not even until the end, when the server restarts."""
         child = self.asked(self.server.port)
-        child.send("o")
+        child.sendline("o")
         child.expect("请登陆!")
         child.sendline(f"auth {self.uid} {PASSWORD}")
         child.expect("认证成功!")
@@ -197,7 +211,7 @@ class AtATerminal(RefusalCase):
 
     def test_no(self) -> None:
         """A user who does not trust a server would not get away from it, or would not be told how it ended."""
-        for key in ("n", CTRL_C, CTRL_D):
+        for key in ("n\r", CTRL_C, CTRL_D):
             stranger = self.stranger(self.mine)
             child = self.asked(stranger.port)
             child.send(key)

@@ -37,6 +37,15 @@ class Passwords(SceneCase):
         terminal.press("Left", "Left", "BSpace", "Enter")
         terminal.await_screen(f"({self.uid})")
 
+    def test_pasted(self) -> None:
+        """A password copied with its line break would be another one, and nobody could see why it is wrong."""
+        terminal = self.sit_down()
+        terminal.enter(f"/login {self.uid}")
+        terminal.await_screen("密码", gone=[">>>"])
+        terminal.paste(f"{PASSWORD}\n")
+        terminal.press("Enter")
+        terminal.await_screen(f"({self.uid})")
+
     def test_asked_for(self) -> None:
         """A password that is asked for would be shown, kept, or not be the one that was typed."""
         terminal = self.sit_down()

@@ -62,6 +62,12 @@ class Meaning(SynchronousTestCase):
         for line in ("auth 10001  pw", "auth pw", "login x pw", "passwd a b c", "register a b c"):
             self.assertNotIsInstance(interpret(line, LI), c.Send)
 
+    def test_other_encodings(self) -> None:
+        """Bytes from a terminal that does not speak UTF-8 would end the client."""
+        for line in ("to caf\udce9", "reply \udce9", "register \udce9", "\udce9", "msg 1 \udce9"):
+            for to in (None, LI):
+                self.assertEqual(interpret(line, to), c.Malformed(Problem.NOT_UTF8), line)
+
     def test_nobody_to_talk_with(self) -> None:
         """A line that is no command would be sent to nobody without a word."""
         self.assert_meanings(None, {"你好": c.Malformed(Problem.UNKNOWN_COMMAND)})

@@ -1,100 +1,72 @@
 """
-The service beside a bare relay, in turn, over TLS: deliveries a second, CPU for each, latency.
+How far is the service from a bare relay on Twisted? Both run here, over TLS, and take turns under the same load.
 
-    python benchmarks/compare.py --store redis --dialect text --shape 40x8 --shape 400x2 --rounds 5
+    python benchmarks/compare.py --quick
+    python benchmarks/compare.py --rounds 5 --seconds 5 --store sqlite --dialect structured --shape hot:200x1
+    python benchmarks/compare.py --all --rounds 5
 
-A shape is so many connections, in pairs, with so many messages of each on their way. It needs a C compiler and the
-headers of OpenSSL (Debian: gcc libc6-dev libssl-dev) for the load generator, and Redis for ``--store redis``.
+Each figure is the median of the rounds; its ratio, service to relay, is the median of the rounds' ratios. The relay
+always speaks the text dialect. Redis runs with ``appendfsync everysec``; the service's limits are out of the way. A
+message leaves its sender as one TLS record, unless ``--gather``. The generator is in C and needs gcc and libssl-dev.
+Nothing else should be running.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.comparing.subjects import Pair, Subject, running
+from benchmarks.comparing.board import Board
+from benchmarks.comparing.shapes import QUICK, USUAL, Shape, parse_shape
+from benchmarks.comparing.subjects import running
+from benchmarks.comparing.talking import Effort, talk
 
-SHAPES = ("40x8", "400x2")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One run: deliveries a second, CPU µs of the server and of its store for each, seconds, a core's share."""
-
-    rate: float
-    server: float
-    store: float
-    p50: float
-    p99: float
-    load: float
+STORES = ("redis", "sqlite")
+DIALECTS = ("text", "structured")
 
 
-def measure(subject: Subject, dialect: str, lines: int, flight: int, seconds: float) -> Figures:
-    """
-    One run on connections of its own.
-
-    :raise RuntimeError: messages went missing, or something was refused.
-    """
-    with subject.load("talk", dialect, lines=lines) as load:
-        said = load.run(seconds=seconds, flight=flight)
-    if said["missing"] or said["troubles"]:
-        raise RuntimeError(f"{subject.name}: {said}")
-    each = [1e6 * cpu / said["deliveries"] for cpu in (*said["cpu"], 0.0)]
-    lasted = said["seconds"]
-    rate, busy = said["deliveries"] / lasted, said["load_cpu"] / lasted
-    return Figures(rate, each[0], each[1], said["p50"], said["p99"], busy)
+def compare(options: argparse.Namespace) -> None:
+    """Measure what was asked for and print it, one table for each store."""
+    effort = Effort(options.rounds, options.seconds)
+    for store in options.store:
+        board = Board()
+        with running(store) as pair:
+            for shape in options.shape:
+                for dialect in options.dialect:
+                    talk(board, pair, effort, shape, dialect)
+        show(store, board)
 
 
-def compare(pair: Pair, dialect: str, shape: str, seconds: float, rounds: int) -> None:
-    """Print the medians of some rounds, in each of which both take their turn."""
-    lines, flight = map(int, shape.split("x"))
-    runs: list[list[Figures]] = [[], []]
-    for _ in range(rounds):
-        for subject, figures in zip(pair.both, runs, strict=True):
-            figures.append(measure(subject, dialect, lines, flight, seconds))
-    relay, service = (
-        Figures(*(median(column) for column in zip(*map(_row, figures), strict=True)))
-        for figures in runs
-    )
-    print(f"{shape}, {dialect}, medians of {rounds} rounds: relay, service, ratio")
-    for what, one, other in (
-        ("deliveries a second", relay.rate, service.rate),
-        ("server's CPU, µs each", relay.server, service.server),
-        ("store's CPU, µs each", relay.store, service.store),
-        ("p50, ms", 1000 * relay.p50, 1000 * service.p50),
-        ("p99, ms", 1000 * relay.p99, 1000 * service.p99),
-        ("load generator, cores", relay.load, service.load),
-    ):
-        ratio = f"{other / one:10.2f}" if one else ""
-        print(f"  {what:<24}{one:12.2f}{other:12.2f}{ratio}", flush=True)
-
-
-def _row(figures: Figures) -> tuple[float, ...]:
-    return (
-        *(figures.rate, figures.server, figures.store),
-        *(figures.p50, figures.p99, figures.load),
-    )
+def show(store: str, board: Board) -> None:
+    """Print all figures of one store."""
+    print(f"\nservice with {store}\n")
+    print(*board.table(), "", *board.verdicts(), sep="\n", flush=True)
+    for warning in board.warnings:
+        print(f"careful: {warning}", flush=True)
 
 
 def main() -> None:
-    """Compare, and print what came of it."""
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--store", choices=("redis", "sqlite"), default="redis")
-    options.add_argument("--dialect", choices=("text", "structured"), default="text")
-    options.add_argument("--shape", action="append", help="CONNECTIONSxFLIGHT, repeatable")
-    options.add_argument("--seconds", type=float, default=5.0)
-    options.add_argument("--rounds", type=int, default=5)
-    chosen = options.parse_args()
-    with running(chosen.store) as pair:
-        for shape in chosen.shape or SHAPES:
-            compare(pair, chosen.dialect, shape, chosen.seconds, chosen.rounds)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn of a round")
+    parser.add_argument("--store", choices=STORES, action="append")
+    parser.add_argument("--dialect", choices=DIALECTS, action="append")
+    parser.add_argument("--shape", type=parse_shape, action="append", help="such as 40x8")
+    parser.add_argument("--all", action="store_true", help="all stores, dialects and shapes")
+    parser.add_argument("--quick", action="store_true", help="40x8 and 400x2, text, Redis")
+    options = parser.parse_args()
+    usual: tuple[Shape, ...] = USUAL if options.all else QUICK
+    options.shape = options.shape or usual
+    options.store = options.store or (STORES if options.all else STORES[:1])
+    options.dialect = options.dialect or (DIALECTS if options.all else DIALECTS[:1])
+    print(f"load before: {os.getloadavg()[0]:.2f} of {os.cpu_count()} cores", flush=True)
+    compare(options)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ class Subject(ABC):
         """A generator whose lines are in; ``dialect`` counts where the subject has more than one."""
         common = {"port": self.port, "ca": self.ca, "uid": FIRST_UID, "password": PASSWORD}
         watch = ",".join(map(str, self.pids))
-        chosen = {"dialect": dialect if self.tokens else "text", "tokens": self.tokens}
+        chosen = {"dialect": dialect if self.tokens else "text"}
+        if self.tokens:
+            chosen |= {"tokens": self.tokens, "tokens_uid": str(FIRST_UID)}
         return Load(mode, words(**{**common, **chosen, "watch": watch, **options}))
 
     def resident(self) -> float:
@@ -175,8 +177,9 @@ def process_of(redis: PrivateRedis) -> int:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both of them, running."""
+    """Both of them, running; ``store`` is the service's, redis or sqlite."""
 
+    store: str
     relay: Relay
     service: Service
 
@@ -201,7 +204,7 @@ def running(store: str, options: Sequence[str] = ()) -> Iterator[Pair]:
             service.start()
             service.add_accounts()
             relay.start()
-            yield Pair(relay, service)
+            yield Pair(store, relay, service)
         finally:
             relay.stop()
             if service is not None:

@@ -75,7 +75,7 @@ struct heard understand(const struct line *line, const char *frame, size_t size)
 void say_auth(struct crowd *crowd, struct line *line)
 {
     char frame[1024];
-    const char *token = crowd->tokens ? crowd->tokens[line->uid - crowd->options->uid] : NULL;
+    const char *token = crowd->tokens ? crowd->tokens[line->uid - crowd->options->tokens_uid] : NULL;
     int size;
     if (line->structured) {
         size = snprintf(frame, sizeof frame, "{\"type\":\"hello\",\"version\":1,\"client\":\"load/1\",\"device\":\"%s\"}",

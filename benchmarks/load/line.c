@@ -189,11 +189,20 @@ void line_say(struct crowd *crowd, struct line *line, const char *frame, size_t 
     }
 }
 
+/* How much goes into the next TLS record. The same until it has gone, as SSL_write asks for. */
+static int next_record(const struct crowd *crowd, const struct bytes *out)
+{
+    const unsigned char *head = (unsigned char *)out->data + out->start;
+    if (crowd->options->gather)
+        return (int)(out->end - out->start);
+    return 2 + (head[0] << 8 | head[1]);
+}
+
 void line_flush(struct crowd *crowd, struct line *line)
 {
     struct bytes *out = &line->out;
     while (line->state != CLOSED && out->start < out->end) {
-        int gone = SSL_write(line->ssl, out->data + out->start, (int)(out->end - out->start));
+        int gone = SSL_write(line->ssl, out->data + out->start, next_record(crowd, out));
         if (gone <= 0) {
             try_later(crowd, line, gone);
             return;

@@ -16,7 +16,8 @@ struct options {
     const char *ca;       /* the certificate to trust */
     const char *dialect;  /* of the lines that talk: text or structured */
     const char *password; /* of everybody */
-    const char *tokens;   /* file with one token a line, from the first uid on; "": passwords */
+    const char *tokens;   /* file with one token a line; "": passwords */
+    long tokens_uid;      /* whose the first token is */
     const char *watch;    /* processes whose CPU is counted, PID,PID */
     long uid;             /* of the first line; the others count up from it */
     long lines;           /* connections that talk */
@@ -25,6 +26,7 @@ struct options {
     long away;            /* 1: line i writes to uid + lines, who is not here */
     long accounts;        /* log-ins go round so many accounts */
     long size;            /* bytes of a text */
+    long gather;          /* 1: what a line has to say at once leaves in one TLS record; 0: each frame in its own */
     long at_once;         /* connections that may be on their way in */
     long ack_every;       /* structured: acknowledge every so many messages… */
     long ack_ms;          /* …or after so long */

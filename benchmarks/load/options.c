@@ -40,9 +40,10 @@ struct options read_options(int count, char **words)
     const struct name names[] = {
         {"port", .number = &o.port}, {"ca", .text = &o.ca}, {"dialect", .text = &o.dialect},
         {"password", .text = &o.password}, {"tokens", .text = &o.tokens}, {"watch", .text = &o.watch},
-        {"uid", .number = &o.uid}, {"lines", .number = &o.lines}, {"idle", .number = &o.idle},
+        {"tokens_uid", .number = &o.tokens_uid}, {"uid", .number = &o.uid}, {"lines", .number = &o.lines}, {"idle", .number = &o.idle},
         {"to", .number = &o.to}, {"away", .number = &o.away}, {"accounts", .number = &o.accounts},
-        {"size", .number = &o.size}, {"at_once", .number = &o.at_once}, {"ack_every", .number = &o.ack_every},
+        {"size", .number = &o.size}, {"gather", .number = &o.gather},
+        {"at_once", .number = &o.at_once}, {"ack_every", .number = &o.ack_every},
         {"ack_ms", .number = &o.ack_ms}, {"patience", .number = &o.patience}, {0},
     };
     for (int i = 0; i < count; i++)

@@ -12,14 +12,12 @@ from twisted.internet.error import ReactorNotRunning
 
 def end_badly(reactor: Any, line: str | None = None, status: int = 1) -> None:
     """
-    Stop the reactor and end the process with a status, after one line on standard error.
+    Stop the reactor and end the process with a status, and last of all one line on standard error: a terminal is then
+    as it was before.
 
     twistd by itself ends with status 0 whenever its reactor ends well.
     """
-    if line is not None:
-        with suppress(OSError):  # whoever should read it may be gone
-            print(line, file=sys.__stderr__, flush=True)
-    reactor.addSystemEventTrigger("after", "shutdown", _exit_badly, status)
+    reactor.addSystemEventTrigger("after", "shutdown", _exit_badly, line, status)
     end(reactor)
 
 
@@ -32,7 +30,10 @@ def end(reactor: Any) -> None:
             reactor.callWhenRunning(end, reactor)
 
 
-def _exit_badly(status: int) -> None:
+def _exit_badly(line: str | None, status: int) -> None:
+    if line is not None:
+        with suppress(OSError):  # whoever should read it may be gone
+            print(line, file=sys.__stderr__, flush=True)
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             with suppress(OSError):

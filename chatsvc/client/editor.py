@@ -13,6 +13,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import DummyHistory
 from prompt_toolkit.input import create_input
@@ -305,7 +306,7 @@ class Editor:
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
-        @keys.add("c-c")
+        @keys.add("c-c", filter=~is_searching)  # else it ends the search
         def _(event: KeyPressEvent) -> None:
             event.app.exit(exception=GivenUp() if event.current_buffer.text else Interrupted())
 

@@ -40,6 +40,23 @@ class Typing(SceneCase):
         self.assertEqual(li.await_type("msg")["text"], "好🎉👍🚀 ok")
 
 
+class Searching(SceneCase):
+    def test_interrupted(self) -> None:
+        """Ctrl-C in the midst of a search would leave a client that takes no more lines, and cannot be left."""
+        terminal = self.logged_in()
+        terminal.enter("find 李四")
+        terminal.await_screen("李四: ")
+        terminal.press("C-r")
+        terminal.type("李")
+        terminal.await_screen("reverse-i-search")
+        terminal.press("C-c")
+        terminal.await_screen(">>>", gone=["reverse-i-search"])
+        terminal.enter("find 张三")
+        terminal.await_screen("张三: ")
+        terminal.press("C-c")
+        self.assertEqual(terminal.status(), 130)
+
+
 class Completing(SceneCase):
     def test_commands(self) -> None:
         """A person would have to know every command by heart."""

@@ -7,7 +7,16 @@ import signal
 from pathlib import Path
 
 from tests.client.scenes import SceneCase
-from tests.client.tmux import Tmux
+from tests.client.tmux import Tmux, await_that
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about has no command line."""
+    path = Path(f"/proc/{pid}/cmdline")
+    try:
+        return path.read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Leaving(SceneCase):
@@ -49,9 +58,10 @@ class Leaving(SceneCase):
     def test_hang_up(self) -> None:
         """A client whose window was closed would run on for ever."""
         terminal = self.from_shell()
-        running = Path(f"/proc/{self.pid()}")
+        pid = self.pid()
+        self.assertTrue(runs(pid))
         terminal.hang_up()
-        terminal.await_that(lambda: not running.exists(), "the end")
+        await_that(lambda: not runs(pid), lambda: "it did not end")
 
     def test_ctrl_z(self) -> None:
         """A client put aside would leave the terminal unusable, or not come back."""

@@ -52,7 +52,7 @@ class Tmux:
             stdin=subprocess.DEVNULL,
             preexec_fn=_end_with_parent,
         )
-        _await(lambda: os.path.exists(self._socket), lambda: "tmux did not start")
+        await_that(lambda: os.path.exists(self._socket), lambda: "tmux did not start")
         self._tell("set-option", "-g", "remain-on-exit", "on")
         self._tell("set-option", "-g", "remain-on-exit-format", "")
         self._tell("set-option", "-g", "history-limit", "100000")
@@ -110,7 +110,7 @@ class Tmux:
 
     def await_that(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until something is so."""
-        _await(condition, lambda: f"{what} did not come:\n{self.screen()}")
+        await_that(condition, lambda: f"{what} did not come:\n{self.screen()}")
 
     def status(self) -> int:
         """The exit status of the command, when it has ended."""
@@ -172,7 +172,8 @@ def _trimmed(screen: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _await(condition: Callable[[], bool], said: Callable[[], str]) -> None:
+def await_that(condition: Callable[[], bool], said: Callable[[], str]) -> None:
+    """Wait until something is so; if it does not come to be, an AssertionError that says ``said``."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

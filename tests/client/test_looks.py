@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -49,6 +50,13 @@ class Inked(SynchronousTestCase):
         self.assertTrue(ink.own(away, ZH, "[离线消息]").startswith("[离线消息]\n"))
         self.assertIn("3", ink.own(away, ZH, "[离线消息]"))
 
+    def test_colours(self) -> None:
+        """Everybody would have the same colour, or another one at each message."""
+        painted = [Ink(True).message(self.message(sender=uid)) for uid in (1, *range(1, 100))]
+        shades = [re.findall(r"38;5;(\d+)m", line) for line in painted]
+        self.assertEqual(shades[0], shades[1])
+        self.assertGreater(len({shade for (shade,) in shades}), 5)
+
     def test_no_colour(self) -> None:
         """``NO_COLOR`` would be ignored, or heeded though it is empty (no-color.org)."""
         self.assertFalse(wants_colour({"NO_COLOR": "1"}))
@@ -65,6 +73,12 @@ class Widths(SynchronousTestCase):
         self.assertEqual(cut("中文字", 4), "中…")
         self.assertEqual(bar("中文", 6), "中文  ")
         self.assertEqual(cut("x" * 10**7, 4), "xxx…")  # in no time
+
+    def test_help(self) -> None:
+        """The help would be torn at the right edge of an ordinary terminal."""
+        for labels in (EN, ZH):
+            for line in labels.help.split("\n"):
+                self.assertEqual(cut(line, 80), line)
 
     def test_rows(self) -> None:
         """After a resize too many lines would be written, or the prompt stand in their midst."""
@@ -87,11 +101,18 @@ class Standing(SynchronousTestCase):
         """The status line would tell the wrong state, or hide that something is unread or unconfirmed."""
         status = Status("localhost:10000")
         self.assertEqual(status.line("en"), " ○ connecting │ not logged in │ localhost:10000")
-        status.connected, status.me = True, "张三(10001)"
+        status.notice(False, 1.0)
+        self.assertIn("connecting", status.line("en"))
+        status.notice(True, 2.0)
+        status.me = "张三(10001)"
         self.assertEqual(status.line("zh"), " ● 已连接 │ 张三(10001) │ localhost:10000")
         status.unread, status.unconfirmed = 2, 1
         self.assertIn(" │ 2 unread │ 1 unconfirmed │ ", status.line("en"))
         self.assertEqual(status.title(), "(2) 张三(10001) @ localhost:10000")
+        for now in (3.0, 4.0):  # since it was lost, however often it is not found again
+            status.notice(False, now)
+            since = time.strftime("%H:%M:%S", time.localtime(3))
+            self.assertIn(f"not connected since {since}", status.line("en"))
 
 
 class OnTheWay(SynchronousTestCase):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import termios
-from pathlib import Path
 from typing import Any
 
 import pexpect
-from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.history import DiscreetHistory
 from tests.client.programs import COMMAND, PASSWORD, ProgramCase
 
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -136,16 +133,3 @@ class Terminal(ProgramCase):
         child.expect("无法连接 localhost")
         child.sendline("quit")
         self.ended(child)
-
-
-class History(SynchronousTestCase):
-    def test_no_passwords(self) -> None:
-        """A glance over the shoulder, or the up key, would show a password."""
-        path = Path(self.mktemp()) / "history"
-        history = DiscreetHistory(path)
-        secret = ("auth 1 pw", "  register x pw", "passwd pw new", "/login 1 pw", "/auth 1 pw")
-        for line in (*secret, "msg 1 auth", "find x", ""):
-            history.append_string(line)
-        self.assertEqual(history.get_strings(), ["msg 1 auth", "find x", ""])
-        self.assertNotIn("pw", path.read_text())
-        self.assertEqual(path.stat().st_mode & 0o777, 0o600)

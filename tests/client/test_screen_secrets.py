@@ -23,6 +23,7 @@ class History(SceneCase):
         terminal.press("Up", "Up")
         self.assert_screen("history", terminal)
         terminal.press("C-c", "C-r")
+        terminal.await_screen("(reverse-i-search)")
         terminal.type("一")
         self.assert_screen("history-search", terminal)
         self.assertNotIn(PASSWORD, (self.folder / "state" / "history").read_text())

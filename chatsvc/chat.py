@@ -11,6 +11,7 @@ from chatsvc.accounts import Accounts
 from chatsvc.inbox.interface import IInbox
 from chatsvc.limits import ConnectionLimits, Pace, RegistrationLimit
 from chatsvc.metrics import Metrics
+from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords
 from chatsvc.post import PostOffice
 from chatsvc.reader import Reader
@@ -34,6 +35,7 @@ class Chat:
     tokens: Tokens
     inbox: IInbox
     post: PostOffice
+    outgoing: Outgoing
     online: dict[int, Reader]
     message_rate: Pace[int]
     request_rate: Pace[int | str]

@@ -51,7 +51,6 @@ class ChatFactory(Factory):
         # When those came that have not logged in yet, the oldest first.
         self._strangers: dict[ChatProtocol, float] = {}
         self._by_address: Counter[str] = Counter()
-        self._unflushed: list[ChatProtocol] = []
         self._all_gone: Deferred[None] | None = None
 
     @property
@@ -134,17 +133,6 @@ class ChatFactory(Factory):
         self._by_address[network] += change
         if not self._by_address[network]:
             del self._by_address[network]
-
-    def flush_soon(self, connection: ChatProtocol) -> None:
-        """Flush a connection in the next turn of the reactor."""
-        if not self._unflushed:
-            self.chat.clock.callLater(0, self._flush)
-        self._unflushed.append(connection)
-
-    def _flush(self) -> None:
-        connections, self._unflushed = self._unflushed, []
-        for connection in connections:
-            connection.flush()
 
     def retry_after(self) -> float:
         """Seconds after which a program should come back: not all at the same moment."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import inf, isfinite
 from typing import Generic, TypeVar
-
-from cachetools import LRUCache
 
 Now = Callable[[], float]
 """Monotonic seconds."""
@@ -66,21 +65,27 @@ class _Buckets(Generic[Key]):
     """
     Token buckets, each kept as one number: the moment at which it was, or will be, just empty.
 
-    A bucket that was never used, or was forgotten as the least recently used, is full.
+    A bucket that was never used, or was forgotten as the least recently used, is full. (cachetools' ``LRUCache`` takes
+    ten times as long as an ``OrderedDict``, and every message takes from one.)
     """
 
     def __init__(self, rate: Rate, now: Now, size: int) -> None:
         self._each = 1 / rate.per_second
         self._full = rate.burst / rate.per_second
         self._now = now
-        self._empty_at: LRUCache[Key, float] = LRUCache(size)
+        self._size = size
+        self._empty_at: OrderedDict[Key, float] = OrderedDict()
 
     def take(self, key: Key) -> float:
         """Take one, even one that is not there; returns the seconds until the debt is paid."""
         now = self._now()
-        empty_at = max(self._empty_at.get(key, -inf), now - self._full) + self._each
+        full = now - self._full
+        empty_at = self._empty_at.pop(key, full)
+        empty_at = (full if empty_at < full else empty_at) + self._each
         self._empty_at[key] = empty_at
-        return max(0.0, empty_at - now)
+        if len(self._empty_at) > self._size:
+            self._empty_at.popitem(last=False)
+        return empty_at - now if empty_at > now else 0.0
 
     def wait(self, key: Key) -> float:
         """Seconds until there is one to take."""
@@ -92,15 +97,14 @@ class _Buckets(Generic[Key]):
 class Pace(Generic[Key]):
     """What an account or an address may send, over all its connections: past the rate it is read more slowly."""
 
-    def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self._buckets: _Buckets[Key] | None = _Buckets(rate, now, size) if rate.per_second else None
+    delay: Callable[[Key], float]
+    """
+    Count one thing that arrived; returns for how many seconds its connection should stop reading, 0.0 as long as the
+    rate is kept to.
+    """
 
-    def delay(self, key: Key) -> float:
-        """
-        Count one thing that arrived; returns for how many seconds its connection should stop
-        reading, 0.0 as long as the rate is kept to.
-        """
-        return self._buckets.take(key) if self._buckets else 0.0
+    def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
+        self.delay = _Buckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
 
 
 class RegistrationLimit:

@@ -1,16 +1,18 @@
 """
 The post office: takes messages from sessions, puts them into inboxes, and hands them to readers who are here.
 
-What arrives while one batch is under way forms the next, so one round trip to the store carries many messages, and
-nobody waits for company.
+What arrives while batches are under way forms the next, so one round trip to the store carries many messages, and
+nobody waits for company. Two may be under way: the store works on one while the answers of the other are told. A store
+runs them in their order and answers in it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
@@ -43,11 +45,17 @@ class BatchLimits:
     bytes: int = 256 * 1024
 
 
+_AT_ONCE = 2
+"""Batches under way."""
+
+REMOVAL_DELAY = 0.05
+"""Seconds that a removal waits for others, most of all for later ones of the same inbox, which take its place."""
+
 RETRY_DELAY = 0.2
 """Seconds between a batch that found no store and the next."""
 
 REMOVAL_PATIENCE = 1.0
-"""Seconds that a log-in waits for each of two batches, so that what was received is not shown again."""
+"""Seconds that a log-in waits for each batch, so that what was received is not shown again."""
 
 Told = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
@@ -92,9 +100,19 @@ class _Parcel:
         return Message(id, draft.sender, draft.name, draft.at, draft.text)
 
 
+@dataclass(slots=True, eq=False)
+class _Batch:
+    parcels: list[_Parcel]
+    removals: list[Removal]
+    began: float
+
+
 @implementer(IStoreWatcher)
 class PostOffice:
-    """``ears`` maps the uid of everybody who reads here to its reading side."""
+    """
+    ``ears`` maps the uid of everybody who reads here to its reading side; ``all_told`` is called when the answers and
+    news of a batch have been told.
+    """
 
     _log = Logger()
 
@@ -105,7 +123,9 @@ class PostOffice:
         ears: Mapping[int, Ear],
         metrics: Metrics | None = None,
         limits: BatchLimits = BatchLimits(),
+        all_told: Callable[[], None] = lambda: None,
     ) -> None:
+        self._all_told = all_told
         self._limits = limits
         self._metrics = metrics or Metrics()
         self._clock = clock
@@ -113,12 +133,11 @@ class PostOffice:
         self._ears = ears
         self._waiting: deque[_Parcel] = deque()
         self._removals: dict[int, Removal] = {}
-        self._under_way: list[_Parcel] = []
-        self._removing: list[Removal] = []
-        self._busy = False
+        self._removals_due = False
+        self._under_way: deque[_Batch] = deque()
         self._delay = 0.0
-        self._began = 0.0
         self._start: IDelayedCall | None = None
+        self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
 
@@ -135,21 +154,37 @@ class PostOffice:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
     def remove(self, uid: int, generation: int, up_to: int) -> None:
-        """Remove a user's messages up to an id, with the next batch."""
+        """Remove a user's messages up to an id, before long."""
         self._removals[uid] = Removal(uid, generation, up_to)
-        self._schedule()
+        if self._gathering is None and not self._removals_due:
+            self._gathering = self._clock.callLater(REMOVAL_DELAY, self._hurry_removals)
 
     async def settled(self) -> None:
         """Wait until nothing waits and nothing is under way."""
-        while self._busy or self._waiting or self._removals:
+        while self._under_way or self._waiting or self._removals:
+            self._hurry_removals()
             await self._batch_end()
 
     async def removed(self, uid: int) -> None:
         """Wait until this user's removals have been tried: what follows then finds them done."""
-        for _ in ("the batch under way", "the one that forms"):
-            if uid in self._removals or any(removal.uid == uid for removal in self._removing):
-                with suppress(TimeoutError):
-                    await self._batch_end().addTimeout(REMOVAL_PATIENCE, self._clock)
+        for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
+            if uid in self._removals:
+                self._hurry_removals()
+            elif not self._is_removing(uid):
+                return
+            with suppress(TimeoutError):
+                await self._batch_end().addTimeout(REMOVAL_PATIENCE, self._clock)
+
+    def _is_removing(self, uid: int) -> bool:
+        return any(removal.uid == uid for batch in self._under_way for removal in batch.removals)
+
+    def _hurry_removals(self) -> None:
+        """Let what has gathered go with the next batch."""
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None and gathering.active():
+            gathering.cancel()
+        self._removals_due = True
+        self._schedule()
 
     def _batch_end(self) -> Deferred[None]:
         end: Deferred[None] = Deferred()
@@ -170,22 +205,25 @@ class PostOffice:
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
-        if not self._busy and self._start is None and (self._waiting or self._removals):
+        if self._start is None and len(self._under_way) < _AT_ONCE and self._has_work():
             self._start = self._clock.callLater(self._delay, self._next_batch)
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting or (self._removals_due and self._removals))
 
     def _next_batch(self) -> None:
         self._start = None
-        self._busy = True
-        self._under_way = self._fill()
-        self._removing = list(self._removals.values())
-        self._removals = {}
-        drafts = [parcel.draft for parcel in self._under_way]
+        batch = _Batch(self._fill(), self._take_removals(), self._clock.seconds())
+        self._under_way.append(batch)
+        drafts = [parcel.draft for parcel in batch.parcels]
         self._metrics.batch_messages.observe(len(drafts))
-        self._began = self._clock.seconds()
-        stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, self._removing)
-        stored.addCallbacks(self._stored, self._not_stored)
-        stored.addErrback(self._broken)
-        stored.addCallback(self._done)
+        stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, batch.removals)
+        stored.addCallbacks(
+            self._stored, self._not_stored, callbackArgs=(batch,), errbackArgs=(batch,)
+        )
+        stored.addErrback(self._broken, batch)
+        stored.addCallback(self._done, batch)
+        self._schedule()
 
     def _fill(self) -> list[_Parcel]:
         batch: list[_Parcel] = []
@@ -197,22 +235,32 @@ class PostOffice:
             batch.append(self._waiting.popleft())
         return batch
 
-    def _stored(self, committed: Committed) -> None:
+    def _take_removals(self) -> list[Removal]:
+        if not self._removals_due:
+            return []
+        uids = list(islice(self._removals, self._limits.messages))
+        removals = [self._removals.pop(uid) for uid in uids]
+        self._removals_due = bool(self._removals)
+        return removals
+
+    def _stored(self, committed: Committed, batch: _Batch) -> None:
         self._delay = 0.0
-        for parcel, outcome in zip(self._under_way, committed.outcomes, strict=True):
+        for parcel, outcome in zip(batch.parcels, committed.outcomes, strict=True):
             try:
                 self._settle(parcel, outcome)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
                 self._log.failure("Telling what became of a message failed", wordless())
+        self._all_told()
+        for kind, count in Counter(map(type, committed.outcomes)).items():
+            self._metrics.message_states[kind.__name__].inc(count)
         for removal in committed.refused:
             ear = self._ears.get(removal.uid)
             if ear is not None:
                 ear.superseded(removal.generation)
 
     def _settle(self, parcel: _Parcel, outcome: Outcome) -> None:
-        self._metrics.message_states[type(outcome).__name__].inc()
-        if isinstance(outcome, Stored):
+        if type(outcome) is Stored:
             message = parcel.message(outcome.id)
             # The reader first: for who writes to oneself in the text dialect, the message is the answer.
             ear = self._ears.get(parcel.draft.to)
@@ -225,33 +273,33 @@ class PostOffice:
         else:
             parcel.tell(outcome, parcel.message(0))
 
-    def _not_stored(self, failure: Failure) -> None:
+    def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
-        self._put_back()
-        self._metrics.message_states["unknown"].inc(len(self._under_way))
-        for parcel in self._under_way:
+        self._put_back(batch)
+        self._metrics.message_states["unknown"].inc(len(batch.parcels))
+        for parcel in batch.parcels:
             parcel.give_up()
             # It may have been stored all the same.
             ear = self._ears.get(parcel.draft.to)
             if ear is not None:
                 ear.look()
 
-    def _put_back(self) -> None:
+    def _put_back(self, batch: _Batch) -> None:
         """The removals go with a later batch."""
         self._delay = RETRY_DELAY
-        for removal in self._removing:
+        for removal in batch.removals:
             self._removals.setdefault(removal.uid, removal)
+            self._removals_due = True
 
-    def _broken(self, failure: Failure) -> None:
+    def _broken(self, failure: Failure, batch: _Batch) -> None:
         self._log.failure("A batch failed", wordless(failure))
-        self._put_back()
-        for parcel in self._under_way:
+        self._put_back(batch)
+        for parcel in batch.parcels:
             parcel.give_up()
 
-    def _done(self, _: object) -> None:
-        self._metrics.store_seconds.observe(self._clock.seconds() - self._began)
-        self._busy = False
-        self._under_way, self._removing = [], []
+    def _done(self, _: object, batch: _Batch) -> None:
+        self._metrics.store_seconds.observe(self._clock.seconds() - batch.began)
+        self._under_way.remove(batch)
         self._schedule()
         ends, self._batch_ends = self._batch_ends, []
         for end in ends:
@@ -261,11 +309,12 @@ class PostOffice:
         """Tell everybody whose message has waited too long. One that is under way may still be stored."""
         self._watch = None
         now = self._clock.seconds()
-        for parcel in self._under_way:
+        under_way = [parcel for batch in self._under_way for parcel in batch.parcels]
+        for parcel in under_way:
             if parcel.deadline <= now:
                 parcel.give_up()
         while self._waiting and self._waiting[0].deadline <= now:
             self._waiting.popleft().give_up()
-        untold = [parcel for parcel in self._under_way if parcel.told] or self._waiting
+        untold = [parcel for parcel in under_way if parcel.told] or self._waiting
         if untold:
             self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)

@@ -28,7 +28,7 @@ _CLOSING_PATIENCE = 30.0
 """Seconds that a peer has to take what was said last."""
 
 _MOST_GATHERED = 64 * 1024
-"""Bytes that may gather during a turn of the reactor; past it they go to the transport, which can say no."""
+"""Bytes that may gather; past it they go to the transport, which can say no."""
 
 _STRANGER_READ, _MEMBER_READ = 8 * 1024, 64 * 1024
 """Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
@@ -56,9 +56,6 @@ class Switchboard(Protocol):
     def moved_out(self, connection: ChatProtocol) -> None:
         """Nobody is logged in on a connection any more."""
 
-    def flush_soon(self, connection: ChatProtocol) -> None:
-        """Flush a connection in the next turn of the reactor."""
-
     def retry_after(self) -> float:
         """Seconds after which a program should come back."""
 
@@ -85,7 +82,7 @@ class ChatProtocol(Int16StringReceiver):
     """
     A frame is its length, two bytes, and that many bytes.
 
-    Frames are gathered during one turn of the reactor and leave together, as one TLS record where they fit one.
+    Frames are gathered for a moment and leave together, as one TLS record where they fit one.
     """
 
     MAX_LENGTH = MAX_FRAME  # Twisted's own is more than two bytes can say
@@ -109,7 +106,7 @@ class ChatProtocol(Int16StringReceiver):
         self._closing = False
         self._deadline: IDelayedCall | None = None
         self._receipts: Receipts | None = None
-        self._unreceived: list[int] = []
+        self._unwritten = 0  # the last message that was handed and not written yet
 
     def connectionMade(self) -> None:
         clock = self.factory.chat.clock
@@ -186,14 +183,12 @@ class ChatProtocol(Int16StringReceiver):
     # What the session asks of its connection
 
     def say(self, event: e.Event) -> None:
-        for frame in self._dialect.encode(event):
-            self._send(frame)
+        self._send(self._dialect.encode(event))
 
     def hand(self, message: e.Message) -> None:
-        for frame in self._dialect.encode(message):
-            self._send(frame)
+        self._send(self._dialect.encode(message))
         if self._receipts is not None:
-            self._unreceived.append(message.id)
+            self._unwritten = message.id
 
     def expect_receipts(self, received: Callable[[int], object]) -> None:
         if not self._dialect.acknowledges:
@@ -208,7 +203,7 @@ class ChatProtocol(Int16StringReceiver):
         if self._receipts is not None:
             self._receipts.close()
             self._receipts = None
-            self._unreceived.clear()
+            self._unwritten = 0
 
     def speak(self, lang: str) -> None:
         self._dialect.lang = lang
@@ -243,7 +238,7 @@ class ChatProtocol(Int16StringReceiver):
             self.bye()
         elif self._receipts is not None:
             self._receipts.forget()
-            self._unreceived.clear()
+            self._unwritten = 0
 
     def bye(self) -> None:
         """Ask a program to come back in a while, and close."""
@@ -266,16 +261,17 @@ class ChatProtocol(Int16StringReceiver):
 
     def say_structured(self, event: e.Event) -> None:
         """Say an event to a program that has not yet said that it is one."""
-        for frame in StructuredDialect(self._dialect.lang).encode(event):
-            self._send(frame)
+        self._send(StructuredDialect(self._dialect.lang).encode(event))
 
-    def _send(self, frame: bytes) -> None:
-        if self._closing:
+    def _send(self, frames: list[bytes]) -> None:
+        if self._closing or not frames:
             return
         if not self._outbox:
-            self.factory.flush_soon(self)
-        self._outbox.append(self._length.pack(len(frame)) + frame)
-        self._gathered += len(frame)
+            self.factory.chat.outgoing.add(self)
+        for frame in frames:
+            size = len(frame)
+            self._outbox.append(self._length.pack(size) + frame)
+            self._gathered += size
         if self._gathered >= _MOST_GATHERED:
             self.flush()
 
@@ -289,9 +285,9 @@ class ChatProtocol(Int16StringReceiver):
         else:
             for frame in frames:
                 self.transport.write(frame)
-        if self._receipts is not None and self._unreceived:
-            self._receipts.written(self._unreceived[-1])
-            self._unreceived.clear()
+        if self._receipts is not None and self._unwritten:
+            self._receipts.written(self._unwritten)
+            self._unwritten = 0
 
     def _expect_rest(self) -> None:
         """A frame is there in part: wait for the rest of it, not for ever."""

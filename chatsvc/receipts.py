@@ -13,22 +13,23 @@ import fcntl
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
+from chatsvc.sockets import Prompt
+
 _SIOCOUTQ = 0x5411  # asm-generic/ioctls.h
-_SOONEST, _LATEST = 0.001, 0.5
+_SOONEST, _LATEST = 0.05, 0.5
+"""Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
 
 
 @implementer(IHalfCloseableProtocol)
-class Meter(ProtocolWrapper):
+class Meter(Prompt):
     """The lowest layer of a connection."""
-
-    transport: Any
 
     handed = 0
     """Bytes handed down so far."""
@@ -38,16 +39,12 @@ class Meter(ProtocolWrapper):
 
     def write(self, data: bytes) -> None:
         self.handed += len(data)
-        self.transport.write(data)
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        self.write(b"".join(data))
+        super().write(data)
 
     def acknowledged(self) -> int:
         """How many bytes the peer's kernel has acknowledged."""
-        tcp: Any = self.transport
-        waiting = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
-        return int(self.handed - waiting) - _unacknowledged(tcp.socket.fileno())
+        descriptor = self.transport.socket.fileno()
+        return self.handed - self.waiting() - _unacknowledged(descriptor)
 
     def loseConnection(self) -> None:
         self._last_look()

@@ -26,6 +26,7 @@ from chatsvc.inbox.places import make_inbox
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Context, Doors, Listening
 from chatsvc.metrics import Metrics
+from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Hashing, Passwords
 from chatsvc.post import BatchLimits, PostOffice
 from chatsvc.probe import probe_site
@@ -177,7 +178,8 @@ class ChatServer(Service):
         await self._accounts.open()
         online: dict[int, Reader] = {}
         inbox = await self._make_inbox()
-        post = PostOffice(reactor, inbox, online, metrics, config.batch)
+        outgoing = Outgoing(reactor)
+        post = PostOffice(reactor, inbox, online, metrics, config.batch, outgoing.flush)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", warning=warning)
         self._inbox, self._post = inbox, post
@@ -192,6 +194,7 @@ class ChatServer(Service):
             tokens=self._tokens,
             inbox=inbox,
             post=post,
+            outgoing=outgoing,
             online=online,
             message_rate=Pace(config.rate, reactor.seconds),
             request_rate=Pace(config.request_rate, reactor.seconds),

@@ -53,6 +53,8 @@ class Session:
     def __init__(self, chat: Chat, connection: Connection) -> None:
         self._chat = chat
         self._connection = connection
+        # What a reader has for its owner goes out at once.
+        self.hand = connection.hand
         self._member: _Member | None = None
         self._device = ""
         # Commands that wait for their turn, with the bytes that each came in.
@@ -60,6 +62,7 @@ class Session:
         self._in_post = 0
         self._unanswered_bytes = 0
         self._performing = False
+        self._overloaded = False
         self._throttle_noted = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._log_in: Deferred[tuple[Account, str]] | None = None
@@ -76,10 +79,17 @@ class Session:
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
-        self._queue.append((command, size))
-        if not self._performing:
-            self._proceed()
-        self._balance()
+        if self._queue or self._performing or not self._post_at_once(command, size):
+            self._queue.append((command, size))
+            if not self._performing:
+                self._proceed()
+        limits = self._chat.limits
+        if (
+            self._in_post + len(self._queue) >= limits.unanswered
+            or self._unanswered_bytes >= limits.unanswered_bytes
+        ):
+            self._overloaded = True
+            self._connection.hold("unanswered")
 
     def count(self) -> None:
         """Something has come that makes work and is no message: a command, or what leads to none."""
@@ -119,7 +129,7 @@ class Session:
         """Carry out what waits, as far as it need not wait for what is under way."""
         while self._queue and not self._performing:
             command, size = self._queue[0]
-            if type(command) is c.Send and self._post_at_once(command, size):
+            if self._post_at_once(command, size):
                 self._queue.popleft()
             elif self._in_post:
                 return
@@ -139,18 +149,21 @@ class Session:
     def _performed(self, _: object, size: int) -> None:
         self._end(size)
         self._proceed()
-        self._balance()
+        self._relieve()
 
     def _end(self, size: int) -> None:
         self._performing = False
         self._unanswered_bytes -= size
 
-    def _balance(self) -> None:
+    def _relieve(self) -> None:
         limits = self._chat.limits
         many, much = self._in_post + len(self._queue), self._unanswered_bytes
-        if many >= limits.unanswered or much >= limits.unanswered_bytes:
-            self._connection.hold("unanswered")
-        elif many <= limits.unanswered // 2 and much <= limits.unanswered_bytes // 2:
+        if (
+            self._overloaded
+            and many <= limits.unanswered // 2
+            and much <= limits.unanswered_bytes // 2
+        ):
+            self._overloaded = False
             self._connection.release("unanswered")
 
     def _slow_down(self, reason: str, seconds: float) -> None:
@@ -213,12 +226,12 @@ class Session:
 
     # Messages
 
-    def _post_at_once(self, command: c.Send, size: int) -> bool:
+    def _post_at_once(self, command: c.Command, size: int) -> bool:
         """The short way of a message, when everything that must be known is known."""
-        member = self._member
-        if member is None or self._chat.accounts.cached_name(command.to) is None:
+        member, chat = self._member, self._chat
+        if type(command) is not c.Send or member is None or (command.again and not self._device):
             return False
-        if command.again and not self._device:
+        if command.to not in chat.online and chat.accounts.cached_name(command.to) is None:
             return False
         self._post(member, command, size)
         return True
@@ -262,7 +275,8 @@ class Session:
         self._connection.say(self._answer(command, outcome, message))
         if self._queue:
             self._proceed()
-        self._balance()
+        if self._overloaded:
+            self._relieve()
 
     def _answer(self, command: c.Send, outcome: Outcome | None, message: e.Message) -> e.Event:
         to, n = command.to, command.n
@@ -372,9 +386,6 @@ class Session:
         self._say(e.LoggedOut(re=command.n))
 
     # What the reader tells its owner
-
-    def hand(self, message: e.Message) -> None:
-        self._connection.hand(message)
 
     def settle(self) -> None:
         self._connection.look_for_receipts()

@@ -1,9 +1,12 @@
-"""What Twisted's transports do not offer of a socket: finding it, and noticing a dead peer early."""
+"""What Twisted's transports do not offer of a socket: finding it, writing at once, noticing a dead peer early."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import Any
+
+from twisted.protocols.policies import ProtocolWrapper
 
 TCP_PEER_PATIENCE = 60
 """Seconds for which a peer may leave bytes unacknowledged, or a probe unanswered (design section 6)."""
@@ -36,3 +39,31 @@ def watch_peer(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, patience // 2 // _PROBES))
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience * 1000)
+
+
+class Prompt(ProtocolWrapper):
+    """
+    The lowest layer of a TCP or Unix connection: gives the kernel at once what it takes.
+
+    Twisted's own ``write`` first lets the reactor ask whether the socket can be written, which it mostly can: that is
+    two system calls more, and a turn of the reactor later.
+    """
+
+    transport: Any
+
+    def write(self, data: bytes) -> None:
+        tcp = self.transport
+        if tcp.connected and not tcp.disconnecting and not self.waiting():
+            sent = tcp.writeSomeData(data)
+            if isinstance(sent, int):  # else the reactor will find out what is wrong
+                data = data[sent:]
+        if data:
+            tcp.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def waiting(self) -> int:
+        """How many bytes wait in Twisted's buffers."""
+        tcp = self.transport
+        return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)

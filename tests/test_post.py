@@ -22,7 +22,7 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.post import RETRY_DELAY, BatchLimits, PostOffice
+from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.fakes import MemoryInbox
@@ -92,20 +92,61 @@ class PostTests(SynchronousTestCase):
         self.assertEqual(self.texts(), [["a", "b"]])
         self.assertEqual(self.told, [("a", Stored(1, 1)), ("b", Stored(2, 2))])
 
-    def test_what_comes_during_a_batch_forms_the_next(self) -> None:
-        """Two batches would be under way at once, or messages would wait for company."""
+    def test_what_comes_during_two_batches_forms_the_next(self) -> None:
+        """Many batches would be under way at once, or messages would wait for company."""
         self.inbox.hold = {"commit"}
-        self.send("a")
-        self.turn()
-        for text in "bcd":
+        for text in "abcde":
             self.send(text)
             self.turn()
-        self.assertEqual(self.texts(), [["a"]])
+        self.assertEqual(self.texts(), [["a"], ["b"]])
         self.inbox.let()
         self.turn()
-        self.assertEqual(self.texts(), [["a"], ["b", "c", "d"]])
+        self.assertEqual(self.texts(), [["a"], ["b"], ["c", "d", "e"]])
         self.inbox.let()
-        self.assertEqual([text for text, _ in self.told], list("abcd"))
+        self.inbox.let()
+        self.assertEqual([text for text, _ in self.told], list("abcde"))
+
+    def test_one_of_two_batches_fails(self) -> None:
+        """Of two batches under way one would answer for the other, or the messages of one would be told twice."""
+        self.inbox.hold = {"commit"}
+        for text in "ab":
+            self.send(text)
+            self.turn()
+        self.inbox.let(StoreUnavailable("away"))
+        self.assertEqual(self.told, [("a", None)])
+        self.inbox.let()
+        self.assertEqual(self.told, [("a", None), ("b", Stored(1, 1))])
+
+    def test_all_told(self) -> None:
+        """What is said to the connections would wait for a turn of the reactor, or leave before all of it is said."""
+        told: list[int] = []
+        self.post = PostOffice(
+            self.clock, self.inbox, self.ears, all_told=lambda: told.append(len(self.told))
+        )
+        self.send("a")
+        self.send("b")
+        self.turn()
+        self.assertEqual(told, [2])
+
+    def test_removals_wait_for_others(self) -> None:
+        """Each acknowledgement would cost the store as much as a message."""
+        for up_to in (1, 2, 3):
+            self.post.remove(2, 1, up_to)
+            self.send("a")
+            self.turn()
+        self.assertEqual([removals for _, removals in self.inbox.batches], [[], [], []])
+        self.clock.advance(REMOVAL_DELAY)
+        self.assertEqual(self.inbox.batches[3:], [([], [Removal(2, 1, 3)])])
+
+    def test_batch_of_so_many_removals(self) -> None:
+        """Everybody's acknowledgements at once could hold up the store."""
+        for uid in range(BatchLimits.messages + 3):
+            self.post.remove(uid, 1, 1)
+        self.clock.advance(REMOVAL_DELAY)
+        self.turn()
+        self.turn()
+        sizes = [len(removals) for _, removals in self.inbox.batches]
+        self.assertEqual(sizes, [BatchLimits.messages, 3])
 
     def test_batch_of_so_many_messages(self) -> None:
         """A batch of small messages could hold up the store."""
@@ -167,18 +208,22 @@ class PostTests(SynchronousTestCase):
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()
-        self.clock.advance(1)
         self.send("b")
+        self.turn()
+        self.clock.advance(1)
+        self.send("c")
         self.clock.advance(STORE_PATIENCE - 1.01)
         self.assertEqual(self.told, [])
         self.clock.advance(0.02)
-        self.assertEqual(self.told, [("a", None)])
-        self.clock.advance(1)
         self.assertEqual(self.told, [("a", None), ("b", None)])
+        self.clock.advance(1)
+        self.assertEqual(self.told, [("a", None), ("b", None), ("c", None)])
+        self.inbox.let()
         self.inbox.let()
         self.turn()
-        self.assertEqual(self.texts(), [["a"]], "what was given up before it began is not stored")
-        self.assertEqual(len(self.told), 2)
+        given_up = "what was given up before it began is not stored"
+        self.assertEqual(self.texts(), [["a"], ["b"]], given_up)
+        self.assertEqual(len(self.told), 3)
 
     def test_deadlines_in_order(self) -> None:
         """Of several senders only the first would hear that the store does not answer."""
@@ -217,7 +262,7 @@ class PostTests(SynchronousTestCase):
         self.inbox.away = True
         self.post.remove(2, 1, 5)
         self.post.remove(3, 1, 6)
-        self.turn()
+        self.clock.advance(REMOVAL_DELAY)
         self.post.remove(2, 1, 7)
         self.inbox.away = False
         self.clock.advance(RETRY_DELAY)
@@ -227,7 +272,7 @@ class PostTests(SynchronousTestCase):
         """An acknowledgement made while a batch failed would be replaced by the older one."""
         self.inbox.hold = {"commit"}
         self.post.remove(2, 1, 5)
-        self.turn()
+        self.clock.advance(REMOVAL_DELAY)
         self.post.remove(2, 1, 7)
         self.inbox.let(StoreUnavailable("away"))
         self.clock.advance(RETRY_DELAY)
@@ -237,6 +282,7 @@ class PostTests(SynchronousTestCase):
         """An absent store would be asked in a tight loop."""
         self.inbox.away = True
         self.post.remove(2, 1, 5)
+        self.clock.advance(REMOVAL_DELAY)
         for _ in range(100):
             self.clock.advance(0)
         self.assertEqual(len(self.inbox.batches), 1)
@@ -255,7 +301,7 @@ class PostTests(SynchronousTestCase):
         self.inbox.generations = {2: 9, 3: 1}
         self.post.remove(2, 8, 5)
         self.post.remove(3, 1, 5)
-        self.turn()
+        self.clock.advance(REMOVAL_DELAY)
         self.assertEqual((mine.heard, others.heard), ([("superseded", 8)], []))
 
     def test_broken_batch(self) -> None:
@@ -323,7 +369,7 @@ class PostTests(SynchronousTestCase):
         self.inbox.hold = {"commit"}
         self.successResultOf(Deferred.fromCoroutine(self.post.removed(2)))
         self.post.remove(2, 1, 5)
-        self.turn()
+        self.clock.advance(REMOVAL_DELAY)
         self.post.remove(2, 1, 6)
         removed = Deferred.fromCoroutine(self.post.removed(2))
         other = Deferred.fromCoroutine(self.post.removed(3))

@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from chatsvc import receipts
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.limits import Rate
+from chatsvc.post import REMOVAL_DELAY
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.receipts import Meter, metered
 from chatsvc.wire.commands import MAX_FRAME
@@ -277,7 +278,7 @@ class ConversationTests(ProtocolTests):
         self.assertEqual((message["type"], message["id"], message["text"]), ("msg", 1, "hi"))
         self.assertEqual(len(self.world.inbox.waiting[BOB]), 1)
         bob.send({"type": "ack", "id": 1})
-        self.turn()
+        self.turn(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[BOB], [])
 
     def test_kicked(self) -> None:
@@ -597,6 +598,7 @@ class ReceiptTests(ProtocolTests):
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
         self.under_way = 0
         self.turn(1)
+        self.turn(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
     def test_restarted(self) -> None:
@@ -620,6 +622,7 @@ class ReceiptTests(ProtocolTests):
         self.world.clock.advance(0)
         self.assertEqual([m.text for m in self.world.inbox.waiting[ALICE]], ["new"])
         self.turn(1)
+        self.turn(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
     def test_programs_acknowledge_themselves(self) -> None:

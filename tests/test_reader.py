@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox.interface import PAGE, Draft, Outcome, Removal
-from chatsvc.post import RETRY_DELAY, PostOffice
+from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, PostOffice
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
 from chatsvc.wire.events import Message
@@ -76,7 +76,7 @@ class ReaderTests(SynchronousTestCase):
         return self.inbox.calls.count("read")
 
     def removals(self) -> list[Removal]:
-        self.clock.advance(0)
+        self.clock.advance(REMOVAL_DELAY)
         return [removal for _, removals in self.inbox.batches for removal in removals]
 
     def test_nothing_before_the_start(self) -> None:
@@ -321,7 +321,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.generations[UID] = 5
         reader.acknowledge(2)
-        self.clock.pump([0, 0, 0])
+        self.clock.pump([REMOVAL_DELAY] * 2)
         self.assertEqual(reader.generation, 6)
         self.assertEqual(self.inbox.waiting[UID], [])
 
@@ -340,11 +340,11 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.generations[UID] = 5
         self.inbox.hold = {"claim"}
         reader.acknowledge(2)
-        self.clock.advance(0)
+        self.clock.advance(REMOVAL_DELAY)
         self.inbox.let(StoreUnavailable("away"))
         self.inbox.hold = set()
         reader.acknowledge(3)
-        self.clock.pump([0, 0, RETRY_DELAY, 0])
+        self.clock.pump([REMOVAL_DELAY, RETRY_DELAY, REMOVAL_DELAY])
         self.assertEqual(self.inbox.waiting[UID], [])
 
     def test_restarted(self) -> None:
@@ -398,6 +398,6 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.generations[UID] = 0
         self.store(3)
         reader.acknowledge(5)
-        self.clock.pump([0, 0, 0])
+        self.clock.pump([REMOVAL_DELAY] * 2)
         self.assertEqual(self.owner.told, ["restarted"])
         self.assertEqual(len(self.inbox.waiting[UID]), 3)

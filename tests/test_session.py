@@ -12,8 +12,9 @@ from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
+from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords, PasswordsBusy
-from chatsvc.post import PostOffice
+from chatsvc.post import REMOVAL_DELAY, PostOffice
 from chatsvc.reader import Reader
 from chatsvc.session import Session
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
@@ -49,7 +50,8 @@ class World:
         )
         self.passwords = PlainPasswords()
         self.online: dict[int, Reader] = {}
-        self.post = PostOffice(self.clock, self.inbox, self.online)
+        self.outgoing = Outgoing(self.clock)
+        self.post = PostOffice(self.clock, self.inbox, self.online, all_told=self.outgoing.flush)
         now = self.clock.seconds
         self.chat = Chat(
             clock=self.clock,
@@ -59,6 +61,7 @@ class World:
             tokens=Tokens(b"s" * 32, now=now),
             inbox=self.inbox,
             post=self.post,
+            outgoing=self.outgoing,
             online=self.online,
             message_rate=Pace(rate, now),
             request_rate=Pace(request_rate, now),
@@ -192,7 +195,7 @@ class LogInTests(SessionTests):
         connection = self.connect()
         order: list[str] = []
         connection.say = lambda event: order.append("said")  # type: ignore[method-assign]
-        connection.hand = lambda message: order.append("handed")  # type: ignore[method-assign]
+        connection.session.hand = lambda message: order.append("handed")
         connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(order, ["said", "handed"])
 
@@ -390,7 +393,7 @@ class LogInTests(SessionTests):
             self.assertEqual(len(older.handed), 1)
             older.do(c.Ack(1))
             for _ in range(5):
-                self.turn()
+                self.world.clock.advance(REMOVAL_DELAY)
             self.assertEqual(self.world.inbox.waiting[ALICE], [], "it still can acknowledge")
 
     def hold(self, name: str) -> None:
@@ -708,7 +711,7 @@ class SendTests(SessionTests):
         self.world.online[ALICE].look()
         self.world.accounts.hold = {"find"}
         connection.do(c.Find("bob"), c.Ack(1))
-        self.turn()
+        self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
     def test_rate(self) -> None:
@@ -797,11 +800,11 @@ class AcknowledgementTests(SessionTests):
             self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].look()
         connection.do(c.Ack(2))
-        self.turn()
+        self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual([m.id for m in self.world.inbox.waiting[ALICE]], [3])
         self.assertEqual(connection.said, [])
         connection.do(c.Ack(2**53 - 1))
-        self.turn()
+        self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
     def test_receipts(self) -> None:
@@ -811,7 +814,7 @@ class AcknowledgementTests(SessionTests):
         self.world.online[ALICE].look()
         assert connection.received is not None
         connection.received(1)
-        self.turn()
+        self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
         connection.do(c.Logout())
         self.assertIsNone(connection.received)

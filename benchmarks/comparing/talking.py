@@ -16,25 +16,29 @@ Said = dict[str, Any]
 _BUSY = 0.9
 """The share of a core past which the generator may be what is measured."""
 
+_WAY_IN = 900
+"""Seconds in which all must be logged in: passwords are slow on purpose."""
+
 _WARM = 0.5
 """Seconds before each window."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: so many rounds, and seconds of each turn."""
+    """So many rounds, seconds of each turn; ``gather`` 1: what a sender says at once is one TLS record."""
 
     rounds: int
     seconds: float
+    gather: int = 0
 
 
 def talk(board: Board, pair: Pair, effort: Effort, shape: Shape, dialect: str) -> None:
     """All rounds of one shape, the relay and the service in turns; then at half of the service's top load."""
     title = f"{shape.name} {dialect}"
+    crowd = {**shape.crowd, "gather": effort.gather, "patience": _WAY_IN}
     with ExitStack() as stack:
         loads = [
-            (one, stack.enter_context(one.load("talk", dialect, **shape.crowd)))
-            for one in pair.both
+            (one, stack.enter_context(one.load("talk", dialect, **crowd))) for one in pair.both
         ]
         for _ in range(effort.rounds):
             for one, load in loads:

@@ -12,18 +12,25 @@ local function epoch_of(uid) return 'chat:{' .. uid .. '}:epoch' end
 
 -- The last id that an inbox gave out, and how many messages wait in it.
 local function ends(inbox)
-  if redis.call('EXISTS', inbox) == 0 then return 0, 0 end
-  local info = redis.call('XINFO', 'STREAM', inbox)
-  local last, waiting = 0, 0
+  local info = redis.pcall('XINFO', 'STREAM', inbox)
+  if info.err then
+    if redis.call('EXISTS', inbox) == 0 then return 0, 0 end
+    error(info)
+  end
+  local last, waiting
   for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then last = tonumber(string.match(info[i + 1], '^%d+')) end
-    if info[i] == 'length' then waiting = info[i + 1] end
+    if info[i] == 'last-generated-id' then
+      last = tonumber(string.match(info[i + 1], '^%d+'))
+    elseif info[i] == 'length' then
+      waiting = info[i + 1]
+    end
+    if last and waiting then break end
   end
   return last, waiting
 end
 
 local function add(inbox, id, sender, name, at, text)
-  redis.call('XADD', inbox, number(id) .. '-0', 'f', sender, 'u', name, 'a', at, 't', text)
+  redis.call('XADD', inbox, id, 'f', sender, 'u', name, 'a', at, 't', text)
 end
 
 -- What the older server left moves in, ahead of everything else; sender 0 marks it.
@@ -37,6 +44,24 @@ local function adopt(uid)
     add(inbox, last, '0', '', '0', text)
   end
   redis.call('DEL', old)
+end
+
+-- An inbox while a batch is stored in it.
+local books = {}
+
+local function open_book(book)
+  book.last, book.waiting = ends(book.inbox)
+  return book
+end
+
+local function book_of(uid)
+  local book = books[uid]
+  if not book then
+    adopt(uid)
+    book = open_book({inbox = inbox_of(uid), senders = senders_of(uid)})
+    books[uid] = book
+  end
+  return book
 end
 
 -- Messages accepted before `asked.expired` (ms) have waited too long; the older server's carry no time and stay.
@@ -55,58 +80,49 @@ local function expire(inbox)
   until gone < 100
 end
 
--- A sender's field: "SHARE ACKNOWLEDGED" and then "DEVICE N ID" for each device, the last used first.
-local function sender_record(senders, sender)
-  local words = {}
+-- A sender's field: "SHARE ACKNOWLEDGED", and then " DEVICE N ID" for each device, the last used first.
+local function sender_of(senders, sender)
   local field = redis.call('HGET', senders, sender)
-  if field then for word in string.gmatch(field, '%S+') do words[#words + 1] = word end end
-  return words
+  if not field then return 0, -1, '' end
+  local share, acknowledged, devices = string.match(field, '^(%d+) (%d+)(.*)$')
+  return tonumber(share), tonumber(acknowledged), devices
 end
 
-local function device_at(words, device)
-  for i = 3, #words, 3 do if words[i] == device then return i end end
-end
-
-local function remember(senders, sender, words, share, acknowledged, device, n, id)
-  local kept = {number(share), number(acknowledged)}
-  if device then
-    kept[3], kept[4], kept[5] = device, n, number(id)
-  end
-  for i = 3, #words, 3 do
-    if words[i] ~= device and #kept < 2 + 3 * asked.devices then
-      kept[#kept + 1], kept[#kept + 2], kept[#kept + 3] = words[i], words[i + 1], words[i + 2]
-    end
-  end
-  redis.call('HSET', senders, sender, table.concat(kept, ' '))
-  redis.call('EXPIRE', senders, asked.memory)
+-- The newest N of a device, the ID it got, and the other devices.
+local function find_device(devices, device)
+  local from, to, n, id = string.find(devices, ' ' .. device .. ' (%d+) (%d+)')
+  if from then return tonumber(n), tonumber(id), string.sub(devices, 1, from - 1) .. string.sub(devices, to + 1) end
+  local _, others = string.gsub(devices, ' %S+ %S+ %S+', '')
+  if others >= asked.devices then devices = string.match(devices, '^(.*) %S+ %S+ %S+$') end
+  return 0, 0, devices
 end
 
 -- draft: to, sender, name, at, text, device, n, again (strings; device and n only with a number)
 local function append(draft)
   local to, sender, name, at, text, device, n, again = unpack(draft)
-  adopt(to)
-  local inbox, senders = inbox_of(to), senders_of(to)
-  local last, waiting = ends(inbox)
-  local words = sender_record(senders, sender)
+  local book = book_of(to)
+  local share, since, devices = sender_of(book.senders, sender)
   if n then
-    local seen = device_at(words, device)
-    local newest = seen and tonumber(words[seen + 1]) or 0
+    local newest, id, others = find_device(devices, device)
     local offered = tonumber(n)
-    if offered == newest then return {'duplicate', tonumber(words[seen + 2]), waiting} end
-    if offered < newest then return {'duplicate', 0, waiting} end
+    if offered == newest then return {'duplicate', id, book.waiting} end
+    if offered < newest then return {'duplicate', 0, book.waiting} end
     if offered > newest + 1 or again then return {'gap', number(newest + 1)} end
+    devices = ' ' .. device .. ' ' .. n .. ' ' .. number(book.last + 1) .. others
   end
-  if waiting >= asked.waiting then
-    expire(inbox)
-    last, waiting = ends(inbox)
-    if waiting >= asked.waiting then return {'full', waiting, false} end
+  if book.waiting >= asked.waiting then
+    expire(book.inbox)
+    open_book(book)
+    if book.waiting >= asked.waiting then return {'full', book.waiting, false} end
   end
-  local acknowledged, share = last - waiting, 0
-  if words[1] and tonumber(words[2]) == acknowledged then share = tonumber(words[1]) end
-  if share >= asked.share then return {'full', waiting, true} end
-  add(inbox, last + 1, sender, name, at, text)
-  remember(senders, sender, words, share + 1, acknowledged, device, n, last + 1)
-  return {'stored', last + 1, waiting + 1}
+  local acknowledged = book.last - book.waiting
+  if since ~= acknowledged then share = 0 end
+  if share >= asked.share then return {'full', book.waiting, true} end
+  add(book.inbox, book.last + 1, sender, name, at, text)
+  book.last, book.waiting = book.last + 1, book.waiting + 1
+  redis.call('HSET', book.senders, sender, number(share + 1) .. ' ' .. number(acknowledged) .. devices)
+  if not book.renewed then book.renewed = redis.call('EXPIRE', book.senders, asked.memory) end
+  return {'stored', book.last, book.waiting}
 end
 
 local function generation_of(uid)
@@ -115,10 +131,10 @@ local function generation_of(uid)
 end
 
 local function remove(uid, generation, up_to)
-  local inbox = inbox_of(uid)
+  local book = book_of(uid)
   -- An id that was not given out yet is one of a store that has since lost it.
-  if generation_of(uid) ~= generation or up_to > ends(inbox) then return false end
-  redis.call('XTRIM', inbox, 'MINID', number(up_to + 1))
+  if generation_of(uid) ~= generation or up_to > book.last then return false end
+  book.waiting = book.waiting - redis.call('XTRIM', book.inbox, 'MINID', up_to + 1)
   return true
 end
 

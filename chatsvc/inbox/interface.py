@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from zope.interface import Interface
 
+from chatsvc.value import value
+
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
 
@@ -35,7 +37,7 @@ class Limits:
     days: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Draft:
     """
     A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
@@ -54,7 +56,7 @@ class Draft:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Removal:
     """Messages up to ``up_to`` have been received, says the session that claimed ``generation``."""
 
@@ -63,7 +65,7 @@ class Removal:
     up_to: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """``waiting``: how many wait in the inbox now, this one among them."""
 
@@ -71,7 +73,7 @@ class Stored:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Full:
     """Nothing was stored; ``share``: it is this sender's share that is used up."""
 
@@ -79,7 +81,7 @@ class Full:
     share: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Duplicate:
     """It was stored before, under ``id`` where that is still known. ``waiting`` as in :class:`Stored`."""
 
@@ -87,14 +89,14 @@ class Duplicate:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gap:
     """Nothing was stored: the device's next message has the number ``expected``."""
 
     expected: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """The store could not take this one message; ``reason`` is for the log."""
 
@@ -104,7 +106,7 @@ class Failed:
 Outcome = Stored | Full | Duplicate | Gap | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Committed:
     """What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale."""
 
@@ -112,7 +114,7 @@ class Committed:
     refused: list[Removal]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """
     A session's hold on its inbox.

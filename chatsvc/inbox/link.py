@@ -16,6 +16,9 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.protocols.policies import WrappingFactory
+
+from chatsvc.sockets import Prompt
 
 _FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
 
@@ -80,7 +83,10 @@ class RedisLink:
             await gone
 
     async def _connect(self) -> Any:
-        protocol: Any = await self._endpoint.connect(_Factory())
+        wrapping = WrappingFactory(_Factory())
+        wrapping.protocol, wrapping.noisy = Prompt, False
+        prompt: Any = await self._endpoint.connect(wrapping)
+        protocol = prompt.wrappedProtocol
         try:
             await self._introduce(protocol)
         except BaseException:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import field
 
+from chatsvc.value import value
 from chatsvc.wire.problems import Problem
 
 MAX_FRAME = 65_535
@@ -19,14 +20,14 @@ NO_UID = 2**63
 """Stands for every uid out of range: no database can hold it, so it does not exist."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Command:
     """``n`` is the client's number of the request, which its answer carries; None: the client gave none."""
 
-    n: int | None = None
+    n: int | None = field(default=None, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hello(Command):
     """A program presents itself; ``device`` is 16 to 32 hex digits or empty."""
 
@@ -36,7 +37,7 @@ class Hello(Command):
     lang: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Auth(Command):
     """Log in by password or by token; ``after`` is the last message id that the client has shown."""
 
@@ -47,7 +48,7 @@ class Auth(Command):
     receive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Send(Command):
     """A message for ``to``. ``again``: it was confirmed before, and is only asked about: it must not be stored now."""
 
@@ -56,14 +57,14 @@ class Send(Command):
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ack(Command):
     """The reader has recorded message ``id`` and all before it."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Register(Command):
     """Make an account."""
 
@@ -71,7 +72,7 @@ class Register(Command):
     password: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Passwd(Command):
     """Change one's own password. ``token``: a token is wanted, for the old ones no longer work."""
 
@@ -80,41 +81,41 @@ class Passwd(Command):
     token: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Find(Command):
     """Which uids have this name?"""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Logout(Command):
     """Log out and keep the connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ping(Command):
     """Are you there?"""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Help(Command):
     """Text dialect: what can be typed?"""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetLang(Command):
     """Text dialect: speak ``lang`` from now on."""
 
     lang: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Quit(Command):
     """Text dialect: say goodbye and close."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Malformed(Command):
     """
     A frame that is no proper command.

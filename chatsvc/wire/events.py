@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import field
 
+from chatsvc.value import value
 from chatsvc.wire.problems import Problem
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """
     A message in an inbox.
 
     ``id`` counts 1, 2, 3, … for each inbox; ``at`` is the time of acceptance in milliseconds since 1970.
     ``sender`` 0 marks a message that the older server left: ``text`` is then the whole of what it would have shown.
+
+    ``shown`` is the text dialect's: its frame, once somebody has asked, for reader and sender see the same.
     """
 
     id: int
@@ -21,28 +24,29 @@ class Message:
     name: str
     at: int
     text: str
+    shown: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Event:
     """``re`` is the number of the request that this answers."""
 
-    re: int | None = None
+    re: int | None = field(default=None, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Greeting(Event):
     """Said in the text dialect to every new connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Welcome(Event):
     """The answer to ``hello``."""
 
     registration: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LoggedIn(Event):
     """``epoch`` names the life of the inbox's ids; ``waiting`` counts the messages in it."""
 
@@ -53,7 +57,7 @@ class LoggedIn(Event):
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sent(Event):
     """
     The store has the message. ``waiting`` counts what waits for a reader who is away.
@@ -69,19 +73,19 @@ class Sent(Event):
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Registered(Event):
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PasswordChanged(Event):
     """``token`` is empty where none was asked for."""
 
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found(Event):
     """``users``: (uid, is online) of everybody of that name."""
 
@@ -89,44 +93,44 @@ class Found(Event):
     users: tuple[tuple[int, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LoggedOut(Event):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pong(Event):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HelpShown(Event):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LangSet(Event):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Farewell(Event):
     """The answer to ``quit``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Kicked(Event):
     """The account logged in elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bye(Event):
     """The server is about to close; come back after ``retry_after`` seconds."""
 
     retry_after: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused(Event):
     """
     A command was refused.

@@ -45,8 +45,11 @@ class TextDialect:
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """The frames that say an event: mostly one, sometimes two, or none."""
-        lines: list[str] = _SAYERS[type(event)](event, PHRASES[self.lang])
-        return [_fitting(line) for line in lines]
+        return _SAYERS[type(event)](event, PHRASES[self.lang])
+
+
+def _frames(*lines: str) -> list[bytes]:
+    return [_fitting(line) for line in lines]
 
 
 def _fitting(line: str) -> bytes:
@@ -59,7 +62,7 @@ def _fitting(line: str) -> bytes:
 
 def parse_uid(word: str) -> int | None:
     """A uid as typed, None if it is no whole number in ASCII; one out of range becomes ``NO_UID``."""
-    if not _UID.fullmatch(word):
+    if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
         return None
     return int(word) if len(word) <= _MAX_UID_DIGITS else c.NO_UID
 
@@ -81,7 +84,7 @@ def _parse_send(rest: str) -> c.Command:
     to = parse_uid(word)
     if to is None:
         return c.Malformed(Problem.UID_NOT_INTEGER, c.Send)
-    if len(text.encode()) > c.MAX_TEXT:
+    if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.TOO_LONG, c.Send)
     return c.Send(to, text)
 
@@ -155,7 +158,7 @@ _HARMFUL = re.compile(
 
 def harmless(text: str) -> str:
     """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
-    if _HARMFUL.search(text) is None:
+    if (text.isascii() and text.isprintable()) or _HARMFUL.search(text) is None:
         return text
     return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
 
@@ -183,12 +186,23 @@ def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
+@lru_cache(maxsize=4096)
+def _head(sender: int, name: str) -> str:
+    return f"[ {harmless(name)}|UID:{sender} ]:"
+
+
 def show(message: e.Message) -> str:
     """A message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return _as_it_was(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
-    return f"{stamp}[ {harmless(message.name)}|UID:{message.sender} ]:{harmless(message.text)}"
+    return f"{stamp}{_head(message.sender, message.name)}{harmless(message.text)}"
+
+
+def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
+    if not message.shown:
+        message.shown.append(_fitting(show(message)))
+    return message.shown
 
 
 def whole_seconds(seconds: float | None) -> int:
@@ -196,21 +210,22 @@ def whole_seconds(seconds: float | None) -> int:
     return math.ceil(seconds or 0)
 
 
-def _say_sent(event: e.Sent, words: Phrases) -> list[str]:
+def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
     if event.to == event.message.sender:
         return []  # said once, as a message that arrives
-    shown = show(event.message)
-    return [shown if event.online else f"{words.offline}\n{shown}"]
+    if event.online:
+        return _say_message(event.message, words)
+    return _frames(f"{words.offline}\n{show(event.message)}")
 
 
-def _say_found(event: e.Found, words: Phrases) -> list[str]:
+def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
     name = harmless(event.name)
     if not event.users:
-        return [words.found_nobody.format(name=name)]
+        return _frames(words.found_nobody.format(name=name))
     users = ", ".join(
         f"{uid} ({words.online if here else words.away})" for uid, here in event.users
     )
-    return [words.found.format(name=name, users=users)]
+    return _frames(words.found.format(name=name, users=users))
 
 
 def refusal_text(event: e.Refused, words: Phrases) -> str:
@@ -222,28 +237,30 @@ def refusal_text(event: e.Refused, words: Phrases) -> str:
     )
 
 
-def _say_refused(event: e.Refused, words: Phrases) -> list[str]:
+def _say_refused(event: e.Refused, words: Phrases) -> list[bytes]:
     line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
-        return [line, words.please_log_in]
-    return [line]
+        return _frames(line, words.please_log_in)
+    return _frames(line)
 
 
-_SAYERS: dict[type, Callable[[Any, Phrases], list[str]]] = {
-    e.Message: lambda event, words: [show(event)],
+_SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
+    e.Message: _say_message,
     e.Sent: _say_sent,
-    e.Greeting: lambda event, words: [words.please_log_in],
+    e.Greeting: lambda event, words: _frames(words.please_log_in),
     e.Welcome: lambda event, words: [],
-    e.LoggedIn: lambda event, words: [words.logged_in],
-    e.Registered: lambda event, words: [words.registered.format(uid=event.uid)],
-    e.PasswordChanged: lambda event, words: [words.password_changed],
+    e.LoggedIn: lambda event, words: _frames(words.logged_in),
+    e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
+    e.PasswordChanged: lambda event, words: _frames(words.password_changed),
     e.Found: _say_found,
-    e.LoggedOut: lambda event, words: [words.logged_out, words.please_log_in],
-    e.Kicked: lambda event, words: [words.kicked],
-    e.Pong: lambda event, words: [words.pong],
-    e.HelpShown: lambda event, words: [words.help],
-    e.LangSet: lambda event, words: [words.lang_set],
-    e.Farewell: lambda event, words: [words.farewell],
-    e.Bye: lambda event, words: [words.bye.format(retry_after=whole_seconds(event.retry_after))],
+    e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
+    e.Kicked: lambda event, words: _frames(words.kicked),
+    e.Pong: lambda event, words: _frames(words.pong),
+    e.HelpShown: lambda event, words: _frames(words.help),
+    e.LangSet: lambda event, words: _frames(words.lang_set),
+    e.Farewell: lambda event, words: _frames(words.farewell),
+    e.Bye: lambda event, words: _frames(
+        words.bye.format(retry_after=whole_seconds(event.retry_after))
+    ),
     e.Refused: _say_refused,
 }

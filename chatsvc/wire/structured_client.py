@@ -7,11 +7,11 @@ An ``ok`` says nothing of what was asked; :func:`understand` puts the two togeth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from chatsvc.value import value
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 
@@ -22,14 +22,14 @@ class NotUnderstood(Exception):
     """A frame of the server's that breaks the dialect; one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted(e.Event):
     """A command was carried out; ``fields`` are the whole answer."""
 
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Confirmed(e.Event):
     """The store has a message; ``re`` and ``to`` name it. As :class:`~chatsvc.wire.events.Sent`, without its text."""
 
@@ -41,7 +41,7 @@ class Confirmed(e.Event):
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rejected(e.Event):
     """A command was refused. ``text`` is for people; ``to``: it was a ``msg`` to them."""
 

@@ -157,19 +157,19 @@ class PostOffice:
         """Remove a user's messages up to an id, before long."""
         self._removals[uid] = Removal(uid, generation, up_to)
         if self._gathering is None and not self._removals_due:
-            self._gathering = self._clock.callLater(REMOVAL_DELAY, self._hurry_removals)
+            self._gathering = self._clock.callLater(REMOVAL_DELAY, self.hurry)
 
     async def settled(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or self._waiting or self._removals:
-            self._hurry_removals()
+            self.hurry()
             await self._batch_end()
 
     async def removed(self, uid: int) -> None:
         """Wait until this user's removals have been tried: what follows then finds them done."""
         for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
             if uid in self._removals:
-                self._hurry_removals()
+                self.hurry()
             elif not self._is_removing(uid):
                 return
             with suppress(TimeoutError):
@@ -178,12 +178,12 @@ class PostOffice:
     def _is_removing(self, uid: int) -> bool:
         return any(removal.uid == uid for batch in self._under_way for removal in batch.removals)
 
-    def _hurry_removals(self) -> None:
-        """Let what has gathered go with the next batch."""
+    def hurry(self) -> None:
+        """Let the removals that have gathered go with the next batch."""
         gathering, self._gathering = self._gathering, None
         if gathering is not None and gathering.active():
             gathering.cancel()
-        self._removals_due = True
+        self._removals_due = bool(self._removals)
         self._schedule()
 
     def _batch_end(self) -> Deferred[None]:
@@ -209,7 +209,7 @@ class PostOffice:
             self._start = self._clock.callLater(self._delay, self._next_batch)
 
     def _has_work(self) -> bool:
-        return bool(self._waiting or (self._removals_due and self._removals))
+        return bool(self._waiting) or self._removals_due
 
     def _next_batch(self) -> None:
         self._start = None

@@ -356,7 +356,7 @@ class Session:
         older = chat.online.get(uid)
         if older is not None:
             older.settle()
-            await chat.post.removed(uid)  # or the claim would make these removals stale
+        await chat.post.removed(uid)  # or the claim would make these removals stale
         claim = await chat.inbox.claim(uid, after)
         reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
         older = chat.online.get(uid)
@@ -378,6 +378,8 @@ class Session:
 
     def _forget(self, reader: Reader) -> None:
         reader.close()
+        # Who is told that this one is gone shall find the inbox as it was left.
+        self._chat.post.hurry()
         if self._chat.online.get(reader.uid) is reader:
             del self._chat.online[reader.uid]
 

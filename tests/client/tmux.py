@@ -52,8 +52,7 @@ class Tmux:
             stdin=subprocess.DEVNULL,
             preexec_fn=_end_with_parent,
         )
-        await_that(lambda: os.path.exists(self._socket), lambda: "tmux did not start")
-        self._tell("set-option", "-g", "remain-on-exit", "on")
+        await_that(self._begun, lambda: "tmux did not start")
         self._tell("set-option", "-g", "remain-on-exit-format", "")
         self._tell("set-option", "-g", "history-limit", "100000")
         self._tell("set-option", "-g", "default-terminal", "tmux-256color")
@@ -158,10 +157,17 @@ class Tmux:
         self._tell("set-option", "-g", "monitor-bell", "on")
         self._tell("new-window", "-d", "cat")  # a window that is looked at has no flag
 
-    def _tell(self, *words: str) -> str:
-        told = subprocess.run(
+    def _begun(self) -> bool:
+        # Its socket is there before it listens.
+        return not self._try("set-option", "-g", "remain-on-exit", "on").returncode
+
+    def _try(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["tmux", "-u", "-S", self._socket, *words], capture_output=True, text=True
         )
+
+    def _tell(self, *words: str) -> str:
+        told = self._try(*words)
         if told.returncode:
             raise RuntimeError(f"tmux {words}: {told.stderr}")
         return told.stdout

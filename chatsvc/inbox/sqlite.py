@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -30,6 +33,24 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.wire.events import Message
+
+_READERS = """
+SELECT json_group_array(json_array(uid, last_id, acknowledged, generation))
+FROM chat_reader WHERE uid IN (SELECT value FROM json_each(?))
+"""
+
+_SHARES = """
+SELECT json_group_array(json_array(uid, sender, share, acknowledged))
+FROM json_each(?) AS asked CROSS JOIN chat_share
+ON uid = json_extract(asked.value, '$[0]') AND sender = json_extract(asked.value, '$[1]')
+"""
+
+_DELETE = """
+DELETE FROM chat_inbox WHERE (uid, id) IN (
+    SELECT waiting.uid, waiting.id FROM json_each(?) AS asked CROSS JOIN chat_inbox AS waiting
+    ON waiting.uid = json_extract(asked.value, '$[0]') AND waiting.id <= json_extract(asked.value, '$[1]')
+)
+"""
 
 
 @implementer(IInbox)
@@ -58,9 +79,13 @@ class SQLiteInbox:
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         def interaction(transaction: Transaction) -> Committed:
-            batch = _Batch(transaction, self._limits, int(self._now() * 1000))
+            uids = {draft.to for draft in drafts} | {removal.uid for removal in removals}
+            senders = {(draft.to, draft.sender) for draft in drafts}
+            batch = _Batch(transaction, self._limits, int(self._now() * 1000), uids, senders)
             refused = [removal for removal in removals if not batch.remove(removal)]
-            return Committed([batch.append(draft) for draft in drafts], refused)
+            outcomes = [batch.append(draft) for draft in drafts]
+            batch.finish()
+            return Committed(outcomes, refused)
 
         return Deferred.fromCoroutine(self._database.run(interaction))
 
@@ -68,21 +93,20 @@ class SQLiteInbox:
         fresh = secrets.token_hex(8)
 
         def interaction(transaction: Transaction) -> Claim:
-            batch = _Batch(transaction, self._limits, int(self._now() * 1000))
+            batch = _Batch(transaction, self._limits, int(self._now() * 1000), [uid])
             batch.expire(uid)
-            last_id, acknowledged = batch.ends(uid)
-            if after is not None and after > last_id:
+            book = batch.book(uid)
+            book.generation += 1
+            batch.finish()
+            if after is not None and after > book.last_id:
                 transaction.execute("UPDATE chat_reader SET epoch = ? WHERE uid = ?", (fresh, uid))
-            transaction.execute(
-                "UPDATE chat_reader SET generation = generation + 1 WHERE uid = ?", (uid,)
-            )
             row = transaction.one(
-                "SELECT generation, (SELECT value FROM chat_setting WHERE name = 'epoch'), epoch"
+                "SELECT (SELECT value FROM chat_setting WHERE name = 'epoch'), epoch"
                 " FROM chat_reader WHERE uid = ?",
                 (uid,),
             )
             assert row is not None
-            return Claim(row[0], f"{row[1]}.{row[2]}", last_id, last_id - acknowledged)
+            return Claim(book.generation, f"{row[0]}.{row[1]}", book.last_id, book.waiting)
 
         return await self._database.run(interaction)
 
@@ -111,69 +135,126 @@ class SQLiteInbox:
         )
 
 
-class _Batch:
-    """The work of one transaction."""
+@dataclass(slots=True)
+class _Book:
+    """An inbox while a batch is stored in it: the last id given out, the last one acknowledged, the generation."""
 
-    def __init__(self, transaction: Transaction, limits: Limits, now: int) -> None:
+    last_id: int = 0
+    acknowledged: int = 0
+    generation: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.last_id - self.acknowledged
+
+
+class _Batch:
+    """
+    The work of one transaction, on the inboxes of ``uids`` and the (inbox, sender) of ``senders``.
+
+    What it needs to know is asked for at first, what it changes is written by ``finish``, each table by one statement:
+    a row that is stepped to or written by itself costs a fight for the interpreter's lock with the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        limits: Limits,
+        now: int,
+        uids: Iterable[int],
+        senders: Iterable[tuple[int, int]] = (),
+    ) -> None:
         self._transaction = transaction
         self._limits = limits
         self._now = now
+        self._books = {uid: _Book() for uid in uids}
+        for uid, *book in self._ask(_READERS, list(self._books)):
+            self._books[uid] = _Book(*book)
+        # By inbox and sender: the share, and what was acknowledged when it began.
+        self._shares = {(to, by): share for to, by, *share in self._ask(_SHARES, [*senders])}
+        self._removed: dict[int, int] = {}
+        self._appended: list[tuple[int, int, int, str, int, str]] = []
 
-    def ends(self, uid: int) -> tuple[int, int]:
-        """The last id given out, and the last id acknowledged."""
-        row = self._one("SELECT last_id, acknowledged FROM chat_reader WHERE uid = ?", uid)
-        if row is None:
-            self._execute("INSERT INTO chat_reader (uid) VALUES (?)", uid)
-            return 0, 0
-        return row[0], row[1]
+    def book(self, uid: int) -> _Book:
+        return self._books[uid]
 
     def append(self, draft: Draft) -> Outcome:
-        last_id, acknowledged = self.ends(draft.to)
-        waiting = last_id - acknowledged
+        book, key = self._books[draft.to], (draft.to, draft.sender)
         if draft.n is not None:
             seen = self._seen(draft)
             if seen is not None:
-                return _repeated(seen, waiting)
-        if waiting >= self._limits.waiting:
-            acknowledged = self.expire(draft.to)
-            waiting = last_id - acknowledged
-            if waiting >= self._limits.waiting:
-                return Full(waiting, share=False)
-        share = self._share(draft, acknowledged)
+                return Duplicate(seen.id, book.waiting) if isinstance(seen, Duplicate) else seen
+        if book.waiting >= self._limits.waiting:
+            self.expire(draft.to)
+            if book.waiting >= self._limits.waiting:
+                return Full(book.waiting, share=False)
+        share, since = self._shares.get(key, (0, 0))
+        if since != book.acknowledged:
+            share = 0
         if share >= self._limits.share:
-            return Full(waiting, share=True)
-        self._store(draft, last_id + 1, share + 1, acknowledged)
-        return Stored(last_id + 1, waiting + 1)
+            return Full(book.waiting, share=True)
+        book.last_id += 1
+        self._shares[key] = [share + 1, book.acknowledged]
+        self._appended.append((*key, book.last_id, draft.name, draft.at, draft.text))
+        if draft.n is not None:
+            self._remember_device(draft, book.last_id)
+        return Stored(book.last_id, book.waiting)
 
     def remove(self, removal: Removal) -> bool:
         """False: the session that asks is no longer the inbox's."""
-        row = self._one(
-            "SELECT generation, last_id, acknowledged FROM chat_reader WHERE uid = ?", removal.uid
-        )
-        if row is None or row[0] != removal.generation or removal.up_to > row[1]:
+        book = self._books[removal.uid]
+        if book.generation != removal.generation or removal.up_to > book.last_id:
             return False
-        self._acknowledge(removal.uid, removal.up_to, row[2])
+        self._acknowledge(removal.uid, removal.up_to)
         return True
 
-    def expire(self, uid: int) -> int:
-        """Remove what has waited too long; the last id acknowledged."""
-        last_id, acknowledged = self.ends(uid)
+    def expire(self, uid: int) -> None:
+        """Remove what has waited too long."""
         if not self._limits.days:
-            return acknowledged
+            return
+        self._write_messages()
         oldest_kept = self._one(
             "SELECT id FROM chat_inbox WHERE uid = ? AND at >= ? ORDER BY id LIMIT 1",
             uid,
             self._now - self._limits.days * 86_400_000,
         )
-        up_to = oldest_kept[0] - 1 if oldest_kept else last_id
-        return self._acknowledge(uid, up_to, acknowledged)
+        self._acknowledge(uid, oldest_kept[0] - 1 if oldest_kept else self._books[uid].last_id)
 
-    def _acknowledge(self, uid: int, up_to: int, acknowledged: int) -> int:
-        if up_to <= acknowledged:
-            return acknowledged
-        self._execute("DELETE FROM chat_inbox WHERE uid = ? AND id <= ?", uid, up_to)
-        self._execute("UPDATE chat_reader SET acknowledged = ? WHERE uid = ?", up_to, uid)
-        return up_to
+    def finish(self) -> None:
+        """Write what has changed."""
+        self._write_messages()
+        self._write(
+            "INSERT INTO chat_reader (uid, last_id, acknowledged, generation) VALUES",
+            [
+                (uid, book.last_id, book.acknowledged, book.generation)
+                for uid, book in self._books.items()
+            ],
+            " ON CONFLICT (uid) DO UPDATE SET last_id = excluded.last_id,"
+            " acknowledged = excluded.acknowledged, generation = excluded.generation",
+        )
+        self._write(
+            "REPLACE INTO chat_share (uid, sender, share, acknowledged) VALUES",
+            [(*key, *share) for key, share in self._shares.items()],
+        )
+        if self._removed:
+            self._execute(_DELETE, json.dumps(list(self._removed.items())))
+
+    def _write_messages(self) -> None:
+        self._write(
+            "INSERT INTO chat_inbox (uid, sender, id, name, at, text) VALUES", self._appended
+        )
+        self._appended = []
+
+    def _write(self, sql: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
+        if rows:
+            places = f"({', '.join('?' * len(rows[0]))})"
+            values = ", ".join([places] * len(rows))
+            self._execute(f"{sql} {values}{rest}", *chain.from_iterable(rows))
+
+    def _acknowledge(self, uid: int, up_to: int) -> None:
+        book = self._books[uid]
+        if up_to > book.acknowledged:
+            book.acknowledged = self._removed[uid] = up_to
 
     def _seen(self, draft: Draft) -> Duplicate | Gap | None:
         row = self._one(
@@ -189,28 +270,6 @@ class _Batch:
         if draft.n < newest:
             return Duplicate(None, 0)
         return Gap(newest + 1) if draft.n > newest + 1 or draft.again else None
-
-    def _share(self, draft: Draft, acknowledged: int) -> int:
-        row = self._one(
-            "SELECT share, acknowledged FROM chat_share WHERE uid = ? AND sender = ?",
-            draft.to,
-            draft.sender,
-        )
-        return row[0] if row and row[1] == acknowledged else 0
-
-    def _store(self, draft: Draft, id: int, share: int, acknowledged: int) -> None:
-        to, sender = draft.to, draft.sender
-        self._execute(
-            "INSERT INTO chat_inbox (uid, id, sender, name, at, text) VALUES (?, ?, ?, ?, ?, ?)",
-            *(to, id, sender, draft.name, draft.at, draft.text),
-        )
-        self._execute("UPDATE chat_reader SET last_id = ? WHERE uid = ?", id, to)
-        self._execute(
-            "REPLACE INTO chat_share (uid, sender, share, acknowledged) VALUES (?, ?, ?, ?)",
-            *(to, sender, share, acknowledged),
-        )
-        if draft.n is not None:
-            self._remember_device(draft, id)
 
     def _remember_device(self, draft: Draft, id: int) -> None:
         to, sender = draft.to, draft.sender
@@ -233,12 +292,15 @@ class _Batch:
             *(to, sender, self._now - MEMORY_OF_SENDERS * 1000, to, sender, DEVICES),
         )
 
+    def _ask(self, sql: str, keys: list[Any]) -> list[Any]:
+        """The rows of some keys, which come as one."""
+        if not keys:
+            return []
+        rows: list[Any] = json.loads(self._one(sql, json.dumps(keys))[0])
+        return rows
+
     def _one(self, sql: str, *arguments: Any) -> Any:
         return self._transaction.one(sql, arguments)
 
     def _execute(self, sql: str, *arguments: Any) -> int:
         return self._transaction.execute(sql, arguments)
-
-
-def _repeated(seen: Duplicate | Gap, waiting: int) -> Duplicate | Gap:
-    return Duplicate(seen.id, waiting) if isinstance(seen, Duplicate) else seen

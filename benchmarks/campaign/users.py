@@ -307,6 +307,8 @@ class TextReader(User):
             auth = f"auth {self.uid} pw{self.uid}".encode()
             connection.sendall(_LENGTH.pack(len(auth)) + auth)
             connection.settimeout(_TICK)
+            if next(frames) != "认证成功!":
+                return  # the store is away: come again
             for frame in frames:
                 header = _HEADER.match(frame)
                 if header:

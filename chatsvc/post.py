@@ -48,7 +48,7 @@ class BatchLimits:
 _AT_ONCE = 2
 """Batches under way."""
 
-REMOVAL_DELAY = 0.05
+REMOVAL_DELAY = 0.02
 """Seconds that a removal waits for others, most of all for later ones of the same inbox, which take its place."""
 
 RETRY_DELAY = 0.2

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from chatsvc.sockets import Prompt
 
 _SIOCOUTQ = 0x5411  # asm-generic/ioctls.h
-_SOONEST, _LATEST = 0.05, 0.5
+_SOONEST, _LATEST = 0.02, 0.5
 """Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
 
 

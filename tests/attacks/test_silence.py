@@ -70,10 +70,10 @@ class TenThousandTests(SilenceCase):
             while still_open(crowd) and time.monotonic() < deadline:
                 time.sleep(0.2)
             self.assertEqual(len(still_open(crowd)), 0)
-            # What the allocator keeps serves the next ones: nothing of the first is still in use.
+            # What the allocator keeps serves the next ones: were the first still in use, these would need 140 MiB more.
             self.crowd(3_000, "251")
             self.text(uid)
-            self.assertLess(self.server.resident() - with_crowd, 30)
+            self.assertLess(self.server.resident() - with_crowd, 70)
 
 
 class PlacesTests(SilenceCase):

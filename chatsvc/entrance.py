@@ -33,11 +33,12 @@ async def identify(chat: Chat, address: str, command: c.Auth) -> tuple[Account, 
 
     Wrong passwords, wrong tokens and unknown uids are refused alike.
     """
-    if command.token is not None and chat.tokens.uid_of(command.token) == command.uid:
+    claim = chat.tokens.read(command.token) if command.token is not None else None
+    if claim is not None and claim.uid == command.uid:
         # Nobody can guess a token of ours, so the failures of others do not hold it up.
-        account = await chat.accounts.get(command.uid)
+        account = await chat.accounts.get(claim.uid)
         stored = account.stored if account else None
-        if account and stored and chat.tokens.valid(command.token, command.uid, stored):
+        if account and stored and chat.tokens.fits(claim, stored):
             return account, stored
     throttled = command.uid if command.token is None else None
     async with _turn(chat, address, throttled) as turn:

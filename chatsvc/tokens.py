@@ -7,16 +7,25 @@ import hmac
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadData, TimestampSigner
 
 from chatsvc.passwords import is_locked
 
 # One spelling for each token: base64 is read more leniently than it is written, and 32 bytes leave two bits unused.
-_FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+_FORM = re.compile(r"(-?\d+)\.([0-9a-f]{32})\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 SKEW = 60
 """Seconds by which the clocks of two nodes may differ: a token may be from so far ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a token of ours says: that somebody has logged in to ``uid`` with the password that ``mark`` stands for."""
+
+    uid: int
+    mark: str
 
 
 class Tokens:
@@ -48,40 +57,30 @@ class Tokens:
                 return int(now())
 
         self._secret = secret
-        self._serializer = URLSafeTimedSerializer(
-            secret,
-            salt="chatsvc.token",
-            signer=Signer,
-            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+        self._signer = Signer(
+            secret, salt="chatsvc.token", digest_method=hashlib.sha256, key_derivation="hmac"
         )
         return changed
 
     def issue(self, uid: int, stored: str) -> str:
         """A token for an account and its stored password: ASCII without spaces, some 100 bytes."""
-        token = self._serializer.dumps([uid, self._mark(stored)])
-        return token if isinstance(token, str) else token.decode("ascii")
+        return self._signer.sign(f"{uid}.{self._mark(stored)}").decode("ascii")
 
-    def uid_of(self, token: str) -> int | None:
-        """Whose token it is; None: it is not one of ours, or too old. Any string may be asked."""
-        claim = self._claim(token)
-        return claim[0] if claim else None
-
-    def valid(self, token: str, uid: int, stored: str) -> bool:
-        """Whether the token still logs this account in, which now has this stored password."""
-        claim = self._claim(token)
-        if claim is None or is_locked(stored):
-            return False
-        return claim[0] == uid and hmac.compare_digest(claim[1], self._mark(stored))
-
-    def _claim(self, token: str) -> tuple[int, str] | None:
-        if not _FORM.fullmatch(token):
+    def read(self, token: str) -> Claim | None:
+        """What the token claims; None: it is not one of ours, or too old. Any string may be asked."""
+        parts = _FORM.fullmatch(token)
+        if parts is None:
             return None
         try:
-            (uid, mark), signed = self._serializer.loads(token, return_timestamp=True)
+            _, signed = self._signer.unsign(token, return_timestamp=True)
         except BadData:
             return None
         age = self._now() - signed.timestamp()
-        return (uid, mark) if -SKEW <= age <= self._lifetime else None
+        return Claim(int(parts[1]), parts[2]) if -SKEW <= age <= self._lifetime else None
+
+    def fits(self, claim: Claim, stored: str) -> bool:
+        """Whether the account that is claimed is open to this token, now that ``stored`` is its password."""
+        return not is_locked(stored) and hmac.compare_digest(claim.mark, self._mark(stored))
 
     def _mark(self, stored: str) -> str:
         # Keyed, so that a token gives nothing away about a password that is still plain text.

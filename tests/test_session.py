@@ -184,7 +184,10 @@ class LogInTests(SessionTests):
             (answer.re, answer.uid, answer.name, answer.epoch, answer.waiting),
             (1, ALICE, "alice", "epoch", 1),
         )
-        self.assertTrue(self.world.chat.tokens.valid(answer.token, ALICE, "a"))
+        claim = self.world.chat.tokens.read(answer.token)
+        assert claim is not None
+        self.assertEqual(claim.uid, ALICE)
+        self.assertTrue(self.world.chat.tokens.fits(claim, "a"))
         self.assertEqual(list(self.world.online), [ALICE])
         self.assertEqual([message.text for message in connection.handed], ["x"])
         self.assertIn("settled in", connection.noted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from hypothesis import example, given
 from hypothesis import strategies as st
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import TimestampSigner
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,10 +27,10 @@ class TokenTests(SynchronousTestCase):
         self.tokens = Tokens(SECRET, 100, self.clock.seconds)
         self.token = self.tokens.issue(10001, STORED)
 
-    def accepted(self) -> bool:
-        of_account = self.tokens.valid(self.token, 10001, STORED)
-        self.assertEqual(self.tokens.uid_of(self.token), 10001 if of_account else None)
-        return of_account
+    def accepted(self, tokens: Tokens | None = None, stored: str = STORED) -> bool:
+        tokens = tokens or self.tokens
+        claim = tokens.read(self.token)
+        return claim is not None and claim.uid == 10001 and tokens.fits(claim, stored)
 
     def test_fresh(self) -> None:
         """A client would need the password again at each reconnect."""
@@ -41,7 +43,8 @@ class TokenTests(SynchronousTestCase):
     def test_any_uid(self) -> None:
         """Accounts of old databases could not use tokens."""
         for uid in (0, -1, 2**63):
-            self.assertEqual(self.tokens.uid_of(self.tokens.issue(uid, STORED)), uid)
+            claim = self.tokens.read(self.tokens.issue(uid, STORED))
+            self.assertEqual(claim and claim.uid, uid)
 
     def test_age(self) -> None:
         """A token stolen once would be good for ever, or end too early."""
@@ -65,45 +68,41 @@ class TokenTests(SynchronousTestCase):
         self.clock.rightNow -= 2
         self.assertFalse(self.accepted())
 
-    def test_another_account(self) -> None:
-        """A token would log in to accounts of others with the same stored value."""
-        self.assertFalse(self.tokens.valid(self.token, 10002, STORED))
-
     def test_password_changed(self) -> None:
         """A thief would stay logged in after the password was changed."""
-        self.assertFalse(self.tokens.valid(self.token, 10001, CHANGED))
-        self.assertEqual(self.tokens.uid_of(self.token), 10001)
+        self.assertFalse(self.accepted(stored=CHANGED))
 
     def test_locked(self) -> None:
         """A locked account could go on with its token."""
-        self.assertFalse(self.tokens.valid(self.token, 10001, lock(STORED)))
-        while_locked = self.tokens.issue(10001, lock(STORED))
-        self.assertFalse(self.tokens.valid(while_locked, 10001, lock(STORED)))
+        self.assertFalse(self.accepted(stored=lock(STORED)))
+        self.token = self.tokens.issue(10001, lock(STORED))
+        self.assertFalse(self.accepted(stored=lock(STORED)))
 
     def test_another_node(self) -> None:
         """A client could not move to another node without its password."""
-        self.assertTrue(Tokens(SECRET, 100, self.clock.seconds).valid(self.token, 10001, STORED))
+        self.assertTrue(self.accepted(Tokens(SECRET, 100, self.clock.seconds)))
 
     def test_another_secret(self) -> None:
         """Anybody could make tokens, or the secret could not be renewed."""
-        self.assertIsNone(Tokens(b"x" * 32, 100, self.clock.seconds).uid_of(self.token))
+        self.assertIsNone(Tokens(b"x" * 32, 100, self.clock.seconds).read(self.token))
 
     def test_changed_token(self) -> None:
         """A token could be altered to name another account."""
         for index in range(self.token.rindex(".")):
             other = "A" if self.token[index] != "A" else "B"
             changed = self.token[:index] + other + self.token[index + 1 :]
-            self.assertIsNone(self.tokens.uid_of(changed))
+            self.assertIsNone(self.tokens.read(changed))
 
     def test_other_uses_of_the_secret(self) -> None:
         """Something else signed with the same secret would pass for a token."""
-        self.assertIsNone(self.tokens.uid_of(str(URLSafeTimedSerializer(SECRET).dumps([1, "x"]))))
+        other = TimestampSigner(SECRET, digest_method=hashlib.sha256, key_derivation="hmac")
+        self.assertIsNone(self.tokens.read(other.sign(self.token.rsplit(".", 2)[0]).decode()))
 
     def test_stored_password_is_hidden(self) -> None:
         """Equal passwords of two servers could be told from their tokens."""
         mine = self.tokens.issue(1, "plain")
         theirs = Tokens(b"x" * 32, 100, self.clock.seconds).issue(1, "plain")
-        self.assertNotEqual(mine.split(".")[0], theirs.split(".")[0])
+        self.assertNotEqual(mine.split(".")[1], theirs.split(".")[1])
 
     @given(st.text(st.characters(exclude_categories=())))
     @example("")
@@ -114,5 +113,4 @@ class TokenTests(SynchronousTestCase):
     @example(".eJw.zzzzzzzzzzzzzzzz.x")
     def test_any_string(self, token: str) -> None:
         """A client could end a connection in a traceback."""
-        self.assertIsNone(self.tokens.uid_of(token))
-        self.assertFalse(self.tokens.valid(token, 10001, STORED))
+        self.assertIsNone(self.tokens.read(token))

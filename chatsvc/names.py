@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 
 from precis_i18n import get_profile
@@ -82,6 +83,7 @@ def _folded_quickly(raw: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", raw.casefold()).casefold().split())
 
 
+@lru_cache(maxsize=10_000)  # the profile takes some 50 µs, and every log-in asks
 def shown(raw: str | None, uid: int) -> str:
     """
     The name of a row that may be older than the rules, made harmless: the very same where it is

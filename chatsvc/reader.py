@@ -4,7 +4,8 @@ A reader: one log-in's cursor over its user's inbox.
 It *catches up* page by page until a page comes back short, then it is *live* and is handed messages as they are
 stored. A live reader takes only the message after its cursor: anything else means that something was stored which
 this process did not see, and it catches up again. A reader whose connection cannot take more is *paused*; what comes
-meanwhile stays in the inbox.
+meanwhile stays in the inbox. One that misses nothing, because its inbox was empty or nothing came while it paused, is
+live at once.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Reader:
         self._acknowledged = self.cursor
         self._owner = owner
         self._state = _State.PAUSED
+        self._behind = claim.waiting > 0
         self._reading = False
         self._claiming = False
         self._look_again = False
@@ -105,12 +107,17 @@ class Reader:
     def pause(self) -> None:
         """The connection can take no more for now."""
         if self._state is not _State.CLOSED:
+            self._behind = self._behind or self._state is _State.CATCHING_UP
             self._state = _State.PAUSED
 
     def resume(self) -> None:
         """The connection can take messages; also the start of every reader."""
-        if self._state is _State.PAUSED:
+        if self._state is not _State.PAUSED:
+            return
+        if self._behind or self._look_again or self._newest > self.cursor:
             self._catch_up()
+        else:
+            self._state = _State.LIVE
 
     def close(self) -> None:
         """The log-in is over. What was not acknowledged stays."""
@@ -154,6 +161,7 @@ class Reader:
 
     def _start_over(self) -> None:
         self.cursor = self._acknowledged = self._newest = 0
+        self._behind = True
         self._owner.restarted()
 
     def _check_claim(self) -> None:
@@ -192,6 +200,7 @@ class Reader:
                 # What was known before the page was read is in it, or is gone for good.
                 if last and (self.cursor >= self._newest or known == self._newest):
                     self._state = _State.LIVE
+                    self._behind = False
         finally:
             self._reading = False
 

@@ -89,7 +89,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_page_by_page(self) -> None:
         """A full inbox would be read at once, or not to its end."""
-        for count, pages in ((0, 1), (1, 1), (PAGE - 1, 1), (PAGE, 2), (2 * PAGE + 5, 3)):
+        for count, pages in ((0, 0), (1, 1), (PAGE - 1, 1), (PAGE, 2), (2 * PAGE + 5, 3)):
             self.setUp()
             self.store(count)
             self.begin().resume()
@@ -113,7 +113,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.handed, [1, 2, 3, 4])
         self.send()
         self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5])
-        self.assertEqual(self.reads(), 2)
+        self.assertEqual(self.reads(), 1)
 
     def test_old_news(self) -> None:
         """A message would be handed twice or out of order when its news come late."""
@@ -148,6 +148,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_look_while_catching_up(self) -> None:
         """What another node stored while a page was read would wait for the next message."""
+        self.store(1)
         self.inbox.hold = {"read"}
         reader = self.begin()
         reader.resume()
@@ -155,7 +156,7 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.let()
         self.store(1)
         self.inbox.let()
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.handed, [1, 2])
 
     def test_look_while_live(self) -> None:
         """What another node stored would wait for the next message."""
@@ -165,7 +166,7 @@ class ReaderTests(SynchronousTestCase):
         reader.look()
         self.assertEqual(self.owner.handed, [1])
         self.send()
-        self.assertEqual(self.reads(), 2)
+        self.assertEqual(self.reads(), 1)
 
     def test_news_that_cannot_be_read(self) -> None:
         """A message that is gone before it could be read would make its reader read for ever."""
@@ -197,6 +198,34 @@ class ReaderTests(SynchronousTestCase):
         reader.pause()
         self.send()
         self.assertEqual(self.owner.handed, [])
+        reader.resume()
+        self.assertEqual(self.owner.handed, [1])
+
+    def test_nothing_missed(self) -> None:
+        """A log-in to an empty inbox, or a short pause, would cost a reading of the store."""
+        reader = self.begin()
+        reader.resume()
+        self.send()
+        reader.pause()
+        reader.resume()
+        self.send()
+        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.reads(), 0)
+
+    def test_missed_before_the_start(self) -> None:
+        """What came between the claim and the answer to the log-in would wait for the next message."""
+        reader = self.begin()
+        self.send()
+        reader.resume()
+        self.assertEqual(self.owner.handed, [1])
+
+    def test_look_while_paused(self) -> None:
+        """What was stored unseen while the connection could take no more would wait for the next message."""
+        reader = self.begin()
+        reader.resume()
+        reader.pause()
+        self.store(1)
+        reader.look()
         reader.resume()
         self.assertEqual(self.owner.handed, [1])
 
@@ -262,6 +291,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_close_while_the_store_is_away(self) -> None:
         """A connection that is gone would go on asking the store."""
+        self.store(1)
         reader = self.begin_away()
         reader.resume()
         reader.close()

@@ -101,6 +101,7 @@ class ChatProtocol(Int16StringReceiver):
         self._wanted = 2
         self._pieces: list[bytes] = []
         self._taken = 0
+        self._in_a_row = 0
         self._rest: IDelayedCall | None = None
         self._held: set[str] = set()
         self._closing = False
@@ -157,7 +158,9 @@ class ChatProtocol(Int16StringReceiver):
         size = len(frame)
         self._untaken -= size + 2
         self._taken += 1
-        if not self._taken % _MOST_AT_ONCE:
+        self._in_a_row += 1
+        if self._in_a_row >= _MOST_AT_ONCE:
+            self._in_a_row = 0
             self.hold("turn")
             self.factory.chat.clock.callLater(0, self.release, "turn")
         if self._closing:
@@ -273,10 +276,14 @@ class ChatProtocol(Int16StringReceiver):
             self._outbox.append(self._length.pack(size) + frame)
             self._gathered += size
         if self._gathered >= _MOST_GATHERED:
-            self.flush()
+            self._write()
 
     def flush(self) -> None:
-        """Hand what was said to the transport."""
+        """Hand what was said to the transport: the others had their turn since it was asked."""
+        self._in_a_row = 0
+        self._write()
+
+    def _write(self) -> None:
         if not self._outbox:
             return
         frames, self._outbox, self._gathered = self._outbox, [], 0

@@ -57,7 +57,7 @@ class CostTests(ProtocolTests):
     def test_text(self) -> None:
         """A message in the text dialect would have become dearer, and nobody would know since when."""
         self.text(BOB)
-        self.assert_cost(95, lambda n: f"msg {BOB} hello {n}", self.text())
+        self.assert_cost(83, lambda n: f"msg {BOB} hello {n}", self.text())
 
     def test_structured(self) -> None:
         """A message in the structured dialect would have become dearer, and nobody would know since when."""

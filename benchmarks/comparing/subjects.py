@@ -24,7 +24,7 @@ from tests.servers import PrivateRedis, free_port
 PASSWORD = "x"
 FIRST_UID = 20_001
 ACCOUNTS = 12_000
-"""Accounts in all, with the uids from `FIRST_UID` on."""
+"""Accounts where it is not said how many."""
 
 _PATIENCE = 30.0
 """Seconds in which a server must have started."""
@@ -134,16 +134,16 @@ class Service(Subject):
     name = "service"
 
     def __init__(self, folder: Path, redis: PrivateRedis | None, options: Sequence[str]) -> None:
-        self._redis = redis
+        self.redis = redis
         inbox = ("--inbox", redis.url()) if redis else ()
         self._server = _Server(*inbox, *NO_LIMITS, *options, folder=folder)
-        self._folder = folder
+        self.folder = folder
         self.port = self._server.port
         self.ca = self._server.ca
 
     @property
     def pids(self) -> list[int]:
-        redis = [process_of(self._redis)] if self._redis else []
+        redis = [process_of(self.redis)] if self.redis else []
         return [self._server.pid, *redis]
 
     def start(self) -> float:
@@ -154,16 +154,16 @@ class Service(Subject):
     def stop(self) -> None:
         self._server.kill()
 
-    def add_accounts(self) -> None:
-        """Make `ACCOUNTS` accounts in the store, and a token for each."""
+    def add_accounts(self, many: int) -> None:
+        """Make accounts in the store, and a token for each."""
         stored = phc(PASSWORD)
-        uids = range(FIRST_UID, FIRST_UID + ACCOUNTS)
-        rows = [(uid, f"user {uid}", stored) for uid in uids]
+        uids = range(FIRST_UID, FIRST_UID + many)
+        rows = ((uid, f"user {uid}", stored) for uid in uids)
         insert = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)"
-        with closing(sqlite3.connect(self._folder / "chat.db", timeout=30)) as database, database:
+        with closing(sqlite3.connect(self.folder / "chat.db", timeout=30)) as database, database:
             database.executemany(insert, rows)
-        tokens = Tokens(KeyFolder(str(self._folder / "keys")).token_secret())
-        path = self._folder / "tokens"
+        tokens = Tokens(KeyFolder(str(self.folder / "keys")).token_secret())
+        path = self.folder / "tokens"
         path.write_text("".join(f"{tokens.issue(uid, stored)}\n" for uid in uids))
         self.tokens = str(path)
 
@@ -190,8 +190,8 @@ class Pair:
 
 
 @contextmanager
-def running(store: str, options: Sequence[str] = ()) -> Iterator[Pair]:
-    """A relay and a service; ``options`` are more options of the service."""
+def running(store: str, options: Sequence[str] = (), accounts: int = ACCOUNTS) -> Iterator[Pair]:
+    """A relay and a service with so many accounts, whose uids begin with `FIRST_UID`; ``options`` are the service's."""
     redis = PrivateRedis("--appendfsync", "everysec") if store == "redis" else None
     with tempfile.TemporaryDirectory(prefix="chatsvc-compare-") as name:
         folder = Path(name)
@@ -202,7 +202,7 @@ def running(store: str, options: Sequence[str] = ()) -> Iterator[Pair]:
                 redis.start()
             service = Service(folder, redis, options)
             service.start()
-            service.add_accounts()
+            service.add_accounts(accounts)
             relay.start()
             yield Pair(store, relay, service)
         finally:

@@ -68,7 +68,8 @@ class Database:
         It is committed when the interaction returns and rolled back when it raises. Of
         interactions with the same ``lock`` (a short word) only one runs at a time, whichever
         process asks; the lock is held until after the commit. ``write=False`` promises that
-        nothing is written, and then waits for no writer.
+        nothing is written, and then waits for no writer; on SQLite each statement then sees the
+        database as it is at its own time.
 
         :raise StoreUnavailable: the database is away or took longer than the patience. The
             outcome is unknown.
@@ -129,6 +130,8 @@ class _Attempt:
     def _begin(self, connection: _Connection) -> None:
         """Begin; a connection that died while it was idle shows here, where a retry is safe."""
         begin = self._dialect.begin(self._write)
+        if not begin:
+            return  # each statement is a transaction by itself
         try:
             connection.cursor().execute(begin)
         except Exception as problem:

@@ -134,7 +134,7 @@ class Process:
 class ConnectionCase(TestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.known = KnownServers(self.folder / "state" / "known_servers")
         self.mine = papers(self.folder, "mine")
         self.other = papers(self.folder, "other")

@@ -77,7 +77,7 @@ class PeerCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.begin()
         self.addCleanup(lambda: self.kill())
 

@@ -46,7 +46,7 @@ class ProgramCase(TestCase):
     def setUp(self) -> None:
         self.server = shared(type(self), lambda: ChatServer().start(), ChatServer.remove).start()
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.uid, self.other = self.register(), self.register()
 
     def register(self) -> int:

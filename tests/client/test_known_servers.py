@@ -38,7 +38,7 @@ for number in range(40):
 class KnownServersCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.path = self.folder / "state" / "known_servers"
         self.known = KnownServers(self.path)
 

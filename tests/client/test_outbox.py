@@ -25,7 +25,7 @@ SERVER = "[::1]:10000"
 class OutboxCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def open(self, uid: int = 10001, **more: Callable[[Entry], bool]) -> Outbox:
         return Outbox(self.folder, SERVER, uid, **more)

@@ -286,7 +286,7 @@ class OfOneConnection(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.client = client_options("localhost", None).clientConnectionForTLS(cast(Any, None))
         self.client.set_connect_state()
 

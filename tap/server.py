@@ -208,8 +208,15 @@ def makeService(options: Options) -> IService:
     except CannotStart as problem:
         fail(f"chat: {problem}")
     _collect_seldom()
+    reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(server.reload))  # type: ignore[attr-defined]
     return server
+
+
+def _stop_once() -> None:
+    """Let more signals during a stop change nothing: Twisted would stop a second time, with a traceback."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: _log.info("Stopping already"))
 
 
 def _collect_seldom() -> None:

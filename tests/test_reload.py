@@ -42,6 +42,30 @@ class ReloadTests(TestCase):
         self.assertIn("help", talking.ask("help"))
         self.server.text().close()
 
+    def test_reload_under_a_hundred_connections(self) -> None:
+        """A busy server's admin would throw people out, or lose what they are saying, to renew a certificate."""
+        crowd = [self.server.text() for _ in range(98)]
+        before = self.shown()
+        writer, reader = self.server.structured(device="ab" * 8), self.server.structured()
+        for one in (writer, reader, *crowd):
+            self.addCleanup(one.close)
+        for client, name in ((writer, "Ann"), (reader, "Bob")):
+            uid = client.ask(type="register", n=1, name=name, password="secret")["uid"]
+            client.log_in(uid, "secret")
+        self.renew()
+        messages = [{"type": "msg", "n": n, "to": uid, "text": f"{n}"} for n in range(1, 101)]
+        writer.say_many(messages[:50])
+        self.server.reload()
+        writer.say_many(messages[50:])
+        sent = [writer.await_type("sent")["re"] for _ in messages]
+        came = [reader.await_type("msg")["text"] for _ in messages]
+        self.assertTrue(self.server.wait_for("Reloaded: certificate"))
+        self.assertEqual(sent, list(range(1, 101)))
+        self.assertEqual(came, [str(n) for n in sent])
+        self.assertNotEqual(self.shown(), before)
+        for one in crowd:
+            self.assertIn("help", one.ask("help"))
+
     def test_token_secret(self) -> None:
         """An admin whose tokens were stolen could not make them worthless without a restart."""
         client = self.server.structured()

@@ -1,0 +1,1 @@
+"""The ``chatsvc`` command."""

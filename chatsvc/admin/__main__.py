@@ -1,0 +1,3 @@
+from chatsvc.admin.command import main
+
+main(prog_name="chatsvc")

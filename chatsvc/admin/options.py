@@ -1,0 +1,77 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from chatsvc import passwords
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+inbox_option = click.option(
+    "--inbox",
+    "url",
+    metavar="URL",
+    envvar="CHATSVC_INBOX",
+    default="sqlite:chat.db",
+    show_default=True,
+    show_envvar=True,
+    help="Where messages wait.",
+)
+
+
+def _take_url(context: click.Context, _: click.Parameter, url: str | None) -> None:
+    if url:
+        context.obj = url
+
+
+def accounts_option(command: Command) -> Command:
+    """Give a command ``--accounts`` (which may stand before the command as well) as its object."""
+    option = click.option(
+        "--accounts",
+        metavar="URL",
+        callback=_take_url,
+        expose_value=False,
+        help="Where the accounts are.  [env var: CHATSVC_ACCOUNTS; default: sqlite:chat.db]",
+    )
+    return option(click.pass_obj(command))  # type: ignore[return-value]
+
+
+def password_options(command: Command) -> Command:
+    """Give a command the ways to hand in a password that leave it off the command line."""
+    from_stdin = click.option(
+        "--password-stdin", "from_stdin", is_flag=True, help="Read it from stdin's first line."
+    )
+    generate = click.option("--generate", is_flag=True, help="Make one up and print it.")
+    return from_stdin(generate(command))
+
+
+def new_password(from_stdin: bool, generate: bool) -> str:
+    """The password that the admin hands in, or one made up."""
+    if from_stdin and generate:
+        raise click.UsageError("--password-stdin and --generate exclude each other")
+    if generate:
+        return secrets.token_urlsafe(12)
+    if from_stdin:
+        line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
+        return _acceptable(line.rstrip("\r\n"))
+    if not sys.stdin.isatty():
+        raise click.ClickException(
+            "there is no terminal to ask for a password: use --password-stdin or --generate"
+        )
+    prompt = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return _acceptable(str(prompt))
+
+
+def _acceptable(password: str) -> str:
+    if not passwords.acceptable(password):
+        most = passwords.MAX_PASSWORD
+        raise click.ClickException(f"a password has 1 to {most} bytes of UTF-8")
+    return password

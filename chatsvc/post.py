@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from chatsvc.inbox.interface import (
     Committed,
+    Cursor,
     Draft,
     Failed,
     IInbox,
@@ -64,11 +65,16 @@ Told = Callable[[Outcome | None, Message], None]
 class Ear(Protocol):
     """A session's reading side, as the post office knows it."""
 
-    cursor: int
     generation: int
+
+    def place(self) -> Cursor:
+        """How far this reader is."""
 
     def news(self, message: Message) -> None:
         """``message`` was stored in this reader's inbox."""
+
+    def heard(self, message: Message) -> None:
+        """``message`` was stored there by another node."""
 
     def look(self) -> None:
         """Something may have been stored that the post office did not see."""
@@ -78,6 +84,9 @@ class Ear(Protocol):
 
     def inbox_restarted(self) -> None:
         """The inbox has begun a new epoch: what was handed out no longer counts."""
+
+    def kick(self) -> None:
+        """Another log-in has the inbox now."""
 
 
 @dataclass(slots=True)
@@ -159,6 +168,11 @@ class PostOffice:
         if self._gathering is None and not self._removals_due:
             self._gathering = self._clock.callLater(REMOVAL_DELAY, self.hurry)
 
+    def leave(self, uid: int, generation: int, up_to: int) -> None:
+        """A session has ended: who is told that it is gone shall find the inbox as it was left."""
+        self._removals[uid] = Removal(uid, generation, up_to, leaving=True)
+        self.hurry()
+
     async def settled(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or self._waiting or self._removals:
@@ -191,17 +205,30 @@ class PostOffice:
         self._batch_ends.append(end)
         return end
 
-    def cursors(self) -> list[tuple[int, int, int]]:
-        return [(uid, ear.cursor, ear.generation) for uid, ear in self._ears.items()]
+    def cursors(self) -> list[Cursor]:
+        return [ear.place() for ear in self._ears.values()]
 
-    def store_returned(self, stale: list[int]) -> None:
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         for uid in stale:
             self._removals.pop(uid, None)
             ear = self._ears.get(uid)
             if ear is not None:
                 ear.inbox_restarted()
+        for uid, generation in taken:
+            self.taken_over(uid, generation)
         for ear in list(self._ears.values()):
             ear.look()
+
+    def news(self, uid: int, message: Message) -> bool:
+        ear = self._ears.get(uid)
+        if ear is not None:
+            ear.heard(message)
+        return ear is not None
+
+    def taken_over(self, uid: int, generation: int) -> None:
+        ear = self._ears.get(uid)
+        if ear is not None and ear.generation < generation:
+            ear.kick()
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
@@ -258,6 +285,8 @@ class PostOffice:
             ear = self._ears.get(removal.uid)
             if ear is not None:
                 ear.superseded(removal.generation)
+        for removal in committed.taken:
+            self.taken_over(removal.uid, removal.generation + 1)
 
     def _settle(self, parcel: _Parcel, outcome: Outcome) -> None:
         if type(outcome) is Stored:
@@ -265,7 +294,10 @@ class PostOffice:
             # The reader first: for who writes to oneself in the text dialect, the message is the answer.
             ear = self._ears.get(parcel.draft.to)
             if ear is not None:
-                ear.news(message)
+                if outcome.elsewhere:
+                    ear.kick()  # it has not heard that it was taken over
+                else:
+                    ear.news(message)
             parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
             self._log.error("The store refused a message: {reason}", reason=outcome.reason)

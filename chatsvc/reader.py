@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.interface import PAGE, Claim, IInbox
+from chatsvc.inbox.interface import PAGE, Claim, Cursor, IInbox, TakenOver
 from chatsvc.post import PostOffice
 from chatsvc.store import StoreUnavailable
 from chatsvc.unexpected import wordless
@@ -75,6 +75,7 @@ class Reader:
         self.uid = uid
         self.generation = claim.generation
         self.cursor = claim.last_id - claim.waiting
+        self._handed: Message | None = None
         self._acknowledged = self.cursor
         self._owner = owner
         self._state = _State.PAUSED
@@ -91,12 +92,22 @@ class Reader:
             self._check_claim()  # an id given out twice: the store has lost the first
             return
         if self._state is _State.LIVE and message.id == self.cursor + 1:
-            self.cursor = message.id
-            self._owner.hand(message)
+            self._hand(message)
             return
         self._newest = max(self._newest, message.id)
         if self._state is _State.LIVE:
             self._catch_up()
+
+    def heard(self, message: Message) -> None:
+        """``message`` was stored by another node. That is told on another connection, so that it may be read before."""
+        if message.id > self.cursor:
+            self.news(message)
+
+    def place(self) -> Cursor:
+        """How far this reader is."""
+        handed = self._handed
+        at = handed.at if handed is not None else None
+        return Cursor(self.uid, self.cursor, self.generation, at)
 
     def look(self) -> None:
         """Something may have been stored that nobody told."""
@@ -121,9 +132,19 @@ class Reader:
 
     def close(self) -> None:
         """The log-in is over. What was not acknowledged stays."""
+        if self._state is not _State.CLOSED:
+            self._end()
+            self._post.leave(self.uid, self.generation, self._acknowledged)
+
+    def _end(self) -> None:
         self._state = _State.CLOSED
         if self._nap is not None:
             self._nap.cancel()
+
+    def _hand(self, message: Message) -> None:
+        self.cursor = message.id
+        self._handed = message
+        self._owner.hand(message)
 
     def acknowledge(self, up_to: int) -> bool:
         """
@@ -142,9 +163,9 @@ class Reader:
         self._owner.settle()
 
     def kick(self) -> None:
-        """Another log-in took over."""
+        """Another log-in took over, and has the inbox."""
+        self._end()
         self._owner.kicked()
-        self.close()
 
     def superseded(self, generation: int) -> None:
         """
@@ -161,6 +182,7 @@ class Reader:
 
     def _start_over(self) -> None:
         self.cursor = self._acknowledged = self._newest = 0
+        self._handed = None
         self._behind = True
         self._owner.restarted()
 
@@ -171,9 +193,12 @@ class Reader:
 
     async def _claim_anew(self) -> None:
         try:
-            claim = await self._inbox.claim(self.uid, self.cursor)
+            claim = await self._inbox.claim(self.uid, self.cursor, self.generation)
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again
+        except TakenOver:
+            self.kick()
+            return
         finally:
             self._claiming = False
         if self._state is _State.CLOSED:
@@ -230,8 +255,7 @@ class Reader:
             if self._state is not _State.CATCHING_UP:
                 return False
             if message.id > self.cursor:
-                self.cursor = message.id
-                self._owner.hand(message)
+                self._hand(message)
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 
     def _failed(self, failure: Failure) -> None:

@@ -281,7 +281,7 @@ class Session:
     def _answer(self, command: c.Send, outcome: Outcome | None, message: e.Message) -> e.Event:
         to, n = command.to, command.n
         if isinstance(outcome, Stored | Duplicate):
-            online = to in self._chat.online
+            online = outcome.elsewhere or to in self._chat.online
             repeated = isinstance(outcome, Duplicate)
             return e.Sent(to, outcome.id, message, online, outcome.waiting, repeated, re=n)
         if isinstance(outcome, Full):
@@ -360,11 +360,13 @@ class Session:
         claim = await chat.inbox.claim(uid, after)
         reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
         older = chat.online.get(uid)
-        # Else the older one stays; it claims anew when its next removal is refused.
         if not self._closed:
             chat.online[uid] = reader
             if older is not None:
                 older.kick()
+        elif older is None:
+            reader.close()
+        # Else the older one stays; it claims anew when its next removal is refused.
         return reader, claim.epoch, claim.waiting
 
     def _leave(self) -> None:
@@ -378,8 +380,6 @@ class Session:
 
     def _forget(self, reader: Reader) -> None:
         reader.close()
-        # Who is told that this one is gone shall find the inbox as it was left.
-        self._chat.post.hurry()
         if self._chat.online.get(reader.uid) is reader:
             del self._chat.online[reader.uid]
 
@@ -421,7 +421,9 @@ class Session:
 
     async def _find(self, command: c.Find) -> None:
         uids = await self._chat.accounts.find(command.name)
-        users = tuple((uid, uid in self._chat.online) for uid in uids)
+        here = self._chat.online
+        elsewhere = await self._chat.inbox.elsewhere([uid for uid in uids if uid not in here])
+        users = tuple((uid, uid in here or uid in elsewhere) for uid in uids)
         self._say(e.Found(command.name, users, re=command.n))
 
     # The conversation itself

@@ -19,6 +19,7 @@ from chatsvc.inbox.interface import (
     Outcome,
     Removal,
     Stored,
+    TakenOver,
 )
 from chatsvc.passwords import WRONG, Verdict
 from chatsvc.store import StoreUnavailable
@@ -72,6 +73,8 @@ class MemoryInbox(Turns):
         self.last_ids: dict[int, int] = {}
         self.generations: dict[int, int] = {}
         self.newest: dict[tuple[int, int, str], int] = {}
+        self.taken: set[int] = set()
+        """The uids of those who are logged in at another node."""
         self.outcomes: list[Outcome] = []
         """What to say of the next messages instead of storing them."""
 
@@ -86,8 +89,10 @@ class MemoryInbox(Turns):
         turn = self.turn("commit")
         return turn.addCallback(lambda _: self._commit(drafts, removals))
 
-    async def claim(self, uid: int, after: int | None) -> Claim:
+    async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
         await self.turn("claim")
+        if renewed is not None and uid in self.taken:
+            raise TakenOver
         self.generations[uid] = self.generations.get(uid, 0) + 1
         last_id = self.last_ids.get(uid, 0)
         return Claim(self.generations[uid], "epoch", last_id, len(self.waiting.get(uid, [])))
@@ -99,6 +104,10 @@ class MemoryInbox(Turns):
     async def count(self, uid: int) -> int:
         await self.turn("count")
         return len(self.waiting.get(uid, []))
+
+    async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        await self.turn("elsewhere")
+        return self.taken.intersection(uids)
 
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
@@ -112,7 +121,9 @@ class MemoryInbox(Turns):
 
     def _commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Committed:
         outcomes = [self._append(draft) for draft in drafts]
-        return Committed(outcomes, [removal for removal in removals if not self._remove(removal)])
+        refused = [removal for removal in removals if not self._remove(removal)]
+        taken = [removal for removal in refused if removal.uid in self.taken]
+        return Committed(outcomes, [r for r in refused if r.uid not in self.taken], taken)
 
     def _append(self, draft: Draft) -> Outcome:
         if self.outcomes:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.inbox.interface import (
+    Cursor,
     Draft,
     Duplicate,
     Failed,
@@ -34,19 +35,28 @@ class RecordingEar:
     def __init__(self, cursor: int = 0) -> None:
         self.cursor = cursor
         self.generation = 1
-        self.heard: list[Any] = []
+        self.told: list[Any] = []
+
+    def place(self) -> Cursor:
+        return Cursor(0, self.cursor, self.generation, None)
 
     def news(self, message: Message) -> None:
-        self.heard.append(message.id)
+        self.told.append(message.id)
+
+    def heard(self, message: Message) -> None:
+        self.told.append(("heard", message.id))
+
+    def kick(self) -> None:
+        self.told.append("kicked")
 
     def look(self) -> None:
-        self.heard.append("look")
+        self.told.append("look")
 
     def superseded(self, generation: int) -> None:
-        self.heard.append(("superseded", generation))
+        self.told.append(("superseded", generation))
 
     def inbox_restarted(self) -> None:
-        self.heard.append("restarted")
+        self.told.append("restarted")
 
 
 class PostTests(SynchronousTestCase):
@@ -193,7 +203,7 @@ class PostTests(SynchronousTestCase):
             self.send(text)
         self.send("e", to=3)
         self.turn()
-        self.assertEqual(ear.heard, [7])
+        self.assertEqual(ear.told, [7])
 
     def test_refused_by_the_store(self) -> None:
         """A message that the store cannot take would be confirmed, or take others along."""
@@ -246,7 +256,7 @@ class PostTests(SynchronousTestCase):
         self.assertEqual(self.told, [("a", None)])
         self.inbox.let()
         self.assertEqual(self.told, [("a", None)])
-        self.assertEqual(ear.heard, [1])
+        self.assertEqual(ear.told, [1])
 
     def test_store_away(self) -> None:
         """A sender would not hear of an absent store, or a reader miss what was stored all the same."""
@@ -255,7 +265,7 @@ class PostTests(SynchronousTestCase):
         self.send("a")
         self.turn()
         self.assertEqual(self.told, [("a", None)])
-        self.assertEqual(ear.heard, ["look"])
+        self.assertEqual(ear.told, ["look"])
 
     def test_removals_survive_an_absent_store(self) -> None:
         """What a reader has acknowledged would come again after the store was away."""
@@ -302,7 +312,42 @@ class PostTests(SynchronousTestCase):
         self.post.remove(2, 8, 5)
         self.post.remove(3, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.assertEqual((mine.heard, others.heard), ([("superseded", 8)], []))
+        self.assertEqual((mine.told, others.told), ([("superseded", 8)], []))
+
+    def test_taken_over(self) -> None:
+        """A reader that another node has taken over would claim its inbox back, or never hear of it."""
+        older, newer = RecordingEar(), RecordingEar()
+        newer.generation = 5
+        self.ears.update({2: older, 3: newer})
+        self.inbox.taken = {2, 3}
+        self.post.remove(2, 1, 5)
+        self.post.remove(3, 4, 5)
+        self.clock.advance(REMOVAL_DELAY)
+        self.assertEqual((older.told, newer.told), (["kicked"], []))
+
+    def test_stored_for_another_node(self) -> None:
+        """A message would be shown twice: by the node that has the reader now, and by the one that had it."""
+        ear = self.ears[2] = RecordingEar()
+        self.inbox.outcomes = [Stored(1, 1, True)]
+        self.send("a")
+        self.turn()
+        self.assertEqual(ear.told, ["kicked"])
+        self.assertEqual(self.told, [("a", Stored(1, 1, True))])
+
+    def test_news(self) -> None:
+        """A message that another node stored would not reach its reader here."""
+        ear = self.ears[2] = RecordingEar()
+        message = Message(4, 1, "a", 5, "x")
+        self.assertEqual((self.post.news(2, message), self.post.news(3, message)), (True, False))
+        self.assertEqual(ear.told, [("heard", 4)])
+
+    def test_heard_of_a_take_over(self) -> None:
+        """A kick that comes late would log out who has logged in here since."""
+        self.ears.update({2: RecordingEar(), 3: RecordingEar()})
+        self.ears[3].generation = 9
+        for uid in (2, 3, 4):
+            self.post.taken_over(uid, 7)
+        self.assertEqual([self.ears[2].told, self.ears[3].told], [["kicked"], []])
 
     def test_broken_batch(self) -> None:
         """An exception of a store would leave senders waiting, or end the post office."""
@@ -329,15 +374,15 @@ class PostTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.told, [("b", Stored(1, 1))])
-        self.assertEqual(ear.heard, [1])
+        self.assertEqual(ear.told, [1])
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""
         self.ears.update({2: RecordingEar(7), 3: RecordingEar(8)})
-        self.assertEqual(sorted(self.post.cursors()), [(2, 7, 1), (3, 8, 1)])
-        self.post.store_returned([3, 99])
-        self.assertEqual(self.ears[2].heard, ["look"])
-        self.assertEqual(self.ears[3].heard, ["restarted", "look"])
+        self.assertEqual([(c.id, c.generation) for c in self.post.cursors()], [(7, 1), (8, 1)])
+        self.post.store_returned([3, 99], [])
+        self.assertEqual(self.ears[2].told, ["look"])
+        self.assertEqual(self.ears[3].told, ["restarted", "look"])
 
     def test_settled(self) -> None:
         """A server that stops would not wait for the batches under way."""

@@ -314,7 +314,7 @@ class ConversationTests(ProtocolTests):
     def test_restarted(self) -> None:
         """A program would keep a cursor that no longer counts."""
         end = self.structured()
-        self.world.post.store_returned([ALICE])
+        self.world.post.store_returned([ALICE], [])
         self.turn()
         (bye,) = end.things()
         self.assertEqual(bye["type"], "bye")
@@ -324,7 +324,7 @@ class ConversationTests(ProtocolTests):
     def test_people_stay_when_an_inbox_restarts(self) -> None:
         """A person would be sent away over ids that the text dialect does not show."""
         end = self.text()
-        self.world.post.store_returned([ALICE])
+        self.world.post.store_returned([ALICE], [])
         self.turn()
         self.assertEqual((end.raw(), end.wire.disconnecting), ([], False))
 
@@ -614,7 +614,7 @@ class ReceiptTests(ProtocolTests):
         # The store lost them, and has others under the same ids.
         self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
         end.protocol.hold("a test")
-        self.world.post.store_returned([ALICE])
+        self.world.post.store_returned([ALICE], [])
         self.world.inbox.store(ALICE, "new")
         self.world.online[ALICE].look()
         self.under_way = 0
@@ -656,6 +656,7 @@ class FrameTimeoutTests(ProtocolTests):
             self.turn(0.2)
             self.assertTrue(end.wire.disconnecting)
             end.lose()
+            self.turn()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_a_byte_a_second(self) -> None:
@@ -766,6 +767,7 @@ class FactoryTests(ProtocolTests):
         self.assertNoResult(drained)
         program.lose()
         self.successResultOf(drained)
+        self.turn()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_drain_does_not_wait_for_ever(self) -> None:

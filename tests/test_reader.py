@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox.interface import PAGE, Draft, Outcome, Removal
+from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
 from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, PostOffice
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
@@ -295,6 +295,8 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin_away()
         reader.resume()
         reader.close()
+        self.inbox.away = False
+        self.clock.pump([0, 5])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.reads(), 1)
         reader.resume()
@@ -323,7 +325,8 @@ class ReaderTests(SynchronousTestCase):
         reader.acknowledge(2)
         reader.superseded(reader.generation)
         self.assertEqual(self.owner.handed, [1, 2])
-        self.assertEqual(self.removals(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.removals(), [Removal(UID, 1, 0, leaving=True)])
         self.assertEqual(self.inbox.calls.count("claim"), 0)
 
     def test_acknowledge(self) -> None:
@@ -355,6 +358,47 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(reader.generation, 6)
         self.assertEqual(self.inbox.waiting[UID], [])
 
+    def test_superseded_by_another_node(self) -> None:
+        """A reader whose user has gone to another node would go on, and fight for the inbox."""
+        reader = self.begin()
+        reader.resume()
+        self.inbox.taken = {UID}
+        reader.superseded(reader.generation)
+        self.assertEqual(self.owner.told, ["kicked"])
+        self.send()
+        self.assertEqual(self.owner.handed, [])
+
+    def test_heard(self) -> None:
+        """A message of another node would be handed twice or not at all, or make the reader claim its inbox anew."""
+        reader = self.begin()
+        reader.resume()
+        first, second, third = self.store(3)
+        reader.heard(first)
+        reader.heard(first)
+        self.assertEqual(self.owner.handed, [1])
+        reader.heard(third)
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+        reader.heard(second)
+        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual((self.reads(), self.inbox.calls.count("claim")), (1, 0))
+
+    def test_place(self) -> None:
+        """After a fail-over nobody could tell whether this reader was handed what the store has now."""
+        reader = self.begin()
+        self.assertEqual(reader.place(), Cursor(UID, 0, reader.generation, None))
+        reader.resume()
+        self.inbox.store(UID, "x", at=77)
+        reader.look()
+        self.assertEqual(reader.place(), Cursor(UID, 1, reader.generation, 77))
+
+    def test_kicked_leaves_the_session_alone(self) -> None:
+        """The end of a reader that was taken over would be told to the store, for nothing."""
+        reader = self.begin()
+        reader.kick()
+        reader.close()
+        self.clock.advance(1)
+        self.assertEqual(self.removals(), [])
+
     def test_superseded_long_ago(self) -> None:
         """A refusal of an old generation would make a reader claim for nothing."""
         reader = self.begin()
@@ -384,7 +428,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
-        self.post.store_returned([UID])
+        self.post.store_returned([UID], [])
         self.assertEqual(self.owner.told, ["restarted"])
         self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5, 1, 2])
         reader.acknowledge(1)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome
+from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords, PasswordsBusy
@@ -519,6 +519,14 @@ class SendTests(SessionTests):
         self.assertTrue(answer.online)
         self.assertEqual([message.text for message in reader.handed], ["x"])
 
+    def test_reader_at_another_node(self) -> None:
+        """A sender would be told that a reader is away who is logged in at another node."""
+        sender = self.log_in()
+        self.world.inbox.outcomes = [Stored(1, 1, True), Duplicate(1, 1, True)]
+        sender.do(c.Send(BOB, "x"), c.Send(BOB, "x"))
+        self.turn()
+        self.assertEqual([answer.online for answer in sender.said], [True, True])  # type: ignore[attr-defined]
+
     def test_to_oneself(self) -> None:
         """A message to oneself would not arrive."""
         connection = self.log_in()
@@ -791,6 +799,9 @@ class AccountTests(SessionTests):
                 e.Found("nobody", (), re=3),
             ],
         )
+        self.world.inbox.taken = {BOB}
+        connection.do(c.Find("bob", n=4))
+        self.assertEqual(connection.said[-1], e.Found("bob", ((BOB, True),), re=4))
 
 
 class AcknowledgementTests(SessionTests):

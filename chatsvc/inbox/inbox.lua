@@ -9,6 +9,8 @@ local function inbox_of(uid) return 'chat:{' .. uid .. '}:inbox' end
 local function senders_of(uid) return 'chat:{' .. uid .. '}:from' end
 local function session_of(uid) return 'chat:{' .. uid .. '}:session' end
 local function epoch_of(uid) return 'chat:{' .. uid .. '}:epoch' end
+-- The key of a node's lease, and the channel on which it is told of its users.
+local function lease_of(node) return 'chat:node:' .. node end
 
 -- The last id that an inbox gave out, and how many messages wait in it.
 local function ends(inbox)
@@ -46,6 +48,26 @@ local function adopt(uid)
   redis.call('DEL', old)
 end
 
+-- Which node holds a user's session ('-': none), and its generation.
+local function session(uid)
+  local node, generation = string.match(redis.call('GET', session_of(uid)) or '- 0', '^(.*) (%d+)$')
+  return node, tonumber(generation)
+end
+
+local leases = {}
+
+-- Whether a node is another one, and alive.
+local function is_elsewhere(node)
+  if node == asked.node or node == '-' then return false end
+  if leases[node] == nil then leases[node] = redis.call('EXISTS', lease_of(node)) == 1 end
+  return leases[node]
+end
+
+-- Whether another node has claimed an inbox since this one did.
+local function is_taken(node, current, generation) return node ~= asked.node and current > generation end
+
+local function tell(node, what) redis.call('PUBLISH', lease_of(node), cjson.encode(what)) end
+
 -- An inbox while a batch is stored in it.
 local books = {}
 
@@ -59,6 +81,8 @@ local function book_of(uid)
   if not book then
     adopt(uid)
     book = open_book({inbox = inbox_of(uid), senders = senders_of(uid)})
+    book.node, book.generation = session(uid)
+    book.elsewhere = is_elsewhere(book.node)
     books[uid] = book
   end
   return book
@@ -97,6 +121,9 @@ local function find_device(devices, device)
   return 0, 0, devices
 end
 
+-- What other nodes are to be told, when the batch is stored.
+local news = {}
+
 -- draft: to, sender, name, at, text, device, n, again (strings; device and n only with a number)
 local function append(draft)
   local to, sender, name, at, text, device, n, again = unpack(draft)
@@ -105,8 +132,8 @@ local function append(draft)
   if n then
     local newest, id, others = find_device(devices, device)
     local offered = tonumber(n)
-    if offered == newest then return {'duplicate', id, book.waiting} end
-    if offered < newest then return {'duplicate', 0, book.waiting} end
+    if offered == newest then return {'duplicate', id, book.waiting, book.elsewhere} end
+    if offered < newest then return {'duplicate', 0, book.waiting, book.elsewhere} end
     if offered > newest + 1 or again then return {'gap', number(newest + 1)} end
     devices = ' ' .. device .. ' ' .. n .. ' ' .. number(book.last + 1) .. others
   end
@@ -122,24 +149,28 @@ local function append(draft)
   book.last, book.waiting = book.last + 1, book.waiting + 1
   redis.call('HSET', book.senders, sender, number(share + 1) .. ' ' .. number(acknowledged) .. devices)
   if not book.renewed then book.renewed = redis.call('EXPIRE', book.senders, asked.memory) end
-  return {'stored', book.last, book.waiting}
+  if not book.elsewhere then return {'stored', book.last, book.waiting} end
+  local told = news[book.node] or {}
+  news[book.node] = told
+  told[#told + 1] = {to, number(book.last), sender, name, at, text}
+  return {'stored', book.last, book.waiting, true}
 end
 
-local function generation_of(uid)
-  local session = redis.call('GET', session_of(uid))
-  return session and tonumber(string.match(session, '%d+$')) or 0
+local function claim_for(uid, node, generation)
+  redis.call('SET', session_of(uid), node .. ' ' .. number(generation))
 end
 
-local function remove(uid, generation, up_to)
+local function remove(uid, generation, up_to, leaving)
   local book = book_of(uid)
+  if book.generation ~= generation then return is_taken(book.node, book.generation, generation) and 'taken' or 'refused' end
+  if leaving then
+    claim_for(uid, '-', generation)
+    book.node, book.elsewhere = '-', false
+  end
   -- An id that was not given out yet is one of a store that has since lost it.
-  if generation_of(uid) ~= generation or up_to > book.last then return false end
+  if up_to > book.last then return 'refused' end
   book.waiting = book.waiting - redis.call('XTRIM', book.inbox, 'MINID', up_to + 1)
-  return true
-end
-
-local function claim_for(uid, generation)
-  redis.call('SET', session_of(uid), asked.node .. ' ' .. number(generation))
+  return 'removed'
 end
 
 local function renew_epoch(uid)
@@ -154,28 +185,32 @@ end
 local entrances = {}
 
 function entrances.commit()
-  local outcomes, refused = {}, {}
+  local outcomes, done = {}, {}
   -- First, or what is appended now could pass for what a session was handed before the store lost it.
   for i, removal in ipairs(asked.removals) do
-    local well, done = pcall(remove, unpack(removal))
-    if well and not done then refused[#refused + 1] = i - 1 end
+    local well, verdict = pcall(remove, unpack(removal))
+    done[i] = well and verdict or 'failed'
   end
   for i, draft in ipairs(asked.drafts) do
     -- One that fails leaves the others alone.
     local well, outcome = pcall(append, draft)
     outcomes[i] = well and outcome or {'failed', type(outcome) == 'table' and outcome.err or tostring(outcome)}
   end
-  return {outcomes, refused}
+  for node, told in pairs(news) do tell(node, {news = told}) end
+  return {outcomes, done}
 end
 
 function entrances.claim()
   local uid, inbox = asked.uid, inbox_of(asked.uid)
+  local node, before = session(uid)
+  if asked.renewed and is_taken(node, before, asked.renewed) then return {} end
   adopt(uid)
   if redis.call('EXISTS', inbox) == 1 then expire(inbox) end
   local last, waiting = ends(inbox)
   if asked.after and asked.after > last then renew_epoch(uid) end
-  local generation = generation_of(uid) + 1
-  claim_for(uid, generation)
+  local generation = before + 1
+  claim_for(uid, asked.node, generation)
+  if is_elsewhere(node) then tell(node, {taken = {{uid, number(generation)}}}) end
   return {generation, epoch(uid), last, waiting}
 end
 
@@ -199,17 +234,64 @@ function entrances.restored()
   return {}
 end
 
-function entrances.stale()
-  local stale = {}
+-- Which of these users are logged in at other nodes.
+function entrances.elsewhere()
+  local found = {}
+  for _, uid in ipairs(asked.uids) do
+    if is_elsewhere((session(uid))) then found[#found + 1] = uid end
+  end
+  return found
+end
+
+-- This node holds a session that it knows nothing of: a claim ran after it had been given up.
+function entrances.vacate()
+  local node, generation = session(asked.uid)
+  if node == asked.node then claim_for(asked.uid, '-', generation) end
+  return {}
+end
+
+-- A node takes or renews its lease and says something about itself; whether it had one.
+function entrances.join()
+  local had = redis.call('SET', lease_of(asked.node), asked.about, 'PX', asked.lease, 'GET')
+  if had then return {true} end
+  for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
+    if redis.call('EXISTS', lease_of(node)) == 0 then redis.call('SREM', 'chat:nodes', node) end
+  end
+  redis.call('SADD', 'chat:nodes', asked.node)
+  return {false}
+end
+
+function entrances.leave()
+  redis.call('DEL', lease_of(asked.node))
+  redis.call('SREM', 'chat:nodes', asked.node)
+  return {}
+end
+
+-- Whether a message stands at a cursor that is not the one that was handed to its session: the ids were given out twice.
+local function is_another(inbox, id, at)
+  local entry = redis.call('XRANGE', inbox, number(id), number(id))[1]
+  return entry ~= nil and (at == cjson.null or (tonumber(entry[2][6]) or 0) ~= at)
+end
+
+-- cursor: uid, id, generation, time of the message that was handed last or null
+function entrances.check()
+  local stale, taken = {}, {}
   for _, cursor in ipairs(asked.cursors) do
-    if cursor[2] > ends(inbox_of(cursor[1])) then
-      renew_epoch(cursor[1])
+    local uid, id, generation, at = unpack(cursor)
+    local node, current = session(uid)
+    local inbox = inbox_of(uid)
+    if is_taken(node, current, generation) then
+      taken[#taken + 1] = {uid, number(current)}
+    elseif id > ends(inbox) or is_another(inbox, id, at) then
+      renew_epoch(uid)
       -- What its session still has to remove was of the epoch before.
-      claim_for(cursor[1], math.max(generation_of(cursor[1]), cursor[3]) + 1)
-      stale[#stale + 1] = cursor[1]
+      claim_for(uid, asked.node, math.max(current, generation) + 1)
+      stale[#stale + 1] = uid
+    elseif current < generation then
+      claim_for(uid, asked.node, generation) -- the store has lost the claim
     end
   end
-  return stale
+  return {stale, taken}
 end
 
 local answer = entrances[entrance]()

@@ -9,11 +9,12 @@ back-up or a fail-over that lost some begins a new epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zope.interface import Interface
 
 from chatsvc.value import value
+from chatsvc.wire.events import Message
 
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
@@ -58,19 +59,28 @@ class Draft:
 
 @value
 class Removal:
-    """Messages up to ``up_to`` have been received, says the session that claimed ``generation``."""
+    """
+    Messages up to ``up_to`` have been received, says the session that claimed ``generation``.
+
+    ``leaving``: it has ended, and nobody reads there any more.
+    """
 
     uid: int
     generation: int
     up_to: int
+    leaving: bool = False
 
 
 @value
 class Stored:
-    """``waiting``: how many wait in the inbox now, this one among them."""
+    """
+    ``waiting``: how many wait in the inbox now, this one among them; ``elsewhere``: its reader is logged in at another
+    node.
+    """
 
     id: int
     waiting: int
+    elsewhere: bool = False
 
 
 @value
@@ -83,10 +93,11 @@ class Full:
 
 @value
 class Duplicate:
-    """It was stored before, under ``id`` where that is still known. ``waiting`` as in :class:`Stored`."""
+    """It was stored before, under ``id`` where that is still known. The rest as in :class:`Stored`."""
 
     id: int | None
     waiting: int
+    elsewhere: bool = False
 
 
 @value
@@ -108,10 +119,27 @@ Outcome = Stored | Full | Duplicate | Gap | Failed
 
 @value
 class Committed:
-    """What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale."""
+    """
+    What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale; ``taken``:
+    those of them whose inbox another node's session holds.
+    """
 
     outcomes: list[Outcome]
     refused: list[Removal]
+    taken: list[Removal] = field(default_factory=list)
+
+
+@value
+class Cursor:
+    """
+    How far the session that claimed ``generation`` has read the inbox of ``uid``: up to the message ``id``, of the time
+    ``at`` (ms), None where it has been handed none.
+    """
+
+    uid: int
+    id: int
+    generation: int
+    at: int | None
 
 
 @value
@@ -129,17 +157,30 @@ class Claim:
     waiting: int
 
 
+class TakenOver(Exception):
+    """Another node's session holds the inbox."""
+
+
 class IStoreWatcher(Interface):
-    """Who wants to know that a store was away and came back: other things may have happened to it meanwhile."""
+    """Who wants to know what happens to inboxes behind this node's back."""
 
     def cursors():  # type: ignore[no-untyped-def]
-        """The (uid, id handed out last, generation) of every session that reads, as a list."""
+        """The :class:`Cursor` of every session that reads, as a list."""
 
-    def store_returned(stale: list[int]):  # type: ignore[no-untyped-def]
+    def store_returned(stale: list[int], taken: list[tuple[int, int]]):  # type: ignore[no-untyped-def]
         """
-        The store is back; nothing has been appended yet. ``stale`` are the uids whose cursor lies beyond their
-        inbox's last id: those inboxes have begun a new epoch, and their sessions' generations are stale.
+        The store was away and is back, or news of it may have been lost.
+
+        ``stale`` are the uids whose cursor lies beyond their inbox's last id, or at another message than they were
+        handed: those inboxes have begun a new epoch, and their sessions' generations are stale. ``taken`` are the users
+        whom other nodes have taken over, each with the generation of that claim.
         """
+
+    def news(uid: int, message: Message):  # type: ignore[no-untyped-def]
+        """Another node has stored a message for a user. Returns whether that user reads here."""
+
+    def taken_over(uid: int, generation: int):  # type: ignore[no-untyped-def]
+        """Another node has claimed the inbox under ``generation``."""
 
 
 class IInbox(Interface):
@@ -167,12 +208,19 @@ class IInbox(Interface):
             store that was frozen runs it when it thaws.
         """
 
-    def claim(uid: int, after: int | None):  # type: ignore[no-untyped-def]
+    def claim(uid: int, after: int | None, renewed: int | None = None):  # type: ignore[no-untyped-def]
         """
         Take hold of an inbox for a new session; ``after`` beyond its last id begins a new epoch.
 
+        A session of another node is told that it was taken over. A claim that only renews the one of the generation
+        ``renewed`` takes nothing from another node.
+
         :return: a coroutine of a :class:`Claim`.
+        :raise TakenOver: another node has claimed the inbox since ``renewed``.
         """
+
+    def elsewhere(uids: Sequence[int]):  # type: ignore[no-untyped-def]
+        """Which of these users are logged in at other nodes. A coroutine of a set of uids."""
 
     def read(uid: int, after: int, limit: int):  # type: ignore[no-untyped-def]
         """

@@ -13,21 +13,31 @@ from typing import Any
 
 import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 
+from chatsvc.inbox.address import RedisAddress
 from chatsvc.sockets import Prompt
 
 _FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
 
 
+class _Subscriber(txredisapi.SubscriberProtocol):  # type: ignore[misc]
+    def messageReceived(self, pattern: bytes | None, channel: bytes, message: bytes) -> None:
+        self.factory.heard(message)
+
+
 class _Factory(Factory):
     noisy = False
 
+    def __init__(self, heard: Callable[[bytes], None] | None) -> None:
+        self.heard = heard
+
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
+        kind = _Subscriber if self.heard else txredisapi.RedisProtocol
+        protocol = kind(charset=None, convertNumbers=False)
         protocol.factory = self
         return protocol
 
@@ -35,18 +45,20 @@ class _Factory(Factory):
 class RedisLink:
     """
     ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
-    and ``failed`` is told why.
+    and ``failed`` is told why. ``heard`` is called with what is published, on a connection that subscribes.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        endpoint: IStreamClientEndpoint,
+        address: RedisAddress,
         introduce: Callable[[Any], Awaitable[None]],
         failed: Callable[[BaseException], None],
+        heard: Callable[[bytes], None] | None = None,
     ) -> None:
         self._clock = clock
-        self._endpoint = endpoint
+        self._address = address
+        self._heard = heard
         self._introduce = introduce
         self._failed = failed
         self._protocol: Any = None
@@ -83,9 +95,10 @@ class RedisLink:
             await gone
 
     async def _connect(self) -> Any:
-        wrapping = WrappingFactory(_Factory())
+        wrapping = WrappingFactory(_Factory(self._heard))
         wrapping.protocol, wrapping.noisy = Prompt, False
-        prompt: Any = await self._endpoint.connect(wrapping)
+        endpoint = await self._address.endpoint()
+        prompt: Any = await endpoint.connect(wrapping)
         protocol = prompt.wrappedProtocol
         try:
             await self._introduce(protocol)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 from typing import Any
 
 from zope.interface import implementer
 
 from chatsvc.database import Database
-from chatsvc.inbox.interface import IInbox, IStoreWatcher, Limits
+from chatsvc.inbox.interface import Cursor, IInbox, IStoreWatcher, Limits
 from chatsvc.inbox.redis import RedisInbox
 from chatsvc.inbox.sqlite import SQLiteInbox
 from chatsvc.store import StoreURL
+from chatsvc.wire.events import Message
 
 INBOX_SCHEMES = ("sqlite", "redis", "redis+unix")
 
@@ -21,7 +23,9 @@ def make_inbox(url: StoreURL, reactor: Any, limits: Limits, database: Database |
     """The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL."""
     if database is not None:
         return SQLiteInbox(database, limits)
-    return RedisInbox(reactor, url, limits, node=f"{platform.node()}:{os.getpid()}")
+    # Unlike any other, also of the process that had this number before.
+    node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return RedisInbox(reactor, url, limits, node)
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
@@ -43,8 +47,14 @@ async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
 class _Nobody:
     """Watches no store: an administrator reads nothing."""
 
-    def cursors(self) -> list[tuple[int, int]]:
+    def cursors(self) -> list[Cursor]:
         return []
 
-    def store_returned(self, stale: list[int]) -> None:
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+        pass
+
+    def news(self, uid: int, message: Message) -> bool:
+        return False
+
+    def taken_over(self, uid: int, generation: int) -> None:
         pass

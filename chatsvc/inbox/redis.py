@@ -6,17 +6,21 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
 import orjson
 import txredisapi
-from twisted.internet import endpoints
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.inbox.address import RedisAddress
+from chatsvc.inbox.hearing import PEER_PATIENCE, Hearing
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
@@ -33,21 +37,31 @@ from chatsvc.inbox.interface import (
     Outcome,
     Removal,
     Stored,
+    TakenOver,
 )
 from chatsvc.inbox.link import RedisLink
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
+from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
 
 _SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
 _SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
 _OLDEST = (6, 2)
-_PEER_PATIENCE = 10
+
+LEASE = 15
+"""Seconds after which the others take a node for dead that does not renew its lease."""
+
+_GOODBYE_PATIENCE = 1.0
+"""Seconds in which a Redis that is still there says goodbye."""
+
+_CURSORS_AT_ONCE = 500
+"""Cursors compared in one call, so that Redis is not held up."""
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "stored": Stored,
     "full": Full,
-    "duplicate": lambda known, waiting: Duplicate(known or None, waiting),
+    "duplicate": lambda known, *rest: Duplicate(known or None, *rest),
     "gap": lambda expected: Gap(int(expected)),
     "failed": Failed,
 }
@@ -55,7 +69,10 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
 
 @implementer(IInbox)
 class RedisInbox:
-    """``node`` names this process in the sessions' keys; ``now`` gives seconds since 1970."""
+    """
+    ``node`` names this process in the sessions' keys, ``about`` is what the others may know of it; ``now`` gives
+    seconds since 1970; ``lease`` is in seconds.
+    """
 
     _log = Logger()
 
@@ -67,7 +84,11 @@ class RedisInbox:
         node: str,
         now: Callable[[], float] = time.time,
         patience: float = STORE_PATIENCE,
+        about: str = "",
+        lease: float = LEASE,
     ) -> None:
+        self._about = about
+        self._lease = lease
         self._clock: IReactorTime = reactor
         self._url = url
         self._limits = limits
@@ -77,14 +98,21 @@ class RedisInbox:
         self._watcher: Any = None
         self._was_here = False
         self._last_reason = ""
-        self._database, endpoint = _place(reactor, url)
-        self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)
+        self._address = address = RedisAddress(reactor, url)
+        self._link = RedisLink(reactor, address, self._introduce_in_time, self._could_not_connect)
+        channel = f"chat:node:{node}"
+        self._hearing = Hearing(
+            reactor, address, channel, self._message, self._may_have_missed, self._vacate
+        )
+        self._renewing = LoopingCall(self._renew_lease)
+        self._renewing.clock = reactor
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         self._watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._link.open()))
-            await self._require_version(protocol)
+            await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
+            self._renewing.start(self._lease / 3, now=False).addErrback(self._lease_broken)
             return await self._endangering_settings(protocol)
         except BadStore:
             raise
@@ -92,12 +120,22 @@ class RedisInbox:
             raise BadStore(f"{self._url}: {_reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._link.close())
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self._renewing.running:
+            self._renewing.stop()
+            with suppress(StoreUnavailable):
+                leaving = Deferred.fromCoroutine(self._ask(b"leave", {}))
+                await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, _out_of_patience)
+        await self._hearing.close()
+        await self._link.close()
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         asked = {
             "drafts": [_fields(draft) for draft in drafts],
-            "removals": [[str(r.uid), r.generation, r.up_to] for r in removals],
+            "removals": [[str(r.uid), r.generation, r.up_to, r.leaving] for r in removals],
+            "node": self._node,
             "waiting": self._limits.waiting,
             "share": self._limits.share,
             "devices": DEVICES,
@@ -109,16 +147,22 @@ class RedisInbox:
         answer.addErrback(self._away)
         return answer.addCallback(_committed, removals)
 
-    async def claim(self, uid: int, after: int | None) -> Claim:
-        asked = {
-            "uid": str(uid),
-            "node": self._node,
-            "fresh": secrets.token_hex(8),
-            **self._expiry(),
-        }
+    async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
+        asked = {"uid": str(uid), "fresh": secrets.token_hex(8), **self._expiry()}
         if after is not None:
             asked["after"] = after
-        return Claim(*await self._ask(b"claim", asked))
+        if renewed is not None:
+            asked["renewed"] = renewed
+        with self._hearing.about(uid) as heard:
+            answer = await self._ask(b"claim", asked)
+            if not answer:
+                raise TakenOver
+            generation, epoch, last_id, waiting = answer
+            # What was stored since the claim has been told already, to nobody.
+            missed = max(0, heard.newest - last_id)
+            if heard.generation > generation:
+                self._clock.callLater(0, self._watcher.taken_over, uid, heard.generation)
+            return Claim(generation, epoch, last_id + missed, waiting + missed)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         page = await self._ask(b"read", {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit})
@@ -138,6 +182,11 @@ class RedisInbox:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
         return int(waiting)
 
+    async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        if not uids:
+            return set()
+        return set(map(int, await self._ask(b"elsewhere", {"uids": list(map(str, uids))})))
+
     async def renew_epoch(self) -> None:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
@@ -147,6 +196,7 @@ class RedisInbox:
         return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
 
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
+        asked["node"] = self._node
         answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
         return await answer.addErrback(self._away)
 
@@ -156,7 +206,7 @@ class RedisInbox:
     def _away(self, failure: Any) -> Any:
         if failure.check(StoreUnavailable):
             return failure
-        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(failure.value))
+        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=failure.getErrorMessage())
         raise StoreUnavailable(_reason(failure.value)) from None
 
     def _could_not_connect(self, problem: BaseException) -> None:
@@ -166,22 +216,66 @@ class RedisInbox:
         self._last_reason = reason
 
     async def _introduce_in_time(self, protocol: Any) -> None:
-        watch_peer(protocol.transport, _PEER_PATIENCE)
+        watch_peer(protocol.transport, PEER_PATIENCE)
         await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
 
     async def _introduce(self, protocol: Any) -> None:
-        if self._url.password:
-            user = (self._url.user,) if self._url.user else ()
-            await protocol.execute_command("AUTH", *user, self._url.password)
-        await protocol.execute_command("SELECT", self._database)
+        await self._address.greet(protocol)
+        await self._require_version(protocol)
         await protocol.execute_command("SCRIPT", "LOAD", _SCRIPT)
-        cursors = [[str(uid), *place] for uid, *place in self._watcher.cursors()]
-        asked = {"cursors": cursors, "node": self._node, "fresh": secrets.token_hex(8)}
-        stale = await _evaluate(protocol, b"stale", asked)
+        await self._join(protocol)
         if self._was_here:
             self._log.warn("Redis at {url} is back", url=self._url)
-            self._clock.callLater(0, self._watcher.store_returned, [int(uid) for uid in stale])
+            await self._check(protocol)
         self._was_here, self._last_reason = True, ""
+
+    async def _join(self, protocol: Any) -> bool:
+        """Take or renew the lease; whether there was one."""
+        asked = {"node": self._node, "about": self._about, "lease": int(self._lease * 1000)}
+        (had,) = await _evaluate(protocol, b"join", asked)
+        return bool(had)
+
+    async def _renew_lease(self) -> None:
+        try:
+            protocol = await self._in_time(self._link.connected())
+            had = await self._in_time(Deferred.fromCoroutine(self._join(protocol)))
+        except Exception as problem:
+            if not isinstance(problem, StoreUnavailable):
+                self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
+            return
+        if not had:  # the others took this node for dead, and told it nothing
+            self._may_have_missed()
+
+    def _lease_broken(self, failure: Failure) -> None:
+        self._log.failure("The lease is not renewed any more", wordless(failure))
+
+    def _may_have_missed(self) -> None:
+        """Something may have been stored or taken over of which this node was not told."""
+        Deferred.fromCoroutine(self._check_again()).addErrback(self._not_checked)
+
+    async def _check_again(self) -> None:
+        await self._check(await self._in_time(self._link.connected()))
+
+    def _vacate(self, uid: int) -> None:
+        vacating = Deferred.fromCoroutine(self._ask(b"vacate", {"uid": str(uid)}))
+        vacating.addErrback(self._not_checked)
+
+    def _not_checked(self, failure: Failure) -> None:
+        # The connection is gone: the next one begins with a check.
+        self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
+
+    async def _check(self, protocol: Any) -> None:
+        """Compare the sessions' cursors with the inboxes, and tell the watcher."""
+        cursors = [[str(c.uid), c.id, c.generation, c.at] for c in self._watcher.cursors()]
+        stale: list[int] = []
+        taken: list[tuple[int, int]] = []
+        for i in range(0, len(cursors), _CURSORS_AT_ONCE):
+            page = cursors[i : i + _CURSORS_AT_ONCE]
+            asked = {"cursors": page, "node": self._node, "fresh": secrets.token_hex(8)}
+            restarted, claimed = await _evaluate(protocol, b"check", asked)
+            stale += map(int, restarted)
+            taken += [(int(uid), int(generation)) for uid, generation in claimed]
+        self._clock.callLater(0, self._watcher.store_returned, stale, taken)
 
     async def _require_version(self, protocol: Any) -> None:
         info = (await protocol.execute_command("INFO", "server")).decode()
@@ -218,20 +312,6 @@ def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
     return [f"{url}: Redis {danger}" for danger in dangers]
 
 
-def _place(reactor: Any, url: StoreURL) -> tuple[int, IStreamClientEndpoint]:
-    """The database number and the endpoint that a URL names."""
-    unix = url.scheme == "redis+unix"
-    database = url.query.get("db", "0") if unix else url.path or "0"
-    if not (database.isascii() and database.isdigit()):
-        raise BadStore(f"{url}: {database!r} is no database number")
-    if unix:
-        if not url.path:
-            raise BadStore(f"{url} names no socket: write redis+unix:///PATH?db=0")
-        return int(database), endpoints.UNIXClientEndpoint(reactor, url.path, timeout=5)
-    host = url.host or "localhost"
-    return int(database), endpoints.HostnameEndpoint(reactor, host, url.port or 6379, timeout=5)
-
-
 def _fields(draft: Draft) -> list[str]:
     fields = [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
     if draft.n is None:
@@ -260,10 +340,12 @@ def _parse(answer: bytes) -> Any:
 
 
 def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
-    outcomes, refused = answer
+    outcomes, done = answer
+    verdicts = list(zip(done, removals, strict=False))
     return Committed(
         [_OUTCOMES[kind](*details) for kind, *details in outcomes],
-        [removals[i] for i in refused],
+        [removal for verdict, removal in verdicts if verdict == "refused"],
+        [removal for verdict, removal in verdicts if verdict == "taken"],
     )
 
 

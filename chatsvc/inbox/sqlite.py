@@ -89,7 +89,7 @@ class SQLiteInbox:
 
         return Deferred.fromCoroutine(self._database.run(interaction))
 
-    async def claim(self, uid: int, after: int | None) -> Claim:
+    async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
         fresh = secrets.token_hex(8)
 
         def interaction(transaction: Transaction) -> Claim:
@@ -127,6 +127,9 @@ class SQLiteInbox:
             write=False,
         )
         return int(row[0]) if row else 0
+
+    async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        return set()  # a file has one server
 
     async def renew_epoch(self) -> None:
         fresh = secrets.token_hex(8)

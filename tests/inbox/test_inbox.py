@@ -15,6 +15,7 @@ from chatsvc.database import Database
 from chatsvc.inbox.interface import (
     DEVICES,
     Committed,
+    Cursor,
     Draft,
     Duplicate,
     Full,
@@ -42,17 +43,28 @@ _DATABASES = count(1)
 
 @implementer(IStoreWatcher)
 class SilentWatcher:
-    """Nobody reads."""
+    """Nobody reads, but those who stand in ``here``; notes what it is told."""
 
     def __init__(self) -> None:
-        self.read: list[tuple[int, int, int]] = []
+        self.read: list[Cursor] = []
+        self.here: set[int] = set()
         self.returned: list[list[int]] = []
+        self.taken: list[tuple[int, int]] = []
+        self.heard: list[tuple[int, Message]] = []
 
-    def cursors(self) -> list[tuple[int, int, int]]:
+    def cursors(self) -> list[Cursor]:
         return self.read
 
-    def store_returned(self, stale: list[int]) -> None:
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         self.returned.append(stale)
+        self.taken += taken
+
+    def news(self, uid: int, message: Message) -> bool:
+        self.heard.append((uid, message))
+        return uid in self.here
+
+    def taken_over(self, uid: int, generation: int) -> None:
+        self.taken.append((uid, generation))
 
 
 def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:
@@ -470,7 +482,8 @@ class OnRedis(TestCase):
     def store(self, limits: Limits | None = None, **more: Any) -> RedisInbox:
         """A store, not open yet."""
         url = parse_store_url(more.pop("url", redis().url(self.db)), ("redis", "redis+unix"))
-        inbox = RedisInbox(reactor, url, limits or Limits(), "node", lambda: self.now, **more)
+        node = more.pop("node", "node")
+        inbox = RedisInbox(reactor, url, limits or Limits(), node, lambda: self.now, **more)
         self.addCleanup(inbox.close)
         return inbox
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.inbox import redis as redis_store
 from chatsvc.inbox.interface import (
     Committed,
+    Cursor,
     Draft,
     Duplicate,
     Failed,
@@ -73,8 +74,8 @@ class GenerationTests(OnOneRedis):
 
     async def test_it_is_the_generation(self) -> None:
         """Something else would refuse the removal, and the generation be of no use."""
-        rule = b"generation_of(uid) ~= generation or "
-        unruled = redis_store._SCRIPT.replace(rule, b"")
+        rule = b"if book.generation ~= generation then"
+        unruled = redis_store._SCRIPT.replace(rule, b"if false then")
         self.assertNotEqual(unruled, redis_store._SCRIPT)
         self.patch(redis_store, "_SCRIPT", unruled)
         self.patch(redis_store, "_SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
@@ -108,7 +109,9 @@ class KeyTests(OnOneRedis):
         keys = {
             f"chat:{{{READER}}}:{kind}".encode() for kind in ("inbox", "from", "session", "epoch")
         }
-        self.assertEqual(set(self.array("KEYS", "*")), keys | {b"chat:epoch"})
+        self.assertEqual(
+            set(self.array("KEYS", "*")), keys | {b"chat:epoch", b"chat:nodes", b"chat:node:node"}
+        )
 
     async def test_read_by_another_client(self) -> None:
         """A message that another program put in would not be read."""
@@ -305,21 +308,25 @@ class AwayTests(OnOneRedis):
         with self.assertRaises(StoreUnavailable):
             await self.inbox.read(READER, 0, 10)
         self.assertEqual(self.watcher.returned, [])
-        self.watcher.read = [(READER, 1, 1)]
+        self.watcher.read = [Cursor(READER, 1, 1, draft().at)]
         self.server.start()
         await self.until(lambda: self.watcher.returned)
-        self.assertEqual(self.watcher.returned, [[]])
+        self.assertEqual(self.watcher.returned[0], [])
         (message,) = await self.inbox.read(READER, 0, 10)
         self.assertEqual(message.text, "kept")
         await wait(0.2)
-        self.assertEqual(self.watcher.returned, [[]], "told once")
+        self.assertIn(self.watcher.returned, ([[]], [[], []]), "once for each connection")
 
     async def test_lost_messages(self) -> None:
         """After a fail-over that lost messages, new ones would take ids that readers have seen."""
         await self.begin()
         await self.inbox.commit([draft(), draft(), draft(to=B)], [])
         before = await self.inbox.claim(READER, None)
-        self.watcher.read = [(READER, 2, before.generation), (B, 1, 0), (A, 0, 0)]
+        self.watcher.read = [
+            Cursor(READER, 2, before.generation, None),
+            Cursor(B, 1, 0, draft().at),
+            Cursor(A, 0, 0, None),
+        ]
         self.server.execute("DEL", f"chat:{{{READER}}}:inbox")
         self.server.execute("CLIENT", "KILL", "TYPE", "normal")
         await self.until(lambda: self.watcher.returned)
@@ -429,7 +436,9 @@ class _OldRedis(Protocol):
         for command in data.split(b"*")[1:]:
             upper = command.upper()
             if b"EVAL" in upper:
-                self.transport.write(b"$2\r\n[]\r\n")
+                self.transport.write(b"$7\r\n[false]\r\n")
+            elif b"SUBSCRIBE" in upper:
+                self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
             elif b"INFO" in upper:
                 facts = f"# Server\r\nredis_version:{self.version}\r\n".encode()
                 self.transport.write(b"$%d\r\n%s\r\n" % (len(facts), facts))

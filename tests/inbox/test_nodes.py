@@ -1,0 +1,267 @@
+"""Two nodes and one Redis: who reads where, what the nodes tell each other, and what if that gets lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from chatsvc.inbox.interface import (
+    Claim,
+    Committed,
+    Cursor,
+    Duplicate,
+    Limits,
+    Removal,
+    Stored,
+    TakenOver,
+)
+from chatsvc.inbox.redis import RedisInbox
+from tests.inbox.test_inbox import DEVICE, OTHER, READER, A, OnRedis, SilentWatcher, draft
+from tests.servers import redis
+
+
+class OnTwoNodes(OnRedis):
+    """A test with two nodes, ``here`` and ``there``; messages come from there to READER, who reads here."""
+
+    lease = 15.0
+
+    async def begin(self) -> Claim:
+        """Open both nodes, and log READER in here."""
+        self.mine, self.theirs = SilentWatcher(), SilentWatcher()
+        self.here = await self.node("here", self.mine)
+        self.there = await self.node("there", self.theirs)
+        self.mine.here = {READER}
+        claim: Claim = await self.here.claim(READER, None)
+        return claim
+
+    async def node(self, name: str, watcher: SilentWatcher) -> RedisInbox:
+        inbox = self.store(Limits(), node=name, lease=self.lease)
+        await inbox.open(watcher)
+        return inbox
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something holds, five seconds at most."""
+        for _ in range(500):
+            if condition():
+                return
+            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        self.fail("it did not happen")
+
+    async def deaf(self, node: RedisInbox) -> None:
+        """Cut the connection on which a node hears of the others, and let it not come back by itself."""
+        await node._hearing.close()
+
+    def session(self, uid: int = READER) -> bytes:
+        return redis().execute("GET", f"chat:{{{uid}}}:session", db=self.db).split(b"\r\n")[1]
+
+    async def store_there(self, *drafts: Any) -> list[Any]:
+        committed: Committed = await self.there.commit(drafts or [draft()], [])
+        return committed.outcomes
+
+
+class NewsTests(OnTwoNodes):
+    async def test_news(self) -> None:
+        """A reader would learn of another node's messages only when somebody here writes to the same user."""
+        await self.begin()
+        sent = [draft("第一"), draft('second\n"', sender=READER), draft("x", to=OTHER)]
+        outcomes = await self.store_there(*sent)
+        self.assertEqual(outcomes, [Stored(1, 1, True), Stored(2, 2, True), Stored(1, 1)])
+        await self.until(lambda: len(self.mine.heard) == 2)
+        heard = [(uid, m.id, m.sender, m.name, m.at, m.text) for uid, m in self.mine.heard]
+        expected = [(READER, i, d.sender, d.name, d.at, d.text) for i, d in enumerate(sent[:2], 1)]
+        self.assertEqual(heard, expected)
+        self.assertEqual(self.theirs.heard, [])
+
+    async def test_own_messages(self) -> None:
+        """A node would be told what it stored itself, and its readers get that twice."""
+        await self.begin()
+        committed = await self.here.commit([draft()], [])
+        self.assertEqual(committed.outcomes, [Stored(1, 1)])
+        await self.store_there()
+        await self.until(lambda: self.mine.heard)
+        self.assertEqual([m.id for _, m in self.mine.heard], [2])
+
+    async def test_repetition(self) -> None:
+        """The sender of a repeated message would hear that a reader at another node is away."""
+        await self.begin()
+        again = draft(device=DEVICE, n=1)
+        await self.store_there(again)
+        self.assertEqual(await self.store_there(again), [Duplicate(1, 1, True)])
+
+    async def test_elsewhere(self) -> None:
+        """Who asks after somebody would hear that users of other nodes are offline, or that those who left are not."""
+        claim = await self.begin()
+        self.assertEqual(await self.there.elsewhere([READER, OTHER]), {READER})
+        self.assertEqual(await self.here.elsewhere([READER]), set())
+        self.assertEqual(await self.there.elsewhere([]), set())
+        await self.here.commit([], [Removal(READER, claim.generation, 0, leaving=True)])
+        self.assertEqual(await self.there.elsewhere([READER]), set())
+        self.assertEqual(await self.store_there(), [Stored(1, 1)])
+
+    async def test_claim_that_was_given_up(self) -> None:
+        """A user whose log-in failed while Redis was slow would be told online for ever."""
+        await self.begin()
+        self.mine.here = set()
+        self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
+        await self.until(lambda: self.session().startswith(b"- "))
+        self.assertEqual(await self.store_there(), [Stored(2, 2)])
+
+    async def test_news_before_the_answer_to_a_claim(self) -> None:
+        """A message stored right after a log-in would stay unread until the next one."""
+        await self.begin()
+        claiming = self.here.claim(READER, None)
+        with self.here._hearing.about(READER):
+            news = {"news": [[str(READER), "3", "1", "n", "5", "t"]], "taken": []}
+            self.here._hearing._hear(orjson.dumps(news))
+            claim = await claiming
+        self.assertEqual((claim.last_id, claim.waiting), (3, 3))
+
+
+class TakeOverTests(OnTwoNodes):
+    async def test_take_over(self) -> None:
+        """A user's older connection at another node would go on as if nothing had happened."""
+        before = await self.begin()
+        claim = await self.there.claim(READER, None)
+        self.assertEqual(claim.generation, before.generation + 1)
+        await self.until(lambda: self.mine.taken)
+        self.assertEqual(self.mine.taken, [(READER, claim.generation)])
+        self.assertEqual(self.theirs.taken, [])
+        self.assertEqual(self.session(), b"there %d" % claim.generation)
+
+    async def test_lost_kick(self) -> None:
+        """A connection that did not hear of the take-over would remove what the new one has not seen."""
+        before = await self.begin()
+        await self.deaf(self.here)
+        await self.there.claim(READER, None)
+        await self.store_there()
+        late = Removal(READER, before.generation, 1)
+        committed = await self.here.commit([draft()], [late])
+        self.assertEqual((committed.refused, committed.taken), ([], [late]))
+        self.assertEqual(committed.outcomes, [Stored(2, 2, True)])
+        self.assertEqual(await self.here.count(READER), 2)
+
+    async def test_late_goodbye(self) -> None:
+        """The end of an older connection would let a user appear offline who has moved to another node."""
+        before = await self.begin()
+        claim = await self.there.claim(READER, None)
+        goodbye = Removal(READER, before.generation, 0, leaving=True)
+        await self.here.commit([], [goodbye])
+        self.assertEqual(self.session(), b"there %d" % claim.generation)
+
+    async def test_renewal(self) -> None:
+        """A node that renews a claim would take a user back from where that user has gone."""
+        before = await self.begin()
+        renewed = await self.here.claim(READER, 0, before.generation)
+        self.assertEqual(renewed.generation, before.generation + 1)
+        claim = await self.there.claim(READER, None)
+        with self.assertRaises(TakenOver):
+            await self.here.claim(READER, 0, renewed.generation)
+        self.assertEqual(self.session(), b"there %d" % claim.generation)
+
+    async def test_kick_before_the_answer_to_a_claim(self) -> None:
+        """Of two log-ins at the same moment both would stay."""
+        await self.begin()
+        claiming = self.here.claim(READER, None)
+        with self.here._hearing.about(READER):
+            self.here._hearing._hear(orjson.dumps({"taken": [[str(READER), "9"]]}))
+            await claiming
+        await self.until(lambda: len(self.mine.taken) == 2)
+        self.assertEqual(self.mine.taken, [(READER, 9)] * 2)
+
+
+class MissedTests(OnTwoNodes):
+    """What is said while a node cannot hear it."""
+
+    lease = 0.6
+
+    async def test_connection_lost(self) -> None:
+        """News that got lost would be shown only after the next log-in."""
+        before = await self.begin()
+        self.mine.read = [Cursor(READER, 0, before.generation, None)]
+        redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual((self.mine.returned, self.mine.taken), ([[]], []))
+
+    async def test_taken_meanwhile(self) -> None:
+        """A user who logged in at another node meanwhile would stay logged in here, too."""
+        before = await self.begin()
+        self.mine.read = [Cursor(READER, 0, before.generation, None)]
+        redis().execute("SET", f"chat:{{{READER}}}:session", "there 7", db=self.db)
+        redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
+        await self.until(lambda: self.mine.taken)
+        self.assertEqual(self.mine.taken[0], (READER, 7))
+
+    async def test_dead_node(self) -> None:
+        """Users of a node that died would be told online for ever, and messages to them not be counted as waiting."""
+        await self.begin()
+        self.here._renewing.stop()  # as if it had died
+        self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
+        await deferLater(reactor, 0.7)  # type: ignore[arg-type]
+        self.assertEqual(await self.store_there(), [Stored(2, 2)])
+        self.assertEqual(await self.there.elsewhere([READER]), set())
+        third = await self.node("third", SilentWatcher())
+        self.assertNotIn(b"\r\nhere\r\n", redis().execute("SMEMBERS", "chat:nodes", db=self.db))
+        await third.close()
+
+    async def test_taken_for_dead(self) -> None:
+        """A node that slept for a while would not read what was stored meanwhile, of which nobody told it."""
+        await self.begin()
+        redis().execute("DEL", "chat:node:here", db=self.db)
+        await self.store_there()
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual(self.mine.heard, [])
+        self.assertEqual(await self.store_there(), [Stored(2, 2, True)])
+
+    async def test_goodbye(self) -> None:
+        """The users of a node that was stopped would be told online until its lease ends."""
+        await self.begin()
+        await self.here.close()
+        self.assertEqual(redis().execute("EXISTS", "chat:node:here", db=self.db), b":0\r\n")
+        self.assertEqual(await self.store_there(), [Stored(1, 1)])
+
+
+class LostTests(OnTwoNodes):
+    """A fail-over to a Redis that has not all."""
+
+    async def stale(self, *cursors: Cursor) -> list[int]:
+        """Which of these cursors no longer fit, when the connection is back."""
+        self.mine.read = list(cursors)
+        redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
+        await self.until(lambda: self.mine.returned)
+        return self.mine.returned[0]
+
+    async def test_ids_given_out_twice(self) -> None:
+        """A reader would never see a message that got an id which it knows of one that was lost."""
+        before = await self.begin()
+        await self.store_there(draft(at=1), draft(at=2), draft(at=3))
+        # READER has been handed a 2 that the store has lost; another node has stored two more since.
+        stale = await self.stale(Cursor(READER, 2, before.generation, 99))
+        self.assertEqual(stale, [READER])
+        late = Removal(READER, before.generation, 2)
+        self.assertEqual((await self.here.commit([], [late])).refused, [late])
+        after = await self.here.claim(READER, None)
+        self.assertNotEqual(after.epoch, before.epoch)
+
+    async def test_the_same_message(self) -> None:
+        """Every lost connection would begin new epochs, and all that waits be shown again."""
+        before = await self.begin()
+        await self.store_there(draft(at=1), draft(at=2), draft(at=3))
+        cursor = Cursor(READER, 2, before.generation, 2)
+        nothing = Cursor(A, 0, 0, None)
+        self.assertEqual(await self.stale(cursor, nothing), [])
+        committed = await self.here.commit([], [Removal(READER, before.generation, 2)])
+        self.assertEqual(committed.refused, [])
+
+    async def test_claim_lost(self) -> None:
+        """A user whose claim was lost would get no news, and could acknowledge nothing."""
+        before = await self.begin()
+        claim = await self.here.claim(READER, None)
+        redis().execute(
+            "SET", f"chat:{{{READER}}}:session", b"there %d" % before.generation, db=self.db
+        )
+        self.assertEqual(await self.stale(Cursor(READER, 0, claim.generation, None)), [])
+        self.assertEqual(self.session(), b"here %d" % claim.generation)

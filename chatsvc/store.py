@@ -22,8 +22,9 @@ class StoreURL:
     """
     The place of a store.
 
-    ``scheme`` is ``sqlite``, ``mysql``, ``redis`` or ``redis+unix``; ``path`` is the file of SQLite, the
-    database name of MySQL, the socket of ``redis+unix``, the database number of ``redis``.
+    ``scheme`` is ``sqlite``, ``mysql``, ``redis``, ``redis+unix`` or ``redis+sentinel``; ``path`` is the file of
+    SQLite, the database name of MySQL, the database number of ``redis``, the socket of ``redis+unix``, the primary's
+    name of ``redis+sentinel``, whose ``host`` is a list of HOST:PORT with commas between.
     """
 
     scheme: str
@@ -58,7 +59,9 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         raise BadStore(f"{without_password(url)!r} is no URL: write {scheme}://…")
     try:
         parts = urlsplit(url)
-        port = parts.port or 0
+        several = scheme == "redis+sentinel"
+        host = parts.netloc.rpartition("@")[2] if several else parts.hostname or ""
+        port = 0 if several else parts.port or 0
         query = dict(
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         )
@@ -72,7 +75,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     return StoreURL(
         scheme,
         path if scheme == "redis+unix" else path.removeprefix("/"),
-        parts.hostname or "",
+        host,
         port,
         unquote(parts.username or ""),
         unquote(parts.password or ""),

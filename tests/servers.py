@@ -300,6 +300,46 @@ class PrivateRedis(PrivateServer):
         return False
 
 
+class PrivateSentinel(PrivateServer):
+    """A sentinel, the only one, of a primary that it calls ``chat``; a second is long for it."""
+
+    def __init__(self, primary: PrivateRedis) -> None:
+        super().__init__()
+        self._primary = primary.port
+
+    def url(self, db: int = 0) -> str:
+        """Give the URL of a database number, as ``--inbox`` takes it."""
+        return f"redis+sentinel://127.0.0.1:{self.port}/chat?db={db}"
+
+    def start(self) -> None:
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor chat 127.0.0.1 {self._primary} 1",
+            "sentinel down-after-milliseconds chat 400",
+            "sentinel failover-timeout chat 2000",
+        )
+        (self.folder / "sentinel.conf").write_text("\n".join(lines))
+        super().start()
+        # It looks around every ten seconds by itself.
+        self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", "100", "PING-PERIOD", "100")
+
+    def execute(self, *words: str) -> bytes:
+        """Run one command; the reply's bytes as they came."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), 5)) as line:
+            line.sendall(_redis_command(*words))
+            line.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: line.recv(65536), b""))
+
+    def _command(self) -> list[str]:
+        return [_redis_program(), str(self.folder / "sentinel.conf"), "--sentinel"]
+
+    def _answers(self) -> bool:
+        with suppress(OSError):
+            return self.execute("PING").startswith(b"+PONG")
+        return False
+
+
 def _redis_command(*words: str | bytes | int) -> bytes:
     parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)

@@ -182,6 +182,13 @@ local function epoch(uid)
   return redis.call('GET', 'chat:epoch') .. '.' .. (redis.call('GET', epoch_of(uid)) or '0')
 end
 
+-- Why one message was not taken. A Redis that takes none at all is no primary any more, which is said as such.
+local function reason(problem)
+  local words = type(problem) == 'table' and problem.err or tostring(problem)
+  if string.find(words, 'READONLY', 1, true) then error(problem, 0) end
+  return words
+end
+
 local entrances = {}
 
 function entrances.commit()
@@ -194,7 +201,7 @@ function entrances.commit()
   for i, draft in ipairs(asked.drafts) do
     -- One that fails leaves the others alone.
     local well, outcome = pcall(append, draft)
-    outcomes[i] = well and outcome or {'failed', type(outcome) == 'table' and outcome.err or tostring(outcome)}
+    outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
   for node, told in pairs(news) do tell(node, {news = told}) end
   return {outcomes, done}

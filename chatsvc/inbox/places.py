@@ -16,7 +16,7 @@ from chatsvc.inbox.sqlite import SQLiteInbox
 from chatsvc.store import StoreURL
 from chatsvc.wire.events import Message
 
-INBOX_SCHEMES = ("sqlite", "redis", "redis+unix")
+INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
 
 
 def make_inbox(url: StoreURL, reactor: Any, limits: Limits, database: Database | None) -> IInbox:

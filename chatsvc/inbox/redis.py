@@ -325,6 +325,8 @@ def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred
 
     def load_again(failure: Any) -> Any:
         failure.trap(txredisapi.ResponseError)
+        if "READONLY" in str(failure.value):
+            protocol.transport.abortConnection()  # it is no primary any more: look for the one that is
         if not str(failure.value).startswith("NOSCRIPT"):
             return failure
         # Somebody flushed the server's scripts.

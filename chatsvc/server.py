@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from chatsvc.inbox.places import make_inbox
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Context, Doors, Listening
 from chatsvc.metrics import Metrics
+from chatsvc.nodes import NodeFacts, differences
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Hashing, Passwords
 from chatsvc.post import BatchLimits, PostOffice
@@ -174,6 +176,7 @@ class ChatServer(Service):
 
     async def _make_chat(self) -> Chat:
         config, reactor, metrics = self._config, self._reactor, Metrics()
+        self._tokens = Tokens(self._keys.token_secret(), config.token_lifetime)
         self._accounts = Accounts(await self._database(config.accounts))
         await self._accounts.open()
         online: dict[int, Reader] = {}
@@ -182,10 +185,10 @@ class ChatServer(Service):
         post = PostOffice(reactor, inbox, online, metrics, config.batch, outgoing.flush)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", warning=warning)
+        await self._compare_secrets(inbox)
         self._inbox, self._post = inbox, post
         self._passwords = Passwords(reactor, config.hashing)
         self._passwords.start()
-        self._tokens = Tokens(self._keys.token_secret(), config.token_lifetime)
         return Chat(
             clock=reactor,
             now=time.time,
@@ -224,7 +227,17 @@ class ChatServer(Service):
     async def _make_inbox(self) -> IInbox:
         url = self._config.inbox
         database = await self._database(url) if url.scheme == "sqlite" else None
-        return make_inbox(url, self._reactor, self._config.limits, database)
+        return make_inbox(url, self._reactor, self._config.limits, database, self._about)
+
+    def _about(self) -> str:
+        """What other nodes may know of this one."""
+        assert self._tokens is not None
+        return NodeFacts(__version__, self._tokens.fingerprint).to_text()
+
+    async def _compare_secrets(self, inbox: IInbox) -> None:
+        with suppress(StoreUnavailable):
+            for line in differences(await inbox.nodes()):
+                self._log.warn("{line}", line=line)
 
     async def _listen(self, factory: ChatFactory) -> None:
         for listening, legacy in self._doors:

@@ -109,6 +109,9 @@ class MemoryInbox(Turns):
         await self.turn("elsewhere")
         return self.taken.intersection(uids)
 
+    async def nodes(self) -> dict[str, str]:
+        return {}
+
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
 

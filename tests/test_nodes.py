@@ -7,6 +7,7 @@ from itertools import count
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.nodes import NodeFacts, differences
 from tests.clients import StructuredClient, TextClient
 from tests.processes import PASSWORD, ChatServer, ServerStores, shared, timeless
 from tests.servers import redis
@@ -149,6 +150,25 @@ class NodesTests(SynchronousTestCase):
         came = [moved.await_type("msg") for _ in range(3)]
         self.assertEqual([message["id"] for message in came], [4, 5, 6])
         self.assertEqual(came[-1]["text"], "6")
+
+    def test_another_secret(self) -> None:
+        """Admins would wonder why users who move must type their passwords."""
+        stranger = ChatServer(*self.stores.options).start()
+        self.addCleanup(stranger.remove)
+        self.assertTrue(stranger.wait_for("nodes do not share the token secret"))
+        self.assertNotIn("do not share", self.a.log() + self.b.log())
+
+
+class FactsTests(SynchronousTestCase):
+    def test_differences(self) -> None:
+        """Nodes that differ would pass for alike, or the other way round."""
+        ours = NodeFacts("1", "aa").to_text()
+        self.assertEqual(differences({}), [])
+        self.assertEqual(differences({"a": ours, "b": NodeFacts("2", "aa").to_text()}), [])
+        (line,) = differences({"a": ours, "b": NodeFacts("1", "bb").to_text(), "c": ours})
+        self.assertIn("(a, c | b)", line)
+        (line,) = differences({"a": ours, "b": "", "c": "[]", "d": "{}"})
+        self.assertIn("(a | b, c, d)", line)
 
 
 def _until_waiting(stores: ServerStores, uid: int, waiting: int) -> bool:

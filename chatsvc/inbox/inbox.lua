@@ -268,6 +268,16 @@ function entrances.join()
   return {false}
 end
 
+-- What the living nodes say about themselves.
+function entrances.nodes()
+  local found = {}
+  for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
+    local about = redis.call('GET', lease_of(node))
+    if about then found[#found + 1] = {node, about} end
+  end
+  return found
+end
+
 function entrances.leave()
   redis.call('DEL', lease_of(asked.node))
   redis.call('SREM', 'chat:nodes', asked.node)

@@ -233,6 +233,9 @@ class IInbox(Interface):
     def count(uid: int):  # type: ignore[no-untyped-def]
         """How many messages wait. A coroutine of an int."""
 
+    def nodes():  # type: ignore[no-untyped-def]
+        """What the nodes that are alive say about themselves. A coroutine of a dict of names to texts."""
+
     def renew_epoch():  # type: ignore[no-untyped-def]
         """
         Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again. A coroutine of None.

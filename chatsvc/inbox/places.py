@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import implementer
@@ -19,13 +20,24 @@ from chatsvc.wire.events import Message
 INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
 
 
-def make_inbox(url: StoreURL, reactor: Any, limits: Limits, database: Database | None) -> IInbox:
-    """The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL."""
+def make_inbox(
+    url: StoreURL,
+    reactor: Any,
+    limits: Limits,
+    database: Database | None,
+    about: Callable[[], str] | None,
+) -> IInbox:
+    """
+    The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL. ``about`` says what other nodes may
+    know of this one; None: it is none.
+    """
     if database is not None:
         return SQLiteInbox(database, limits)
     # Unlike any other, also of the process that had this number before.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-    return RedisInbox(reactor, url, limits, node)
+    if about is None:
+        return RedisInbox(reactor, url, limits, node, lease=0)
+    return RedisInbox(reactor, url, limits, node, about=about)
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
@@ -38,7 +50,7 @@ async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
     if url.scheme == "sqlite":
         database = Database(url, reactor)
         await database.open()
-    inbox = make_inbox(url, reactor, Limits(), database)
+    inbox = make_inbox(url, reactor, Limits(), database, None)
     await inbox.open(_Nobody())
     return inbox
 

@@ -70,8 +70,8 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
 @implementer(IInbox)
 class RedisInbox:
     """
-    ``node`` names this process in the sessions' keys, ``about`` is what the others may know of it; ``now`` gives
-    seconds since 1970; ``lease`` is in seconds.
+    ``node`` names this process in the sessions' keys, ``about`` says what the others may know of it; ``now`` gives
+    seconds since 1970. ``lease`` is in seconds; 0: this process is no node, it only administers.
     """
 
     _log = Logger()
@@ -84,7 +84,7 @@ class RedisInbox:
         node: str,
         now: Callable[[], float] = time.time,
         patience: float = STORE_PATIENCE,
-        about: str = "",
+        about: Callable[[], str] = str,
         lease: float = LEASE,
     ) -> None:
         self._about = about
@@ -111,8 +111,9 @@ class RedisInbox:
         self._watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._link.open()))
-            await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
-            self._renewing.start(self._lease / 3, now=False).addErrback(self._lease_broken)
+            if self._lease:
+                await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
+                self._renewing.start(self._lease / 3, now=False).addErrback(self._lease_broken)
             return await self._endangering_settings(protocol)
         except BadStore:
             raise
@@ -187,6 +188,9 @@ class RedisInbox:
             return set()
         return set(map(int, await self._ask(b"elsewhere", {"uids": list(map(str, uids))})))
 
+    async def nodes(self) -> dict[str, str]:
+        return dict(await self._ask(b"nodes", {}))
+
     async def renew_epoch(self) -> None:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
@@ -223,7 +227,8 @@ class RedisInbox:
         await self._address.greet(protocol)
         await self._require_version(protocol)
         await protocol.execute_command("SCRIPT", "LOAD", _SCRIPT)
-        await self._join(protocol)
+        if self._lease:
+            await self._join(protocol)
         if self._was_here:
             self._log.warn("Redis at {url} is back", url=self._url)
             await self._check(protocol)
@@ -231,7 +236,7 @@ class RedisInbox:
 
     async def _join(self, protocol: Any) -> bool:
         """Take or renew the lease; whether there was one."""
-        asked = {"node": self._node, "about": self._about, "lease": int(self._lease * 1000)}
+        asked = {"node": self._node, "about": self._about(), "lease": int(self._lease * 1000)}
         (had,) = await _evaluate(protocol, b"join", asked)
         return bool(had)
 

@@ -131,6 +131,9 @@ class SQLiteInbox:
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
         return set()  # a file has one server
 
+    async def nodes(self) -> dict[str, str]:
+        return {}
+
     async def renew_epoch(self) -> None:
         fresh = secrets.token_hex(8)
         await self._database.run(

@@ -34,7 +34,7 @@ class Page:
         return [token.content for token in self._tokens if token.info.strip() == info]
 
     def tables(self) -> list[list[list[str]]]:
-        """All tables: rows of cells, each cell as its source without the escapes of ``|``; the first row is the head."""
+        """All tables: rows of cells, each its source without the escapes of ``|``; the first row is the head."""
         found: list[list[list[str]]] = []
         for token, following in zip(self._tokens, [*self._tokens[1:], None], strict=True):
             if token.type == "table_open":

@@ -133,8 +133,8 @@ class FramesTests(TestCase):
             kind = "ok to " + frame.partition("to ")[2] if " to " in frame else quoted(frame)
             said[kind] |= {quoted(field)} - {""}
         for kind, event in events.items():
-            (frame,) = _DIALECT.encode(event)
-            self.assertEqual(said.pop(kind), set(json.loads(frame)) - {"type"}, kind)
+            (encoded,) = _DIALECT.encode(event)
+            self.assertEqual(said.pop(kind), set(json.loads(encoded)) - {"type"}, kind)
         self.assertEqual(said, {})
 
     def test_answers(self) -> None:

@@ -143,6 +143,17 @@ class Operation(TestCase):
         return self.type("health").strip()
 
 
+class PageTests(TestCase):
+    def test_every_block_is_tried(self) -> None:
+        """A block of the page would bear a name, as one that is tried, and be run by nobody."""
+        tried = Path(__file__).read_text()
+        for kind, name in re.findall(
+            r"^```(\w+) (\S+)$", Page("docs/operation.md").text, re.MULTILINE
+        ):
+            names = (f'("{name}")', f'"{kind} {name}"')
+            self.assertTrue(any(one in tried for one in names), name)
+
+
 class SQLiteTests(Operation):
     """The first section, certificates and back-ups without any other server."""
 

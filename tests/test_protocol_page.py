@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ from chatsvc.wire.phrases import EN, ZH
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
+from tests.clients import PATIENCE
 from tests.pages import Page
 from tests.processes import ChatServer
 
@@ -199,6 +202,15 @@ class ClientTests(TestCase):
         client = self.begin("10001", "one.json", "10002", text)
         self.assertEqual(client.wait(30), 0, client.stderr)
 
+    def acknowledged(self, uid: int) -> bool:
+        """Whether nothing waits for a reader, now or soon."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with closing(self.server.structured()) as program:
+                if not program.log_in(uid, "secret", receive=False)["waiting"]:
+                    return True
+        return False
+
     def test_a_message(self) -> None:
         """Who begins with the page's client would not get a message across, or get one twice."""
         reader = self.begin("10002", "two.json")
@@ -214,6 +226,7 @@ class ClientTests(TestCase):
         reader = self.begin("10002", "two.json")
         assert reader.stdout is not None
         self.assertEqual(reader.stdout.readline(), "张三 (10001): 在吗?\n")
+        self.assertTrue(self.acknowledged(10002))
         self.assertEqual(self.server.tracebacks(), [])
 
     def test_refused(self) -> None:

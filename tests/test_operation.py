@@ -254,8 +254,8 @@ class OnServers(Operation):
 
     def make_tables(self) -> None:
         """Make the tables; ``chatsvc schema`` alone did it before there were words after it."""
-        either = "{ chatsvc schema create || chatsvc schema; }"
-        self.type_in(self.block("shell schema").replace("chatsvc schema create", either))
+        command = self.block("shell schema").strip()
+        self.type_in(f"{command} || {command.removesuffix(' create')}\n")
 
     def ask_redis(self, command: str, user: str = "admin", password: str = "PASSWORD-3") -> str:
         """What Redis answers to one of its users."""

@@ -20,7 +20,8 @@ class FrameClient:
     Speaks frames over TLS; ``legacy`` packs lengths little-endian.
 
     ``place`` is a port of 127.0.0.1 or the path of a Unix socket. ``ca`` None: no TLS. ``source`` is the address to
-    come from; ``preface`` is what goes out before anything else, as a proxy's header does.
+    come from; ``preface`` is what goes out before anything else, as a proxy's header does; ``name`` is who the
+    server's certificate must be for.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class FrameClient:
         legacy: bool = False,
         source: str = "",
         preface: bytes = b"",
+        name: str = "localhost",
     ) -> None:
         self._length = struct.Struct("<H" if legacy else "!H")
         raw = _connect(place, source)
         if preface:
             raw.sendall(preface)
-        self.socket = raw if ca is None else _over_tls(raw, ca)
+        self.socket = raw if ca is None else _over_tls(raw, ca, name)
         self._received = bytearray()
         self._peeked: list[str] = []
 
@@ -109,10 +111,10 @@ def _connect(place: int | str, source: str) -> socket.socket:
     return raw
 
 
-def _over_tls(raw: socket.socket, ca: str) -> socket.socket:
+def _over_tls(raw: socket.socket, ca: str, name: str) -> socket.socket:
     context = ssl.create_default_context(cafile=ca)
     try:
-        return context.wrap_socket(raw, server_hostname="localhost")
+        return context.wrap_socket(raw, server_hostname=name)
     except BaseException:
         raw.close()
         raise

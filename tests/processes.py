@@ -98,7 +98,8 @@ class ChatServer:
     """
     One server, with a folder that outlives its restarts, until `remove`.
 
-    Without ``ports`` it listens on ``port``, a free one of the loopback interface.
+    Without ``ports`` it listens on ``port``, a free one of the loopback interface. ``twistd``: another one than that of
+    the tests' environment.
     """
 
     def __init__(
@@ -107,12 +108,14 @@ class ChatServer:
         ports: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
+        twistd: str = "",
     ) -> None:
         self.folder = Path(folder or tempfile.mkdtemp(prefix="chatsvc-"))
         self.port = free_port()
         self.ports = tuple(ports) or (f"ssl:{self.port}:interface=127.0.0.1",)
         self._options = options
         self._env = env
+        self._twistd = [twistd] if twistd else _twistd()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_path = self.folder / "output.log"
 
@@ -129,7 +132,7 @@ class ChatServer:
         before = self.log()
         with open(self._log_path, "ab") as log:
             self._process = subprocess.Popen(
-                [*_twistd(), "-n", "chat", *ports, *self._options],
+                [*self._twistd, "-n", "chat", *ports, *self._options],
                 cwd=self.folder,
                 env=_environment(self._env),
                 stdin=subprocess.DEVNULL,

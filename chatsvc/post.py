@@ -9,7 +9,7 @@ runs them in their order and answers in it.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -104,7 +104,6 @@ class _Parcel:
 class _Batch:
     parcels: list[_Parcel]
     removals: list[Removal]
-    began: float
 
 
 @implementer(IStoreWatcher)
@@ -128,6 +127,7 @@ class PostOffice:
         self._all_told = all_told
         self._limits = limits
         self._metrics = metrics or Metrics()
+        self.handed = self._metrics.handed
         self._clock = clock
         self._inbox = inbox
         self._ears = ears
@@ -213,7 +213,7 @@ class PostOffice:
 
     def _next_batch(self) -> None:
         self._start = None
-        batch = _Batch(self._fill(), self._take_removals(), self._clock.seconds())
+        batch = _Batch(self._fill(), self._take_removals())
         self._under_way.append(batch)
         drafts = [parcel.draft for parcel in batch.parcels]
         self._metrics.batch_messages.observe(len(drafts))
@@ -252,6 +252,8 @@ class PostOffice:
                 # One connection's trouble is not that of the others in the batch.
                 self._log.failure("Telling what became of a message failed", wordless())
         self._all_told()
+        taken_at = self._clock.seconds() + STORE_PATIENCE
+        self._metrics.message_seconds.add([taken_at - parcel.deadline for parcel in batch.parcels])
         for kind, count in Counter(map(type, committed.outcomes)).items():
             self._metrics.message_states[kind.__name__].inc(count)
         for removal in committed.refused:
@@ -276,9 +278,8 @@ class PostOffice:
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
         self._put_back(batch)
-        self._metrics.message_states["unknown"].inc(len(batch.parcels))
+        self._tell_unknown(batch.parcels)
         for parcel in batch.parcels:
-            parcel.give_up()
             # It may have been stored all the same.
             ear = self._ears.get(parcel.draft.to)
             if ear is not None:
@@ -294,11 +295,16 @@ class PostOffice:
     def _broken(self, failure: Failure, batch: _Batch) -> None:
         self._log.failure("A batch failed", wordless(failure))
         self._put_back(batch)
-        for parcel in batch.parcels:
+        self._tell_unknown(batch.parcels)
+
+    def _tell_unknown(self, parcels: Iterable[_Parcel]) -> None:
+        """Tell senders, but for those who heard it before, that nobody knows what became of their messages."""
+        untold = [parcel for parcel in parcels if parcel.told]
+        self._metrics.message_states["unknown"].inc(len(untold))
+        for parcel in untold:
             parcel.give_up()
 
     def _done(self, _: object, batch: _Batch) -> None:
-        self._metrics.store_seconds.observe(self._clock.seconds() - batch.began)
         self._under_way.remove(batch)
         self._schedule()
         ends, self._batch_ends = self._batch_ends, []
@@ -310,11 +316,10 @@ class PostOffice:
         self._watch = None
         now = self._clock.seconds()
         under_way = [parcel for batch in self._under_way for parcel in batch.parcels]
-        for parcel in under_way:
-            if parcel.deadline <= now:
-                parcel.give_up()
+        late = [parcel for parcel in under_way if parcel.deadline <= now]
         while self._waiting and self._waiting[0].deadline <= now:
-            self._waiting.popleft().give_up()
+            late.append(self._waiting.popleft())
+        self._tell_unknown(late)
         untold = [parcel for parcel in under_way if parcel.told] or self._waiting
         if untold:
             self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)

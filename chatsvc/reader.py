@@ -76,6 +76,7 @@ class Reader:
         self.generation = claim.generation
         self.cursor = claim.last_id - claim.waiting
         self._acknowledged = self.cursor
+        self._handed = post.handed
         self._owner = owner
         self._state = _State.PAUSED
         self._behind = claim.waiting > 0
@@ -92,6 +93,7 @@ class Reader:
             return
         if self._state is _State.LIVE and message.id == self.cursor + 1:
             self.cursor = message.id
+            self._handed.count += 1
             self._owner.hand(message)
             return
         self._newest = max(self._newest, message.id)
@@ -231,6 +233,7 @@ class Reader:
                 return False
             if message.id > self.cursor:
                 self.cursor = message.id
+                self._handed.count += 1
                 self._owner.hand(message)
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 

@@ -100,6 +100,10 @@ class MemoryInbox(Turns):
         await self.turn("count")
         return len(self.waiting.get(uid, []))
 
+    async def total(self) -> int:
+        await self.turn("total")
+        return sum(map(len, self.waiting.values()))
+
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
 

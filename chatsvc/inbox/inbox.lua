@@ -194,6 +194,22 @@ function entrances.count()
   return {redis.call('XLEN', inbox_of(asked.uid))}
 end
 
+-- One page of all keys: how many messages wait in those that are inboxes, what the older server left among them.
+function entrances.waiting()
+  local page = redis.call('SCAN', asked.cursor, 'COUNT', asked.count)
+  local waiting = 0
+  for _, key in ipairs(page[2]) do
+    local length = nil
+    if string.find(key, '^chat:{.*}:inbox$') then
+      length = redis.pcall('XLEN', key)
+    elseif string.find(key, '^list_usermessages_of_userid:userid:') then
+      length = redis.pcall('LLEN', key)
+    end
+    if type(length) == 'number' then waiting = waiting + length end
+  end
+  return {page[1], waiting}
+end
+
 function entrances.restored()
   redis.call('SET', 'chat:epoch', asked.fresh)
   return {}

@@ -25,6 +25,10 @@ MEMORY_OF_SENDERS = 30 * 86_400
 """Seconds after its last use that an inbox forgets a sender's devices (design section 4)."""
 
 
+COUNTED_EVERY = 60.0
+"""Seconds after which all that waits is counted again."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """
@@ -184,6 +188,13 @@ class IInbox(Interface):
 
     def count(uid: int):  # type: ignore[no-untyped-def]
         """How many messages wait. A coroutine of an int."""
+
+    def total():  # type: ignore[no-untyped-def]
+        """
+        How many messages wait in all inboxes, about, and not older than two ``COUNTED_EVERY``.
+
+        :return: a coroutine of an int, or of None: it has not been counted yet.
+        """
 
     def renew_epoch():  # type: ignore[no-untyped-def]
         """

@@ -35,7 +35,7 @@ class _Factory(Factory):
 class RedisLink:
     """
     ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
-    and ``failed`` is told why.
+    and ``failed`` is told why; so it is when a connection is lost.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class RedisLink:
                     one.callback(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
+                self._failed(ConnectionError("the connection was lost"))
             protocol = await self._connect_at_last()
 
     async def _connect_at_last(self) -> Any:

@@ -12,16 +12,23 @@ from chatsvc.database import Database
 from chatsvc.inbox.interface import IInbox, IStoreWatcher, Limits
 from chatsvc.inbox.redis import RedisInbox
 from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.pulse import Pulse
 from chatsvc.store import StoreURL
 
 INBOX_SCHEMES = ("sqlite", "redis", "redis+unix")
 
 
-def make_inbox(url: StoreURL, reactor: Any, limits: Limits, database: Database | None) -> IInbox:
-    """The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL."""
+def make_inbox(
+    url: StoreURL,
+    reactor: Any,
+    limits: Limits,
+    database: Database | None,
+    pulse: Pulse | None = None,
+) -> IInbox:
+    """The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL, which has a pulse."""
     if database is not None:
         return SQLiteInbox(database, limits)
-    return RedisInbox(reactor, url, limits, node=f"{platform.node()}:{os.getpid()}")
+    return RedisInbox(reactor, url, limits, node=f"{platform.node()}:{os.getpid()}", pulse=pulse)
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:

@@ -14,10 +14,12 @@ import txredisapi
 from twisted.internet import endpoints
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from chatsvc.inbox.interface import (
+    COUNTED_EVERY,
     DEVICES,
     MEMORY_OF_SENDERS,
     Claim,
@@ -35,6 +37,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.inbox.link import RedisLink
+from chatsvc.pulse import Pulse
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 from chatsvc.wire.events import Message
@@ -43,6 +46,12 @@ _SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
 _SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
 _OLDEST = (6, 2)
 _PEER_PATIENCE = 10
+
+_COUNTED, _COUNTING = "chat:waiting", "chat:waiting:counting"
+"""How many messages wait in all, and who counts them for the others."""
+
+_KEYS, _PAUSE = 1000, 0.02
+"""Keys looked at in one go when all is counted, some half a millisecond's work, and the seconds until the next."""
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "stored": Stored,
@@ -55,7 +64,10 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
 
 @implementer(IInbox)
 class RedisInbox:
-    """``node`` names this process in the sessions' keys; ``now`` gives seconds since 1970."""
+    """
+    ``node`` names this process in the sessions' keys; ``now`` gives seconds since 1970; ``pulse`` is told of every
+    question, and of each connection that is lost or made.
+    """
 
     _log = Logger()
 
@@ -67,8 +79,10 @@ class RedisInbox:
         node: str,
         now: Callable[[], float] = time.time,
         patience: float = STORE_PATIENCE,
+        pulse: Pulse | None = None,
     ) -> None:
         self._clock: IReactorTime = reactor
+        self._pulse = pulse or Pulse(url)
         self._url = url
         self._limits = limits
         self._node = node
@@ -76,9 +90,8 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
-        self._last_reason = ""
         self._database, endpoint = _place(reactor, url)
-        self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)
+        self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._not_connected)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         self._watcher = watcher
@@ -106,8 +119,9 @@ class RedisInbox:
         }
         connected = self._in_time(self._link.connected())
         answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
-        answer.addErrback(self._away)
-        return answer.addCallback(_committed, removals)
+        answer.addErrback(_away)
+        answer.addCallback(_committed, removals)
+        return Deferred.fromCoroutine(self._pulse.of(answer))
 
     async def claim(self, uid: int, after: int | None) -> Claim:
         asked = {
@@ -138,6 +152,25 @@ class RedisInbox:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
         return int(waiting)
 
+    async def total(self) -> int | None:
+        # One node counts for all, so that many do not make Redis work more.
+        words = (_COUNTING, self._node, "NX", "EX", int(COUNTED_EVERY * 0.9))
+        if await self._command("SET", *words) is not None:
+            await self._command("SET", _COUNTED, await self._count_all())
+        counted = await self._command("GET", _COUNTED)
+        return None if counted is None else int(counted)
+
+    async def _count_all(self) -> int:
+        """Page by page, with pauses: Redis is there for messages first."""
+        total, cursor = 0, "0"
+        while True:
+            waiting: int
+            cursor, waiting = await self._ask(b"waiting", {"cursor": cursor, "count": _KEYS})
+            total += waiting
+            if cursor == "0":
+                return total
+            await deferLater(self._clock, _PAUSE)
+
     async def renew_epoch(self) -> None:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
@@ -146,24 +179,20 @@ class RedisInbox:
             return {}
         return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
 
+    async def _command(self, *words: Any) -> Any:
+        connected = self._in_time(self._link.connected())
+        answer = connected.addCallback(lambda protocol: protocol.execute_command(*words))
+        return await self._pulse.of(answer.addErrback(_away))
+
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
         answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
-        return await answer.addErrback(self._away)
+        return await self._pulse.of(answer.addErrback(_away))
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
 
-    def _away(self, failure: Any) -> Any:
-        if failure.check(StoreUnavailable):
-            return failure
-        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(failure.value))
-        raise StoreUnavailable(_reason(failure.value)) from None
-
-    def _could_not_connect(self, problem: BaseException) -> None:
-        reason = _reason(problem)
-        if reason != self._last_reason:  # or a long absence would fill the log with one line
-            self._log.warn("Redis at {url}: {reason}", url=self._url, reason=reason)
-        self._last_reason = reason
+    def _not_connected(self, problem: BaseException) -> None:
+        self._pulse.lost(_reason(problem))
 
     async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, _PEER_PATIENCE)
@@ -179,9 +208,9 @@ class RedisInbox:
         asked = {"cursors": cursors, "node": self._node, "fresh": secrets.token_hex(8)}
         stale = await _evaluate(protocol, b"stale", asked)
         if self._was_here:
-            self._log.warn("Redis at {url} is back", url=self._url)
             self._clock.callLater(0, self._watcher.store_returned, [int(uid) for uid in stale])
-        self._was_here, self._last_reason = True, ""
+        self._was_here = True
+        self._pulse.found()
 
     async def _require_version(self, protocol: Any) -> None:
         info = (await protocol.execute_command("INFO", "server")).decode()
@@ -265,6 +294,12 @@ def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
         [_OUTCOMES[kind](*details) for kind, *details in outcomes],
         [removals[i] for i in refused],
     )
+
+
+def _away(failure: Any) -> Any:
+    if failure.check(StoreUnavailable):
+        return failure
+    raise StoreUnavailable(_reason(failure.value)) from None
 
 
 def _out_of_patience(result: Any, patience: float) -> Any:

@@ -57,6 +57,9 @@ RETRY_DELAY = 0.2
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
 
+REFUSAL_SAID_FOR = 60.0
+"""Seconds in which it is said once that the store refuses messages: one that is full refuses them all."""
+
 Told = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
 
@@ -136,6 +139,7 @@ class PostOffice:
         self._removals_due = False
         self._under_way: deque[_Batch] = deque()
         self._delay = 0.0
+        self._silent_until = 0.0
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
@@ -270,10 +274,16 @@ class PostOffice:
                 ear.news(message)
             parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
-            self._log.error("The store refused a message: {reason}", reason=outcome.reason)
+            self._note_refusal(outcome.reason)
             parcel.give_up()
         else:
             parcel.tell(outcome, parcel.message(0))
+
+    def _note_refusal(self, reason: str) -> None:
+        now = self._clock.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + REFUSAL_SAID_FOR
+            self._log.error("The store refused a message: {reason}", reason=reason)
 
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)

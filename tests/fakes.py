@@ -183,6 +183,8 @@ class MemoryAccounts(Turns):
 class PlainPasswords(Turns):
     """Passwords that are stored as they are; what :class:`chatsvc.passwords.Passwords` offers sessions."""
 
+    queue = 0
+
     async def check(self, stored: str | None, password: str) -> Verdict:
         await self.turn("check")
         return Verdict(True, None) if stored == password else WRONG

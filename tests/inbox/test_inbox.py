@@ -81,6 +81,11 @@ class BothKinds:
             self.refused = committed.refused
             return list(committed.outcomes)
 
+        async def total(self) -> int | None:
+            """What waits in all inboxes, counted now."""
+            total: int | None = await self.inbox.total()
+            return total
+
         async def acknowledge(self, up_to: int, uid: int = READER) -> None:
             """Acknowledge as a new log-in of the reader."""
             claim = await self.inbox.claim(uid, None)
@@ -437,6 +442,16 @@ class BothKinds:
             self.assertEqual(await self.commit(draft()), [Full(1, False)])
             self.assertEqual((await self.inbox.claim(READER, None)).waiting, 1)
 
+        async def test_total(self) -> None:
+            """Those who watch over the server would see another number than that of the messages that wait."""
+            await self.begin()
+            self.assertEqual(await self.total(), 0)
+            await self.commit(draft(), draft(), draft(to=B))
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual(await self.total(), 3)
+            await self.inbox.commit([], [Removal(READER, claim.generation, 1)])
+            self.assertEqual(await self.total(), 2)
+
         async def test_largest_batch(self) -> None:
             """A batch of the largest size would fail."""
             await self.begin(Limits(waiting=1000, share=1000))
@@ -476,6 +491,10 @@ class OnRedis(TestCase):
 
 
 class Redis(OnRedis, BothKinds.Tests):
+    async def total(self) -> int | None:
+        redis().execute("DEL", "chat:waiting:counting", db=self.db)  # as when a minute has passed
+        return await super().total()
+
     async def make(self, limits: Limits) -> RedisInbox:
         inbox = self.store(limits)
         self.assertEqual(await inbox.open(self.watcher), [])

@@ -276,6 +276,49 @@ class TroubleTests(OnOneRedis):
             await self.inbox.read(READER, 0, 10)
 
 
+class TotalTests(OnOneRedis):
+    """How many messages wait in all inboxes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(redis_store, "_KEYS", 10)
+        self.patch(redis_store, "_PAUSE", 0.001)
+
+    async def test_many_keys(self) -> None:
+        """What waits would be counted on the first page of keys alone, or other programs' keys be counted."""
+        await self.begin()
+        for uid in range(200):
+            await self.inbox.commit([draft(to=uid + 1, device=DEVICE, n=1)], [])
+        for name in ("chat:{1}:inbox:x", "x:list_usermessages_of_userid:userid:1"):
+            self.ask("RPUSH", name, "x", "x")
+        self.ask("RPUSH", OLD_LIST, "1", "2", "3")
+        self.ask("SET", "chat:{9999}:inbox", "damaged")
+        total = await self.inbox.total()
+        self.assertEqual(total, 203)
+
+    async def test_one_counts_for_all(self) -> None:
+        """Redis would work more with each server that is watched over."""
+        await self.begin()
+        await self.inbox.commit([draft()], [])
+        other = self.store()
+        await other.open(self.watcher)
+        self.assertEqual((await self.inbox.total(), await other.total()), (1, 1))
+        calls = b"evalsha:calls="
+        before = self.ask("INFO", "commandstats").partition(calls)[2].split(b",")[0]
+        await self.inbox.commit([draft()], [])
+        self.assertEqual((await self.inbox.total(), await other.total()), (1, 1))
+        after = self.ask("INFO", "commandstats").partition(calls)[2].split(b",")[0]
+        self.assertEqual(int(after) - int(before), 1, "the commit")
+        lasts = int(self.ask("TTL", "chat:waiting:counting")[1:])
+        self.assertTrue(50 <= lasts <= 54, lasts)
+
+    async def test_who_counts_is_gone(self) -> None:
+        """A number would be made up while a server that stopped had begun to count."""
+        await self.begin()
+        self.ask("SET", "chat:waiting:counting", "another node")
+        self.assertIsNone(await self.inbox.total())
+
+
 class AwayTests(OnOneRedis):
     """A Redis that goes away and comes back. It is this test's own."""
 

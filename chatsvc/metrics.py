@@ -95,8 +95,8 @@ class BatchHistogram(Collector):
         """Add values that rise or fall: mostly the first and the last fall into one bucket, and so do all."""
         if not values:
             return
-        first, last = (bisect_left(self._bounds, values[i]) for i in (0, -1))
-        if first == last:
+        first = bisect_left(self._bounds, values[0])
+        if first == bisect_left(self._bounds, values[-1]):
             self._counts[first] += len(values)
         else:
             for value in values:

@@ -14,6 +14,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 
 from chatsvc.dialects import Dialect, Transaction, dialect_of, first_line
+from chatsvc.pulse import Pulse
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
@@ -25,15 +26,29 @@ class Database:
     """
     A database behind a pool of threads.
 
-    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds.
+    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds; ``pulse`` is told
+    of every question.
     """
 
-    def __init__(self, url: StoreURL, reactor: Any, patience: float = STORE_PATIENCE) -> None:
+    def __init__(
+        self,
+        url: StoreURL,
+        reactor: Any,
+        patience: float = STORE_PATIENCE,
+        pulse: Pulse | None = None,
+    ) -> None:
         self.url = url
+        self._pulse = pulse or Pulse(url)
         self._reactor = reactor
         self._patience = patience
         self._dialect = dialect_of(url, patience)
         self._pool: Any = None
+
+    def under(self, pulse: Pulse) -> Database:
+        """The same open database under another pulse: accounts and inboxes in one file have one each."""
+        other = Database(self.url, self._reactor, self._patience, pulse)
+        other._pool = self._pool
+        return other
 
     async def open(self) -> None:
         """
@@ -55,7 +70,7 @@ class Database:
     def close(self) -> None:
         """End all connections; what is still waiting hears `StoreUnavailable`."""
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is not None and pool.running:
             pool.hang_up()
             pool.close()
 
@@ -74,6 +89,9 @@ class Database:
         :raise StoreUnavailable: the database is away or took longer than the patience. The
             outcome is unknown.
         """
+        return await self._pulse.of(self._run(interaction, write, lock))
+
+    async def _run(self, interaction: Callable[[Transaction], T], write: bool, lock: str) -> T:
         pool = self._pool
         if pool is None or not pool.running:
             raise StoreUnavailable(f"{self.url} is closed")
@@ -85,7 +103,7 @@ class Database:
         except DeferredTimeout:
             raise StoreUnavailable(f"{self.url} did not answer in time") from None
         except Exception as problem:
-            if self._pool is None or self._dialect.is_away(problem):
+            if not pool.running or self._dialect.is_away(problem):
                 raise StoreUnavailable(f"{self.url}: {first_line(problem)}") from problem
             raise
         finally:
@@ -148,7 +166,7 @@ class _Attempt:
 
 
 class _Connection(adbapi.Connection):
-    """A pooled connection whose death is one line in the log and no traceback."""
+    """A pooled connection whose death is no traceback in the log: those who asked hear of it."""
 
     _pool: Any
 
@@ -164,12 +182,7 @@ class _Connection(adbapi.Connection):
             return
         try:
             self._connection.rollback()
-        except Exception as problem:
-            log.warn(
-                "{url}: connection lost: {problem}",
-                url=self._pool.url,
-                problem=first_line(problem.__context__ or problem),
-            )
+        except Exception:
             self.drop()
 
     def commit(self) -> None:

@@ -78,6 +78,8 @@ class ChatFactory(Factory):
             return None
         connection = protocol(next(self._numbers), address)
         connection.factory = self
+        kind = "legacy" if protocol is LegacyChatProtocol else "ordinary"
+        self.chat.metrics.accepted[kind].inc()
         self._connections.add(connection)
         self._strangers[connection] = self.chat.clock.seconds()
         self._count(address, 1)

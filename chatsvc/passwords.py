@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -106,10 +107,16 @@ class _Yielding(threading.Thread):
 
 
 class Passwords:
-    """Hashes and checks passwords in threads of its own."""
+    """Hashes and checks passwords in threads of its own; ``took`` hears how many seconds each took, with its wait."""
 
-    def __init__(self, reactor: IReactorFromThreads, hashing: Hashing = Hashing()) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        hashing: Hashing = Hashing(),
+        took: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
         self._reactor = reactor
+        self._took = took
         self._threads = hashing.threads
         self._most = hashing.threads + hashing.queue
         self._hasher = PasswordHasher(hashing.passes, hashing.memory, parallelism=1)
@@ -117,6 +124,11 @@ class Passwords:
         self._decoy = ""
         self._pool = self._new_pool()
         self._jobs: set[Deferred] = set()
+
+    @property
+    def queue(self) -> int:
+        """How many passwords are being hashed, or wait for it."""
+        return len(self._jobs)
 
     def start(self) -> None:
         """Start the threads; what was asked for before is done now."""
@@ -161,6 +173,7 @@ class Passwords:
         job: Deferred[T] = Deferred()
         # A job counts until its turn is over, even if it was cancelled: so the queue stays bounded.
         self._jobs.add(job)
+        began = time.monotonic()
 
         def unless_cancelled() -> T:
             if job.called:
@@ -168,13 +181,14 @@ class Passwords:
             return work()
 
         def over(success: bool, result: T | Failure) -> None:
-            self._reactor.callFromThread(self._finish, job, result)
+            self._reactor.callFromThread(self._finish, job, result, time.monotonic() - began)
 
         self._pool.callInThreadWithCallback(over, unless_cancelled)
         return job
 
-    def _finish(self, job: Deferred[T], result: T | Failure) -> None:
+    def _finish(self, job: Deferred[T], result: T | Failure, seconds: float) -> None:
         self._jobs.discard(job)
+        self._took(seconds)
         if not job.called:
             job.callback(result)  # a Failure makes it an errback
 

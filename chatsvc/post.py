@@ -9,7 +9,7 @@ runs them in their order and answers in it.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -57,6 +57,9 @@ RETRY_DELAY = 0.2
 
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
+
+REFUSAL_SAID_FOR = 60.0
+"""Seconds in which it is said once that the store refuses messages: one that is full refuses them all."""
 
 Told = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
@@ -113,7 +116,6 @@ class _Parcel:
 class _Batch:
     parcels: list[_Parcel]
     removals: list[Removal]
-    began: float
 
 
 @implementer(IStoreWatcher)
@@ -137,6 +139,7 @@ class PostOffice:
         self._all_told = all_told
         self._limits = limits
         self._metrics = metrics or Metrics()
+        self.handed = self._metrics.handed
         self._clock = clock
         self._inbox = inbox
         self._ears = ears
@@ -145,6 +148,7 @@ class PostOffice:
         self._removals_due = False
         self._under_way: deque[_Batch] = deque()
         self._delay = 0.0
+        self._silent_until = 0.0
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
@@ -240,7 +244,7 @@ class PostOffice:
 
     def _next_batch(self) -> None:
         self._start = None
-        batch = _Batch(self._fill(), self._take_removals(), self._clock.seconds())
+        batch = _Batch(self._fill(), self._take_removals())
         self._under_way.append(batch)
         drafts = [parcel.draft for parcel in batch.parcels]
         self._metrics.batch_messages.observe(len(drafts))
@@ -279,6 +283,8 @@ class PostOffice:
                 # One connection's trouble is not that of the others in the batch.
                 self._log.failure("Telling what became of a message failed", wordless())
         self._all_told()
+        taken_at = self._clock.seconds() + STORE_PATIENCE
+        self._metrics.message_seconds.add([taken_at - parcel.deadline for parcel in batch.parcels])
         for kind, count in Counter(map(type, committed.outcomes)).items():
             self._metrics.message_states[kind.__name__].inc(count)
         for removal in committed.refused:
@@ -300,17 +306,22 @@ class PostOffice:
                     ear.news(message)
             parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
-            self._log.error("The store refused a message: {reason}", reason=outcome.reason)
+            self._note_refusal(outcome.reason)
             parcel.give_up()
         else:
             parcel.tell(outcome, parcel.message(0))
 
+    def _note_refusal(self, reason: str) -> None:
+        now = self._clock.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + REFUSAL_SAID_FOR
+            self._log.error("The store refused a message: {reason}", reason=reason)
+
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
         self._put_back(batch)
-        self._metrics.message_states["unknown"].inc(len(batch.parcels))
+        self._tell_unknown(batch.parcels)
         for parcel in batch.parcels:
-            parcel.give_up()
             # It may have been stored all the same.
             ear = self._ears.get(parcel.draft.to)
             if ear is not None:
@@ -326,11 +337,16 @@ class PostOffice:
     def _broken(self, failure: Failure, batch: _Batch) -> None:
         self._log.failure("A batch failed", wordless(failure))
         self._put_back(batch)
-        for parcel in batch.parcels:
+        self._tell_unknown(batch.parcels)
+
+    def _tell_unknown(self, parcels: Iterable[_Parcel]) -> None:
+        """Tell senders, but for those who heard it before, that nobody knows what became of their messages."""
+        untold = [parcel for parcel in parcels if parcel.told]
+        self._metrics.message_states["unknown"].inc(len(untold))
+        for parcel in untold:
             parcel.give_up()
 
     def _done(self, _: object, batch: _Batch) -> None:
-        self._metrics.store_seconds.observe(self._clock.seconds() - batch.began)
         self._under_way.remove(batch)
         self._schedule()
         ends, self._batch_ends = self._batch_ends, []
@@ -342,11 +358,10 @@ class PostOffice:
         self._watch = None
         now = self._clock.seconds()
         under_way = [parcel for batch in self._under_way for parcel in batch.parcels]
-        for parcel in under_way:
-            if parcel.deadline <= now:
-                parcel.give_up()
+        late = [parcel for parcel in under_way if parcel.deadline <= now]
         while self._waiting and self._waiting[0].deadline <= now:
-            self._waiting.popleft().give_up()
+            late.append(self._waiting.popleft())
+        self._tell_unknown(late)
         untold = [parcel for parcel in under_way if parcel.told] or self._waiting
         if untold:
             self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)

@@ -77,6 +77,7 @@ class Reader:
         self.cursor = claim.last_id - claim.waiting
         self._handed: Message | None = None
         self._acknowledged = self.cursor
+        self._count = post.handed
         self._owner = owner
         self._state = _State.PAUSED
         self._behind = claim.waiting > 0
@@ -144,6 +145,7 @@ class Reader:
     def _hand(self, message: Message) -> None:
         self.cursor = message.id
         self._handed = message
+        self._count.count += 1
         self._owner.hand(message)
 
     def acknowledge(self, up_to: int) -> bool:

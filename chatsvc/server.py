@@ -22,8 +22,10 @@ from chatsvc.chat import Chat
 from chatsvc.database import Database
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
+from chatsvc.health import Health
 from chatsvc.inbox.interface import IInbox, Limits
 from chatsvc.inbox.places import make_inbox
+from chatsvc.instruments import Instruments
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Context, Doors, Listening
 from chatsvc.metrics import Metrics
@@ -32,13 +34,14 @@ from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Hashing, Passwords
 from chatsvc.post import BatchLimits, PostOffice
 from chatsvc.probe import probe_site
+from chatsvc.pulse import Pulse
 from chatsvc.reader import Reader
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL
 from chatsvc.throttle import LoginThrottle, Tries
 from chatsvc.tls import (
     BadKeys,
     KeyFolder,
-    days_left,
+    expiry,
     fingerprint,
     open_to_others,
 )
@@ -99,6 +102,9 @@ class ChatServer(Service):
         self._locks: list[FileLock] = []
         self._databases: dict[StoreURL, Database] = {}
         self._probe: Listening | None = None
+        self._probe_port: IListeningPort | None = None
+        self._health: Health | None = None
+        self._instruments: Instruments | None = None
         self._ports: list[IListeningPort] = []
         self._renewing = LoopingCall(self._renew_ticket_secrets)
         self._renewing.clock = reactor
@@ -167,32 +173,44 @@ class ChatServer(Service):
         self._warn_of_open_files()
         self._factory = ChatFactory(chat)
         await self._listen(self._factory)
+        self._health = health = Health(self._reactor, self._examinations)
+        health.start()
         if self._probe is not None:
-            self._show_metrics(chat, self._factory)
-            site = probe_site(chat.metrics, self._troubles)
-            self._ports.append(await self._listen_at(config.metrics, self._probe.endpoint, site))
+            expires = self._expiry if self._contexts() else None
+            self._instruments = Instruments(chat, self._factory, expires)
+            self._instruments.start()
+            site = probe_site(chat.metrics.registry, health.troubles)
+            self._probe_port = await self._listen_at(config.metrics, self._probe.endpoint, site)
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         self._say_where()
 
     async def _make_chat(self) -> Chat:
         config, reactor, metrics = self._config, self._reactor, Metrics()
         self._tokens = Tokens(self._keys.token_secret(), config.token_lifetime)
-        self._accounts = Accounts(await self._database(config.accounts))
-        await self._accounts.open()
+        of_accounts, of_inbox = (
+            Pulse(url, store, reactor.seconds, metrics.stores[store])
+            for url, store in ((config.accounts, "accounts"), (config.inbox, "inbox"))
+        )
+        accounts = Accounts((await self._database(config.accounts)).under(of_accounts))
+        await accounts.open()
         online: dict[int, Reader] = {}
-        inbox = await self._make_inbox()
+        inbox = await self._make_inbox(of_inbox)
         outgoing = Outgoing(reactor)
         post = PostOffice(reactor, inbox, online, metrics, config.batch, outgoing.flush)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", warning=warning)
         await self._compare_secrets(inbox)
         self._inbox, self._post = inbox, post
-        self._passwords = Passwords(reactor, config.hashing)
+        self._examinations = {
+            of_accounts: lambda: accounts.get(1),
+            of_inbox: lambda: inbox.count(1),
+        }
+        self._passwords = Passwords(reactor, config.hashing, metrics.password_seconds.observe)
         self._passwords.start()
         return Chat(
             clock=reactor,
             now=time.time,
-            accounts=self._accounts,
+            accounts=accounts,
             passwords=self._passwords,
             tokens=self._tokens,
             inbox=inbox,
@@ -224,10 +242,10 @@ class ChatServer(Service):
             self._databases[url] = database
         return self._databases[url]
 
-    async def _make_inbox(self) -> IInbox:
+    async def _make_inbox(self, pulse: Pulse) -> IInbox:
         url = self._config.inbox
-        database = await self._database(url) if url.scheme == "sqlite" else None
-        return make_inbox(url, self._reactor, self._config.limits, database, self._about)
+        database = (await self._database(url)).under(pulse) if url.scheme == "sqlite" else None
+        return make_inbox(url, self._reactor, self._config.limits, database, self._about, pulse)
 
     def _about(self) -> str:
         """What other nodes may know of this one."""
@@ -252,29 +270,6 @@ class ChatServer(Service):
         except Exception as problem:
             reason = getattr(problem, "socketError", None) or problem
             raise CannotStart(f"cannot listen on {text!r}: {reason}") from None
-
-    def _show_metrics(self, chat: Chat, factory: ChatFactory) -> None:
-        show = chat.metrics.gauge
-        show("chatsvc_connections", "Connections now.", lambda: factory.connections)
-        show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
-        if self._contexts():
-            days = "Days until the first certificate expires."
-            show("chatsvc_certificate_days_left", days, self._days_left)
-
-    async def _troubles(self) -> list[str]:
-        """What is wrong now, for those who watch over the server."""
-        if not self.running or self._inbox is None:
-            return ["the server is stopping"]
-        troubles = []
-        for url, asked in (
-            (self._config.accounts, self._accounts.get(1)),
-            (self._config.inbox, self._inbox.count(1)),
-        ):
-            try:
-                await asked
-            except StoreUnavailable:
-                troubles.append(f"{url} is away")
-        return troubles
 
     def _say_where(self) -> None:
         config = self._config
@@ -307,18 +302,27 @@ class ChatServer(Service):
             self._starting.cancel()
         if self._renewing.running:
             self._renewing.stop()
+        if self._health is not None:
+            self._health.drain()
         for port in self._ports:
             await port.stopListening()  # type: ignore[misc]
         if self._factory is not None:
             await self._settle()
             await self._factory.drain()
             await self._settle()
+        if self._instruments is not None:
+            self._instruments.stop()
+        if self._health is not None:
+            self._health.stop()
         if self._passwords is not None:
             self._passwords.stop()
         if self._inbox is not None:
             await self._inbox.close()
         for database in self._databases.values():
             database.close()
+        if self._probe_port is not None:
+            # The last: until now it said that the server is draining.
+            await self._probe_port.stopListening()  # type: ignore[misc]
         for lock in self._locks:
             lock.release()
 
@@ -360,8 +364,8 @@ class ChatServer(Service):
     def _certificates(self) -> set[bytes]:
         return {pem for context in self._contexts() for pem in context.certificates}
 
-    def _days_left(self) -> float:
-        return min(days_left(pem, time.time()) for pem in self._certificates())
+    def _expiry(self) -> float:
+        return min(map(expiry, self._certificates()))
 
     def _say_certificates(self, what: str, certificates: Iterable[bytes]) -> None:
         for pem in sorted(certificates):

@@ -222,6 +222,8 @@ class Session:
     def _refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
         to = command.to if isinstance(command, c.Send | c.Malformed) else None
         self._chat.metrics.refusals[problem].inc()
+        if type(command) is c.Auth:
+            self._chat.metrics.logins[code_of(problem)].inc()
         self._say(e.Refused(problem, to=to, re=command.n, **details))
 
     # Messages
@@ -309,7 +311,6 @@ class Session:
         try:
             account, stored = await self._log_in
         except Refusal as refusal:
-            self._chat.metrics.logins.labels(code_of(refusal.problem)).inc()
             self._note_refusal(command.uid, refusal.problem)
             raise
         finally:
@@ -340,7 +341,7 @@ class Session:
             return
         self._member = _Member(uid, account.name, reader)
         self._connection.settle_in()
-        chat.metrics.logins.labels("ok").inc()
+        chat.metrics.logins["ok"].inc()
         self._note("{uid} logged in", uid=uid)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored)

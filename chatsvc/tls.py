@@ -220,8 +220,12 @@ def fingerprint(pem: bytes) -> str:
 
 def days_left(pem: bytes, now: float) -> float:
     """Days until the first certificate ends; ``now`` is in seconds since the epoch."""
-    end = x509.load_pem_x509_certificate(pem).not_valid_after_utc
-    return (end.timestamp() - now) / 86400
+    return (expiry(pem) - now) / 86400
+
+
+def expiry(pem: bytes) -> float:
+    """When the first certificate ends, in seconds since the epoch."""
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 
 
 def _modern_context(key: PrivateKeyTypes, chain: Sequence[x509.Certificate]) -> SSL.Context:

@@ -112,6 +112,10 @@ class MemoryInbox(Turns):
     async def nodes(self) -> dict[str, str]:
         return {}
 
+    async def total(self) -> int:
+        await self.turn("total")
+        return sum(map(len, self.waiting.values()))
+
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
 
@@ -192,6 +196,8 @@ class MemoryAccounts(Turns):
 
 class PlainPasswords(Turns):
     """Passwords that are stored as they are; what :class:`chatsvc.passwords.Passwords` offers sessions."""
+
+    queue = 0
 
     async def check(self, stored: str | None, password: str) -> Verdict:
         await self.turn("check")

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -23,7 +24,8 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
+from chatsvc.metrics import Metrics
+from chatsvc.post import REFUSAL_SAID_FOR, REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.fakes import MemoryInbox
@@ -64,7 +66,8 @@ class PostTests(SynchronousTestCase):
         self.clock = Clock()
         self.inbox = MemoryInbox()
         self.ears: dict[int, RecordingEar] = {}
-        self.post = PostOffice(self.clock, self.inbox, self.ears)
+        self.metrics = Metrics()
+        self.post = PostOffice(self.clock, self.inbox, self.ears, self.metrics)
         self.told: list[tuple[str, Outcome | None]] = []
 
     def send(self, text: str, to: int = 2, **more: Any) -> None:
@@ -212,6 +215,50 @@ class PostTests(SynchronousTestCase):
             self.send(text)
         self.turn()
         self.assertEqual(self.told, [("a", Stored(1, 1)), ("b", None), ("c", Stored(2, 2))])
+
+    def test_refusals_are_said_once_a_minute(self) -> None:
+        """A store that is full would fill the log with a line for each message."""
+        with capturedLogs() as events:
+            for reason in ("full", "full", "later"):
+                self.inbox.outcomes = [Failed(reason), Failed(reason)]
+                self.send("a")
+                self.send("b")
+                self.turn()
+                self.clock.advance(REFUSAL_SAID_FOR / 2)
+        self.assertEqual([event["reason"] for event in events], ["full", "later"])
+
+    def count(self, name: str, **labels: str) -> float | None:
+        """A metric's value."""
+        return self.metrics.registry.get_sample_value(f"chatsvc_{name}", labels)
+
+    def test_metrics(self) -> None:
+        """Those who watch over the server would not see what becomes of messages, or how long it takes."""
+        self.inbox.hold = {"commit"}
+        for text in "abc":
+            self.send(text)
+        self.turn()
+        self.clock.advance(0.015)
+        self.inbox.outcomes = [Stored(1, 1), Failed("WRONGTYPE"), Stored(2, 2)]
+        self.inbox.let()
+        self.assertEqual(self.count("messages_total", state="stored"), 2)
+        self.assertEqual(self.count("messages_total", state="failed"), 1)
+        self.assertEqual(self.count("message_seconds_bucket", le="0.01"), 0)
+        self.assertEqual(self.count("message_seconds_bucket", le="0.02"), 3)
+        self.assertEqual(self.count("batch_messages_sum"), 3)
+
+    def test_unknown_is_counted_when_it_is_told(self) -> None:
+        """A store that is frozen would look well until it thaws, or a message count twice."""
+        self.inbox.hold = {"commit"}
+        for _ in range(3):
+            self.send("a")
+            self.turn()
+        self.clock.advance(STORE_PATIENCE)
+        self.assertEqual(self.told, [("a", None)] * 3)
+        self.assertEqual(self.count("messages_total", state="unknown"), 3)
+        self.inbox.let(StoreUnavailable("away"))
+        self.inbox.let(ValueError("a bug"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.count("messages_total", state="unknown"), 3)
 
     def test_deadline_while_it_waits(self) -> None:
         """A sender would wait longer than five seconds for a store that is busy, or be told twice."""

@@ -1,81 +1,98 @@
-"""What a monitoring system sees of a running server."""
+"""The pages that a monitoring system asks for."""
 
 from __future__ import annotations
 
-import re
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from twisted.trial.unittest import SynchronousTestCase
 
-from twisted.trial.unittest import TestCase
+from tests.clients import TextClient
+from tests.processes import ChatServer, new_address, shared
+from tests.servers import free_port
+from tests.watching import Watch
 
-from tests.processes import ChatServer
-from tests.servers import PrivateRedis, free_port
+LEGACY_PORT = free_port()
 
 
-class ProbeTests(TestCase):
+class ProbeTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.redis = PrivateRedis()
-        self.redis.start()
-        self.addCleanup(self.redis.stop)
-        self.http = free_port()
-        metrics = f"tcp:{self.http}:interface=127.0.0.1"
-        options = ("--max-per-ip", "3", "--frame-timeout", "1", "--request-rate", "50/10")
-        self.server = ChatServer("--inbox", self.redis.url(), "--metrics", metrics, *options)
-        self.server.start()
-        self.addCleanup(self.server.remove)
+        def make() -> tuple[Watch, ChatServer]:
+            watch = Watch()
+            options = ("--max-per-ip", "3", "--frame-timeout", "1", "--request-rate", "50/10")
+            legacy = ("--legacy-port", f"ssl:{LEGACY_PORT}:interface=127.0.0.1")
+            return watch, ChatServer(*watch.options, *options, *legacy).start()
 
-    def get(self, page: str) -> tuple[int, str]:
-        """The status and the text of a page."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self.http}/{page}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except HTTPError as answer:
-            return answer.code, answer.read().decode()
+        self.watch, self.server = shared(ProbeTests, make, lambda both: both[1].remove())
 
-    def value(self, name: str) -> float:
-        """One metric, by its name and labels."""
-        text = self.get("metrics")[1]
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
-        assert found is not None, text
-        return float(found[1])
+    def rise(self, *names: str) -> list[float]:
+        """By how much some metrics have risen since this was asked last."""
+        now = [self.watch.value(name) for name in names]
+        before, self.before = getattr(self, "before", now), now
+        return [b - a for a, b in zip(before, now, strict=True)]
 
     def test_counts(self) -> None:
         """Those who watch over the server would see numbers that have nothing to do with it."""
-        client = self.server.structured()
-        client.ask(type="register", n=1, name="Ann", password="secret-pw")
-        client.ask(type="auth", n=1, uid=10001, password="wrong")
-        client.log_in(10001, "secret-pw")
-        client.ask(type="msg", n=2, to=10001, text="secret text")
-        client.ask(type="msg", n=3, to=404, text="x")
-        self.assertEqual(self.value("chatsvc_connections"), 1)
-        self.assertEqual(self.value("chatsvc_online_users"), 1)
-        self.assertEqual(self.value('chatsvc_logins_total{result="ok"}'), 1)
-        self.assertEqual(self.value('chatsvc_logins_total{result="bad-credentials"}'), 1)
-        self.assertEqual(self.value('chatsvc_messages_total{state="stored"}'), 1)
-        self.assertEqual(self.value('chatsvc_refusals_total{reason="unknown-user"}'), 1)
-        self.assertGreater(self.value("chatsvc_certificate_days_left"), 300)
-        self.assertNotIn("secret", self.get("metrics")[1])
+        names = (
+            *('chatsvc_logins_total{result="ok"}', 'chatsvc_logins_total{result="throttled"}'),
+            'chatsvc_logins_total{result="bad-credentials"}',
+            *('chatsvc_messages_total{state="stored"}', "chatsvc_messages_handed_total"),
+            *("chatsvc_message_seconds_count", 'chatsvc_message_seconds_bucket{le="30.0"}'),
+            *('chatsvc_refusals_total{reason="unknown-user"}', "chatsvc_password_seconds_count"),
+            *("chatsvc_online_users", "chatsvc_connections"),
+            'chatsvc_connections_accepted_total{port="ordinary"}',
+            'chatsvc_connections_accepted_total{port="legacy"}',
+        )
+        self.rise(*names)
+        client = self.server.structured(source=new_address())
+        self.addCleanup(client.close)
+        uid = client.ask(type="register", n=1, name="Ann", password="secret-pw")["uid"]
+        client.ask(type="auth", n=1, uid=uid, password="wrong")
+        client.log_in(uid, "secret-pw")
+        for n in (2, 3):
+            client.ask(type="msg", n=n, to=uid, text="secret text")
+        client.ask(type="msg", n=4, to=404, text="x")
+        self.assertEqual(self.rise(*names), [1, 0, 1, 2, 2, 2, 2, 1, 3, 1, 1, 1, 0])
+        self.assertEqual(self.watch.value('chatsvc_build_info{version="0.1.0"}'), 1)
+        self.assertEqual(self.watch.value("chatsvc_connections_limit"), 20_000)
+        self.assertNotIn("secret", self.watch.get("metrics")[1])
+
+    def test_legacy(self) -> None:
+        """An admin could not see whether the older clients still come."""
+        names = [
+            f'chatsvc_connections_accepted_total{{port="{p}"}}' for p in ("ordinary", "legacy")
+        ]
+        self.rise(*names)
+        client = TextClient(LEGACY_PORT, self.server.ca, legacy=True, source=new_address())
+        client.close()
+        self.assertEqual(self.rise(*names), [0, 1])
 
     def test_limits(self) -> None:
         """An admin under attack could not see which limit holds, or that one is too tight."""
-        clients = [self.server.text() for _ in range(4)]
+        limits = ("per-address", "frame-timeout", "login-timeout")
+        names = [f'chatsvc_connections_ended_total{{limit="{limit}"}}' for limit in limits]
+        self.rise(*names)
+        address = new_address()
+        clients = [self.server.text(source=address) for _ in range(4)]
         self.assertTrue(clients[3].closed())
-        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="per-address"}'), 1)
         clients[0].send_many(["help"] * 30)
         for _ in range(30):
             clients[0].read()
-        self.assertGreater(self.value('chatsvc_reading_held_total{reason="request-rate"}'), 10)
+        held = self.watch.value('chatsvc_reading_held_total{reason="request-rate"}')
+        self.assertGreater(held, 10)
         clients[1].socket.sendall(b"\0\7he")
         self.assertTrue(clients[1].closed())
-        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="frame-timeout"}'), 1)
-        self.assertEqual(self.value('chatsvc_connections_ended_total{limit="login-timeout"}'), 0)
+        self.assertEqual(self.rise(*names), [1, 1, 0])
+        for client in clients:
+            client.close()
 
-    def test_health(self) -> None:
-        """A server whose store is away would look well, or one that has it back ill."""
-        self.assertEqual(self.get("health"), (200, "ok\n"))
-        self.redis.kill()
-        status, text = self.get("health")
-        self.assertEqual(status, 503)
-        self.assertIn(f"redis://127.0.0.1:{self.redis.port}/0 is away", text)
-        self.redis.start()
-        self.assertEqual(self.get("health"), (200, "ok\n"))
+    def test_pages(self) -> None:
+        """Somebody who looks at the port with a browser would not learn what is there, or a probe by HEAD fail."""
+        status, text = self.watch.get("")
+        self.assertEqual(status, 200)
+        self.assertIn("/metrics", text)
+        self.assertIn("/health", text)
+        self.assertEqual(self.watch.get("health"), (200, "ok\n"))
+        self.assertEqual(self.watch.get("health?verbose=1"), (200, "ok\n"))
+        for page in ("", "health", "metrics"):
+            self.assertEqual(self.watch.get(page, "HEAD"), (200, ""))
+        for page in ("metrics/x", "healthy", "favicon.ico"):
+            self.assertEqual(self.watch.get(page), (404, "there are /metrics and /health\n"))
+        self.assertEqual(self.watch.get("health", "POST")[0], 405)

@@ -102,7 +102,7 @@ class RedisTroubleTests(ServersTroubles):
             self.log_in_at_last(*other)
         self.assertEqual(writer.ask(type="msg", to=reader[0], text=self.words())["type"], "sent")
         self.assertIn(" ]:箋", live.read())
-        self.assertIn("is back", self.server.log())
+        self.assertIn("is back after", self.server.log())
 
     def test_old_messages(self) -> None:
         """What the older server left, well-formed or not, would show as it moves in."""

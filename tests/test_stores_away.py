@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.clients import StructuredClient, TextClient
 from tests.processes import PASSWORD, ChatServer, ServerStores, new_address, shared
 from tests.servers import mariadb, redis
+from tests.watching import Watch
 
 STORE_PATIENCE = 5.0
 """Seconds after which the design has a sender hear that a store is away."""
@@ -26,12 +27,15 @@ class StoresAway(SynchronousTestCase):
     """What the tests of both stores share."""
 
     def setUp(self) -> None:
-        def make() -> tuple[ServerStores, ChatServer]:
-            stores = ServerStores()
-            return stores, ChatServer(*stores.options, "--rate", "0").start()
+        def make() -> tuple[ServerStores, Watch, ChatServer]:
+            stores, watch = ServerStores(), Watch()
+            options = (*stores.options, *watch.options)
+            return stores, watch, ChatServer(*options, "--rate", "0").start()
 
-        self.stores, self.server = shared(StoresAway, make, lambda both: both[1].remove())
+        self.stores, self.watch, self.server = shared(StoresAway, make, lambda all: all[2].remove())
         self.server.start()
+        self.eventually(lambda: self.watch.get("health") == (200, "ok\n"))
+        self.logged = len(self.server.log())
         self.addCleanup(self.all_is_well)
 
     def all_is_well(self) -> None:
@@ -67,6 +71,30 @@ class StoresAway(SynchronousTestCase):
         while not works():
             self.assertLess(time.monotonic(), deadline, "it did not recover by itself")
             time.sleep(0.1)
+
+    def seen(self, words: str) -> None:
+        """Fail unless the health says that something is wrong, in time for those who ask for it."""
+        start = time.monotonic()
+        status, text = self.watch.get("health")
+        self.assertLess(time.monotonic() - start, 2.5)
+        self.assertEqual(status, 503)
+        self.assertIn(words, text)
+
+    def up(self, store: str) -> float:
+        """What the metrics say of a store, without asking it."""
+        return self.watch.value(f'chatsvc_store_up{{store="{store}"}}')
+
+    def recovered(self, store: str) -> None:
+        """Fail unless those who watch see a store's return, and the log says in two lines that it was away."""
+        self.eventually(lambda: self.watch.get("health") == (200, "ok\n"))
+        self.assertEqual(self.up(store), 1)
+        log = self.server.log()[self.logged :]
+        said = [line for line in log.splitlines() if "#warn]" in line or "store " in line]
+        self.assertEqual(len(said), 2, said)
+        for line, words in zip(said, ("#warn] {} store ", "#info] {} store "), strict=True):
+            self.assertIn(words.format(store.capitalize()), line)
+        self.assertIn(" is away: ", said[0])
+        self.assertIn(" is back after ", said[1])
 
     def sent(self, client: StructuredClient, n: int, to: int, text: str) -> dict[str, Any]:
         """Send a message under one number until it is confirmed; the confirmation."""
@@ -127,17 +155,24 @@ class MySQLAway(StoresAway):
         """A MySQL that is down would look like a wrong password, or stop those who talk."""
         self.company()
         mariadb().kill()
+        self.seen("is away: Can't connect")
         self.away(longest=1.5)
+        self.assertEqual((self.up("accounts"), self.up("inbox")), (0, 1))
         mariadb().start()
         self.back()
+        self.recovered("accounts")
 
     def test_frozen(self) -> None:
         """A MySQL that hangs would hang the server, or look like a wrong password."""
         self.company()
         mariadb().freeze()
+        self.seen("accounts store")
         self.away(longest=STORE_PATIENCE + 1.5)
+        self.eventually(lambda: self.up("accounts") == 0)
+        self.seen("is away: did not answer in time")
         mariadb().thaw()
         self.back()
+        self.recovered("accounts")
 
 
 class RedisAway(StoresAway):
@@ -154,6 +189,8 @@ class RedisAway(StoresAway):
         texter.send(f"msg {uid} from a person")
         login = self.text()
         login.send(f"auth {self.user()} {PASSWORD}")
+        self.seen("inbox store")
+        self.assertEqual((self.up("accounts"), self.up("inbox")), (1, 0))
         answer = writer.next()
         self.assertEqual(
             (answer["type"], answer["code"], answer["re"], answer["to"]),
@@ -173,6 +210,9 @@ class RedisAway(StoresAway):
         self.assertTrue(reader.silent(0.2))
         self.assertTrue(texter.silent(0.05))
         self.eventually(lambda: login.ask(f"auth {uid} {PASSWORD}") == "认证成功!")
+        self.recovered("inbox")
+        failures = self.watch.value('chatsvc_store_failures_total{store="inbox"}')
+        self.assertGreaterEqual(failures, 2)
 
     def test_nothing_confirmed_is_lost(self) -> None:
         """A message that was confirmed just before Redis crashed would be gone."""
@@ -206,6 +246,9 @@ class RedisAway(StoresAway):
         time.sleep(0.2)  # this one is on its way to Redis, the others wait for it to come back
         writer.say(type="msg", n=2, to=by_program, text="resent")
         person.send(f"msg {by_person} 你好")
+        unknown = 'chatsvc_messages_total{state="unknown"}'
+        before = self.watch.value(unknown)
+        self.seen("inbox store")
         for client, to in [(writer, by_program), (late, by_person)]:
             answer = client.next()
             self.assertEqual(
@@ -216,7 +259,10 @@ class RedisAway(StoresAway):
         self.assertGreater(told, STORE_PATIENCE - 1)
         self.assertLess(told, STORE_PATIENCE + 1.5)
         self.assertEqual(reader.ask(type="ping", n=1)["type"], "pong")
+        self.assertEqual(self.watch.value(unknown), before + 3)
         time.sleep(max(0.0, 6 - (time.monotonic() - start)))
+        self.eventually(lambda: self.up("inbox") == 0)
+        self.seen("is away: no answer in time")
         redis().thaw()
         # Nobody sends anything to this reader now: what was stored late must come all the same.
         self.assertTrue(live.read().endswith(" ]:stored late"))
@@ -231,6 +277,7 @@ class RedisAway(StoresAway):
         if not live.silent(0.1):  # that one's outcome was said to be unknown
             self.assertTrue(live.read().endswith(" ]:你好"))
             self.assertTrue(live.silent(0.1))
+        self.recovered("inbox")
 
     def test_short_freeze(self) -> None:
         """A Redis that hangs for a moment would cost an error though nothing is wrong."""
@@ -266,6 +313,7 @@ class RedisAway(StoresAway):
         time.sleep(0.2)
         start = time.monotonic()
         self.server.terminate()
+        self.eventually(lambda: self.watch.get("health") == (503, "draining\n"), 1)
         self.assertTrue(writer.closed(11))
         writer.hang_up()
         self.server.wait()

@@ -31,8 +31,19 @@ local function ends(inbox)
   return last, waiting
 end
 
+-- By how many more messages wait in all inboxes.
+local change = 0
+
 local function add(inbox, id, sender, name, at, text)
+  change = change + 1
   redis.call('XADD', inbox, id, 'f', sender, 'u', name, 'a', at, 't', text)
+end
+
+-- Remove the messages up to an id; how many there were.
+local function trim(inbox, up_to)
+  local gone = redis.call('XTRIM', inbox, 'MINID', number(up_to + 1))
+  change = change - gone
+  return gone
 end
 
 -- What the older server left moves in, ahead of everything else; sender 0 marks it.
@@ -98,9 +109,9 @@ local function expire(inbox)
     for _, entry in ipairs(page) do
       local at = tonumber(entry[2][6])
       if at == 0 or at >= asked.expired then break end
-      gone, keep = gone + 1, tonumber(string.match(entry[1], '^%d+')) + 1
+      gone, keep = gone + 1, tonumber(string.match(entry[1], '^%d+'))
     end
-    if gone > 0 then redis.call('XTRIM', inbox, 'MINID', number(keep)) end
+    if gone > 0 then trim(inbox, keep) end
   until gone < 100
 end
 
@@ -169,7 +180,7 @@ local function remove(uid, generation, up_to, leaving)
   end
   -- An id that was not given out yet is one of a store that has since lost it.
   if up_to > book.last then return 'refused' end
-  book.waiting = book.waiting - redis.call('XTRIM', book.inbox, 'MINID', up_to + 1)
+  book.waiting = book.waiting - trim(book.inbox, up_to)
   return 'removed'
 end
 
@@ -234,6 +245,10 @@ end
 function entrances.count()
   adopt(asked.uid)
   return {redis.call('XLEN', inbox_of(asked.uid))}
+end
+
+function entrances.total()
+  return {tonumber(redis.call('GET', 'chat:waiting') or 0)}
 end
 
 function entrances.restored()
@@ -312,4 +327,5 @@ function entrances.check()
 end
 
 local answer = entrances[entrance]()
+if change ~= 0 then redis.call('INCRBY', 'chat:waiting', number(change)) end
 return #answer == 0 and '[]' or cjson.encode(answer)

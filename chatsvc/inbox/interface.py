@@ -236,6 +236,13 @@ class IInbox(Interface):
     def nodes():  # type: ignore[no-untyped-def]
         """What the nodes that are alive say about themselves. A coroutine of a dict of names to texts."""
 
+    def total():  # type: ignore[no-untyped-def]
+        """
+        How many messages wait in all inboxes. What the older server left counts when it has moved in.
+
+        :return: a coroutine of an int.
+        """
+
     def renew_epoch():  # type: ignore[no-untyped-def]
         """
         Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again. A coroutine of None.

@@ -45,7 +45,8 @@ class _Factory(Factory):
 class RedisLink:
     """
     ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
-    and ``failed`` is told why. ``heard`` is called with what is published, on a connection that subscribes.
+    and ``failed`` is told why; so it is when a connection is lost. ``heard`` is called with what is published, on a
+    connection that subscribes.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class RedisLink:
                     one.callback(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
+                self._failed(ConnectionError("the connection was lost"))
             protocol = await self._connect_at_last()
 
     async def _connect_at_last(self) -> Any:

@@ -14,6 +14,7 @@ from chatsvc.database import Database
 from chatsvc.inbox.interface import Cursor, IInbox, IStoreWatcher, Limits
 from chatsvc.inbox.redis import RedisInbox
 from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.pulse import Pulse
 from chatsvc.store import StoreURL
 from chatsvc.wire.events import Message
 
@@ -26,10 +27,12 @@ def make_inbox(
     limits: Limits,
     database: Database | None,
     about: Callable[[], str] | None,
+    pulse: Pulse | None = None,
 ) -> IInbox:
     """
-    The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL. ``about`` says what other nodes may
-    know of this one; None: it is none.
+    The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL, which has a pulse.
+
+    ``about`` says what other nodes may know of this one; None: it is none.
     """
     if database is not None:
         return SQLiteInbox(database, limits)
@@ -37,7 +40,7 @@ def make_inbox(
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
         return RedisInbox(reactor, url, limits, node, lease=0)
-    return RedisInbox(reactor, url, limits, node, about=about)
+    return RedisInbox(reactor, url, limits, node, about=about, pulse=pulse)
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:

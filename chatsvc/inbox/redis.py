@@ -40,6 +40,7 @@ from chatsvc.inbox.interface import (
     TakenOver,
 )
 from chatsvc.inbox.link import RedisLink
+from chatsvc.pulse import Pulse
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 from chatsvc.unexpected import wordless
@@ -71,7 +72,8 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
 class RedisInbox:
     """
     ``node`` names this process in the sessions' keys, ``about`` says what the others may know of it; ``now`` gives
-    seconds since 1970. ``lease`` is in seconds; 0: this process is no node, it only administers.
+    seconds since 1970. ``lease`` is in seconds; 0: this process is no node, it only administers. ``pulse`` is told of
+    every question, and of each connection that is lost or made.
     """
 
     _log = Logger()
@@ -86,10 +88,12 @@ class RedisInbox:
         patience: float = STORE_PATIENCE,
         about: Callable[[], str] = str,
         lease: float = LEASE,
+        pulse: Pulse | None = None,
     ) -> None:
         self._about = about
         self._lease = lease
         self._clock: IReactorTime = reactor
+        self._pulse = pulse or Pulse(url)
         self._url = url
         self._limits = limits
         self._node = node
@@ -97,9 +101,8 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
-        self._last_reason = ""
         self._address = address = RedisAddress(reactor, url)
-        self._link = RedisLink(reactor, address, self._introduce_in_time, self._could_not_connect)
+        self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
         self._hearing = Hearing(
             reactor, address, channel, self._message, self._may_have_missed, self._vacate
@@ -145,8 +148,9 @@ class RedisInbox:
         }
         connected = self._in_time(self._link.connected())
         answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
-        answer.addErrback(self._away)
-        return answer.addCallback(_committed, removals)
+        answer.addErrback(_away)
+        answer.addCallback(_committed, removals)
+        return Deferred.fromCoroutine(self._pulse.of(answer))
 
     async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
         asked = {"uid": str(uid), "fresh": secrets.token_hex(8), **self._expiry()}
@@ -191,6 +195,10 @@ class RedisInbox:
     async def nodes(self) -> dict[str, str]:
         return dict(await self._ask(b"nodes", {}))
 
+    async def total(self) -> int:
+        (waiting,) = await self._ask(b"total", {})
+        return int(waiting)
+
     async def renew_epoch(self) -> None:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
@@ -202,22 +210,13 @@ class RedisInbox:
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
         asked["node"] = self._node
         answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
-        return await answer.addErrback(self._away)
+        return await self._pulse.of(answer.addErrback(_away))
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
 
-    def _away(self, failure: Any) -> Any:
-        if failure.check(StoreUnavailable):
-            return failure
-        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=failure.getErrorMessage())
-        raise StoreUnavailable(_reason(failure.value)) from None
-
-    def _could_not_connect(self, problem: BaseException) -> None:
-        reason = _reason(problem)
-        if reason != self._last_reason:  # or a long absence would fill the log with one line
-            self._log.warn("Redis at {url}: {reason}", url=self._url, reason=reason)
-        self._last_reason = reason
+    def _not_connected(self, problem: BaseException) -> None:
+        self._pulse.lost(_reason(problem))
 
     async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, PEER_PATIENCE)
@@ -230,9 +229,9 @@ class RedisInbox:
         if self._lease:
             await self._join(protocol)
         if self._was_here:
-            self._log.warn("Redis at {url} is back", url=self._url)
             await self._check(protocol)
-        self._was_here, self._last_reason = True, ""
+        self._was_here = True
+        self._pulse.found()
 
     async def _join(self, protocol: Any) -> bool:
         """Take or renew the lease; whether there was one."""
@@ -245,8 +244,7 @@ class RedisInbox:
             protocol = await self._in_time(self._link.connected())
             had = await self._in_time(Deferred.fromCoroutine(self._join(protocol)))
         except Exception as problem:
-            if not isinstance(problem, StoreUnavailable):
-                self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(problem))
+            self._pulse.failed(_reason(problem))
             return
         if not had:  # the others took this node for dead, and told it nothing
             self._may_have_missed()
@@ -354,6 +352,12 @@ def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
     )
+
+
+def _away(failure: Any) -> Any:
+    if failure.check(StoreUnavailable):
+        return failure
+    raise StoreUnavailable(_reason(failure.value)) from None
 
 
 def _out_of_patience(result: Any, patience: float) -> Any:

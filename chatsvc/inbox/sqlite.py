@@ -134,6 +134,12 @@ class SQLiteInbox:
     async def nodes(self) -> dict[str, str]:
         return {}
 
+    async def total(self) -> int:
+        row = await self._database.run(
+            lambda t: t.one("SELECT SUM(last_id - acknowledged) FROM chat_reader"), write=False
+        )
+        return int(row[0] or 0) if row else 0
+
     async def renew_epoch(self) -> None:
         fresh = secrets.token_hex(8)
         await self._database.run(

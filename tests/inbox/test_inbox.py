@@ -449,6 +449,16 @@ class BothKinds:
             self.assertEqual(await self.commit(draft()), [Full(1, False)])
             self.assertEqual((await self.inbox.claim(READER, None)).waiting, 1)
 
+        async def test_total(self) -> None:
+            """Those who watch over the server would see another number than that of the messages that wait."""
+            await self.begin()
+            self.assertEqual(await self.inbox.total(), 0)
+            await self.commit(draft(), draft(), draft(to=B))
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual(await self.inbox.total(), 3)
+            await self.inbox.commit([], [Removal(READER, claim.generation, 1)])
+            self.assertEqual(await self.inbox.total(), 2)
+
         async def test_largest_batch(self) -> None:
             """A batch of the largest size would fail."""
             await self.begin(Limits(waiting=1000, share=1000))

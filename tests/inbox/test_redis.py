@@ -110,7 +110,8 @@ class KeyTests(OnOneRedis):
             f"chat:{{{READER}}}:{kind}".encode() for kind in ("inbox", "from", "session", "epoch")
         }
         self.assertEqual(
-            set(self.array("KEYS", "*")), keys | {b"chat:epoch", b"chat:nodes", b"chat:node:node"}
+            set(self.array("KEYS", "*")),
+            keys | {b"chat:epoch", b"chat:waiting", b"chat:nodes", b"chat:node:node"},
         )
 
     async def test_read_by_another_client(self) -> None:
@@ -277,6 +278,34 @@ class TroubleTests(OnOneRedis):
         self.ask("SET", f"chat:{{{READER}}}:inbox", "damaged")
         with self.assertRaises(StoreUnavailable):
             await self.inbox.read(READER, 0, 10)
+
+
+class TotalTests(OnOneRedis):
+    async def test_every_way(self) -> None:
+        """The number of messages that wait would be wrong after one of the ways in which they come and go."""
+        self.ask("RPUSH", OLD_LIST, "1", "2", "3")
+        await self.begin(days=1, waiting=4)
+        self.assertEqual(await self.inbox.total(), 0)
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual(await self.inbox.total(), 3)
+        await self.inbox.commit([draft(), draft("does not fit")], [])
+        await self.inbox.commit([draft(to=A, at=1)], [Removal(READER, claim.generation, 3)])
+        self.assertEqual(await self.inbox.total(), 2)
+        await self.inbox.claim(A, None)  # its only message has waited too long
+        self.assertEqual(await self.inbox.total(), 1)
+
+    async def test_full(self) -> None:
+        """When Redis is full, what leaves it would go on being counted."""
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft()] * 3, [])
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            await self.inbox.commit([draft()], [Removal(READER, claim.generation, 2)])
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        waits = await self.inbox.count(READER)
+        self.assertEqual((await self.inbox.total(), waits < 3), (waits, True))
 
 
 class AwayTests(OnOneRedis):

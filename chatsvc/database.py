@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 
+from chatsvc.absence import Absence
 from chatsvc.dialects import Dialect, Transaction, dialect_of, first_line
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 
@@ -34,6 +35,7 @@ class Database:
         self._patience = patience
         self._dialect = dialect_of(url, patience)
         self._pool: Any = None
+        self._absence: Absence | None = None
 
     async def open(self) -> None:
         """
@@ -51,10 +53,11 @@ class Database:
             if isinstance(problem, StoreUnavailable):
                 raise BadStore(str(problem)) from problem
             raise
+        self._absence = Absence(self._reactor, str(self.url))
 
     def close(self) -> None:
         """End all connections; what is still waiting hears `StoreUnavailable`."""
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._absence = self._pool, None, None
         if pool is not None:
             pool.hang_up()
             pool.close()
@@ -80,16 +83,27 @@ class Database:
         attempt = _Attempt(self._dialect, interaction, write, lock)
         waiting: Deferred[T] = pool.runWithConnection(attempt)
         waiting.addTimeout(self._patience, self._reactor)
+        began = self._reactor.seconds()
         try:
-            return await waiting
+            result = await waiting
         except DeferredTimeout:
+            self._noticed_away(began, "no answer in time")
             raise StoreUnavailable(f"{self.url} did not answer in time") from None
         except Exception as problem:
             if self._pool is None or self._dialect.is_away(problem):
+                self._noticed_away(began, first_line(problem))
                 raise StoreUnavailable(f"{self.url}: {first_line(problem)}") from problem
             raise
+        else:
+            if self._absence is not None:
+                self._absence.ended(began)
+            return result
         finally:
             attempt.wanted = False
+
+    def _noticed_away(self, began: float, reason: str) -> None:
+        if self._absence is not None:
+            self._absence.noticed(began, reason)
 
 
 class _Attempt:
@@ -165,8 +179,9 @@ class _Connection(adbapi.Connection):
         try:
             self._connection.rollback()
         except Exception as problem:
-            log.warn(
+            log.debug(
                 "{url}: connection lost: {problem}",
+                event="database-connection-lost",
                 url=self._pool.url,
                 problem=first_line(problem.__context__ or problem),
             )
@@ -219,4 +234,5 @@ class _Pool(adbapi.ConnectionPool):
         try:
             connection.close()
         except Exception as problem:
-            log.debug("{url}: closing: {problem}", url=self.url, problem=problem)
+            text = "{url}: closing: {problem}"
+            log.debug(text, event="database-closing", url=self.url, problem=problem)

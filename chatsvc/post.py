@@ -32,6 +32,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.metrics import Metrics
+from chatsvc.seldom import Seldom
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
@@ -140,6 +141,7 @@ class PostOffice:
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
+        self._refused = Seldom(clock.seconds)
 
     def send(self, draft: Draft, told: Told) -> None:
         """
@@ -250,7 +252,8 @@ class PostOffice:
                 self._settle(parcel, outcome)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
-                self._log.failure("Telling what became of a message failed", wordless())
+                text = "Telling what became of a message failed"
+                self._log.failure(text, wordless(), event="telling-failed")
         self._all_told()
         for kind, count in Counter(map(type, committed.outcomes)).items():
             self._metrics.message_states[kind.__name__].inc(count)
@@ -268,10 +271,23 @@ class PostOffice:
                 ear.news(message)
             parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
-            self._log.error("The store refused a message: {reason}", reason=outcome.reason)
+            self._say_refused(parcel, outcome)
             parcel.give_up()
         else:
             parcel.tell(outcome, parcel.message(0))
+
+    def _say_refused(self, parcel: _Parcel, outcome: Failed) -> None:
+        count = self._refused.count()
+        if count:
+            self._log.error(
+                "the store refused {count} messages since this was said last, now one from here to"
+                " {to}: {reason}",
+                event="message-refused",
+                uid=parcel.draft.sender,
+                to=parcel.draft.to,
+                count=count,
+                reason=outcome.reason,
+            )
 
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
@@ -292,7 +308,7 @@ class PostOffice:
             self._removals_due = True
 
     def _broken(self, failure: Failure, batch: _Batch) -> None:
-        self._log.failure("A batch failed", wordless(failure))
+        self._log.failure("A batch failed", wordless(failure), event="batch-failed")
         self._put_back(batch)
         for parcel in batch.parcels:
             parcel.give_up()

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from chatsvc import entrance
@@ -38,11 +38,12 @@ _BUSY_RETRY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Who is logged in; ``reader`` is None for one who only sends."""
+    """Who is logged in, since when; ``reader`` is None for one who only sends."""
 
     uid: int
     name: str
     reader: Reader | None
+    since: float
 
 
 class Session:
@@ -120,10 +121,10 @@ class Session:
         if self._log_in is not None:
             self._log_in.cancel()  # nobody is there to come in
 
-    def close(self) -> None:
-        """The connection is gone."""
+    def close(self, why: str) -> None:
+        """The connection is gone; ``why`` is a word for the log."""
         self.stop()
-        self._leave()
+        self._leave(why)
 
     def _proceed(self) -> None:
         """Carry out what waits, as far as it need not wait for what is under way."""
@@ -205,15 +206,21 @@ class Session:
         if failure.check(CancelledError):
             return  # the server is stopping
         self._log.failure(
-            "Connection {number}: {kind} failed",
+            "{kind} failed",
             wordless(failure),
-            number=self._connection.number,
+            event="command-failed",
             kind=type(command).__name__,
+            **self._who(),
         )
         self._refuse(command, Problem.STORE_UNAVAILABLE)
 
-    def _note(self, text: str, **facts: Any) -> None:
-        self._log.info("Connection {number}: " + text, number=self._connection.number, **facts)
+    def _who(self) -> dict[str, Any]:
+        """What the log says of every event here."""
+        uid = {"uid": self._member.uid} if self._member is not None else {}
+        return {"connection": self._connection.number, **uid}
+
+    def _note(self, event: str, text: str, level: Any = LogLevel.info, **facts: Any) -> None:
+        self._log.emit(level, text, event=event, **{**self._who(), **facts})
 
     def _say(self, event: e.Event) -> None:
         if not self._closed:
@@ -319,13 +326,23 @@ class Session:
     def _note_refusal(self, uid: int, problem: Problem) -> None:
         if problem is Problem.THROTTLED and self._throttle_noted:
             return  # a guesser shall not fill the log
-        self._throttle_noted = problem is Problem.THROTTLED
-        address = self._connection.address or "a local socket"
-        why = problem.name
+        throttled = self._throttle_noted = problem is Problem.THROTTLED
         # Who mistypes may have typed a password there.
         known = self._chat.accounts.cached_name(uid) is not None
-        text = "log-in as {who} from {address} refused: {why}"
-        self._note(text, who=uid if known else "nobody we know", address=address, why=why)
+        self._note(
+            "login-refused",
+            "log-in from {address} refused: {reason}"
+            if known
+            else "log-in of nobody we know from {address} refused: {reason}",
+            LogLevel.warn if throttled else LogLevel.info,
+            address=self._where,
+            reason=code_of(problem),
+            **({"uid": uid} if known else {}),
+        )
+
+    @property
+    def _where(self) -> str:
+        return self._connection.address or "a local socket"
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
@@ -338,10 +355,11 @@ class Session:
             waiting = await chat.inbox.count(uid)
         if self._closed:
             return
-        self._member = _Member(uid, account.name, reader)
+        self._member = _Member(uid, account.name, reader, chat.clock.seconds())
         self._connection.settle_in()
         chat.metrics.logins.labels("ok").inc()
-        self._note("{uid} logged in", uid=uid)
+        text = "logged in from {address}" + ", only to send" * (reader is None)
+        self._note("login", text, address=self._where, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
@@ -367,10 +385,15 @@ class Session:
                 older.kick()
         return reader, claim.epoch, claim.waiting
 
-    def _leave(self) -> None:
-        member, self._member = self._member, None
+    def _leave(self, why: str) -> None:
+        member = self._member
         if member is None:
             return
+        seconds = self._chat.clock.seconds() - member.since
+        self._note(
+            "logout", "logged out after {seconds:.1f} s: {reason}", seconds=seconds, reason=why
+        )
+        self._member = None
         self._connection.move_out()
         if member.reader is not None:
             self._connection.end_receipts()
@@ -384,7 +407,7 @@ class Session:
             del self._chat.online[reader.uid]
 
     async def _logout(self, command: c.Logout) -> None:
-        self._leave()
+        self._leave("logout")
         self._say(e.LoggedOut(re=command.n))
 
     # What the reader tells its owner
@@ -394,28 +417,27 @@ class Session:
 
     def kicked(self) -> None:
         if self._member is not None:
-            self._note("{uid} logged in elsewhere", uid=self._member.uid)
-            self._leave()
+            self._leave("logged-in-elsewhere")
             self._say(e.Kicked())
 
     def restarted(self) -> None:
         self._connection.inbox_restarted()
 
     def failed(self) -> None:
-        self._connection.close()
+        self._connection.close("inbox-unreadable")
 
     # Accounts
 
     async def _register(self, command: c.Register) -> None:
         uid = await entrance.register(self._chat, self._connection.address, command)
-        self._note("registered {uid}", uid=uid)
+        self._note("registered", "registered from {address}", uid=uid, address=self._where)
         self._say(e.Registered(uid, re=command.n))
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid, address = self._member.uid, self._connection.address
         stored = await entrance.change_password(self._chat, address, uid, command)
-        self._note("{uid} changed the password", uid=uid)
+        self._note("password-changed", "changed the password", uid=uid)
         token = self._chat.tokens.issue(uid, stored) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))
 
@@ -443,9 +465,9 @@ class Session:
         self._say(e.LangSet(re=command.n))
 
     async def _quit(self, command: c.Quit) -> None:
-        self._leave()
+        self._leave("quit")
         self._say(e.Farewell(re=command.n))
-        self._connection.close()
+        self._connection.close("quit")
 
 
 _Handler = Callable[[Session, Any], Awaitable[None]]

@@ -537,7 +537,7 @@ class FlowTests(ProtocolTests):
         self.world.inbox.hold = {"commit"}
         end.send(*[f"msg 10002 {i}" for i in range(2 * 16)])
         self.assertEqual(end.wire.producerState, "paused")
-        end.protocol.bye()
+        end.protocol.bye("stopping")
         self.assertEqual(end.wire.producerState, "producing")
         self.world.let_all()
         self.turn()

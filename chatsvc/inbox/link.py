@@ -13,6 +13,7 @@ from typing import Any
 
 import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -34,8 +35,8 @@ class _Factory(Factory):
 
 class RedisLink:
     """
-    ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
-    and ``failed`` is told why.
+    ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped.
+    ``failed`` is told why there is no connection.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class RedisLink:
                     one.callback(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
+                self._failed(ConnectionLost())
             protocol = await self._connect_at_last()
 
     async def _connect_at_last(self) -> Any:

@@ -13,10 +13,11 @@ import orjson
 import txredisapi
 from twisted.internet import endpoints
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from chatsvc.absence import Absence
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
@@ -35,6 +36,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.inbox.link import RedisLink
+from chatsvc.seldom import Seldom
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
 from chatsvc.wire.events import Message
@@ -42,6 +44,7 @@ from chatsvc.wire.events import Message
 _SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
 _SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
 _OLDEST = (6, 2)
+_NO_ANSWER = "no answer in time"
 _PEER_PATIENCE = 10
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
@@ -76,7 +79,9 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
-        self._last_reason = ""
+        self._closed = False
+        self._absence = Absence(reactor, f"Redis at {url}")
+        self._refusals = Seldom(reactor.seconds)
         self._database, endpoint = _place(reactor, url)
         self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)
 
@@ -92,6 +97,7 @@ class RedisInbox:
             raise BadStore(f"{self._url}: {_reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
+        self._closed = True
         return Deferred.fromCoroutine(self._link.close())
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
@@ -104,9 +110,13 @@ class RedisInbox:
             "memory": MEMORY_OF_SENDERS,
             **self._expiry(),
         }
+        began = self._clock.seconds()
         connected = self._in_time(self._link.connected())
         answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
-        answer.addErrback(self._away)
+        # One that is late is waited for all the same: its readers shall have their messages.
+        late = self._clock.callLater(self._patience, self._noticed_away, began, _NO_ANSWER)
+        answer.addBoth(_cancelling, late)
+        answer.addCallbacks(self._here, self._away, (began,), errbackArgs=(began,))
         return answer.addCallback(_committed, removals)
 
     async def claim(self, uid: int, after: int | None) -> Claim:
@@ -131,7 +141,8 @@ class RedisInbox:
             return Message(id, int(sender), name, int(float(at)), text)
         except (ValueError, OverflowError):
             # Not in these errors' words: they quote the entry.
-            self._log.warn("The inbox of {uid} has a foreign entry, {id}", uid=uid, id=id)
+            text = "a foreign entry in the inbox, {id}"
+            self._log.warn(text, event="foreign-entry", uid=uid, id=id)
             return Message(id, 0, "", 0, "")
 
     async def count(self, uid: int) -> int:
@@ -147,23 +158,42 @@ class RedisInbox:
         return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
 
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
+        began = self._clock.seconds()
         answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
-        return await answer.addErrback(self._away)
+        return await answer.addCallbacks(self._here, self._away, (began,), errbackArgs=(began,))
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
 
-    def _away(self, failure: Any) -> Any:
-        if failure.check(StoreUnavailable):
-            return failure
-        self._log.warn("Redis at {url}: {reason}", url=self._url, reason=_reason(failure.value))
-        raise StoreUnavailable(_reason(failure.value)) from None
+    def _here(self, answer: Any, began: float) -> Any:
+        self._absence.ended(began)
+        return answer
+
+    def _away(self, failure: Any, began: float) -> Any:
+        reason = _reason(failure.value)
+        if failure.check(txredisapi.ResponseError):
+            self._say_refused(reason)
+        else:
+            self._noticed_away(began, reason)
+        raise StoreUnavailable(reason) from None
+
+    def _noticed_away(self, began: float, reason: str) -> None:
+        if self._was_here and not self._closed:
+            self._absence.noticed(began, reason)
+
+    def _say_refused(self, reason: str) -> None:
+        count = self._refusals.count()
+        if count:
+            self._log.error(
+                "Redis at {url} refused {count} commands since this was said last, now: {reason}",
+                event="store-refuses",
+                url=self._url,
+                count=count,
+                reason=reason,
+            )
 
     def _could_not_connect(self, problem: BaseException) -> None:
-        reason = _reason(problem)
-        if reason != self._last_reason:  # or a long absence would fill the log with one line
-            self._log.warn("Redis at {url}: {reason}", url=self._url, reason=reason)
-        self._last_reason = reason
+        self._noticed_away(self._clock.seconds(), _reason(problem))
 
     async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, _PEER_PATIENCE)
@@ -179,9 +209,9 @@ class RedisInbox:
         asked = {"cursors": cursors, "node": self._node, "fresh": secrets.token_hex(8)}
         stale = await _evaluate(protocol, b"stale", asked)
         if self._was_here:
-            self._log.warn("Redis at {url} is back", url=self._url)
+            self._absence.ended(self._clock.seconds())
             self._clock.callLater(0, self._watcher.store_returned, [int(uid) for uid in stale])
-        self._was_here, self._last_reason = True, ""
+        self._was_here = True
 
     async def _require_version(self, protocol: Any) -> None:
         info = (await protocol.execute_command("INFO", "server")).decode()
@@ -267,12 +297,18 @@ def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
     )
 
 
+def _cancelling(result: Any, call: IDelayedCall) -> Any:
+    if call.active():
+        call.cancel()
+    return result
+
+
 def _out_of_patience(result: Any, patience: float) -> Any:
-    raise StoreUnavailable("no answer in time")
+    raise StoreUnavailable(_NO_ANSWER)
 
 
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, TimeoutError | CancelledError):
-        return "no answer in time"
+        return _NO_ANSWER
     # Redis quotes a command that it does not know, with a password if it has one.
     return str(problem).partition(", with args")[0] or type(problem).__name__

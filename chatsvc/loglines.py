@@ -58,7 +58,7 @@ def as_json(event: LogEvent) -> str:
     it is: ``logger``.
     """
     time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
-    said = {name: thing for name, thing in event.items() if not name.startswith("log_")}
+    said = {name: _brief(thing) for name, thing in event.items() if not name.startswith("log_")}
     facts = said if _is_ours(event) else {"event": "other", "logger": event.get("log_namespace")}
     record = {
         "time": time.replace("+00:00", "Z"),
@@ -73,6 +73,10 @@ def as_json(event: LogEvent) -> str:
     elif not record["message"]:
         return ""
     return json.dumps(record, default=str)
+
+
+def _brief(thing: object) -> object:
+    return round(thing, 3) if isinstance(thing, float) else thing
 
 
 def _is_ours(event: LogEvent) -> bool:

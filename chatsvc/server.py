@@ -148,7 +148,7 @@ class ChatServer(Service):
             except BadKeys as problem:
                 self._not_reloaded(problem)
             else:
-                self._say_certificates("Reloaded: certificate", context.certificates)
+                self._say_certificates("Reloaded: certificate", context.certificates, "reloaded")
         self._reload_secret()
         if serves:
             self._supervisor.ready(self._place())
@@ -291,10 +291,10 @@ class ChatServer(Service):
         config = self._config
         for (listening, legacy), port in zip(self._doors, self._ports, strict=False):
             self._log.info(
-                "Listening on {text}{legacy}: {host}",
+                "Listening on {endpoint}{note}: {host}",
                 event="listening",
-                text=listening.text,
-                legacy=" (little-endian lengths)" if legacy else "",
+                endpoint=listening.text,
+                note=" (little-endian lengths)" if legacy else "",
                 host=port.getHost(),
             )
         self._say_certificates("Certificate", self._certificates())
@@ -386,10 +386,12 @@ class ChatServer(Service):
     def _days_left(self) -> float:
         return min(days_left(pem, time.time()) for pem in self._certificates())
 
-    def _say_certificates(self, what: str, certificates: Iterable[bytes]) -> None:
+    def _say_certificates(
+        self, what: str, certificates: Iterable[bytes], event: str = "certificate"
+    ) -> None:
         for pem in sorted(certificates):
-            text, shown = "{what} {fingerprint}", fingerprint(pem)
-            self._log.info(text, event="certificate", what=what, fingerprint=shown)
+            text = what + " {fingerprint}"
+            self._log.info(text, event=event, fingerprint=fingerprint(pem))
 
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():

@@ -15,7 +15,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from chatsvc import entrance
@@ -25,10 +24,10 @@ from chatsvc.connection import Connection
 from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
 from chatsvc.limits import network_of
+from chatsvc.logbook import Logbook
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
-from chatsvc.unexpected import wordless
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -49,11 +48,10 @@ class _Member:
 class Session:
     """One connection's session."""
 
-    _log = Logger()
-
     def __init__(self, chat: Chat, connection: Connection) -> None:
         self._chat = chat
         self._connection = connection
+        self._logbook = Logbook(connection.number, connection.address)
         # What a reader has for its owner goes out at once.
         self.hand = connection.hand
         self._member: _Member | None = None
@@ -64,7 +62,6 @@ class Session:
         self._unanswered_bytes = 0
         self._performing = False
         self._overloaded = False
-        self._throttle_noted = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
@@ -205,22 +202,9 @@ class Session:
     def _broken(self, failure: Failure, command: c.Command) -> None:
         if failure.check(CancelledError):
             return  # the server is stopping
-        self._log.failure(
-            "{kind} failed",
-            wordless(failure),
-            event="command-failed",
-            kind=type(command).__name__,
-            **self._who(),
-        )
+        uid = self._member.uid if self._member is not None else None
+        self._logbook.broken(uid, type(command).__name__, failure)
         self._refuse(command, Problem.STORE_UNAVAILABLE)
-
-    def _who(self) -> dict[str, Any]:
-        """What the log says of every event here."""
-        uid = {"uid": self._member.uid} if self._member is not None else {}
-        return {"connection": self._connection.number, **uid}
-
-    def _note(self, event: str, text: str, level: Any = LogLevel.info, **facts: Any) -> None:
-        self._log.emit(level, text, event=event, **{**self._who(), **facts})
 
     def _say(self, event: e.Event) -> None:
         if not self._closed:
@@ -311,38 +295,19 @@ class Session:
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
             raise Refusal(Problem.ALREADY_LOGGED_IN)
-        address = self._connection.address
-        self._log_in = Deferred.fromCoroutine(entrance.identify(self._chat, address, command))
+        chat, address = self._chat, self._connection.address
+        self._log_in = Deferred.fromCoroutine(entrance.identify(chat, address, command))
         try:
             account, stored = await self._log_in
         except Refusal as refusal:
-            self._chat.metrics.logins.labels(code_of(refusal.problem)).inc()
-            self._note_refusal(command.uid, refusal.problem)
+            chat.metrics.logins.labels(code_of(refusal.problem)).inc()
+            # Who mistypes may have typed a password there.
+            known = chat.accounts.cached_name(command.uid) is not None
+            self._logbook.refused(command.uid if known else None, refusal.problem)
             raise
         finally:
             self._log_in = None
         await self._enter(account, stored, command)
-
-    def _note_refusal(self, uid: int, problem: Problem) -> None:
-        if problem is Problem.THROTTLED and self._throttle_noted:
-            return  # a guesser shall not fill the log
-        throttled = self._throttle_noted = problem is Problem.THROTTLED
-        # Who mistypes may have typed a password there.
-        known = self._chat.accounts.cached_name(uid) is not None
-        self._note(
-            "login-refused",
-            "log-in from {address} refused: {reason}"
-            if known
-            else "log-in of nobody we know from {address} refused: {reason}",
-            LogLevel.warn if throttled else LogLevel.info,
-            address=self._where,
-            reason=code_of(problem),
-            **({"uid": uid} if known else {}),
-        )
-
-    @property
-    def _where(self) -> str:
-        return self._connection.address or "a local socket"
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
@@ -358,8 +323,7 @@ class Session:
         self._member = _Member(uid, account.name, reader, chat.clock.seconds())
         self._connection.settle_in()
         chat.metrics.logins.labels("ok").inc()
-        text = "logged in from {address}" + ", only to send" * (reader is None)
-        self._note("login", text, address=self._where, receives=reader is not None)
+        self._logbook.logged_in(uid, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
@@ -386,14 +350,10 @@ class Session:
         return reader, claim.epoch, claim.waiting
 
     def _leave(self, why: str) -> None:
-        member = self._member
+        member, self._member = self._member, None
         if member is None:
             return
-        seconds = self._chat.clock.seconds() - member.since
-        self._note(
-            "logout", "logged out after {seconds:.1f} s: {reason}", seconds=seconds, reason=why
-        )
-        self._member = None
+        self._logbook.logged_out(member.uid, self._chat.clock.seconds() - member.since, why)
         self._connection.move_out()
         if member.reader is not None:
             self._connection.end_receipts()
@@ -430,14 +390,14 @@ class Session:
 
     async def _register(self, command: c.Register) -> None:
         uid = await entrance.register(self._chat, self._connection.address, command)
-        self._note("registered", "registered from {address}", uid=uid, address=self._where)
+        self._logbook.registered(uid)
         self._say(e.Registered(uid, re=command.n))
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid, address = self._member.uid, self._connection.address
         stored = await entrance.change_password(self._chat, address, uid, command)
-        self._note("password-changed", "changed the password", uid=uid)
+        self._logbook.password_changed(uid)
         token = self._chat.tokens.issue(uid, stored) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -101,6 +102,12 @@ class ChatServer:
     Without ``ports`` it listens on ``port``, a free one of the loopback interface.
     """
 
+    twistd: Sequence[str] = ("-n",)
+    """Options of ``twistd`` itself."""
+
+    inherited: Sequence[int] = ()
+    """Descriptors that its process is handed."""
+
     def __init__(
         self,
         *options: str,
@@ -125,16 +132,16 @@ class ChatServer:
         """Start the server, if it does not run, and wait until it says that it listens everywhere."""
         if self._process is not None and self._process.poll() is None:
             return self
-        ports = [word for port in self.ports for word in ("--port", port)]
         before = self.log()
         with open(self._log_path, "ab") as log:
             self._process = subprocess.Popen(
-                [*_twistd(), "-n", "chat", *ports, *self._options],
+                self.command(),
                 cwd=self.folder,
                 env=_environment(self._env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.inherited,
                 preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + PATIENCE
@@ -145,6 +152,11 @@ class ChatServer:
                 raise RuntimeError(f"the server did not start:\n{self.log()[len(before) :]}")
             time.sleep(0.01)
         return self
+
+    def command(self) -> list[str]:
+        """What starts it."""
+        ports = [word for port in self.ports for word in ("--port", port)]
+        return [*_twistd(), *self.twistd, "chat", *ports, *self._options]
 
     def terminate(self) -> None:
         """Tell the server to end, as an init system does, and do not wait."""
@@ -191,6 +203,10 @@ class ChatServer:
         """The beginnings of all tracebacks in the log."""
         log = self.log()
         return [log[max(0, at.start() - 200) : at.end() + 2000] for at in _TRACEBACK.finditer(log)]
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the log has said, of a server with ``--log-format json``."""
+        return [json.loads(line) for line in self.log().splitlines()]
 
     def wait_for(self, words: str, patience: float = PATIENCE) -> bool:
         """Whether the server says something, now or soon."""

@@ -32,15 +32,10 @@ class Logbook:
         if throttled and self._throttled:
             return  # a guesser shall not fill the log
         self._throttled = throttled
-        self._note(
-            "login-refused",
-            "log-in{whose} from {address} refused: {reason}",
-            uid,
-            LogLevel.warn if throttled else LogLevel.info,
-            whose="" if uid is not None else " of nobody we know",
-            address=self._address,
-            reason=code_of(problem),
-        )
+        whose = "log-in of nobody we know" if uid is None else "log-in"
+        level = LogLevel.warn if throttled else LogLevel.info
+        text, reason = whose + " from {address} refused: {reason}", code_of(problem)
+        self._note("login-refused", text, uid, level, address=self._address, reason=reason)
 
     def logged_out(self, uid: int, seconds: float, why: str) -> None:
         """A log-in has ended."""

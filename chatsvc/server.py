@@ -318,11 +318,9 @@ class ChatServer(Service):
         )
 
     async def _stop(self) -> None:
-        began = self._reactor.seconds()
-        connections = self._factory.connections if self._factory is not None else 0
-        text = "Stopping, with {connections} connections"
-        self._log.info(text, event="stopping", connections=connections)
-        self._supervisor.stopping(f"Stopping, with {connections} connections")
+        began, served = self._reactor.seconds(), self._renewing.running
+        if served:
+            self._say_stopping()
         if self._starting is not None:
             self._starting.cancel()
         if self._renewing.running:
@@ -341,8 +339,15 @@ class ChatServer(Service):
             database.close()
         for lock in self._locks:
             lock.release()
-        seconds = self._reactor.seconds() - began
-        self._log.info("Stopped, after {seconds:.1f} s", event="stopped", seconds=seconds)
+        if served:
+            seconds = self._reactor.seconds() - began
+            self._log.info("Stopped, after {seconds:.1f} s", event="stopped", seconds=seconds)
+
+    def _say_stopping(self) -> None:
+        connections = self._factory.connections if self._factory is not None else 0
+        text = "Stopping, with {connections} connections"
+        self._log.info(text, event="stopping", connections=connections)
+        self._supervisor.stopping(text.format(connections=connections))
 
     async def _settle(self) -> None:
         """Let the batches under way end, if the store is there."""

@@ -32,7 +32,7 @@ _SILENCE = 5.0
 _FULL_SAID = 60.0
 """Seconds in which the log says once that a limit keeps connections out."""
 
-_REMAINING_SAID = 1.0
+_REMAINING_SAID = 2.5
 """Seconds between two lines of the log on how many connections remain when the server stops."""
 
 _DRAIN = 6.0
@@ -169,7 +169,7 @@ class ChatFactory(Factory):
             connection.bye("stopping")
         abort = deferLater(self.chat.clock, _DRAIN, self._abort)
         abort.addErrback(lambda failure: None)
-        counting = LoopingCall(self._say_remaining, "{connections} connections remain")
+        counting = LoopingCall(self._say_remaining, "Connections that remain: {connections}")
         counting.clock = self.chat.clock
         counting.start(_REMAINING_SAID, now=False)
         await gone
@@ -180,7 +180,7 @@ class ChatFactory(Factory):
         self._log.info(text, event="draining", connections=self.connections)
 
     def _abort(self) -> None:
-        self._say_remaining("{connections} connections did not end, and are cut off")
+        self._say_remaining("Connections that did not end, and are cut off: {connections}")
         for connection in list(self._connections):
             connection.transport.abortConnection()
 

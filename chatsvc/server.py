@@ -345,7 +345,7 @@ class ChatServer(Service):
 
     def _say_stopping(self) -> None:
         connections = self._factory.connections if self._factory is not None else 0
-        text = "Stopping, with {connections} connections"
+        text = "Stopping; connections: {connections}"
         self._log.info(text, event="stopping", connections=connections)
         self._supervisor.stopping(text.format(connections=connections))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from itertools import count
@@ -15,6 +16,9 @@ from tests.servers import mariadb, redis
 
 STORE_PATIENCE = 5.0
 """Seconds after which the design has a sender hear that a store is away."""
+
+_MOST = 10.0
+"""Seconds that a stop may take, by the design."""
 
 UNAVAILABLE = "服务暂时不可用, 请稍后重试!"
 MAYBE_NOT_STORED = "存储暂时不可用, 消息可能未保存!"
@@ -67,6 +71,14 @@ class StoresAway(SynchronousTestCase):
         while not works():
             self.assertLess(time.monotonic(), deadline, "it did not recover by itself")
             time.sleep(0.1)
+
+    def said_once(self, store: str) -> None:
+        """Fail unless the log has told once that a store went, and once that it came back, each time."""
+        self.assertTrue(self.server.wait_for(f"{store} is back after ", 10))
+        said = re.findall(
+            f" (error|warn) +\\S*{re.escape(store)} is (away|back)", self.server.log()
+        )
+        self.assertEqual(said, [("error", "away"), ("warn", "back")] * max(1, len(said) // 2))
 
     def sent(self, client: StructuredClient, n: int, to: int, text: str) -> dict[str, Any]:
         """Send a message under one number until it is confirmed; the confirmation."""
@@ -130,6 +142,7 @@ class MySQLAway(StoresAway):
         self.away(longest=1.5)
         mariadb().start()
         self.back()
+        self.said_once(f"/{self.stores.database}")
 
     def test_frozen(self) -> None:
         """A MySQL that hangs would hang the server, or look like a wrong password."""
@@ -173,6 +186,7 @@ class RedisAway(StoresAway):
         self.assertTrue(reader.silent(0.2))
         self.assertTrue(texter.silent(0.05))
         self.eventually(lambda: login.ask(f"auth {uid} {PASSWORD}") == "认证成功!")
+        self.said_once(f"/{self.stores.db}")
 
     def test_nothing_confirmed_is_lost(self) -> None:
         """A message that was confirmed just before Redis crashed would be gone."""
@@ -266,9 +280,12 @@ class RedisAway(StoresAway):
         time.sleep(0.2)
         start = time.monotonic()
         self.server.terminate()
-        self.assertTrue(writer.closed(11))
+        self.assertTrue(writer.closed(_MOST))
         writer.hang_up()
         self.server.wait()
-        self.assertLess(time.monotonic() - start, 11)
+        self.assertLess(time.monotonic() - start, _MOST)
+        _, stopped = self.server.log().split(" Stopping; ")
+        self.assertIn("its senders", stopped)
+        self.assertRegex(stopped, r" info  Stopped, after [0-9.]+ s\n$")
         redis().thaw()
         self.server.start()

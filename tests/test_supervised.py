@@ -121,7 +121,7 @@ class NotificationTests(SynchronousTestCase):
         self.assertEqual(self.above.await_word("READY")["READY"], "1")
         server.terminate()
         stopping = self.above.await_word("STOPPING")
-        self.assertEqual(stopping["STATUS"], "Stopping, with 1 connections")
+        self.assertEqual(stopping["STATUS"], "Stopping; connections: 1")
         self.assertTrue(client.closed())
         self.assertEqual(server.wait(), -signal.SIGTERM)
 

@@ -80,7 +80,7 @@ class RedisInbox:
         self._watcher: Any = None
         self._was_here = False
         self._closed = False
-        self._absence = Absence(reactor, f"Redis at {url}")
+        self._absence = Absence(reactor, str(url))
         self._refusals = Seldom(reactor.seconds)
         self._database, endpoint = _place(reactor, url)
         self._link = RedisLink(reactor, endpoint, self._introduce_in_time, self._could_not_connect)

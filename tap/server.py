@@ -236,7 +236,11 @@ def _stop_once() -> None:
 
 
 def _stopping_already(number: int, frame: object) -> None:
-    _log.info("Stopping already", event="stopping-already")
+    from twisted.internet import reactor
+
+    # Not at once: the signal may have come in the middle of a line of the log.
+    text, event = "Stopping already", "stopping-already"
+    reactor.callFromThread(_log.info, text, event=event)  # type: ignore[attr-defined]
 
 
 def _collect_seldom() -> None:

@@ -158,10 +158,10 @@ class ChatServer:
         ports = [word for port in self.ports for word in ("--port", port)]
         return [*_twistd(), *self.twistd, "chat", *ports, *self._options]
 
-    def terminate(self) -> None:
-        """Tell the server to end, as an init system does, and do not wait."""
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Tell the server to end, as an init system or Ctrl-C does, and do not wait."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(number)
 
     def reload(self) -> None:
         """Tell the server to read its certificate again."""

@@ -122,8 +122,7 @@ class ChatFactory(Factory):
         count = self._kept_out.count()
         if count:
             self._log.warn(
-                "Too many connections ({limit}): kept out {count} since this was said last, now one"
-                " from {address}",
+                "Too many connections ({limit}), now from {address} ({count} since this was said last)",
                 event="too-many-connections",
                 limit=limit,
                 count=count,

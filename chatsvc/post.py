@@ -280,8 +280,7 @@ class PostOffice:
         count = self._refused.count()
         if count:
             self._log.error(
-                "the store refused {count} messages since this was said last, now one from here to"
-                " {to}: {reason}",
+                "the store refused a message to {to}: {reason} ({count} since this was said last)",
                 event="message-refused",
                 uid=parcel.draft.sender,
                 to=parcel.draft.to,

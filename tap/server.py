@@ -222,6 +222,7 @@ def makeService(options: Options) -> IService:
     try:
         server.prepare()
     except CannotStart as problem:
+        above.status(str(problem))
         fail(f"chat: {problem}")
     _collect_seldom()
     reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]

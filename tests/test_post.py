@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -105,6 +106,17 @@ class PostTests(SynchronousTestCase):
         self.inbox.let()
         self.inbox.let()
         self.assertEqual([text for text, _ in self.told], list("abcde"))
+
+    def test_a_store_that_refuses(self) -> None:
+        """Each message that a full store refuses would be a line of the log, or none would."""
+        with capturedLogs() as said:
+            for seconds in (0, 5, 10):
+                self.inbox.outcomes = [Failed("OOM")] * 100
+                for _ in range(100):
+                    self.send("x")
+                self.clock.advance(seconds)
+        events = [(event["event"], event["to"], event["count"]) for event in said]
+        self.assertEqual(events, [("message-refused", 2, 1), ("message-refused", 2, 200)])
 
     def test_one_of_two_batches_fails(self) -> None:
         """Of two batches under way one would answer for the other, or the messages of one would be told twice."""

@@ -185,7 +185,7 @@ class RedisInbox:
         count = self._refusals.count()
         if count:
             self._log.error(
-                "Redis at {url} refused {count} commands since this was said last, now: {reason}",
+                "{url} refused a command: {reason} ({count} since this was said last)",
                 event="store-refuses",
                 url=self._url,
                 count=count,

@@ -148,7 +148,8 @@ class Accounts:
             return await self._database.run(lambda t: _replace(t, uid, old_stored, new_stored))
         except pymysql.DataError as problem:
             # A column narrower than the schema's; what it holds goes on working.
-            _log.error("user.password of {uid} not changed: {why}", uid=uid, why=problem.args[-1])
+            text, why = "user.password not changed: {reason}", problem.args[-1]
+            _log.error(text, event="password-not-changed", uid=uid, reason=why)
             return False
 
     async def set_stored(self, uid: int, stored: str) -> bool:

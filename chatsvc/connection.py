@@ -47,5 +47,5 @@ class Connection(Protocol):
     def inbox_restarted(self) -> None:
         """The ids that this connection was handed no longer count."""
 
-    def close(self) -> None:
-        """Send what was said, then close."""
+    def close(self, why: str) -> None:
+        """Send what was said, then close; ``why`` is a word for the log."""

@@ -182,7 +182,13 @@ class _Connection(adbapi.Connection):
             return
         try:
             self._connection.rollback()
-        except Exception:
+        except Exception as problem:
+            log.debug(
+                "{url}: connection lost: {problem}",
+                event="database-connection-lost",
+                url=self._pool.url,
+                problem=first_line(problem.__context__ or problem),
+            )
             self.drop()
 
     def commit(self) -> None:
@@ -232,4 +238,5 @@ class _Pool(adbapi.ConnectionPool):
         try:
             connection.close()
         except Exception as problem:
-            log.debug("{url}: closing: {problem}", url=self.url, problem=problem)
+            text = "{url}: closing: {problem}"
+            log.debug(text, event="database-closing", url=self.url, problem=problem)

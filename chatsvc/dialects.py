@@ -180,7 +180,7 @@ class MySQL:
             try:
                 connection._sock.shutdown(SHUT_RDWR)
             except (OSError, AttributeError):
-                log.debug("{url}: already hung up", url=self._url)
+                log.debug("{url}: already hung up", event="hung-up", url=self._url)
 
 
 class SQLite:

@@ -9,13 +9,14 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from chatsvc.chat import Chat
 from chatsvc.limits import network_of
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
+from chatsvc.seldom import Seldom
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 
@@ -27,6 +28,12 @@ _TOLD_THERE = 20
 
 _SILENCE = 5.0
 """Seconds after which a connection without a log-in makes room for another one when all places are taken."""
+
+_FULL_SAID = 60.0
+"""Seconds in which the log says once that a limit keeps connections out."""
+
+_REMAINING_SAID = 2.5
+"""Seconds between two lines of the log on how many connections remain when the server stops."""
 
 _DRAIN = 6.0
 """Seconds in which the connections of a stopping server must have ended (design section 7: 10 s in all)."""
@@ -52,6 +59,7 @@ class ChatFactory(Factory):
         self._strangers: dict[ChatProtocol, float] = {}
         self._by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
+        self._kept_out = Seldom(chat.clock.seconds, _FULL_SAID)
 
     @property
     def online(self) -> dict[int, Reader]:
@@ -94,7 +102,7 @@ class ChatFactory(Factory):
             del self._strangers[oldest]
             self._connections.discard(oldest)
             self.chat.metrics.ended["silent"].inc()
-            oldest.transport.abortConnection()
+            oldest.cut("silent")
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
         """A connection is ready; None: it may stay."""
@@ -109,7 +117,19 @@ class ChatFactory(Factory):
         else:
             return False
         self.chat.metrics.ended[limit].inc()
+        self._say_kept_out(limit, address)
         return True
+
+    def _say_kept_out(self, limit: str, address: str) -> None:
+        count = self._kept_out.count()
+        if count:
+            self._log.warn(
+                "Too many connections ({limit}), now from {address} ({count} since this was said last)",
+                event="too-many-connections",
+                limit=limit,
+                count=count,
+                address=address or "a local socket",
+            )
 
     def settled_in(self, connection: ChatProtocol) -> None:
         """Somebody has logged in on a connection."""
@@ -147,13 +167,21 @@ class ChatFactory(Factory):
         gone: Deferred[None] = Deferred()
         self._all_gone = gone
         for connection in list(self._connections):
-            connection.bye()
+            connection.bye("stopping")
         abort = deferLater(self.chat.clock, _DRAIN, self._abort)
         abort.addErrback(lambda failure: None)
+        counting = LoopingCall(self._say_remaining, "Connections that remain: {connections}")
+        counting.clock = self.chat.clock
+        counting.start(_REMAINING_SAID, now=False)
         await gone
+        counting.stop()
         abort.cancel()
 
+    def _say_remaining(self, text: str) -> None:
+        self._log.info(text, event="draining", connections=self.connections)
+
     def _abort(self) -> None:
+        self._say_remaining("Connections that did not end, and are cut off: {connections}")
         for connection in list(self._connections):
             connection.transport.abortConnection()
 

@@ -63,7 +63,13 @@ class HostContexts:
         return self._contexts[0].serverConnectionForTLS(tlsProtocol)
 
     def _answer_names(self) -> None:
-        self._contexts[0].context.set_tlsext_servername_callback(self._choose)
+        try:
+            self._contexts[0].context.set_tlsext_servername_callback(self._choose)
+        except MemoryError:  # cffi makes the code for it at run time
+            raise BadKeys(
+                f"certificates of {self._folder} cannot be chosen by name where memory must not be"
+                " both written and executed (systemd: MemoryDenyWriteExecute=yes)"
+            ) from None
 
     def _choose(self, connection: SSL.Connection) -> None:
         # A name is whatever a stranger sends: it is looked up, and nothing else is done about it.

@@ -41,6 +41,7 @@ With Twisted's 50 a burst of connections holds up everybody's connecting by a se
 """
 
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
+_HANDED_OVER = "systemd"
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
 
@@ -138,7 +139,12 @@ class Doors:
             place, folder = _split_tls(place)
             context = hosts = HostContexts(folder)
             keys = hosts.key_paths()
-        lowest = serverFromString(self._reactor, _with_backlog(place))
+        try:
+            lowest = serverFromString(self._reactor, _with_backlog(place))
+        except LookupError as problem:
+            if place.startswith(_HANDED_OVER):
+                raise ValueError("systemd has handed over no such socket") from None
+            raise ValueError(str(problem)) from None
         endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
             endpoint = _Layered(
@@ -183,7 +189,7 @@ def _unescaped(part: str) -> str:
 
 
 def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
-    """``ssl:…`` as ``tcp:…`` and the files that it names."""
+    """``ssl:…`` as ``tcp:…``, or ``ssl:systemd:…`` as ``systemd:…``, and the files that it names."""
     rest, files = [], {}
     for part in _UNESCAPED_COLON.split(place)[1:]:
         name, equals, value = part.partition("=")
@@ -191,11 +197,19 @@ def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
             files[name] = _unescaped(value)
         else:
             rest.append(part)
-    return ":".join(["tcp", *rest]), files
+    return _lowest("tcp", rest), files
+
+
+def _lowest(kind: str, parts: list[str]) -> str:
+    """What lies under TLS: a port, but where systemd hands over a socket that listens."""
+    return ":".join(parts if parts[:1] == [_HANDED_OVER] else [kind, *parts])
 
 
 def _split_tls(place: str) -> tuple[str, str]:
-    """``tls:FOLDER:…`` as ``tcp6:…``, which takes the rest as Twisted's ``tls:`` does, and the folder."""
+    """
+    ``tls:FOLDER:…`` as ``tcp6:…``, which takes the rest as Twisted's ``tls:`` does, or ``tls:FOLDER:systemd:…`` as
+    ``systemd:…``; and the folder.
+    """
     parts = _UNESCAPED_COLON.split(place)[1:]
     folder = next((part for part in parts if part.startswith("path=")), parts[0])
     parts.remove(folder)
@@ -203,7 +217,7 @@ def _split_tls(place: str) -> tuple[str, str]:
         parts.append("port=443")
     if not folder.removeprefix("path="):
         raise ValueError("it names no folder")
-    return ":".join(["tcp6", *parts]), _unescaped(folder.removeprefix("path="))
+    return _lowest("tcp6", parts), _unescaped(folder.removeprefix("path="))
 
 
 def _tls(

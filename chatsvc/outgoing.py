@@ -40,4 +40,4 @@ class Outgoing:
                 speaker.flush()
             except Exception:
                 # One connection's trouble is not that of the others.
-                self._log.failure("Writing to a connection failed", wordless())
+                self._log.failure("Writing failed", wordless(), event="write-failed")

@@ -33,6 +33,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.metrics import Metrics
+from chatsvc.seldom import Seldom
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
@@ -57,9 +58,6 @@ RETRY_DELAY = 0.2
 
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
-
-REFUSAL_SAID_FOR = 60.0
-"""Seconds in which it is said once that the store refuses messages: one that is full refuses them all."""
 
 Told = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
@@ -148,11 +146,11 @@ class PostOffice:
         self._removals_due = False
         self._under_way: deque[_Batch] = deque()
         self._delay = 0.0
-        self._silent_until = 0.0
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
+        self._refused = Seldom(clock.seconds)
 
     def send(self, draft: Draft, told: Told) -> None:
         """
@@ -281,7 +279,8 @@ class PostOffice:
                 self._settle(parcel, outcome)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
-                self._log.failure("Telling what became of a message failed", wordless())
+                text = "Telling what became of a message failed"
+                self._log.failure(text, wordless(), event="telling-failed")
         self._all_told()
         taken_at = self._clock.seconds() + STORE_PATIENCE
         self._metrics.message_seconds.add([taken_at - parcel.deadline for parcel in batch.parcels])
@@ -306,16 +305,22 @@ class PostOffice:
                     ear.news(message)
             parcel.tell(outcome, message)
         elif isinstance(outcome, Failed):
-            self._note_refusal(outcome.reason)
+            self._say_refused(parcel, outcome)
             parcel.give_up()
         else:
             parcel.tell(outcome, parcel.message(0))
 
-    def _note_refusal(self, reason: str) -> None:
-        now = self._clock.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + REFUSAL_SAID_FOR
-            self._log.error("The store refused a message: {reason}", reason=reason)
+    def _say_refused(self, parcel: _Parcel, outcome: Failed) -> None:
+        count = self._refused.count()
+        if count:
+            self._log.error(
+                "the store refused a message to {to}: {reason} ({count} since this was said last)",
+                event="message-refused",
+                uid=parcel.draft.sender,
+                to=parcel.draft.to,
+                count=count,
+                reason=outcome.reason,
+            )
 
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
@@ -335,7 +340,7 @@ class PostOffice:
             self._removals_due = True
 
     def _broken(self, failure: Failure, batch: _Batch) -> None:
-        self._log.failure("A batch failed", wordless(failure))
+        self._log.failure("A batch failed", wordless(failure), event="batch-failed")
         self._put_back(batch)
         self._tell_unknown(batch.parcels)
 

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Protocol
 
+from OpenSSL.SSL import Error as TLSError
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.logger import Logger
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -89,6 +92,7 @@ class ChatProtocol(Int16StringReceiver):
     factory: Switchboard  # type: ignore[assignment]
     transport: Any
 
+    _log = Logger()
     _length = Struct("!H")
     _gathers = True
 
@@ -105,12 +109,17 @@ class ChatProtocol(Int16StringReceiver):
         self._rest: IDelayedCall | None = None
         self._held: set[str] = set()
         self._closing = False
+        self._why = ""
         self._deadline: IDelayedCall | None = None
         self._receipts: Receipts | None = None
         self._unwritten = 0  # the last message that was handed and not written yet
 
     def connectionMade(self) -> None:
         clock = self.factory.chat.clock
+        self._since = clock.seconds()
+        self._note(
+            "connected", "connected from {address}", address=self.address or "a local socket"
+        )
         self._dialect: TextDialect | StructuredDialect = TextDialect(self.factory.chat.lang)
         self.session = Session(self.factory.chat, self)
         timeout = self.factory.chat.limits.login_timeout
@@ -132,7 +141,7 @@ class ChatProtocol(Int16StringReceiver):
         else:
             self.say(refusal)
             self.say_structured(refusal)
-            self.close()
+            self.close("refused")
 
     def dataReceived(self, data: bytes) -> None:
         self._untaken += len(data)
@@ -180,8 +189,15 @@ class ChatProtocol(Int16StringReceiver):
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-        self.session.close()
+        why = self._why or _why_lost(reason)
+        self.session.close(why)
         self.factory.forget(self)
+        seconds = self.factory.chat.clock.seconds() - self._since
+        text = "disconnected after {seconds:.1f} s: {reason}"
+        self._note("disconnected", text, seconds=seconds, reason=why)
+
+    def _note(self, event: str, text: str, **facts: Any) -> None:
+        self._log.debug(text, event=event, connection=self.number, **facts)
 
     # What the session asks of its connection
 
@@ -238,20 +254,26 @@ class ChatProtocol(Int16StringReceiver):
 
     def inbox_restarted(self) -> None:
         if self._dialect.acknowledges:
-            self.bye()
+            self.bye("inbox-restarted")
         elif self._receipts is not None:
             self._receipts.forget()
             self._unwritten = 0
 
-    def bye(self) -> None:
+    def bye(self, why: str) -> None:
         """Ask a program to come back in a while, and close."""
         self.say(e.Bye(self.factory.retry_after()))
-        self.close()
+        self.close(why)
 
-    def close(self) -> None:
+    def cut(self, why: str) -> None:
+        """End the connection at once."""
+        self._why = why
+        self.transport.abortConnection()
+
+    def close(self, why: str) -> None:
         if not self._closing:
             self.flush()
             self._closing = True
+            self._why = why
             self.session.stop()
             self._stay()
             self._deadline = self.factory.chat.clock.callLater(_GOODBYE_PATIENCE, self._hang_up)
@@ -314,7 +336,7 @@ class ChatProtocol(Int16StringReceiver):
 
     def _end_by(self, limit: str) -> None:
         self.factory.chat.metrics.ended[limit].inc()
-        self.close()
+        self.close(limit)
 
     def _hang_up(self) -> None:
         """End the connection under TLS, once it has taken what lies in its buffer."""
@@ -331,6 +353,13 @@ class ChatProtocol(Int16StringReceiver):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _why_lost(reason: Failure) -> str:
+    """A word for the log on a connection that was ended by the other end, or on the way."""
+    if reason.check(ConnectionDone):
+        return "closed-by-client"
+    return "tls" if reason.check(TLSError) else "lost"
 
 
 class LegacyChatProtocol(ChatProtocol):

@@ -86,14 +86,16 @@ class Pulse:
         if self._lost_at is None:
             self._lost_at = self._seconds() if since is None else since
             self._reason = reason.removeprefix(self._url).lstrip(": ")
-            self._say(self._log.warn, f"is away: {self._reason}")
+            self._say(self._log.error, "store-away", f"is away: {self._reason}")
         self._show()
 
     def found(self) -> None:
         """The store is there."""
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
-            self._say(self._log.info, f"is back after {self._seconds() - lost_at:.0f} s")
+            self._say(
+                self._log.warn, "store-back", f"is back after {self._seconds() - lost_at:.0f} s"
+            )
         self._show()
         self._say_doubt()
 
@@ -102,10 +104,10 @@ class Pulse:
         doubt, self._doubt = self._doubt, ""
         if doubt and self._seconds() - self._said >= _SAID_FOR:
             self._said = self._seconds()
-            self._say(self._log.warn, f"failed: {doubt}")
+            self._say(self._log.warn, "store-refuses", f"failed: {doubt}")
 
-    def _say(self, level: Callable[..., None], what: str) -> None:
-        level("{name} {what}", name=self._name[0].upper() + self._name[1:], what=what)
+    def _say(self, level: Callable[..., None], event: str, what: str) -> None:
+        level("{store} {what}", event=event, store=self._name, what=what)
 
     def _show(self) -> None:
         if self._counts is not None:

@@ -261,6 +261,8 @@ class Reader:
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("Reading the inbox of {uid} failed", wordless(failure), uid=self.uid)
+        self._log.failure(
+            "reading the inbox failed", wordless(failure), event="inbox-unreadable", uid=self.uid
+        )
         # A reader that only seems to be here would be worse than one who has to come again.
         self._owner.failed()

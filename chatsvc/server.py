@@ -30,6 +30,7 @@ from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, Context, Doors, Listening
 from chatsvc.metrics import Metrics
 from chatsvc.nodes import NodeFacts, differences
+from chatsvc.notify import Supervisor
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Hashing, Passwords
 from chatsvc.post import BatchLimits, PostOffice
@@ -95,9 +96,16 @@ class ChatServer(Service):
     name = "chat"
     _log = Logger()
 
-    def __init__(self, reactor: Any, config: Config, given_up: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        supervisor: Supervisor,
+        given_up: Callable[[str], None],
+    ) -> None:
         self._reactor = reactor
         self._config = config
+        self._supervisor = supervisor
         self._given_up = given_up
         self._locks: list[FileLock] = []
         self._databases: dict[StoreURL, Database] = {}
@@ -124,7 +132,7 @@ class ChatServer(Service):
         try:
             self._keys = KeyFolder(config.keys)
             for line in self._keys.ensure([socket.gethostname()]):
-                self._log.info("{line}", line=line[0].upper() + line[1:])
+                self._log.info("{line}", event="keys-made", line=line[0].upper() + line[1:])
             self._doors = self._open_doors()
             if config.metrics:
                 self._probe = self._doorway.open(config.metrics, "tcp:9100")
@@ -139,14 +147,22 @@ class ChatServer(Service):
 
     def reload(self) -> None:
         """Read certificates, keys and the token secret again; bad ones are said in the log, and those in use stay."""
+        serves = self._renewing.running
+        if serves:
+            self._supervisor.reloading()
         for context in self._contexts():
             try:
                 context.reload()
             except BadKeys as problem:
-                self._log.error("Not reloaded: {problem}", problem=str(problem))
+                self._not_reloaded(problem)
             else:
-                self._say_certificates("Reloaded: certificate", context.certificates)
+                self._say_certificates("Reloaded: certificate", context.certificates, "reloaded")
         self._reload_secret()
+        if serves:
+            self._supervisor.ready(self._place())
+
+    def _not_reloaded(self, problem: BadKeys) -> None:
+        self._log.error("Not reloaded: {problem}", event="not-reloaded", problem=str(problem))
 
     def _reload_secret(self) -> None:
         if self._tokens is None:
@@ -154,10 +170,11 @@ class ChatServer(Service):
         try:
             changed = self._tokens.change_secret(self._keys.token_secret())
         except BadKeys as problem:
-            self._log.error("Not reloaded: {problem}", problem=str(problem))
+            self._not_reloaded(problem)
         else:
             if changed:
-                self._log.info("Reloaded: token secret; the tokens that are out no longer count")
+                text = "Reloaded: token secret; the tokens that are out no longer count"
+                self._log.info(text, event="reloaded")
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -183,6 +200,7 @@ class ChatServer(Service):
             self._probe_port = await self._listen_at(config.metrics, self._probe.endpoint, site)
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         self._say_where()
+        self._supervisor.ready(self._place())
 
     async def _make_chat(self) -> Chat:
         config, reactor, metrics = self._config, self._reactor, Metrics()
@@ -198,7 +216,7 @@ class ChatServer(Service):
         outgoing = Outgoing(reactor)
         post = PostOffice(reactor, inbox, online, metrics, config.batch, outgoing.flush)
         for warning in await inbox.open(post):
-            self._log.warn("{warning}", warning=warning)
+            self._log.warn("{warning}", event="store-endangers", warning=warning)
         await self._compare_secrets(inbox)
         self._inbox, self._post = inbox, post
         self._examinations = {
@@ -233,7 +251,7 @@ class ChatServer(Service):
         for path in sorted({*named, *(url.path for url in self._sqlite_urls())}):
             line = open_to_others(path)
             if line:
-                self._log.warn("{line}", line=line)
+                self._log.warn("{line}", event="open-to-others", line=line)
 
     async def _database(self, url: StoreURL) -> Database:
         if url not in self._databases:
@@ -255,7 +273,7 @@ class ChatServer(Service):
     async def _compare_secrets(self, inbox: IInbox) -> None:
         with suppress(StoreUnavailable):
             for line in differences(await inbox.nodes()):
-                self._log.warn("{line}", line=line)
+                self._log.warn("{line}", event="nodes-differ", line=line)
 
     async def _listen(self, factory: ChatFactory) -> None:
         for listening, legacy in self._doors:
@@ -271,33 +289,46 @@ class ChatServer(Service):
             reason = getattr(problem, "socketError", None) or problem
             raise CannotStart(f"cannot listen on {text!r}: {reason}") from None
 
+    def _place(self) -> str:
+        """Where the server listens, and what it works on, in a line for people."""
+        config = self._config
+        doors = ", ".join(listening.text for listening, _ in self._doors)
+        return f"Listening on {doors}; accounts in {config.accounts}, messages in {config.inbox}"
+
     def _say_where(self) -> None:
         config = self._config
         for (listening, legacy), port in zip(self._doors, self._ports, strict=False):
             self._log.info(
-                "Listening on {text}{legacy}: {host}",
-                text=listening.text,
-                legacy=" (little-endian lengths)" if legacy else "",
+                "Listening on {endpoint}{note}: {host}",
+                event="listening",
+                endpoint=listening.text,
+                note=" (little-endian lengths)" if legacy else "",
                 host=port.getHost(),
             )
         self._say_certificates("Certificate", self._certificates())
         self._log.info(
             "chatsvc {version}: accounts in {accounts}, waiting messages in {inbox}",
+            event="started",
             version=__version__,
             accounts=config.accounts,
             inbox=config.inbox,
         )
         if config.registration:
-            self._log.info("Registration is open: clients may type `register NAME PASSWORD`")
+            text = "Registration is open: clients may type `register NAME PASSWORD`"
         else:
-            self._log.info("Registration is closed: make accounts with `chatsvc account add NAME`")
+            text = "Registration is closed: make accounts with `chatsvc account add NAME`"
+        self._log.info(text, event="registration", open=config.registration)
         numbers = [getattr(port.getHost(), "port", 0) for port in self._ports]
         self._log.info(
             "Next, in another terminal: twistd -n chatclient --connect localhost:{number}",
+            event="next",
             number=next(filter(None, numbers), 10_000),
         )
 
     async def _stop(self) -> None:
+        began, served = self._reactor.seconds(), self._renewing.running
+        if served:
+            self._say_stopping()
         if self._starting is not None:
             self._starting.cancel()
         if self._renewing.running:
@@ -325,6 +356,15 @@ class ChatServer(Service):
             await self._probe_port.stopListening()  # type: ignore[misc]
         for lock in self._locks:
             lock.release()
+        if served:
+            seconds = self._reactor.seconds() - began
+            self._log.info("Stopped, after {seconds:.1f} s", event="stopped", seconds=seconds)
+
+    def _say_stopping(self) -> None:
+        connections = self._factory.connections if self._factory is not None else 0
+        text = "Stopping; connections: {connections}"
+        self._log.info(text, event="stopping", connections=connections)
+        self._supervisor.stopping(text.format(connections=connections))
 
     async def _settle(self) -> None:
         """Let the batches under way end, if the store is there."""
@@ -332,13 +372,14 @@ class ChatServer(Service):
         try:
             await settled.addTimeout(_STORES_DRAIN, self._reactor)
         except TimeoutError:
-            self._log.warn("The store is away: what it was not given stays with its senders")
+            text = "The store is away: what it was not given stays with its senders"
+            self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
         if failure.check(CannotStart, BadStore, BadKeys):
             self._given_up(str(failure.value))
         elif self.running:
-            self._log.failure("The server could not start", failure)
+            self._log.failure("The server could not start", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 
     def _sqlite_urls(self) -> list[StoreURL]:
@@ -367,9 +408,12 @@ class ChatServer(Service):
     def _expiry(self) -> float:
         return min(map(expiry, self._certificates()))
 
-    def _say_certificates(self, what: str, certificates: Iterable[bytes]) -> None:
+    def _say_certificates(
+        self, what: str, certificates: Iterable[bytes], event: str = "certificate"
+    ) -> None:
         for pem in sorted(certificates):
-            self._log.info("{what} {fingerprint}", what=what, fingerprint=fingerprint(pem))
+            text = what + " {fingerprint}"
+            self._log.info(text, event=event, fingerprint=fingerprint(pem))
 
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():

@@ -15,7 +15,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc import entrance
@@ -25,10 +24,10 @@ from chatsvc.connection import Connection
 from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
 from chatsvc.limits import network_of
+from chatsvc.logbook import Logbook
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
-from chatsvc.unexpected import wordless
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -38,21 +37,21 @@ _BUSY_RETRY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Who is logged in; ``reader`` is None for one who only sends."""
+    """Who is logged in, since when; ``reader`` is None for one who only sends."""
 
     uid: int
     name: str
     reader: Reader | None
+    since: float
 
 
 class Session:
     """One connection's session."""
 
-    _log = Logger()
-
     def __init__(self, chat: Chat, connection: Connection) -> None:
         self._chat = chat
         self._connection = connection
+        self._logbook = Logbook(connection.number, connection.address)
         # What a reader has for its owner goes out at once.
         self.hand = connection.hand
         self._member: _Member | None = None
@@ -63,7 +62,6 @@ class Session:
         self._unanswered_bytes = 0
         self._performing = False
         self._overloaded = False
-        self._throttle_noted = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
@@ -120,10 +118,10 @@ class Session:
         if self._log_in is not None:
             self._log_in.cancel()  # nobody is there to come in
 
-    def close(self) -> None:
-        """The connection is gone."""
+    def close(self, why: str) -> None:
+        """The connection is gone; ``why`` is a word for the log."""
         self.stop()
-        self._leave()
+        self._leave(why)
 
     def _proceed(self) -> None:
         """Carry out what waits, as far as it need not wait for what is under way."""
@@ -204,16 +202,9 @@ class Session:
     def _broken(self, failure: Failure, command: c.Command) -> None:
         if failure.check(CancelledError):
             return  # the server is stopping
-        self._log.failure(
-            "Connection {number}: {kind} failed",
-            wordless(failure),
-            number=self._connection.number,
-            kind=type(command).__name__,
-        )
+        uid = self._member.uid if self._member is not None else None
+        self._logbook.broken(uid, type(command).__name__, failure)
         self._refuse(command, Problem.STORE_UNAVAILABLE)
-
-    def _note(self, text: str, **facts: Any) -> None:
-        self._log.info("Connection {number}: " + text, number=self._connection.number, **facts)
 
     def _say(self, event: e.Event) -> None:
         if not self._closed:
@@ -306,27 +297,18 @@ class Session:
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
             raise Refusal(Problem.ALREADY_LOGGED_IN)
-        address = self._connection.address
-        self._log_in = Deferred.fromCoroutine(entrance.identify(self._chat, address, command))
+        chat, address = self._chat, self._connection.address
+        self._log_in = Deferred.fromCoroutine(entrance.identify(chat, address, command))
         try:
             account, stored = await self._log_in
         except Refusal as refusal:
-            self._note_refusal(command.uid, refusal.problem)
+            # Who mistypes may have typed a password there.
+            known = chat.accounts.cached_name(command.uid) is not None
+            self._logbook.refused(command.uid if known else None, refusal.problem)
             raise
         finally:
             self._log_in = None
         await self._enter(account, stored, command)
-
-    def _note_refusal(self, uid: int, problem: Problem) -> None:
-        if problem is Problem.THROTTLED and self._throttle_noted:
-            return  # a guesser shall not fill the log
-        self._throttle_noted = problem is Problem.THROTTLED
-        address = self._connection.address or "a local socket"
-        why = problem.name
-        # Who mistypes may have typed a password there.
-        known = self._chat.accounts.cached_name(uid) is not None
-        text = "log-in as {who} from {address} refused: {why}"
-        self._note(text, who=uid if known else "nobody we know", address=address, why=why)
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
@@ -339,10 +321,10 @@ class Session:
             waiting = await chat.inbox.count(uid)
         if self._closed:
             return
-        self._member = _Member(uid, account.name, reader)
+        self._member = _Member(uid, account.name, reader, chat.clock.seconds())
         self._connection.settle_in()
         chat.metrics.logins["ok"].inc()
-        self._note("{uid} logged in", uid=uid)
+        self._logbook.logged_in(uid, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
@@ -370,10 +352,11 @@ class Session:
         # Else the older one stays; it claims anew when its next removal is refused.
         return reader, claim.epoch, claim.waiting
 
-    def _leave(self) -> None:
+    def _leave(self, why: str) -> None:
         member, self._member = self._member, None
         if member is None:
             return
+        self._logbook.logged_out(member.uid, self._chat.clock.seconds() - member.since, why)
         self._connection.move_out()
         if member.reader is not None:
             self._connection.end_receipts()
@@ -385,7 +368,7 @@ class Session:
             del self._chat.online[reader.uid]
 
     async def _logout(self, command: c.Logout) -> None:
-        self._leave()
+        self._leave("logout")
         self._say(e.LoggedOut(re=command.n))
 
     # What the reader tells its owner
@@ -395,28 +378,27 @@ class Session:
 
     def kicked(self) -> None:
         if self._member is not None:
-            self._note("{uid} logged in elsewhere", uid=self._member.uid)
-            self._leave()
+            self._leave("logged-in-elsewhere")
             self._say(e.Kicked())
 
     def restarted(self) -> None:
         self._connection.inbox_restarted()
 
     def failed(self) -> None:
-        self._connection.close()
+        self._connection.close("inbox-unreadable")
 
     # Accounts
 
     async def _register(self, command: c.Register) -> None:
         uid = await entrance.register(self._chat, self._connection.address, command)
-        self._note("registered {uid}", uid=uid)
+        self._logbook.registered(uid)
         self._say(e.Registered(uid, re=command.n))
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid, address = self._member.uid, self._connection.address
         stored = await entrance.change_password(self._chat, address, uid, command)
-        self._note("{uid} changed the password", uid=uid)
+        self._logbook.password_changed(uid)
         token = self._chat.tokens.issue(uid, stored) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))
 
@@ -446,9 +428,9 @@ class Session:
         self._say(e.LangSet(re=command.n))
 
     async def _quit(self, command: c.Quit) -> None:
-        self._leave()
+        self._leave("quit")
         self._say(e.Farewell(re=command.n))
-        self._connection.close()
+        self._connection.close("quit")
 
 
 _Handler = Callable[[Session, Any], Awaitable[None]]

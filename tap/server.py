@@ -20,8 +20,10 @@ from chatsvc.post import BatchLimits
 from chatsvc.server import CannotStart, ChatServer, Config
 from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
 from chatsvc.tap.ending import end_badly
+from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
+from chatsvc.tap.supervision import supervisor
 from chatsvc.throttle import parse_tries
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -137,7 +139,10 @@ class Options(TableOptions):
             "Address whose PROXY header haproxy: endpoints believe.",
             True,
         ),
+        *LOG,
     )
+    log: Log | None = None
+    """The log that was chosen, under ``twistd``."""
 
     def __init__(self, environment: Any = os.environ) -> None:
         super().__init__(environment)
@@ -188,6 +193,10 @@ class Options(TableOptions):
         # A stale pid file, as after SIGKILL in a container, must not stop a start.
         if parent is not None and "pidfile" in parent and parent.get("nodaemon"):
             parent["pidfile"] = ""
+        if parent is not None:
+            journal = os.environ.get("JOURNAL_STREAM", "")
+            self.log = Log(parent, self.values_by_name, journal)
+            choose(self.log, parent)
 
 
 def makeService(options: Options) -> IService:
@@ -198,25 +207,41 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     def given_up(line: str) -> None:
-        _log.critical("{line}", line=line)
+        _log.error("{line}", event="cannot-start", line=line)
+        above.status(line)
         end_badly(reactor, f"chat: {line}")
 
+    def reload() -> None:
+        if options.log is not None:
+            options.log.reopen()
+        server.reload()
+
     _raise_file_limit()
-    server = ChatServer(reactor, options.config, given_up)
+    above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
+    server = ChatServer(reactor, options.config, above, given_up)
     try:
         server.prepare()
     except CannotStart as problem:
+        above.status(str(problem))
         fail(f"chat: {problem}")
     _collect_seldom()
     reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(server.reload))  # type: ignore[attr-defined]
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))  # type: ignore[attr-defined]
     return server
 
 
 def _stop_once() -> None:
     """Let more signals during a stop change nothing: Twisted would stop a second time, with a traceback."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: _log.info("Stopping already"))
+        signal.signal(number, _stopping_already)
+
+
+def _stopping_already(number: int, frame: object) -> None:
+    from twisted.internet import reactor
+
+    # Not at once: the signal may have come in the middle of a line of the log.
+    text, event = "Stopping already", "stopping-already"
+    reactor.callFromThread(_log.info, text, event=event)  # type: ignore[attr-defined]
 
 
 def _collect_seldom() -> None:

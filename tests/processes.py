@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -102,6 +103,12 @@ class ChatServer:
     the tests' environment.
     """
 
+    twistd: Sequence[str] = ("-n",)
+    """Options of ``twistd`` itself."""
+
+    inherited: Sequence[int] = ()
+    """Descriptors that its process is handed."""
+
     def __init__(
         self,
         *options: str,
@@ -128,16 +135,16 @@ class ChatServer:
         """Start the server, if it does not run, and wait until it says that it listens everywhere."""
         if self._process is not None and self._process.poll() is None:
             return self
-        ports = [word for port in self.ports for word in ("--port", port)]
         before = self.log()
         with open(self._log_path, "ab") as log:
             self._process = subprocess.Popen(
-                [*self._twistd, "-n", "chat", *ports, *self._options],
+                self.command(),
                 cwd=self.folder,
                 env=_environment(self._env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.inherited,
                 preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + PATIENCE
@@ -149,10 +156,15 @@ class ChatServer:
             time.sleep(0.01)
         return self
 
-    def terminate(self) -> None:
-        """Tell the server to end, as an init system does, and do not wait."""
+    def command(self) -> list[str]:
+        """What starts it."""
+        ports = [word for port in self.ports for word in ("--port", port)]
+        return [*self._twistd, *self.twistd, "chat", *ports, *self._options]
+
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Tell the server to end, as an init system or Ctrl-C does, and do not wait."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(number)
 
     def reload(self) -> None:
         """Tell the server to read its certificate again."""
@@ -194,6 +206,10 @@ class ChatServer:
         """The beginnings of all tracebacks in the log."""
         log = self.log()
         return [log[max(0, at.start() - 200) : at.end() + 2000] for at in _TRACEBACK.finditer(log)]
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the log has said, of a server with ``--log-format json``."""
+        return [json.loads(line) for line in self.log().splitlines()]
 
     def wait_for(self, words: str, patience: float = PATIENCE) -> bool:
         """Whether the server says something, now or soon."""

@@ -47,6 +47,8 @@ def guarded_redis() -> PrivateRedis:
 class GuardedStores(Stores):
     """A database in the test's MariaDB, with a user of its own, and one in a Redis that asks for a password."""
 
+    log_format = "json"
+
     def __init__(self, known: Secrets) -> None:
         number = next(_NUMBERS)
         self.database, self.db = f"guarded_{number}", number % 64
@@ -71,6 +73,8 @@ class GuardedStores(Stores):
 
 class FileStores(SQLiteStores):
     """One SQLite file for both."""
+
+    log_format = "text"
 
     def __init__(self, known: Secrets) -> None:
         super().__init__()
@@ -104,9 +108,10 @@ class Run(SynchronousTestCase):
         self.prepare()
         self.http = free_port()
         metrics = ("--metrics", f"tcp:{self.http}:interface=127.0.0.1")
+        log = ("--log-level", "debug", "--log-format", self.stores.log_format)
         limits = ("--rate", "0", "--registration", "open", "--registration-rate", "0")
         self.env = {"CHATSVC_ACCOUNTS": self.stores.accounts, "CHATSVC_INBOX": self.stores.inbox}
-        self.server = WatchedServer(*metrics, *limits, *self.options, env=self.env)
+        self.server = WatchedServer(*metrics, *log, *limits, *self.options, env=self.env)
         self.server.start()
         self.addCleanup(self.server.remove)
         self.addCleanup(self.over)

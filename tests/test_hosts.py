@@ -121,6 +121,16 @@ class HostContextsTests(SynchronousTestCase):
             problem = self.assertRaises(BadKeys, HostContexts, str(folder))
             self.assertEqual(str(problem), f"there is no file *.pem in {folder}")
 
+    def test_no_new_code(self) -> None:
+        """Where systemd denies code that is made at run time, the start would end in a traceback."""
+
+        def denied(*_: object) -> None:
+            raise MemoryError
+
+        self.patch(SSL.Context, "set_tlsext_servername_callback", denied)
+        problem = self.assertRaises(BadKeys, HostContexts, str(self.folder))
+        self.assertIn("MemoryDenyWriteExecute", str(problem))
+
     def test_first_of_two(self) -> None:
         """Which of two certificates for one name is used would be left to chance."""
         self.write("c", "other.example")

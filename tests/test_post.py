@@ -25,7 +25,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.metrics import Metrics
-from chatsvc.post import REFUSAL_SAID_FOR, REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
+from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.fakes import MemoryInbox
@@ -118,6 +118,17 @@ class PostTests(SynchronousTestCase):
         self.inbox.let()
         self.inbox.let()
         self.assertEqual([text for text, _ in self.told], list("abcde"))
+
+    def test_a_store_that_refuses(self) -> None:
+        """Each message that a full store refuses would be a line of the log, or none would."""
+        with capturedLogs() as said:
+            for seconds in (0, 5, 10):
+                self.inbox.outcomes = [Failed("OOM")] * 100
+                for _ in range(100):
+                    self.send("x")
+                self.clock.advance(seconds)
+        events = [(event["event"], event["to"], event["count"]) for event in said]
+        self.assertEqual(events, [("message-refused", 2, 1), ("message-refused", 2, 200)])
 
     def test_one_of_two_batches_fails(self) -> None:
         """Of two batches under way one would answer for the other, or the messages of one would be told twice."""
@@ -215,17 +226,6 @@ class PostTests(SynchronousTestCase):
             self.send(text)
         self.turn()
         self.assertEqual(self.told, [("a", Stored(1, 1)), ("b", None), ("c", Stored(2, 2))])
-
-    def test_refusals_are_said_once_a_minute(self) -> None:
-        """A store that is full would fill the log with a line for each message."""
-        with capturedLogs() as events:
-            for reason in ("full", "full", "later"):
-                self.inbox.outcomes = [Failed(reason), Failed(reason)]
-                self.send("a")
-                self.send("b")
-                self.turn()
-                self.clock.advance(REFUSAL_SAID_FOR / 2)
-        self.assertEqual([event["reason"] for event in events], ["full", "later"])
 
     def count(self, name: str, **labels: str) -> float | None:
         """A metric's value."""

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -537,7 +538,7 @@ class FlowTests(ProtocolTests):
         self.world.inbox.hold = {"commit"}
         end.send(*[f"msg 10002 {i}" for i in range(2 * 16)])
         self.assertEqual(end.wire.producerState, "paused")
-        end.protocol.bye()
+        end.protocol.bye("stopping")
         self.assertEqual(end.wire.producerState, "producing")
         self.world.let_all()
         self.turn()
@@ -730,11 +731,14 @@ class FactoryTests(ProtocolTests):
         self.assertEqual([end.wire.disconnecting for end in ends], [False] * 3)
 
     def test_far_too_many(self) -> None:
-        """A flood of connections would cost more than hanging up."""
+        """A flood of connections would cost more than hanging up, or go unsaid in the log, or fill it."""
         self.make(total=1)
-        for _ in range(101):
-            self.connect()
-        self.assertIsNone(self.factory.buildProtocol(None))
+        with capturedLogs() as said:
+            for _ in range(101):
+                self.connect()
+            self.assertIsNone(self.factory.buildProtocol(None))
+        full = [e for e in said if e["event"] == "too-many-connections"]
+        self.assertEqual([(e["limit"], e["log_level"].name) for e in full], [("total", "warn")])
 
     def test_silence_makes_room(self) -> None:
         """Connections that say nothing could keep everybody out, or push out who has only just come."""
@@ -771,13 +775,18 @@ class FactoryTests(ProtocolTests):
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_drain_does_not_wait_for_ever(self) -> None:
-        """A peer that does not close would keep a server from stopping."""
+        """A peer that does not close would keep a server from stopping, or the log not say what it waits for."""
         end = self.text()
-        drained = Deferred.fromCoroutine(self.factory.drain())
-        self.turn(8.1)
-        self.assertTrue(end.wire.aborted)
-        end.lose()
+        with capturedLogs() as said:
+            drained = Deferred.fromCoroutine(self.factory.drain())
+            self.world.clock.pump([0.5] * 16)
+            self.assertTrue(end.wire.aborted)
+            end.lose()
         self.successResultOf(drained)
+        shown = [(e["event"], e.get("connections"), e.get("reason")) for e in said]
+        remaining = [("draining", 1, None)] * 4
+        ends = [("logout", None, "stopping"), ("disconnected", None, "stopping")]
+        self.assertEqual([shown[:3], shown[-2:]], [remaining[:3], ends])
 
     def test_drain_of_nobody(self) -> None:
         """A server without connections could not stop."""

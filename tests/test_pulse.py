@@ -53,13 +53,13 @@ class PulseTests(SynchronousTestCase):
         for _ in range(5):
             self.pulse.lost("redis://x/0: connection refused", since=5.0)
             self.pulse.lost("no answer in time")
-        away = "nbox store redis://x/0 is away: connection refused"
-        self.assertEqual(self.said(), [(LogLevel.warn, "I" + away)])
-        self.assertEqual((self.pulse.trouble, self.value("up")), ("i" + away, 0))
+        away = "inbox store redis://x/0 is away: connection refused"
+        self.assertEqual(self.said(), [(LogLevel.error, away)])
+        self.assertEqual((self.pulse.trouble, self.value("up")), (away, 0))
         self.clock.advance(58)
         for _ in range(5):
             self.pulse.found()
-        back = (LogLevel.info, "Inbox store redis://x/0 is back after 60 s")
+        back = (LogLevel.warn, "inbox store redis://x/0 is back after 60 s")
         self.assertEqual((self.said(), self.value("up"), self.pulse.trouble), ([back], 1, ""))
 
     def test_up_is_found_out(self) -> None:
@@ -96,7 +96,7 @@ class PulseTests(SynchronousTestCase):
                 self.pulse.failed("redis://x/0: the disk is full")
             self.pulse.found()
             self.clock.advance(29)
-        line = (LogLevel.warn, "Inbox store redis://x/0 failed: the disk is full")
+        line = (LogLevel.warn, "inbox store redis://x/0 failed: the disk is full")
         self.assertEqual(self.said(), [line])
         self.pulse.failed("it still is")
         self.pulse.found()

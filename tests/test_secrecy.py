@@ -77,7 +77,7 @@ class Everywhere:
             self.secrets.add("password", "918273645546372819")
             said = self.type(self.stranger(), mistyped)
             self.assertGreaterEqual(said.count("认证失败!"), 6)
-            self.assertIn("BAD_CREDENTIALS", self.server.log())
+            self.assertIn("bad-credentials", self.server.log())
 
         def test_passwords_of_programs(self) -> None:
             """A password in a request would show: right or wrong, well-formed or not."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts import Accounts
@@ -131,7 +132,7 @@ class RecordingConnection:
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
 
-    def close(self) -> None:
+    def close(self, why: str) -> None:
         self.noted.append("closed")
         self.session.stop()
 
@@ -274,7 +275,7 @@ class LogInTests(SessionTests):
         self.turn()
         self.assertIsInstance(sending.said[0], e.Sent)
         self.assertEqual((sending.handed, reading.said), ([], []))
-        sending.session.close()
+        sending.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE])
 
     def test_throttled(self) -> None:
@@ -309,7 +310,7 @@ class LogInTests(SessionTests):
             connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(len(self.world.passwords.held), 6)
         for connection in waiting[6:]:
-            connection.session.close()
+            connection.session.close("lost")
         self.world.let_all()
         self.assertEqual(self.world.passwords.calls.count("check"), 6)
         self.assertEqual([type(connection.said[-1]) for connection in waiting[:5]], [e.Kicked] * 5)
@@ -320,7 +321,7 @@ class LogInTests(SessionTests):
         self.world.passwords.hold = {"check"}
         connection = self.connect()
         connection.do(c.Auth(ALICE, "a"))
-        connection.session.close()
+        connection.session.close("lost")
         self.world.let_all()
         self.assertEqual((reading.said, connection.said), ([], []))
         self.assertEqual(list(self.world.online), [ALICE])
@@ -341,12 +342,12 @@ class LogInTests(SessionTests):
 
     def test_guesser_does_not_fill_the_log(self) -> None:
         """Whoever may connect could fill the disk with lines about log-ins that were not even tried."""
-        noted: list[str] = []
-        self.patch(Session, "_note", lambda session, text, **facts: noted.append(facts["why"]))
         connection = self.connect()
-        for _ in range(100):
-            connection.do(c.Auth(ALICE, "wrong"))
-        self.assertEqual(noted, ["BAD_CREDENTIALS"] * 6 + ["THROTTLED"])
+        with capturedLogs() as said:
+            for _ in range(100):
+                connection.do(c.Auth(ALICE, "wrong"))
+        noted = [(event["reason"], event["log_level"].name) for event in said]
+        self.assertEqual(noted, [("bad-credentials", "info")] * 6 + [("throttled", "warn")])
 
     def test_passwords_busy(self) -> None:
         """A server that is busy with passwords would call one wrong."""
@@ -374,7 +375,7 @@ class LogInTests(SessionTests):
             self.hold(name)
             connection = self.connect()
             connection.do(c.Auth(ALICE, "a"))
-            connection.session.close()
+            connection.session.close("lost")
             self.world.let_all()
             self.assertEqual((self.world.online, connection.said), ({}, []), name)
             self.log_in()
@@ -387,7 +388,7 @@ class LogInTests(SessionTests):
             self.hold(name)
             newer = self.connect()
             newer.do(c.Auth(ALICE, "a"))
-            newer.session.close()
+            newer.session.close("lost")
             self.world.let_all()
             self.assertEqual((older.said, newer.said), ([], []), name)
             self.assertEqual(list(self.world.online), [ALICE])
@@ -415,7 +416,7 @@ class LogInTests(SessionTests):
         older.answers()
         older.do(c.Send(BOB, "y"))
         self.assertRefused(older, Problem.NOT_LOGGED_IN, to=BOB)
-        older.session.close()
+        older.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE], "the entry is the newer one's")
 
     def test_take_over_leaves_nothing_twice(self) -> None:
@@ -664,7 +665,7 @@ class SendTests(SessionTests):
         self.world.inbox.hold = {"commit"}
         connection.do(c.Send(BOB, "x"), c.Ping())
         self.turn()
-        connection.session.close()
+        connection.session.close("lost")
         self.world.let_all()
         self.assertEqual(connection.said, [])
         self.assertEqual(len(self.world.inbox.waiting[BOB]), 1)

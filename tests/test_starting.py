@@ -102,6 +102,8 @@ NONSENSE: dict[str, list[str | tuple[str, str]]] = {
     "batch-kib": ["-1"],
     "login-timeout": ["0"],
     "trusted-proxy": ["nonsense", "300.1.1.1"],
+    "log-format": ["xml"],
+    "log-level": ["", "WARN"],
 }
 """Option: values that it cannot have, each of which must be named."""
 
@@ -135,6 +137,8 @@ FROM_ENVIRONMENT = {
     "batch-kib": "x",
     "login-timeout": "x",
     "trusted-proxy": "nonsense",
+    "log-format": "xml",
+    "log-level": "loud",
 }
 
 ANY_PORT = ("--port", "ssl:0:interface=127.0.0.1")

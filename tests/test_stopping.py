@@ -44,6 +44,7 @@ class StoppingTests(TestCase):
         self.assertEqual(self.server.wait(), -signal.SIGTERM)
         self.assertLess(time.monotonic() - begun, _DESIGN_LIMIT)
         self.assertEqual(self.server.tracebacks(), [])
+        self.assertIn("Stopping; connections: 100\n", self.server.log())
 
     def test_confirmed_is_stored(self) -> None:
         """What was confirmed while the server stopped would be lost, or stored twice when it is sent again."""
@@ -69,8 +70,10 @@ class StoppingTests(TestCase):
     def test_a_second_signal_changes_nothing(self) -> None:
         """An impatient admin's second signal would break off the stop, or fill the log with a traceback."""
         _, client = self.join("Ann")
-        self.server.terminate()
+        self.server.terminate(signal.SIGINT)
         client.await_type("bye")
         self.server.terminate()
-        self.server.wait()
+        self.assertEqual(self.server.wait(), -signal.SIGINT)
         self.assertEqual(self.server.tracebacks(), [])
+        for words in ("Stopping; ", "Stopping already", "Stopped, after "):
+            self.assertEqual(self.server.log().count(words), 1, words)

@@ -53,6 +53,8 @@ _OLDEST = (6, 2)
 LEASE = 15
 """Seconds after which the others take a node for dead that does not renew its lease."""
 
+_NO_ANSWER = "no answer in time"
+
 _GOODBYE_PATIENCE = 1.0
 """Seconds in which a Redis that is still there says goodbye."""
 
@@ -180,7 +182,8 @@ class RedisInbox:
             return Message(id, int(sender), name, int(float(at)), text)
         except (ValueError, OverflowError):
             # Not in these errors' words: they quote the entry.
-            self._log.warn("The inbox of {uid} has a foreign entry, {id}", uid=uid, id=id)
+            text = "a foreign entry in the inbox, {id}"
+            self._log.warn(text, event="foreign-entry", uid=uid, id=id)
             return Message(id, 0, "", 0, "")
 
     async def count(self, uid: int) -> int:
@@ -361,11 +364,11 @@ def _away(failure: Any) -> Any:
 
 
 def _out_of_patience(result: Any, patience: float) -> Any:
-    raise StoreUnavailable("no answer in time")
+    raise StoreUnavailable(_NO_ANSWER)
 
 
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, TimeoutError | CancelledError):
-        return "no answer in time"
+        return _NO_ANSWER
     # Redis quotes a command that it does not know, with a password if it has one.
     return str(problem).partition(", with args")[0] or type(problem).__name__

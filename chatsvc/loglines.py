@@ -1,0 +1,91 @@
+"""
+One event of the log as one line: text for people, or a JSON object for programs.
+
+Whoever logs says ``event=``, a short name that stays as it is when the words change, and ``connection=`` and ``uid=``
+where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
+
+from chatsvc.wire.text import harmless, harmless_lines
+
+LEVELS = ("debug", "info", "warn", "error")
+"""From the least to what must not be missed."""
+
+Line = Callable[[LogEvent], str]
+"""Says an event; empty: it says nothing."""
+
+
+def level_of(event: LogEvent) -> str:
+    """
+    One of :data:`LEVELS`.
+
+    Twisted tells of its reactor and its factories at ``info``; to whoever runs a chat service that is ``debug``.
+    """
+    level = event.get("log_level", LogLevel.info)
+    if level is LogLevel.info and not _is_ours(event):
+        return "debug"
+    return "error" if level is LogLevel.critical else str(level.name)
+
+
+def dated(event: LogEvent) -> str:
+    """``2026-11-23T17:00:24.123+01:00 info connection 7, uid 10001: logged in …``; a traceback in lines of its own."""
+    line = undated(event)
+    local = datetime.fromtimestamp(event["log_time"]).astimezone()
+    return line and f"{local.isoformat(timespec='milliseconds')} {level_of(event):5} {line}"
+
+
+def undated(event: LogEvent) -> str:
+    """The same for a log that dates and sorts its lines by itself."""
+    about = [f"{name} {event[name]}" for name in ("connection", "uid") if name in event]
+    message = ", ".join(about) + ": " * bool(about) + formatEvent(event)
+    traceback = _traceback(event)
+    line = harmless(" ".join(message.splitlines()))
+    text = line + "\n" * bool(line and traceback) + harmless_lines(traceback)
+    return text.encode(errors="backslashreplace").decode()  # a path need not be UTF-8
+
+
+def as_json(event: LogEvent) -> str:
+    """
+    An object: ``time`` (RFC 3339, UTC), ``level``, ``event``, ``message``; ``connection``, ``uid`` and the rest of what
+    was said, each by its name; ``failure``, a traceback. What is not ours has the ``event`` ``other``, and says whose
+    it is: ``logger``.
+    """
+    time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
+    said = {name: _brief(thing) for name, thing in event.items() if not name.startswith("log_")}
+    facts = said if _is_ours(event) else {"event": "other", "logger": event.get("log_namespace")}
+    record = {
+        "time": time.replace("+00:00", "Z"),
+        "level": level_of(event),
+        "event": "other",
+        "message": formatEvent(event),
+        **facts,
+    }
+    traceback = _traceback(event)
+    if traceback:
+        record["failure"] = traceback
+    elif not record["message"]:
+        return ""
+    return json.dumps(record, default=str)
+
+
+def _brief(thing: object) -> object:
+    return round(thing, 3) if isinstance(thing, float) else thing
+
+
+def _is_ours(event: LogEvent) -> bool:
+    return str(event.get("log_namespace")).startswith("chatsvc.")
+
+
+def _traceback(event: LogEvent) -> str:
+    if "log_failure" not in event:
+        return ""
+    return eventAsText(
+        {**event, "log_format": ""}, includeTimestamp=False, includeSystem=False
+    ).strip()

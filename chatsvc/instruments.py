@@ -48,14 +48,14 @@ class Instruments:
         )
         show(
             "chatsvc_waiting_messages",
-            "Messages that wait in all inboxes of the store, also those of other servers, counted once a minute.",
+            "Messages that wait in all inboxes of the store, also those of other servers, as the store counts them.",
             lambda: self._waiting,
         )
         if expiry is not None:
             show(
-                "chatsvc_certificate_expiry_timestamp_seconds",
-                "When the first certificate expires, since 1970.",
-                expiry,
+                "chatsvc_certificate_days_left",
+                "Days until the first certificate expires.",
+                lambda: (expiry() - chat.now()) / 86_400,
             )
 
     def start(self) -> None:

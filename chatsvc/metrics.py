@@ -53,7 +53,7 @@ _STATES = ("Stored", "Duplicate", "Full", "Gap", "Failed", "unknown")
 
 COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "chatsvc_build_info": max,
-    "chatsvc_certificate_expiry_timestamp_seconds": min,
+    "chatsvc_certificate_days_left": min,
     "chatsvc_store_up": min,
     "chatsvc_waiting_messages": max,
     "process_start_time_seconds": min,

@@ -8,6 +8,7 @@ import click
 
 from chatsvc import talk
 from chatsvc.admin.accounts import account
+from chatsvc.admin.importing import import_accounts
 from chatsvc.admin.inboxes import inbox
 from chatsvc.admin.schema import schema
 
@@ -31,5 +32,6 @@ def main(context: click.Context, url: str) -> None:
     context.obj = url
 
 
+account.add_command(import_accounts)
 for command in (account, inbox, schema, talk.client, talk.send, talk.listen):
     main.add_command(command)

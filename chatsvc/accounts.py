@@ -209,9 +209,24 @@ class Accounts:
         change = "UPDATE user SET password = ? WHERE id = ?"
         return await self._database.run(lambda t: t.execute(change, (stored, uid))) > 0
 
+    async def plain_passwords(self) -> int:
+        """Count the accounts whose password is still an old plain text."""
+        rows = await self._database.run(lambda t: t.one(_PLAIN), write=False)
+        return int(rows[0]) if rows else 0
+
+    async def try_out(self) -> None:
+        """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
+        change = "UPDATE user SET password = password WHERE id = 0"
+        await self._database.run(lambda t: t.execute(change))
+
     async def _add_to_index(self, page: list[Row]) -> None:
         await self._database.run(partial(_index, rows=page), lock=_LOCK)
 
+
+_PLAIN = (
+    "SELECT COUNT(*) FROM user WHERE password <> ''"
+    " AND password NOT LIKE '$argon2%' AND password NOT LIKE '!$argon2%'"
+)
 
 _REPLACE = {
     # A comparison as text would ignore case, accents or spaces at the end.

@@ -133,7 +133,7 @@ def _at_inbox(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
     async def run(reactor: Any) -> T:
         place = parse_store_url(url, INBOX_SCHEMES)
         require_file(place)
-        waiting: Any = await inbox_at(place, reactor)
+        waiting, _ = await inbox_at(place, reactor)
         try:
             return await work(waiting)
         finally:

@@ -29,6 +29,17 @@ inbox_option = click.option(
     help="Where messages wait.",
 )
 
+keys_option = click.option(
+    "--keys",
+    "folder",
+    metavar="DIR",
+    envvar="CHATSVC_KEYS",
+    default="keys",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of certificate, key and token secret.",
+)
+
 
 def _take_url(context: click.Context, _: click.Parameter, url: str | None) -> None:
     if url:

@@ -24,9 +24,9 @@ def make_inbox(url: StoreURL, reactor: Any, limits: Limits, database: Database |
     return RedisInbox(reactor, url, limits, node=f"{platform.node()}:{os.getpid()}")
 
 
-async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
+async def inbox_at(url: StoreURL, reactor: Any) -> tuple[IInbox, list[str]]:
     """
-    The inboxes at ``url``, open, for administration.
+    The inboxes at ``url``, open, for administration, and warnings about settings that endanger messages.
 
     :raise BadStore: they cannot be used.
     """
@@ -35,8 +35,7 @@ async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
         database = Database(url, reactor)
         await database.open()
     inbox = make_inbox(url, reactor, Limits(), database)
-    await inbox.open(_Nobody())
-    return inbox
+    return inbox, await inbox.open(_Nobody())
 
 
 @implementer(IStoreWatcher)

@@ -46,6 +46,11 @@ _SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no ma
 _OLDEST = (6, 2)
 _PEER_PATIENCE = 10
 
+_SETTINGS = (
+    *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
+    "min-replicas-to-write",
+)
+
 _INBOXES = (("stream", "chat:{*}:inbox"), ("list", "list_usermessages_of_userid:userid:*"))
 """The type and the pattern of the keys under which messages wait; the second is the older server's."""
 
@@ -239,14 +244,16 @@ class RedisInbox:
         try:
             flat = [
                 word.decode()
-                for name in ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
+                for name in _SETTINGS
                 for word in await protocol.execute_command("CONFIG", "GET", name)
             ]
         except txredisapi.ResponseError:
             return [
                 f"{self._url}: Redis does not tell its settings, see that it keeps messages on disk"
             ]
-        return _dangers(self._url, dict(zip(flat[::2], flat[1::2], strict=True)))
+        settings = dict(zip(flat[::2], flat[1::2], strict=True))
+        facts = _facts(await protocol.execute_command("INFO"))
+        return _dangers(self._url, settings | facts)
 
 
 def _facts(info: bytes) -> dict[str, str]:
@@ -256,7 +263,12 @@ def _facts(info: bytes) -> dict[str, str]:
 
 
 def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
+    """What endangers messages, of what CONFIG and INFO say; none of their names are the same."""
     dangers = []
+    if settings.get("role") == "slave":
+        dangers.append("is a replica and stores nothing: name the one that it copies")
+    if settings.get("aof_last_write_status", "ok") != "ok":
+        dangers.append("could not write to its disk: see its log")
     if settings.get("appendonly") != "yes":
         if settings.get("save"):
             dangers.append("keeps messages on disk only now and then: set appendonly yes")
@@ -266,6 +278,9 @@ def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
         dangers.append("can lose the last second in a crash: set appendfsync always")
     if settings.get("maxmemory", "0") != "0" and settings.get("maxmemory-policy") != "noeviction":
         dangers.append("may evict waiting messages: set maxmemory-policy noeviction")
+    replicas = settings.get("role") == "master" and settings.get("connected_slaves", "0") != "0"
+    if replicas and settings.get("min-replicas-to-write", "0") == "0":
+        dangers.append("loses messages when a replica takes over: set min-replicas-to-write 1")
     return [f"{url}: Redis {danger}" for danger in dangers]
 
 

@@ -25,4 +25,4 @@ def completion(context: click.Context, shell: str) -> None:
     """
     script = get_completion_class(shell)
     assert script is not None
-    click.echo(script(context.find_root().command, {}, "chatsvc", _VARIABLE).source())
+    click.echo(script(context.find_root().command, {}, "chatsvc", _VARIABLE).source(), nl=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,6 +39,15 @@ _KEY_BYTES = 255
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _LOCK = "names"
 
+_OTHER_CHARACTERS = frozenset(
+    {
+        ER.CANT_AGGREGATE_2COLLATIONS,
+        ER.CANT_AGGREGATE_3COLLATIONS,
+        ER.CANT_AGGREGATE_NCOLLATIONS,
+    }
+)
+"""What MySQL says when the table's character set does not have the characters asked for."""
+
 
 class NameTaken(Exception):
     """Somebody has this name, or one that compares equal."""
@@ -51,6 +60,31 @@ class Account:
     uid: int
     name: str
     stored: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody to make an account for: ``name`` as `enforce` gives it, ``uid`` None for the next free one."""
+
+    name: str
+    stored: str
+    uid: int | None = None
+
+
+class Taken(Exception):
+    """``names`` and ``uids`` of newcomers that others have."""
+
+    def __init__(self, names: set[str], uids: set[int]) -> None:
+        super().__init__(names, uids)
+        self.names, self.uids = names, uids
+
+
+class Refused(Exception):
+    """The database does not take the newcomer at ``index``; the text says why."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(why)
+        self.index = index
 
 
 class Accounts:
@@ -125,6 +159,23 @@ class Accounts:
         self._names[uid] = shown(stored, uid)
         return uid
 
+    async def check(self, newcomers: Sequence[Newcomer]) -> None:
+        """
+        See that nobody has the names and uids of newcomers.
+
+        :raise Taken: somebody has.
+        """
+        await self._database.run(lambda t: _check(t, newcomers), write=False)
+
+    async def enrol(self, newcomers: Sequence[Newcomer]) -> list[int]:
+        """
+        Make accounts, all or none, and give their uids in the same order.
+
+        :raise Taken: somebody has a name or a uid.
+        :raise Refused: the database cannot hold one of them.
+        """
+        return await self._database.run(lambda t: _enrol(t, newcomers), lock=_LOCK)
+
     async def find(self, name: str) -> list[int]:
         """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
         if len(name) > _LONGEST:
@@ -159,9 +210,24 @@ class Accounts:
         change = "UPDATE user SET password = ? WHERE id = ?"
         return await self._database.run(lambda t: t.execute(change, (stored, uid))) > 0
 
+    async def plain_passwords(self) -> int:
+        """Count the accounts whose password is still an old plain text."""
+        rows = await self._database.run(lambda t: t.one(_PLAIN), write=False)
+        return int(rows[0]) if rows else 0
+
+    async def try_out(self) -> None:
+        """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
+        change = "UPDATE user SET password = password WHERE id = 0"
+        await self._database.run(lambda t: t.execute(change))
+
     async def _add_to_index(self, page: list[Row]) -> None:
         await self._database.run(partial(_index, rows=page), lock=_LOCK)
 
+
+_PLAIN = (
+    "SELECT COUNT(*) FROM user WHERE password <> ''"
+    " AND password NOT LIKE '$argon2%' AND password NOT LIKE '!$argon2%'"
+)
 
 _REPLACE = {
     # A comparison as text would ignore case, accents or spaces at the end.
@@ -186,6 +252,68 @@ def _register(transaction: Transaction, name: str, phc: str) -> int:
     return uid
 
 
+def _check(transaction: Transaction, newcomers: Sequence[Newcomer]) -> None:
+    by_fold = {fold(newcomer.name): newcomer.name for newcomer in newcomers}
+    uids = {newcomer.uid for newcomer in newcomers if newcomer.uid is not None}
+    found = _in_pages(
+        transaction,
+        "SELECT user.username FROM chat_name JOIN user ON user.id = chat_name.uid"
+        " WHERE chat_name.folded IN",
+        [_key(name) for name in by_fold.values()],
+    )
+    found += _all_exact(transaction, list(by_fold.values()))
+    folded = {fold(_text(name)) for (name,) in found}
+    names = {name for key, name in by_fold.items() if key in folded}
+    rows = _in_pages(transaction, "SELECT id FROM user WHERE id IN", list(uids))
+    if names or rows:
+        raise Taken(names, {uid for (uid,) in rows})
+
+
+def _enrol(transaction: Transaction, newcomers: Sequence[Newcomer]) -> list[int]:
+    while page := _new(transaction):
+        _index(transaction, page)
+    _check(transaction, newcomers)
+    uids: dict[int, int] = {}
+    # Those who bring their uid first, or it could be given to another one.
+    for index in sorted(range(len(newcomers)), key=lambda index: newcomers[index].uid is None):
+        uids[index] = _insert(transaction, index, newcomers[index])
+    rows: list[Row] = [(uids[index], one.name) for index, one in enumerate(newcomers)]
+    for start in range(0, len(rows), _PAGE):
+        _index(transaction, rows[start : start + _PAGE])
+    return [uid for uid, _ in rows]
+
+
+def _insert(transaction: Transaction, index: int, newcomer: Newcomer) -> int:
+    insert = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)"
+    try:
+        given = transaction.insert(insert, (newcomer.uid, newcomer.name, newcomer.stored))
+    except pymysql.DataError:
+        raise Refused(index, "this database cannot hold the name or the password") from None
+    except (pymysql.IntegrityError, sqlite3.IntegrityError):
+        # The table has a rule of its own, or another program was quicker.
+        raise Refused(index, "its name or uid is taken") from None
+    return given if newcomer.uid is None else newcomer.uid
+
+
+def _in_pages(transaction: Transaction, question: str, values: Sequence[Any]) -> list[Row]:
+    """The answers to a question that ends with ``IN``."""
+    rows: list[Row] = []
+    for start in range(0, len(values), _PAGE):
+        some = values[start : start + _PAGE]
+        places = ", ".join("?" * len(some))
+        rows += transaction.all(f"{question} ({places})", some)
+    return rows
+
+
+def _all_exact(transaction: Transaction, names: Sequence[str]) -> list[Row]:
+    try:
+        return _in_pages(transaction, "SELECT username FROM user WHERE username IN", names)
+    except pymysql.OperationalError as problem:
+        if problem.args[0] not in _OTHER_CHARACTERS:
+            raise
+        return [(name,) for one in names for _, name in _exact(transaction, one)]
+
+
 def _find(transaction: Transaction, name: str) -> list[int]:
     try:
         name.encode()
@@ -207,9 +335,9 @@ def _exact(transaction: Transaction, name: str) -> list[Row]:
     try:
         return transaction.all(exact, (name, MOST_FOUND))
     except pymysql.OperationalError as problem:
-        if problem.args[0] != ER.CANT_AGGREGATE_2COLLATIONS:
+        if problem.args[0] not in _OTHER_CHARACTERS:
             raise
-        return []  # the table's character set does not have these characters
+        return []
 
 
 def _new(transaction: Transaction) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 
 import pymysql
@@ -31,6 +32,27 @@ async def pending(database: Database) -> list[str]:
     return await database.run(_pending, write=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file: ``applied`` is when, by the database's clock, None if it is pending."""
+
+    name: str
+    applied: str | None
+
+
+async def steps(database: Database) -> list[Step]:
+    """
+    Give all files in their order; one that only a newer release has is called ``NNN (of a newer release)``.
+    """
+    return await database.run(_steps, write=False)
+
+
+async def script(database: Database) -> str:
+    """Give the SQL that `apply` would run, empty if there is none."""
+    names = await pending(database)
+    return "\n".join(f"-- {name}\n{_text(database.url.scheme, name)}" for name in names)
+
+
 async def apply(database: Database) -> list[str]:
     """
     Apply what is pending and give the names of the files; two that start at once do it once.
@@ -51,26 +73,39 @@ async def apply(database: Database) -> list[str]:
 
 
 def _pending(transaction: Transaction) -> list[str]:
-    names = sorted(
-        file.name
-        for file in files("chatsvc.schema").joinpath(transaction.dialect).iterdir()
-        if file.name.endswith(".sql")
-    )
+    return [step.name for step in _steps(transaction) if step.applied is None]
+
+
+def _steps(transaction: Transaction) -> list[Step]:
     seen = _seen(transaction)
-    return [name for name in names if _version(name) not in seen]
+    names = {_version(name): name for name in _names(transaction.dialect)}
+    return [
+        Step(names.get(version, f"{version:03} (of a newer release)"), seen.get(version))
+        for version in sorted(names.keys() | seen.keys())
+    ]
 
 
-def _seen(transaction: Transaction) -> set[int]:
+def _names(dialect: str) -> list[str]:
+    found = files("chatsvc.schema").joinpath(dialect).iterdir()
+    return [file.name for file in found if file.name.endswith(".sql")]
+
+
+def _text(dialect: str, name: str) -> str:
+    return files("chatsvc.schema").joinpath(dialect, name).read_text("utf-8")
+
+
+def _seen(transaction: Transaction) -> dict[int, str]:
+    """When each version was applied."""
     if transaction.one(_BEGUN[transaction.dialect]) is None:
-        return set()
-    return {version for (version,) in transaction.all("SELECT version FROM chat_schema")}
+        return {}
+    rows = transaction.all("SELECT version, applied_at FROM chat_schema")
+    return {version: str(applied) for version, applied in rows}
 
 
 def _apply(transaction: Transaction) -> list[str]:
     names = _pending(transaction)
     for name in names:
-        file = files("chatsvc.schema").joinpath(transaction.dialect, name)
-        for statement in _statements(file.read_text("utf-8")):
+        for statement in _statements(_text(transaction.dialect, name)):
             transaction.execute(statement)
         transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
     return names

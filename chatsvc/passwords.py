@@ -75,6 +75,11 @@ def unlock(phc: str) -> str:
     return phc[1:] if is_locked(phc) else phc
 
 
+def is_sound(phc: str) -> bool:
+    """Whether a hash says how it was made; a damaged one lets nobody in."""
+    return _parameters(unlock(phc)) is not None
+
+
 def acceptable(password: str) -> bool:
     """Whether it may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
     try:

@@ -78,6 +78,32 @@ class KeyFolder:
         self.token_secret()
         return made
 
+    def ensure_key(self) -> list[str]:
+        """
+        Make the private key, alone, if it is missing: its certificate is to come from somebody else.
+
+        :return: one line if it was made.
+        :raise BadKeys: it cannot be made, or there is a certificate without it.
+        """
+        made = self._ensure_folder()
+        with _locked(self.path) as folder:
+            if os.path.lexists(self.key_path):
+                return made
+            if os.path.lexists(self.certificate_path):
+                raise BadKeys(f"{self.key_path} is missing, the key of {self.certificate_path}")
+            _write(self.key_path, _key_pem(_new_key()), 0o600)
+            os.fsync(folder)
+        return [*made, f"made the private key {self.key_path}"]
+
+    def private_key(self) -> PrivateKeyTypes:
+        """
+        The private key.
+
+        :raise BadKeys: it cannot be used, or others can read it.
+        """
+        _check_private(self.key_path)
+        return _private_key(self.key_path)
+
     def context(self) -> ServerContext:
         """
         What to make connections from.
@@ -121,8 +147,9 @@ class KeyFolder:
                 f"{missing[0]} is missing: put it back, or remove {other} to have both made anew"
             )
         names = _subject_names(host_names)
-        key, certificate = _self_signed(names, datetime.fromtimestamp(self._now(), UTC))
-        _write(self.key_path, key, 0o600)
+        key = _new_key()
+        certificate = _self_signed(key, names, datetime.fromtimestamp(self._now(), UTC))
+        _write(self.key_path, _key_pem(key), 0o600)
         _write(self.certificate_path, certificate, 0o644)
         shown = ", ".join(str(name.value) for name in names)
         return [
@@ -266,19 +293,30 @@ def _certificates(path: str, pem: bytes) -> list[x509.Certificate]:
 
 def _subject_names(host_names: Sequence[str]) -> list[x509.GeneralName]:
     """The names of a certificate, each once; a name that no certificate can say is left out."""
-    names: dict[x509.GeneralName, None] = {}
-    for name in ("localhost", *host_names, "127.0.0.1", "::1"):
-        try:
-            names[x509.IPAddress(ip_address(name))] = None
-        except ValueError:
-            if _HOST_NAME.fullmatch(name):
-                names[x509.DNSName(name.lower())] = None
-    return list(names)
+    names = map(general_name, ("localhost", *host_names, "127.0.0.1", "::1"))
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def _self_signed(names: Sequence[x509.GeneralName], now: datetime) -> tuple[bytes, bytes]:
-    """A new key and a certificate that can serve as its own trust anchor (RFC 5280), in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def general_name(name: str) -> x509.GeneralName | None:
+    """A host's name, or an address, as certificates say it; None: none can."""
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.lower()) if _HOST_NAME.fullmatch(name) else None
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, names: Sequence[x509.GeneralName], now: datetime
+) -> bytes:
+    """A certificate that can serve as its own trust anchor (RFC 5280), in PEM."""
     public = key.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     usage = x509.KeyUsage(
@@ -308,8 +346,7 @@ def _self_signed(names: Sequence[x509.GeneralName], now: datetime) -> tuple[byte
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private, certificate.public_bytes(Encoding.PEM)
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def _read(path: str) -> bytes:

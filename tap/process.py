@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
-import click
 from twisted.python import usage
 
 from chatsvc.client.errand import FAILED, Errand, Visit
@@ -17,7 +16,7 @@ from chatsvc.client.remembered import Memory
 from chatsvc.client.reports import REPORTS
 from chatsvc.client.words import WORDS
 from chatsvc.tap.account import ACCOUNT, proof
-from chatsvc.tap.options import Option
+from chatsvc.tap.clicked import given, with_table
 from chatsvc.tap.place import PLACE, place
 from chatsvc.wire.commands import MAX_TEXT
 from chatsvc.wire.text import harmless_lines
@@ -30,14 +29,7 @@ _BY_SIGNAL = 128
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a click command the options of all clients, and of who logs in, for :class:`Process`."""
-    for option in reversed(_OPTIONS):
-        command = click.option(
-            f"--{option.name}",
-            _parameter(option),
-            metavar="TEXT",
-            help=f"{option.help}  [env var: {option.variable}]",
-        )(command)
-    return command
+    return with_table(_OPTIONS)(command)
 
 
 class Process:
@@ -49,7 +41,7 @@ class Process:
     def __init__(self, command: str, words: Mapping[str, str | None]) -> None:
         self._command = command
         try:
-            values = {option.name: _value(option, words) for option in _OPTIONS}
+            values = {option.name: given(option, words, os.environ) for option in _OPTIONS}
             self._place = place(values, os.environ)
             self._proof = proof(values, os.environ, self._place.account)
         except usage.UsageError as problem:
@@ -126,12 +118,3 @@ class Process:
 def _on_signals(handler: Callable[[int, object], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
-
-
-def _value(option: Option, words: Mapping[str, str | None]) -> Any:
-    word = words[_parameter(option)]
-    return option.value(None if word is None else [word], os.environ)
-
-
-def _parameter(option: Option) -> str:
-    return f"option_{option.name.replace('-', '_')}"

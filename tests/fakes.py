@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from chatsvc.accounts import Account
 from chatsvc.inbox.interface import (
+    Backlog,
     Claim,
     Committed,
     Draft,
@@ -118,6 +119,23 @@ class MemoryInbox(Turns):
 
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
+
+    async def about(self) -> str:
+        return "memory"
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
+        await self.turn("backlogs")
+        return [
+            Backlog(one, len(page), page[-1].id, page[0].at)
+            for one, page in sorted(self.waiting.items())
+            if page and uid in (None, one)
+        ]
+
+    async def purge(self, uid: int, up_to: int) -> int:
+        await self.turn("purge")
+        page = self.waiting.get(uid, [])
+        self.waiting[uid] = [message for message in page if message.id > up_to]
+        return len(page) - len(self.waiting[uid])
 
     def store(self, to: int, text: str, sender: int = 7, name: str = "七", at: int = 0) -> Message:
         """Put a message into an inbox, as another node would."""

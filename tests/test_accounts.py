@@ -6,7 +6,15 @@ import time
 
 from twisted.internet.defer import DeferredList, ensureDeferred
 
-from chatsvc.accounts import MOST_FOUND, Account, Accounts, NameTaken
+from chatsvc.accounts import (
+    MOST_FOUND,
+    Account,
+    Accounts,
+    NameTaken,
+    Newcomer,
+    Refused,
+    Taken,
+)
 from chatsvc.names import BadName
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite
@@ -217,6 +225,62 @@ class BothKinds:
             self.assertIsNone(accounts.cached_name(uids[2]))
             self.assertEqual(await accounts.name(uids[2]), "c")
 
+        async def test_enrol(self) -> None:
+            """Accounts made together would not be found, mix up their uids, or be half of what was asked for."""
+            accounts = await self.accounts()
+            people = [
+                Newcomer("Ann", "$1"),
+                Newcomer("Bob", "$2", 10001),
+                Newcomer("张三", "$3", 77),
+                *(Newcomer(f"user {number}", "$4") for number in range(450)),
+            ]
+            uids = await accounts.enrol(people)
+            self.assertEqual(uids, [10002, 10001, 77, *range(10003, 10453)])
+            self.assertEqual(await accounts.get(10001), Account(10001, "Bob", "$2"))
+            for name, uid in (("ann", 10002), ("张三", 77), ("USER 449", 10452)):
+                self.assertEqual(await Accounts(await self.open()).find(name), [uid])
+            self.assertEqual(await accounts.register("next", "$5"), 10453)
+
+        async def test_enrol_where_somebody_is(self) -> None:
+            """Two accounts could have one name or uid, or some of those refused would be made."""
+            accounts = await self.accounts()
+            await accounts.register("Ann Bell", "$")
+            self.insert(500, "Carol")
+            people = [
+                Newcomer("new", "$"),
+                Newcomer("ANN BELL", "$"),
+                Newcomer("Carol", "$"),
+                Newcomer("x", "$", 500),
+            ]
+            for attempt in (accounts.check, accounts.enrol):
+                with self.assertRaises(Taken) as caught:
+                    await attempt(people)
+                taken = caught.exception
+                self.assertEqual((taken.names, taken.uids), ({"ANN BELL", "Carol"}, {500}))
+            self.assertEqual(len(await accounts.listing(0, 10)), 2)
+            await accounts.check(people[:1])
+
+        async def test_enrol_what_a_rule_of_the_table_refuses(self) -> None:
+            """Whom the database refuses could not be told, or those before would be there."""
+            accounts = await self.accounts()
+            self.sql("CREATE UNIQUE INDEX own_rule ON user (password)")
+            people = [Newcomer("a", "$1"), Newcomer("b", "$2"), Newcomer("c", "$1")]
+            with self.assertRaises(Refused) as caught:
+                await accounts.enrol(people)
+            self.assertEqual(caught.exception.index, 2)
+            self.assertEqual(await accounts.listing(0, 10), [])
+            self.assertEqual(await accounts.find("a"), [])
+
+        async def test_plain_passwords(self) -> None:
+            """An admin could not see how many passwords are still plain."""
+            accounts = await self.accounts()
+            stored = ["plain", "$argon2id$x", "!$argon2id$x", "", None, "!", "$5$x"]
+            for uid, password in enumerate(stored, 1):
+                self.insert(uid, f"u{uid}", password)
+            self.assertEqual(await accounts.plain_passwords(), 3)
+            await accounts.try_out()
+            self.assertEqual([one.stored for one in await accounts.listing(0, 10)], stored)
+
 
 class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
     old_table = (
@@ -279,3 +343,11 @@ class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
         uid = await accounts.register("Bób", "pâss")
         self.assertTrue(await accounts.replace_password(uid, "pâss", "new"))
         self.assertEqual(await accounts.find("bób"), [uid])
+        people = [Newcomer("Ann", "$"), Newcomer("张三", "$"), Newcomer("BÓB", "$")]
+        with self.assertRaises(Taken) as taken:
+            await accounts.enrol(people)
+        self.assertEqual(taken.exception.names, {"BÓB"})
+        with self.assertRaises(Refused) as refused:
+            await accounts.enrol(people[:2])
+        self.assertEqual(refused.exception.index, 1)
+        self.assertEqual(len(await accounts.listing(0, 10)), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.migration import _statements, apply, pending
+from chatsvc.migration import Step, _statements, apply, pending, script, steps
 from chatsvc.store import BadStore
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.servers import mariadb
@@ -48,6 +48,25 @@ class BothKinds:
             self.sql("DELETE FROM chat_schema WHERE version > 0")
             again = await self.open()
             self.assertEqual((await apply(again))[:2], BEGINNING[1:])
+
+        async def test_steps(self) -> None:
+            """An admin could not see what was applied, or what an upgrade would run."""
+            database = await self.open()
+            names = await pending(database)
+            self.assertEqual(await steps(database), [Step(name, None) for name in names])
+            sql = await script(database)
+            for name in names:
+                self.assertIn(f"-- {name}\n", sql)
+            self.assertIn("CREATE TABLE IF NOT EXISTS chat_name", sql)
+            self.assertEqual(await pending(database), names)
+            await apply(database)
+            self.sql("DELETE FROM chat_schema WHERE version = 2")
+            self.sql("INSERT INTO chat_schema (version) VALUES (999)")
+            self.assertEqual(await pending(database), [names[2]])
+            *_, newer = found = await steps(database)
+            self.assertEqual([step.name for step in found if not step.applied], [names[2]])
+            self.assertRegex(f"{newer.name} {newer.applied}", r"^999 \(of a newer .* \d{4}-\d\d-")
+            self.assertNotIn(names[1], await script(database))
 
         async def test_newer_database(self) -> None:
             """A database that a newer release has seen would not work with this one."""

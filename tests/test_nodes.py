@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from itertools import count
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.nodes import NodeFacts, differences
+from tests.admin.shell import chatsvc
 from tests.clients import StructuredClient, TextClient
 from tests.processes import PASSWORD, ChatServer, ServerStores, shared, timeless
 from tests.servers import redis
@@ -157,6 +159,19 @@ class NodesTests(SynchronousTestCase):
         self.addCleanup(stranger.remove)
         self.assertTrue(stranger.wait_for("nodes do not share the token secret"))
         self.assertNotIn("do not share", self.a.log() + self.b.log())
+        alike = self.check(self.a.folder)
+        self.assertIn("running now: ", alike)
+        self.assertIn("nodes do not share the token secret", alike, "the stranger runs")
+        stranger.stop()
+        self.assertNotIn("do not share", self.check(self.a.folder))
+        self.assertIn("do not share", self.check(stranger.folder))
+        self.assertRegex(self.check(stranger.folder), r"\(keys \| |\| keys\)")
+
+    def check(self, folder: Path) -> str:
+        """What an admin hears who checks a node's folder."""
+        accounts, inbox = self.stores.accounts, self.stores.inbox
+        environment = {"CHATSVC_ACCOUNTS": accounts, "CHATSVC_INBOX": inbox}
+        return chatsvc("check", env=environment, folder=folder).stdout
 
 
 class FactsTests(SynchronousTestCase):

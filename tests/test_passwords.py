@@ -23,6 +23,7 @@ from chatsvc.passwords import (
     acceptable,
     is_hashed,
     is_locked,
+    is_sound,
     lock,
     unlock,
 )
@@ -59,6 +60,13 @@ class StoredValueTests(SynchronousTestCase):
         self.assertEqual(lock(lock(PHC)), lock(PHC))
         self.assertEqual(unlock(lock(PHC)), PHC)
         self.assertEqual(unlock(PHC), PHC)
+
+    def test_sound(self) -> None:
+        """A damaged hash would be moved over, and nobody could log in with it."""
+        for phc in (PHC, lock(PHC)):
+            self.assertTrue(is_sound(phc))
+        for damaged in (PHC[:20], f"!{PHC[:20]}", "$argon2id$", "plain", ""):
+            self.assertFalse(is_sound(damaged), damaged)
 
     def test_lock_of_plain_text(self) -> None:
         """Locking an old account would merely change its password."""

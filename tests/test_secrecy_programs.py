@@ -75,6 +75,10 @@ class Admin:
             self.assertEqual([outcome.status for outcome in done], [0] * 6)
             for outcome in done:
                 self.heard("an admin's screen", outcome.stdout, "name")
+            listed = f"name,password\n{self.name()},{self.password()}\n"
+            for words in (("import", "-"), ("import", "-", "--dry-run")):
+                outcome = self.chatsvc("account", *words, typed=listed)
+                self.heard("an import", outcome.stdout, "name")
             self.person(uid, second)
             self.person(int(made.stdout.split()[0]), generated)
 
@@ -130,6 +134,13 @@ class MySQLAdminSecrecyTests(Admin.Tests):
         ]
         for url in accounts:
             self.refused("account", "list", CHATSVC_ACCOUNTS=url)
+        checked = {"CHATSVC_ACCOUNTS": accounts[-5], "CHATSVC_INBOX": inboxes[-5]}
+        for env in (checked, {"CHATSVC_ACCOUNTS": accounts[3]}):
+            outcome = self.end(
+                self.begin(sys.executable, "-m", "chatsvc.admin", "check", **env), ""
+            )
+            self.assertEqual(outcome.status, 1)
+            self.heard("a check", outcome.stdout + outcome.stderr)
         for url in inboxes:
             self.refused("inbox", "restored", "--yes", CHATSVC_INBOX=url)
 

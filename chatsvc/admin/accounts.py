@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import click
-import orjson
 
 from chatsvc import passwords
 from chatsvc.accounts import Account
 from chatsvc.admin.desk import Desk, work_on
 from chatsvc.admin.options import accounts_option, json_option, new_password, password_options
+from chatsvc.admin.table import print_rows
 from chatsvc.names import BadName, enforce
 
 _PAGE = 1000
@@ -95,16 +95,17 @@ def unlock(url: str, uid: int) -> None:
 @json_option
 @accounts_option
 def list_accounts(url: str, as_json: bool) -> None:
-    """Print uid, name and state of all accounts: active, locked, plain (old password), none."""
+    """
+    Print uid, name and state of all accounts.
+
+    The states: active, locked, plain (the older server's password, not hashed yet), none (no password). On a terminal
+    the columns stand below each other; elsewhere tabs separate them.
+    """
     found = [
         {"uid": one.uid, "name": one.name, "state": _state(one.stored)}
         for one in work_on(url, _everybody)
     ]
-    if as_json:
-        click.echo(orjson.dumps(found).decode())
-        return
-    for row in found:
-        click.echo("\t".join(map(str, row.values())))
+    print_rows(found, as_json, ("uid", "name", "state"))
 
 
 async def _everybody(desk: Desk) -> list[Account]:

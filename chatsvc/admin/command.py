@@ -8,7 +8,11 @@ import click
 
 from chatsvc import talk
 from chatsvc.admin.accounts import account
+from chatsvc.admin.check import check
+from chatsvc.admin.completion import completion
+from chatsvc.admin.importing import import_accounts
 from chatsvc.admin.inboxes import inbox
+from chatsvc.admin.keys import keys
 from chatsvc.admin.schema import schema
 
 
@@ -31,5 +35,16 @@ def main(context: click.Context, url: str) -> None:
     context.obj = url
 
 
-for command in (account, inbox, schema, talk.client, talk.send, talk.listen):
+account.add_command(import_accounts)
+for command in (
+    account,
+    inbox,
+    schema,
+    keys,
+    check,
+    completion,
+    talk.client,
+    talk.send,
+    talk.listen,
+):
     main.add_command(command)

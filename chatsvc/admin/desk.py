@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.error import ReactorNotRunning
 
 from chatsvc import passwords
 from chatsvc.accounts import Account, Accounts, NameTaken
 from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
-from chatsvc.store import BadStore, StoreUnavailable, StoreURL, parse_store_url, without_password
+from chatsvc.store import (
+    STORE_PATIENCE,
+    BadStore,
+    StoreUnavailable,
+    StoreURL,
+    parse_store_url,
+    without_password,
+)
 
 T = TypeVar("T")
 
@@ -44,9 +52,17 @@ class Desk:
             raise click.ClickException(f"account {account.uid} has just changed: try again")
 
 
-def work_on(url: str, work: Callable[[Desk], Awaitable[T]], *, make: bool = False) -> T:
+def work_on(
+    url: str,
+    work: Callable[[Desk], Awaitable[T]],
+    *,
+    make: bool = False,
+    hashing: passwords.Hashing | None = None,
+    patience: float = STORE_PATIENCE,
+) -> T:
     """
     Run ``work`` on the accounts at ``url`` under a reactor, once in a process; ``make`` an SQLite file that is missing.
+    The database has ``patience`` seconds for each of its answers.
 
     :raise click.ClickException: what went wrong, in one line.
     """
@@ -54,7 +70,13 @@ def work_on(url: str, work: Callable[[Desk], Awaitable[T]], *, make: bool = Fals
         place = parse_store_url(url, ("mysql", "sqlite"))
         if not make:
             require_file(place)
-        return under_reactor(lambda reactor: _at_desk(Database(place, reactor), reactor, work))
+        return under_reactor(
+            lambda reactor: _at_desk(
+                Database(place, reactor, patience),
+                passwords.Passwords(reactor, hashing or passwords.Hashing()),
+                work,
+            )
+        )
 
 
 def require_file(place: StoreURL) -> None:
@@ -76,8 +98,9 @@ def one_line(url: str) -> Iterator[None]:
         raise click.ClickException(f"{without_password(url)}: {first_line(problem)}") from None
 
 
-async def _at_desk(database: Database, reactor: Any, work: Callable[[Desk], Awaitable[T]]) -> T:
-    hasher = passwords.Passwords(reactor)
+async def _at_desk(
+    database: Database, hasher: passwords.Passwords, work: Callable[[Desk], Awaitable[T]]
+) -> T:
     await database.open()
     hasher.start()
     try:
@@ -94,6 +117,7 @@ def under_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
     at_work: Any = reactor
     results: list[T] = []
     problems: list[Exception] = []
+    interrupted = False
 
     async def run() -> None:
         try:
@@ -101,12 +125,23 @@ def under_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
         except Exception as problem:
             problems.append(problem)
         finally:
-            at_work.stop()
+            with suppress(ReactorNotRunning):  # interrupted: it stops already
+                at_work.stop()
 
-    at_work.callWhenRunning(lambda: ensureDeferred(run()))
+    def begin() -> None:
+        working = ensureDeferred(run())
+
+        def end() -> None:
+            nonlocal interrupted
+            interrupted = not working.called
+            working.cancel()
+
+        at_work.addSystemEventTrigger("before", "shutdown", end)
+
+    at_work.callWhenRunning(begin)
     at_work.run()
+    if interrupted:
+        raise click.Abort
     if problems:
         raise problems[0]
-    if not results:  # interrupted
-        raise click.Abort
     return results[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ import click
 from chatsvc import passwords
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -24,6 +27,17 @@ inbox_option = click.option(
     show_default=True,
     show_envvar=True,
     help="Where messages wait.",
+)
+
+keys_option = click.option(
+    "--keys",
+    "folder",
+    metavar="DIR",
+    envvar="CHATSVC_KEYS",
+    default="keys",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of certificate, key and token secret.",
 )
 
 
@@ -42,6 +56,34 @@ def accounts_option(command: Command) -> Command:
         help="Where the accounts are.  [env var: CHATSVC_ACCOUNTS; default: sqlite:chat.db]",
     )
     return option(click.pass_obj(command))  # type: ignore[return-value]
+
+
+def require_terminal(yes: bool) -> None:
+    """
+    See that ``make_sure`` can ask.
+
+    :raise click.ClickException: there is nobody to ask.
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise click.ClickException("there is no terminal to ask whether you are sure: use --yes")
+
+
+def make_sure(question: str, yes: bool) -> None:
+    """
+    Have the admin confirm what cannot be undone, unless ``yes`` was said already.
+
+    :raise click.ClickException: there is nobody to ask.
+    :raise click.Abort: the answer was no.
+    """
+    require_terminal(yes)
+    if yes:
+        return
+    # A reactor's own handler would not be called before there is an answer.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        click.confirm(question, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def password_options(command: Command) -> Command:

@@ -6,20 +6,76 @@ import click
 
 from chatsvc import migration
 from chatsvc.admin.desk import Desk, work_on
-from chatsvc.admin.options import accounts_option
+from chatsvc.admin.options import accounts_option, json_option
+from chatsvc.admin.table import print_rows
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @accounts_option
-def schema(url: str) -> None:
-    """Make the accounts' tables, or bring them up to date, and say what was done."""
+@click.pass_context
+def schema(context: click.Context, url: str) -> None:
+    """
+    Make the accounts' tables, or bring them up to date, and say what was done.
+
+    Without a command: create or upgrade, whichever is needed.
+    """
+    if context.invoked_subcommand is None:
+        _say(work_on(url, _apply, make=True))
+
+
+@schema.command()
+@json_option
+@accounts_option
+def status(url: str, as_json: bool) -> None:
+    """Print which files of the schema were applied, and when, and which are pending."""
+    steps = work_on(url, lambda desk: migration.steps(desk.database))
+    rows = [
+        {
+            "file": step.name,
+            "state": "pending" if step.applied is None else "applied",
+            "applied": step.applied,
+        }
+        for step in steps
+    ]
+    print_rows(rows, as_json, ("file", "state", "applied"))
+
+
+@schema.command()
+@accounts_option
+def create(url: str) -> None:
+    """
+    Make the tables where there are none of this service.
+
+    A user table of an older server stays as it is.
+    """
 
     async def work(desk: Desk) -> list[str]:
-        applied = await migration.apply(desk.database)
-        await desk.accounts.open()
-        return applied
+        if any(step.applied for step in await migration.steps(desk.database)):
+            raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
+        return await _apply(desk)
 
-    applied = work_on(url, work, make=True)
+    _say(work_on(url, work, make=True))
+
+
+@schema.command()
+@click.option("--dry-run", is_flag=True, help="Print the SQL that would be run, run nothing.")
+@accounts_option
+def upgrade(url: str, dry_run: bool) -> None:
+    """Bring the tables up to date; nothing is done to those that are."""
+    if dry_run:
+        script = work_on(url, lambda desk: migration.script(desk.database))
+        click.echo(script or "-- up to date\n", nl=False)
+    else:
+        _say(work_on(url, _apply))
+
+
+async def _apply(desk: Desk) -> list[str]:
+    applied = await migration.apply(desk.database)
+    await desk.accounts.open()
+    return applied
+
+
+def _say(applied: list[str]) -> None:
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:

@@ -11,6 +11,7 @@ local function session_of(uid) return 'chat:{' .. uid .. '}:session' end
 local function epoch_of(uid) return 'chat:{' .. uid .. '}:epoch' end
 -- The key of a node's lease, and the channel on which it is told of its users.
 local function lease_of(node) return 'chat:node:' .. node end
+local function old_list_of(uid) return 'list_usermessages_of_userid:userid:' .. uid end
 
 -- The last id that an inbox gave out, and how many messages wait in it.
 local function ends(inbox)
@@ -48,7 +49,7 @@ end
 
 -- What the older server left moves in, ahead of everything else; sender 0 marks it.
 local function adopt(uid)
-  local old = 'list_usermessages_of_userid:userid:' .. uid
+  local old = old_list_of(uid)
   if redis.call('EXISTS', old) == 0 then return end
   local inbox = inbox_of(uid)
   local last = ends(inbox)
@@ -324,6 +325,24 @@ function entrances.check()
     end
   end
   return {stale, taken}
+end
+
+function entrances.backlogs()
+  local found = {}
+  for _, uid in ipairs(asked.uids) do
+    local last, waiting = ends(inbox_of(uid))
+    local old = redis.call('LLEN', old_list_of(uid))
+    local oldest = redis.call('XRANGE', inbox_of(uid), '-', '+', 'COUNT', 1)[1]
+    if waiting + old > 0 then
+      found[#found + 1] = {uid, waiting + old, last + old, oldest and oldest[2][6] or '0'}
+    end
+  end
+  return found
+end
+
+function entrances.purge()
+  adopt(asked.uid)
+  return {trim(inbox_of(asked.uid), asked.up_to)}
 end
 
 local answer = entrances[entrance]()

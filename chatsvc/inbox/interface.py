@@ -161,6 +161,19 @@ class TakenOver(Exception):
     """Another node's session holds the inbox."""
 
 
+@value
+class Backlog:
+    """
+    What waits for one user: ``waiting`` messages, the newest of which has the id ``last_id``. ``oldest`` is when the
+    oldest was accepted, in ms since 1970, 0 where that is not known.
+    """
+
+    uid: int
+    waiting: int
+    last_id: int
+    oldest: int
+
+
 class IStoreWatcher(Interface):
     """Who wants to know what happens to inboxes behind this node's back."""
 
@@ -246,4 +259,23 @@ class IInbox(Interface):
     def renew_epoch():  # type: ignore[no-untyped-def]
         """
         Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again. A coroutine of None.
+        """
+
+    def about():  # type: ignore[no-untyped-def]
+        """The store's kind and version, as in ``Redis 7.2.4``. A coroutine of a str."""
+
+    def backlogs(uid: int | None):  # type: ignore[no-untyped-def]
+        """
+        What waits for one user, or, without one, for everybody: for administration. Changes nothing; what the older
+        server left is counted where it is.
+
+        :return: a coroutine of a list of :class:`Backlog`, by uid, without those for whom nothing waits.
+        """
+
+    def purge(uid: int, up_to: int):  # type: ignore[no-untyped-def]
+        """
+        Remove what waits for a user up to an id, read or not. To everything else it is as if the reader had
+        acknowledged it: ids are not given out again, sessions and their cursors go on, shares begin anew.
+
+        :return: a coroutine of an int, the number of messages removed.
         """

@@ -43,9 +43,9 @@ def make_inbox(
     return RedisInbox(reactor, url, limits, node, about=about, pulse=pulse)
 
 
-async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
+async def inbox_at(url: StoreURL, reactor: Any) -> tuple[IInbox, list[str]]:
     """
-    The inboxes at ``url``, open, for administration.
+    The inboxes at ``url``, open, for administration, and warnings about settings that endanger messages.
 
     :raise BadStore: they cannot be used.
     """
@@ -54,8 +54,7 @@ async def inbox_at(url: StoreURL, reactor: Any) -> IInbox:
         database = Database(url, reactor)
         await database.open()
     inbox = make_inbox(url, reactor, Limits(), database, None)
-    await inbox.open(_Nobody())
-    return inbox
+    return inbox, await inbox.open(_Nobody())
 
 
 @implementer(IStoreWatcher)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from chatsvc.inbox.hearing import PEER_PATIENCE, Hearing
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
+    Backlog,
     Claim,
     Committed,
     Draft,
@@ -60,6 +62,18 @@ _GOODBYE_PATIENCE = 1.0
 
 _CURSORS_AT_ONCE = 500
 """Cursors compared in one call, so that Redis is not held up."""
+
+_SETTINGS = (
+    *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
+    "min-replicas-to-write",
+)
+
+_INBOXES = (("stream", "chat:{*}:inbox"), ("list", "list_usermessages_of_userid:userid:*"))
+"""The type and the pattern of the keys under which messages wait; the second is the older server's."""
+
+_INBOX_UID = re.compile(rb"(?:chat:\{|list_usermessages_of_userid:userid:)(-?[0-9]+)(?:\}:inbox)?")
+_SCANNED, _COUNTED = 1000, 256
+"""Keys that Redis looks at, and inboxes that it counts, at once: so that it is never held up."""
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "stored": Stored,
@@ -205,6 +219,38 @@ class RedisInbox:
     async def renew_epoch(self) -> None:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
+    async def about(self) -> str:
+        facts = _facts(await self._say("INFO", "server"))
+        if "valkey_version" in facts:
+            return f"Valkey {facts['valkey_version']}"
+        return f"Redis {facts.get('redis_version', '?')}"
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
+        uids = [uid] if uid is not None else sorted(await self._uids())
+        found: list[Backlog] = []
+        for start in range(0, len(uids), _COUNTED):
+            some = [str(one) for one in uids[start : start + _COUNTED]]
+            for name, waiting, last_id, at in await self._ask(b"backlogs", {"uids": some}):
+                found.append(Backlog(int(name), waiting, last_id, _time(at)))
+        return found
+
+    async def purge(self, uid: int, up_to: int) -> int:
+        (removed,) = await self._ask(b"purge", {"uid": str(uid), "up_to": up_to})
+        return int(removed)
+
+    async def _uids(self) -> set[int]:
+        """All users who ever had a message here."""
+        uids: set[int] = set()
+        for kind, pattern in _INBOXES:
+            cursor = b"0"
+            while True:
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, "TYPE", kind)
+                cursor, keys = await self._say(*words)
+                uids |= {int(match[1]) for key in keys if (match := _INBOX_UID.fullmatch(key))}
+                if int(cursor) == 0:
+                    break
+        return uids
+
     def _expiry(self) -> dict[str, int]:
         if not self._limits.days:
             return {}
@@ -214,6 +260,11 @@ class RedisInbox:
         asked["node"] = self._node
         answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
         return await self._pulse.of(answer.addErrback(_away))
+
+    async def _say(self, *words: str | bytes | int) -> Any:
+        """A command's answer, as it came."""
+        answer = self._link.connected().addCallback(lambda p: p.execute_command(*words))
+        return await self._in_time(answer).addErrback(_away)
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
@@ -284,8 +335,7 @@ class RedisInbox:
         self._clock.callLater(0, self._watcher.store_returned, stale, taken)
 
     async def _require_version(self, protocol: Any) -> None:
-        info = (await protocol.execute_command("INFO", "server")).decode()
-        facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+        facts = _facts(await protocol.execute_command("INFO", "server"))
         version = facts.get("redis_version", "0")
         if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
             raise BadStore(f"{self._url}: Redis {version} is too old, 6.2 or newer is needed")
@@ -294,18 +344,31 @@ class RedisInbox:
         try:
             flat = [
                 word.decode()
-                for name in ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
+                for name in _SETTINGS
                 for word in await protocol.execute_command("CONFIG", "GET", name)
             ]
         except txredisapi.ResponseError:
             return [
                 f"{self._url}: Redis does not tell its settings, see that it keeps messages on disk"
             ]
-        return _dangers(self._url, dict(zip(flat[::2], flat[1::2], strict=True)))
+        settings = dict(zip(flat[::2], flat[1::2], strict=True))
+        facts = _facts(await protocol.execute_command("INFO"))
+        return _dangers(self._url, settings | facts)
+
+
+def _facts(info: bytes) -> dict[str, str]:
+    """What INFO says."""
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
+    """What endangers messages, of what CONFIG and INFO say; none of their names are the same."""
     dangers = []
+    if settings.get("role") == "slave":
+        dangers.append("is a replica and stores nothing: name the one that it copies")
+    if settings.get("aof_last_write_status", "ok") != "ok":
+        dangers.append("could not write to its disk: see its log")
     if settings.get("appendonly") != "yes":
         if settings.get("save"):
             dangers.append("keeps messages on disk only now and then: set appendonly yes")
@@ -315,6 +378,9 @@ def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
         dangers.append("can lose the last second in a crash: set appendfsync always")
     if settings.get("maxmemory", "0") != "0" and settings.get("maxmemory-policy") != "noeviction":
         dangers.append("may evict waiting messages: set maxmemory-policy noeviction")
+    replicas = settings.get("role") == "master" and settings.get("connected_slaves", "0") != "0"
+    if replicas and settings.get("min-replicas-to-write", "0") == "0":
+        dangers.append("loses messages when a replica takes over: set min-replicas-to-write 1")
     return [f"{url}: Redis {danger}" for danger in dangers]
 
 
@@ -340,6 +406,14 @@ def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred
         return again
 
     return answer.addErrback(load_again).addCallback(_parse)
+
+
+def _time(at: str) -> int:
+    """The time of an entry; another program may have put anything there."""
+    try:
+        return int(float(at))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _parse(answer: bytes) -> Any:

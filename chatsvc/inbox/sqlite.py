@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from sqlite3 import sqlite_version
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +20,7 @@ from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
+    Backlog,
     Claim,
     Committed,
     Draft,
@@ -43,6 +45,12 @@ _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
 FROM json_each(?) AS asked CROSS JOIN chat_share
 ON uid = json_extract(asked.value, '$[0]') AND sender = json_extract(asked.value, '$[1]')
+"""
+
+_BACKLOGS = """
+SELECT uid, last_id - acknowledged, last_id,
+    (SELECT at FROM chat_inbox WHERE chat_inbox.uid = chat_reader.uid ORDER BY id LIMIT 1)
+FROM chat_reader WHERE last_id > acknowledged AND uid = coalesce(?, uid) ORDER BY uid
 """
 
 _DELETE = """
@@ -146,6 +154,25 @@ class SQLiteInbox:
             lambda t: t.execute("UPDATE chat_setting SET value = ? WHERE name = 'epoch'", (fresh,))
         )
 
+    async def about(self) -> str:
+        return f"SQLite {sqlite_version}"
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
+        rows = await self._database.run(lambda t: t.all(_BACKLOGS, (uid,)), write=False)
+        return [Backlog(*row) for row in rows]
+
+    async def purge(self, uid: int, up_to: int) -> int:
+        def interaction(transaction: Transaction) -> int:
+            batch = _Batch(transaction, self._limits, int(self._now() * 1000), [uid])
+            book = batch.book(uid)
+            before = book.waiting
+            batch.purge(uid, up_to)
+            if book.waiting < before:
+                batch.finish()
+            return before - book.waiting
+
+        return await self._database.run(interaction)
+
 
 @dataclass(slots=True)
 class _Book:
@@ -219,6 +246,10 @@ class _Batch:
             return False
         self._acknowledge(removal.uid, removal.up_to)
         return True
+
+    def purge(self, uid: int, up_to: int) -> None:
+        """Remove what waits up to an id, whoever asks."""
+        self._acknowledge(uid, min(up_to, self._books[uid].last_id))
 
     def expire(self, uid: int) -> None:
         """Remove what has waited too long."""

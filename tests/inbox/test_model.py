@@ -35,6 +35,7 @@ from chatsvc.database import Database
 from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
+    Backlog,
     Claim,
     Committed,
     Draft,
@@ -189,10 +190,15 @@ class Model:
     def remove(self, removal: Removal) -> bool:
         if removal.generation != self.generation or removal.up_to > self.last_id:
             return False
-        kept = [message for message in self.messages if message[0] > removal.up_to]
-        if len(kept) < len(self.messages):
-            self.messages, self.shares = kept, {}
+        self.purge(removal.up_to)
         return True
+
+    def purge(self, up_to: int) -> int:
+        before = len(self.messages)
+        kept = [message for message in self.messages if message[0] > up_to]
+        if len(kept) < before:
+            self.messages, self.shares = kept, {}
+        return before - len(kept)
 
     def expected(self, sender: int, device: str) -> int:
         return self.devices.get(sender, {}).get(device, (0, 0))[0] + 1
@@ -289,6 +295,14 @@ class InboxMachine(RuleBasedStateMachine):
         removal = Removal(uid, model.generation - stale, max(0, first - 1 + up_to))
         self.commit([self.draft(*send) for send in batch], [removal])
 
+    @rule(uid=st.sampled_from(READERS), up_to=st.sampled_from([-1, 0, 1, 2, 99]))
+    def purge(self, uid: int, up_to: int) -> None:
+        """An admin removes what waits, whoever reads it."""
+        model = self.models[uid]
+        first = model.messages[0][0] if model.messages else model.last_id
+        removed = at_once(self.inbox.purge(uid, max(0, first - 1 + up_to)))
+        assert removed == model.purge(max(0, first - 1 + up_to))
+
     @rule(uid=st.sampled_from(READERS), sender=st.sampled_from(SENDERS))
     def devices(self, uid: int, sender: int) -> None:
         """A sender with more devices than an inbox remembers, and a reader who keeps up."""
@@ -334,6 +348,12 @@ class InboxMachine(RuleBasedStateMachine):
             page: list[Message] = at_once(self.inbox.read(uid, 0, 1000))
             assert [(m.id, m.sender, m.text) for m in page] == model.messages
             assert at_once(self.inbox.count(uid)) == len(model.messages)
+        waiting = [
+            Backlog(uid, len(model.messages), model.last_id, 1_700_000_000_123)
+            for uid, model in self.models.items()
+            if model.messages
+        ]
+        assert at_once(self.inbox.backlogs(None)) == waiting
 
 
 class SQLiteMachine(InboxMachine):

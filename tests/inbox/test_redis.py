@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox import redis as redis_store
 from chatsvc.inbox.interface import (
+    Backlog,
     Committed,
     Cursor,
     Draft,
@@ -142,6 +143,18 @@ class KeyTests(OnOneRedis):
         ttl = int(self.ask("TTL", f"chat:{{{READER}}}:from")[1:])
         self.assertTrue(30 * DAY - 10 <= ttl <= 30 * DAY, ttl)
 
+    async def test_many_inboxes(self) -> None:
+        """Somebody for whom something waits would be overlooked, or a key of somebody else's end the look."""
+        await self.begin()
+        await self.inbox.commit([draft(to=uid) for uid in range(1, 301)], [])
+        self.ask("MSET", *[f"other:{number}" for number in range(4000)])
+        self.ask("SET", "chat:{400}:inbox", "no stream")
+        self.ask("XADD", "chat:{x}:inbox", "1-0", "f", "7")
+        self.ask("XADD", "chat:{500}:inbox", "1-0", "f", "7", "u", "", "a", "soon")
+        found = await self.inbox.backlogs(None)
+        self.assertEqual([one.uid for one in found], [*range(1, 301), 500])
+        self.assertEqual(found[-1], Backlog(500, 1, 1, 0))
+
     async def test_an_empty_inbox_stays(self) -> None:
         """An inbox whose messages were all read would forget its last id."""
         await self.begin()
@@ -219,6 +232,17 @@ class AdoptionTests(OnOneRedis):
         self.ask("RPUSH", OLD_LIST, "1", "2")
         self.assertEqual((await self.inbox.claim(READER, None)).waiting, 2)
         self.assertEqual((await self.inbox.claim(READER, None)).waiting, 2)
+
+    async def test_left_by_looking(self) -> None:
+        """A look before the move would take messages away from the older server, or overlook them."""
+        await self.leave("1", "2")
+        await self.inbox.commit([draft("x", to=7)], [])
+        found = [Backlog(7, 1, 1, 1_700_000_000_000), Backlog(READER, 2, 2, 0)]
+        self.assertEqual(await self.inbox.backlogs(None), found)
+        self.assertEqual(await self.inbox.backlogs(READER), found[1:])
+        self.assertEqual(self.ask("LLEN", OLD_LIST), b":2\r\n")
+        self.assertEqual(await self.inbox.purge(READER, 1), 1)
+        self.assertEqual(await self.texts(), ["2"])
 
     async def test_again(self) -> None:
         """An older server that runs beside this one for a while would lose messages."""

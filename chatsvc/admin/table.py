@@ -1,0 +1,68 @@
+"""Rows as people want to see them, as scripts do, and as programs do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+import orjson
+from wcwidth import wcswidth
+
+_GAP = "  "
+
+
+def print_json(thing: Any) -> None:
+    """One line of JSON."""
+    click.echo(orjson.dumps(thing).decode())
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool,
+    columns: Sequence[str],
+    **shown: Callable[[Any], str],
+) -> None:
+    """
+    Print rows: as a JSON list of objects; on a terminal, these columns under a heading; elsewhere, separated by tabs.
+
+    ``shown`` says for a column how a value is shown that is not for JSON; it must be harmless and one line.
+    """
+    if as_json:
+        print_json(rows)
+        return
+    lines = [[shown.get(name, _plain)(row[name]) for name in columns] for row in rows]
+    if sys.stdout.isatty():
+        for line in aligned([[name.replace("_", " ") for name in columns], *lines]):
+            click.echo(line)
+    else:
+        for cells in lines:
+            click.echo("\t".join(cells))
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells one below the other; a Chinese character takes two places."""
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return [
+        _GAP.join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)
+        ).rstrip()
+        for cells in lines
+    ]
+
+
+def local_time(milliseconds: int | None) -> str:
+    """A time in ms since 1970 as people read it; empty where there is none."""
+    if not milliseconds:
+        return ""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds // 1000))
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _width(cell: str) -> int:
+    return max(wcswidth(cell), 0)  # -1 for what drives a terminal, which no cell has

@@ -1,0 +1,48 @@
+"""The configuration that a server would have, for ``chatsvc check``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from twisted.python import usage
+
+from chatsvc.finding import Finding, fail, ok, warn
+from chatsvc.server import Config
+from chatsvc.tap.account import ACCOUNT, PASSWORD
+from chatsvc.tap.clicked import Words, given, with_table
+from chatsvc.tap.options import PREFIX
+from chatsvc.tap.place import PLACE
+from chatsvc.tap.server import Options
+
+_ABOUT = "config"
+
+with_options: Callable[[Callable[..., None]], Callable[..., None]] = with_table(Options.table)
+"""Give a click command the options of ``twistd chat``, for `configuration`."""
+
+
+def configuration(
+    words: Words, environment: Mapping[str, str] = os.environ
+) -> tuple[Config | None, list[Finding]]:
+    """The configuration that ``twistd chat`` would have, if it would have one, and what is to be said of it."""
+    options = Options(environment)
+    values: dict[str, Any] = {}
+    findings = [*_strangers(environment)]
+    for option in options.table:
+        try:
+            values[option.name] = given(option, words, environment)
+        except usage.UsageError as problem:
+            findings.append(fail(_ABOUT, str(problem)))
+    if len(values) < len(options.table):
+        return None, findings
+    options.values_by_name = values
+    return options.config, [ok(_ABOUT, "the options are in order"), *findings]
+
+
+def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that nobody reads: mistyped, most likely."""
+    known = {option.variable for option in (*Options.table, *PLACE, *ACCOUNT)} | {PASSWORD}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            yield warn(_ABOUT, f"{name} is no option's variable: is it mistyped?")

@@ -16,7 +16,7 @@ _PAGE = 1000
 
 @click.group()
 def account() -> None:
-    """Add, list, lock and unlock accounts."""
+    """Add, import, list, lock and unlock accounts."""
 
 
 @account.command()

@@ -478,6 +478,22 @@ class DangersTests(SynchronousTestCase):
         (warning,) = _dangers(url, {"appendonly": "no", "save": "3600 1"})
         self.assertIn("now and then", warning)
 
+    def test_replicas(self) -> None:
+        """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
+        url = StoreURL("redis", "0", shown="redis://x")
+        safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
+        self.assertEqual(_dangers(url, safe | {"connected_slaves": "0"}), [])
+        for facts, words in (
+            ({"connected_slaves": "2", "min-replicas-to-write": "0"}, "min-replicas-to-write 1"),
+            ({"role": "slave", "connected_slaves": "2"}, "is a replica"),
+            ({"aof_last_write_status": "err"}, "could not write"),
+        ):
+            (warning,) = _dangers(url, safe | facts)
+            self.assertIn(words, warning)
+        self.assertEqual(
+            _dangers(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
+        )
+
 
 class _OldRedis(Protocol):
     """Answers as a Redis of a version would: enough to be asked for it."""

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox import redis as redis_store
@@ -289,8 +290,8 @@ class TotalTests(OnOneRedis):
         await self.begin()
         for uid in range(200):
             await self.inbox.commit([draft(to=uid + 1, device=DEVICE, n=1)], [])
-        for name in ("chat:{1}:inbox:x", "x:list_usermessages_of_userid:userid:1"):
-            self.ask("RPUSH", name, "x", "x")
+        self.ask("XADD", "chat:{1}:inbox:x", "1-0", "a", "b")
+        self.ask("RPUSH", "x:list_usermessages_of_userid:userid:1", "x", "x")
         self.ask("RPUSH", OLD_LIST, "1", "2", "3")
         self.ask("SET", "chat:{9999}:inbox", "damaged")
         total = await self.inbox.total()
@@ -356,6 +357,17 @@ class AwayTests(OnOneRedis):
         self.assertEqual(message.text, "kept")
         await wait(0.2)
         self.assertEqual(self.watcher.returned, [[]], "told once")
+
+    async def test_lost_connection(self) -> None:
+        """An admin would not read that Redis was gone for a moment, as in a fail-over."""
+        await self.begin()
+        with capturedLogs() as events:
+            self.server.execute("CLIENT", "KILL", "TYPE", "normal")
+            await self.until(lambda: self.watcher.returned)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(len(said), 2, said)
+        self.assertIn("is away: the connection was lost", said[0])
+        self.assertIn("is back after 0 s", said[1])
 
     async def test_lost_messages(self) -> None:
         """After a fail-over that lost messages, new ones would take ids that readers have seen."""

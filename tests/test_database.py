@@ -19,6 +19,8 @@ from twisted.trial.unittest import TestCase
 
 from chatsvc.database import Database
 from chatsvc.dialects import Transaction
+from chatsvc.metrics import Metrics
+from chatsvc.pulse import Pulse
 from chatsvc.store import BadStore, StoreUnavailable, parse_store_url
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.servers import mariadb
@@ -86,6 +88,25 @@ class BothKinds:
             await DeferredList([ensureDeferred(run) for run in runs], fireOnOneErrback=True)
             numbers = await first.run(lambda t: t.all("SELECT a FROM v ORDER BY a"))
             self.assertEqual(numbers, [(number,) for number in range(20)])
+
+        async def test_two_pulses(self) -> None:
+            """Accounts and inboxes in one file would be counted together, or closing one break the other's closing."""
+            database = await self.open()
+            metrics = Metrics()
+            shares = [
+                database.under(Pulse(database.url, store, counts=counts))
+                for store, counts in metrics.stores.items()
+            ]
+            await shares[0].run(one)
+            counted = [
+                metrics.registry.get_sample_value("chatsvc_store_seconds_count", {"store": store})
+                for store in metrics.stores
+            ]
+            self.assertEqual(counted, [1, 0])
+            for share in (*shares, database):
+                share.close()
+                with self.assertRaises(StoreUnavailable):
+                    await shares[0].run(one)
 
         async def test_closed(self) -> None:
             """A command on a database that is closed would wait for ever."""

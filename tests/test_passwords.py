@@ -243,6 +243,20 @@ class QueueTests(TestCase):
             await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
         )
 
+    async def test_watched(self) -> None:
+        """An admin could not see that log-ins wait for passwords, or for how long."""
+        took: list[float] = []
+        self.passwords = Passwords(
+            cast(IReactorFromThreads, reactor), Hashing(1, MEMORY, 1, 8), took.append
+        )
+        asked = [self.ask() for _ in range(3)]
+        self.assertEqual((self.passwords.queue, took), (3, []))
+        self.passwords.start()
+        await gatherResults(asked)
+        self.assertEqual((self.passwords.queue, len(took)), (0, 3))
+        self.assertEqual(took, sorted(took), "the last waited longest")
+        self.assertGreater(took[0], 0)
+
     async def test_cancelled(self) -> None:
         """A client that leaves while its password waits would take its place for ever."""
         asked = [self.ask() for _ in range(3)]

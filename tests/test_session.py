@@ -301,6 +301,13 @@ class LogInTests(SessionTests):
                 part.away = False
             connection.do(c.Auth(ALICE, "a", n=2))
             self.assertIsInstance(connection.answers()[-1], e.LoggedIn)
+        self.assertEqual(self.log_ins("store-unavailable"), 60)
+        self.assertEqual((self.log_ins("ok"), self.log_ins("bad-credentials")), (2, 0))
+
+    def log_ins(self, result: str) -> float | None:
+        """How many log-ins with a result were counted."""
+        registry = self.world.chat.metrics.registry
+        return registry.get_sample_value("chatsvc_logins_total", {"result": result})
 
     def test_gone_in_line(self) -> None:
         """A client that hangs up would still have its password checked, at the cost of those who wait."""
@@ -356,6 +363,7 @@ class LogInTests(SessionTests):
         connection.do(c.Auth(ALICE, "a"))
         self.world.passwords.let(PasswordsBusy())
         self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
+        self.assertEqual(self.log_ins("throttled"), 1)
 
     def test_bug(self) -> None:
         """An exception in a handler would leave its connection without any more answers."""

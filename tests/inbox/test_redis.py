@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox import redis as redis_store
@@ -369,6 +370,17 @@ class AwayTests(OnOneRedis):
         self.assertEqual(message.text, "kept")
         await wait(0.2)
         self.assertIn(self.watcher.returned, ([[]], [[], []]), "once for each connection")
+
+    async def test_lost_connection(self) -> None:
+        """An admin would not read that Redis was gone for a moment, as in a fail-over."""
+        await self.begin()
+        with capturedLogs() as events:
+            self.server.execute("CLIENT", "KILL", "TYPE", "normal")
+            await self.until(lambda: self.watcher.returned)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(len(said), 2, said)
+        self.assertIn("is away: the connection was lost", said[0])
+        self.assertIn("is back after 0 s", said[1])
 
     async def test_lost_messages(self) -> None:
         """After a fail-over that lost messages, new ones would take ids that readers have seen."""

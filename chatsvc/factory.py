@@ -43,6 +43,8 @@ class ChatFactory(Factory):
     """
     Builds connections, at most ``limits.total`` at once and ``limits.per_address`` from one address.
 
+    Connections have the numbers ``first``, ``first + step`` and so on: workers of one server use different ones.
+
     Who says nothing cannot keep others out: when all places are taken, the oldest connection without a log-in goes, if
     it has had some seconds' time.
     """
@@ -50,10 +52,10 @@ class ChatFactory(Factory):
     noisy = False
     _log = Logger()
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, first: int = 1, step: int = 1) -> None:
         self.chat = chat
         self._limits = chat.limits
-        self._numbers = count(1)
+        self._numbers = count(first, step)
         self._connections: set[ChatProtocol] = set()
         # When those came that have not logged in yet, the oldest first.
         self._strangers: dict[ChatProtocol, float] = {}

@@ -12,13 +12,13 @@ from typing import Any
 from chatsvc import __version__, durability, migration
 from chatsvc.accounts import Accounts
 from chatsvc.certificates import judge
+from chatsvc.config import Config
 from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
 from chatsvc.finding import Finding, fail, ok, warn
 from chatsvc.inbox.places import inbox_at
 from chatsvc.listening import BadEndpoint, Doors, Listening
 from chatsvc.nodes import NodeFacts, differences
-from chatsvc.server import Config
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL
 from chatsvc.tls import BadKeys, KeyFolder, open_to_others
 from chatsvc.tokens import Tokens

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -48,6 +48,10 @@ _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 Context = ServerContext | HostContexts
 
 
+class CannotListen(Exception):
+    """A place cannot be listened at; the text is one line that names it."""
+
+
 class BadEndpoint(Exception):
     """An endpoint string cannot be used; the text is one line that names it."""
 
@@ -56,13 +60,14 @@ class BadEndpoint(Exception):
 class Listening:
     """
     A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``keys``: files that must be
-    private.
+    private; ``bare``: the socket alone, without any layer above it.
     """
 
     text: str
     endpoint: IStreamServerEndpoint
     context: Context | None
-    keys: Sequence[str] = ()
+    keys: Sequence[str]
+    bare: IStreamServerEndpoint
 
 
 @implementer(IStreamServerEndpoint)
@@ -116,19 +121,22 @@ class Doors:
         self._default_context = default_context
         self._trusted = trusted_proxies
 
-    def open(self, text: str, example: str = "ssl:10000") -> Listening:
+    def open(
+        self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
+    ) -> Listening:
         """
-        The place that an endpoint string names; ``example`` is what could have been written.
+        The place that an endpoint string names; ``example`` is what could have been written. ``socket`` is one that
+        listens there already, as (descriptor, family).
 
         :raise BadEndpoint: it names none.
         :raise BadKeys: its certificate or key cannot be used.
         """
+        with _one_line(text, example):
+            return self._open(text, socket)
+
+    def _open(self, text: str, socket: tuple[int, int] | None) -> Listening:
         proxied = text.startswith("haproxy:")
         place = text.removeprefix("haproxy:")
-        with _one_line(text, example):
-            return self._open(text, place, proxied)
-
-    def _open(self, text: str, place: str, proxied: bool) -> Listening:
         context: Context | None = None
         keys: Sequence[str] = ()
         if place.startswith("ssl:"):
@@ -139,12 +147,7 @@ class Doors:
             place, folder = _split_tls(place)
             context = hosts = HostContexts(folder)
             keys = hosts.key_paths()
-        try:
-            lowest = serverFromString(self._reactor, _with_backlog(place))
-        except LookupError as problem:
-            if place.startswith(_HANDED_OVER):
-                raise ValueError("systemd has handed over no such socket") from None
-            raise ValueError(str(problem)) from None
+        lowest = self._lowest(place) if socket is None else self._adopted(*socket)
         endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
             endpoint = _Layered(
@@ -153,7 +156,19 @@ class Doors:
         if context is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
         endpoint = _Layered(endpoint, _HangingUp)
-        return Listening(text, endpoint, context, keys)
+        return Listening(text, endpoint, context, keys, lowest)
+
+    def _lowest(self, place: str) -> IStreamServerEndpoint:
+        try:
+            found: IStreamServerEndpoint = serverFromString(self._reactor, _with_backlog(place))
+        except LookupError as problem:
+            if place.startswith(_HANDED_OVER):
+                raise ValueError("systemd has handed over no such socket") from None
+            raise ValueError(str(problem)) from None
+        return found
+
+    def _adopted(self, descriptor: int, family: int) -> IStreamServerEndpoint:
+        return AdoptedStreamServerEndpoint(self._reactor, descriptor, family)
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:
@@ -162,6 +177,19 @@ class Doors:
             raise ValueError("certKey and extraCertChain need privateKey")
         key = files["privateKey"]
         return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
+
+
+async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) -> IListeningPort:
+    """
+    Listen at a place; ``text`` is what it is called.
+
+    :raise CannotListen: it cannot be had.
+    """
+    try:
+        return await endpoint.listen(factory)
+    except Exception as problem:
+        reason = getattr(problem, "socketError", None) or problem
+        raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
+    generate_latest,
 )
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -218,6 +219,10 @@ class Metrics:
         built.labels(__version__).set(1)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+
+    async def page(self) -> bytes:
+        """All of it in Prometheus's text format."""
+        return generate_latest(self.registry)
 
     def gauge(self, name: str, what: str, value: Callable[[], float | None]) -> None:
         """Show a value that is looked up whenever somebody asks; None: not known."""

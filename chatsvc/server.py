@@ -6,12 +6,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,26 +18,27 @@ from twisted.python.failure import Failure
 from chatsvc import __version__
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
+from chatsvc.config import CannotStart, Config
 from chatsvc.database import Database
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
 from chatsvc.health import Health
-from chatsvc.inbox.interface import IInbox, Limits
+from chatsvc.inbox.interface import IInbox
 from chatsvc.inbox.places import make_inbox
 from chatsvc.instruments import Instruments
-from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
-from chatsvc.listening import BadEndpoint, Context, Doors, Listening
+from chatsvc.limits import Pace, Rate, RegistrationLimit
+from chatsvc.listening import BadEndpoint, CannotListen, Context, Doors, Listening, listen_at
 from chatsvc.metrics import Metrics
 from chatsvc.nodes import NodeFacts, differences
 from chatsvc.notify import Supervisor
 from chatsvc.outgoing import Outgoing
-from chatsvc.passwords import Hashing, Passwords
-from chatsvc.post import BatchLimits, PostOffice
+from chatsvc.passwords import Passwords
+from chatsvc.post import PostOffice
 from chatsvc.probe import probe_site
 from chatsvc.pulse import Pulse
 from chatsvc.reader import Reader
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL
-from chatsvc.throttle import LoginThrottle, Tries
+from chatsvc.throttle import LoginThrottle
 from chatsvc.tls import (
     BadKeys,
     KeyFolder,
@@ -56,34 +56,6 @@ _LOGINS = Rate(10, 100)
 
 _TICKET_SECRET_LASTS = 86_400.0
 """Seconds; RFC 9325 (section 3.4) asks for a week at most."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a server is told; see the options of ``twistd chat`` for the meanings."""
-
-    ports: Sequence[str]
-    legacy_ports: Sequence[str]
-    keys: str
-    accounts: StoreURL
-    inbox: StoreURL
-    registration: bool
-    lang: str
-    limits: Limits
-    rate: Rate
-    request_rate: Rate
-    registration_rate: Rate
-    connections: ConnectionLimits
-    tries: Tries
-    hashing: Hashing
-    token_lifetime: float
-    batch: BatchLimits
-    trusted_proxies: Sequence[str]
-    metrics: str = ""
-
-
-class CannotStart(Exception):
-    """The server cannot start; one line for the admin."""
 
 
 class ChatServer(Service):
@@ -188,7 +160,7 @@ class ChatServer(Service):
         config = self._config
         chat = await self._make_chat()
         self._warn_of_open_files()
-        self._factory = ChatFactory(chat)
+        self._factory = ChatFactory(chat, config.team.number, config.team.count)
         await self._listen(self._factory)
         self._health = health = Health(self._reactor, self._examinations)
         health.start()
@@ -196,8 +168,8 @@ class ChatServer(Service):
             expires = self._expiry if self._contexts() else None
             self._instruments = Instruments(chat, self._factory, expires)
             self._instruments.start()
-            site = probe_site(chat.metrics.registry, health.troubles)
-            self._probe_port = await self._listen_at(config.metrics, self._probe.endpoint, site)
+            site = probe_site(chat.metrics.page, health.troubles)
+            self._probe_port = await listen_at(config.metrics, self._probe.endpoint, site)
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         self._say_where()
         self._supervisor.ready(self._place())
@@ -278,16 +250,7 @@ class ChatServer(Service):
     async def _listen(self, factory: ChatFactory) -> None:
         for listening, legacy in self._doors:
             door = Door(factory, legacy=legacy)
-            self._ports.append(await self._listen_at(listening.text, listening.endpoint, door))
-
-    async def _listen_at(
-        self, text: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
-    ) -> IListeningPort:
-        try:
-            return await endpoint.listen(factory)
-        except Exception as problem:
-            reason = getattr(problem, "socketError", None) or problem
-            raise CannotStart(f"cannot listen on {text!r}: {reason}") from None
+            self._ports.append(await listen_at(listening.text, listening.endpoint, door))
 
     def _place(self) -> str:
         """Where the server listens, and what it works on, in a line for people."""
@@ -376,7 +339,7 @@ class ChatServer(Service):
             self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
-        if failure.check(CannotStart, BadStore, BadKeys):
+        if failure.check(CannotListen, BadStore, BadKeys):
             self._given_up(str(failure.value))
         elif self.running:
             self._log.failure("The server could not start", failure, event="cannot-start")
@@ -389,8 +352,12 @@ class ChatServer(Service):
         config, keys = self._config, self._keys
         own = keys.context()
         self._doorway = doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
-        return [(doors.open(text), False) for text in config.ports] + [
-            (doors.open(text), True) for text in config.legacy_ports
+        texts = [(text, False) for text in config.ports]
+        texts += [(text, True) for text in config.legacy_ports]
+        sockets: Sequence[Any] = config.team.sockets or [None] * len(texts)
+        return [
+            (doors.open(text, socket=handed), legacy)
+            for (text, legacy), handed in zip(texts, sockets, strict=True)
         ]
 
     def _places(self) -> list[Listening]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.python import usage
 
+from chatsvc.config import Config
 from chatsvc.finding import Finding, fail, ok, warn
-from chatsvc.server import Config
 from chatsvc.tap.account import ACCOUNT, PASSWORD
 from chatsvc.tap.clicked import Words, given, with_table
 from chatsvc.tap.options import PREFIX

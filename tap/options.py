@@ -142,6 +142,15 @@ class Options(usage.Options):
             given = self._given.get(option.name)
             self.values_by_name[option.name] = option.value(given, self._environment)
 
+    def words(self, *others: str) -> list[str]:
+        """What the command line gave, but for the options ``others``, for another process to be given."""
+        return [
+            f"--{option.name}" if option.flag else f"--{option.name}={text}"
+            for option in self.table
+            if option.name not in others
+            for text in self._given.get(option.name, ())
+        ]
+
     @property
     def under_twistd(self) -> bool:
         """Whether a ``twistd`` (or ``twist``) stands above these options."""

@@ -7,23 +7,28 @@ import ipaddress
 import os
 import resource
 import signal
+from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.logger import Logger
 
+from chatsvc.config import CannotStart, Config, Team
 from chatsvc.inbox.interface import Limits
 from chatsvc.inbox.places import INBOX_SCHEMES
 from chatsvc.limits import ConnectionLimits, parse_rate
+from chatsvc.notify import Supervisor
 from chatsvc.passwords import Hashing
 from chatsvc.post import BatchLimits
-from chatsvc.server import CannotStart, ChatServer, Config
+from chatsvc.server import ChatServer
 from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
 from chatsvc.tap.ending import end_badly
 from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
 from chatsvc.tap.supervision import supervisor
+from chatsvc.tap.workers import Launcher, hold_lifeline, team
 from chatsvc.throttle import parse_tries
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -99,6 +104,12 @@ class Options(TableOptions):
             "Commands a second, other than messages, from one account or, before it logs in, one"
             " address, N[/BURST]; 0: no limit.",
         ),
+        Option(
+            "workers",
+            "1",
+            whole(1, 1024),
+            "Processes that serve behind the same ports, for as many cores; needs MySQL and Redis.",
+        ),
         Option("max-connections", "20000", whole(1), "Most connections at once."),
         Option("max-per-ip", "200", whole(1), "Most connections from one address."),
         Option("max-unanswered", "64", whole(1), "Most commands of one connection under way."),
@@ -146,6 +157,7 @@ class Options(TableOptions):
 
     def __init__(self, environment: Any = os.environ) -> None:
         super().__init__(environment)
+        self.team: Team | None = None
 
     @property
     def config(self) -> Config:
@@ -154,6 +166,7 @@ class Options(TableOptions):
         registration = values["registration"]
         if not registration:
             registration = "open" if values["accounts"].scheme == "sqlite" else "closed"
+        team = self.team or Team()
         return Config(
             ports=values["port"],
             legacy_ports=values["legacy-port"],
@@ -167,7 +180,7 @@ class Options(TableOptions):
             request_rate=values["request-rate"],
             registration_rate=values["registration-rate"],
             connections=ConnectionLimits(
-                total=values["max-connections"],
+                total=ceil(values["max-connections"] / team.count),
                 per_address=values["max-per-ip"],
                 login_timeout=values["login-timeout"],
                 frame_timeout=values["frame-timeout"],
@@ -178,13 +191,14 @@ class Options(TableOptions):
             hashing=Hashing(
                 values["argon2-passes"],
                 values["argon2-memory"] * 1024,
-                values["argon2-threads"],
-                values["argon2-queue"],
+                ceil(values["argon2-threads"] / team.count),
+                ceil(values["argon2-queue"] / team.count),
             ),
             token_lifetime=values["token-days"] * 86_400,
             batch=BatchLimits(values["batch-messages"], values["batch-kib"] * 1024),
             trusted_proxies=values["trusted-proxy"],
             metrics=values["metrics"],
+            team=team,
         )
 
     def postOptions(self) -> None:
@@ -194,6 +208,7 @@ class Options(TableOptions):
         if parent is not None and "pidfile" in parent and parent.get("nodaemon"):
             parent["pidfile"] = ""
         if parent is not None:
+            self.team = team(os.environ)
             journal = os.environ.get("JOURNAL_STREAM", "")
             self.log = Log(parent, self.values_by_name, journal)
             choose(self.log, parent)
@@ -206,10 +221,11 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    def given_up(line: str) -> None:
-        _log.error("{line}", event="cannot-start", line=line)
-        above.status(line)
-        end_badly(reactor, f"chat: {line}")
+    def given_up(line: str | None) -> None:
+        if line is not None:
+            _log.error("{line}", event="cannot-start", line=line)
+            above.status(line)
+        end_badly(reactor, line and f"chat: {line}")
 
     def reload() -> None:
         if options.log is not None:
@@ -218,16 +234,35 @@ def makeService(options: Options) -> IService:
 
     _raise_file_limit()
     above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
-    server = ChatServer(reactor, options.config, above, given_up)
+    count = options.values_by_name["workers"]
+    server: Any  # Workers, or the server itself
+    if options.team is None and count > 1:
+        server = _workers(reactor, options, above, given_up)
+    else:
+        server = ChatServer(reactor, options.config, above, given_up)
     try:
         server.prepare()
     except CannotStart as problem:
         above.status(str(problem))
         fail(f"chat: {problem}")
+    if options.team is not None:
+        hold_lifeline(reactor)
     _collect_seldom()
     reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))  # type: ignore[attr-defined]
-    return server
+    return server  # type: ignore[no-any-return]
+
+
+def _workers(
+    reactor: Any, options: Options, above: Supervisor, given_up: Callable[[str | None], None]
+) -> Any:
+    """The workers that the options ask for."""
+    from chatsvc.workers import Workers  # needs a web client, which others need not wait for
+
+    config, count = options.config, options.values_by_name["workers"]
+    launcher = Launcher(reactor, count, options.parent or {}, options.words("workers", "metrics"))
+    reactor.addSystemEventTrigger("after", "shutdown", launcher.close)
+    return Workers(reactor, config, count, launcher, launcher.folder, above, given_up)
 
 
 def _stop_once() -> None:

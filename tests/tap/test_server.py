@@ -13,11 +13,11 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from chatsvc.config import Config
 from chatsvc.inbox.interface import Limits
 from chatsvc.limits import ConnectionLimits, Rate
 from chatsvc.passwords import Hashing
 from chatsvc.post import BatchLimits
-from chatsvc.server import Config
 from chatsvc.tap.server import Options, makeService
 from chatsvc.throttle import Tries
 

@@ -1,0 +1,55 @@
+"""What a server is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chatsvc.inbox.interface import Limits
+from chatsvc.limits import ConnectionLimits, Rate
+from chatsvc.passwords import Hashing
+from chatsvc.post import BatchLimits
+from chatsvc.store import StoreURL
+from chatsvc.throttle import Tries
+
+
+@dataclass(frozen=True)
+class Team:
+    """
+    A worker's place among the workers of one server: its ``number``, from 1, of ``count``.
+
+    ``sockets`` to listen at are (descriptor, family), in the order of the ports and then the legacy ports.
+    """
+
+    number: int = 1
+    count: int = 1
+    sockets: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """See the options of ``twistd chat`` for the meanings; ``team`` is that of a worker."""
+
+    ports: Sequence[str]
+    legacy_ports: Sequence[str]
+    keys: str
+    accounts: StoreURL
+    inbox: StoreURL
+    registration: bool
+    lang: str
+    limits: Limits
+    rate: Rate
+    request_rate: Rate
+    registration_rate: Rate
+    connections: ConnectionLimits
+    tries: Tries
+    hashing: Hashing
+    token_lifetime: float
+    batch: BatchLimits
+    trusted_proxies: Sequence[str]
+    metrics: str = ""
+    team: Team = Team()
+
+
+class CannotStart(Exception):
+    """A server cannot start; one line for the admin."""

@@ -38,4 +38,5 @@ class AbsenceTests(SynchronousTestCase):
             self.absence.ended(6)
             self.clock.advance(3)
             self.absence.noticed(4, "gone")
-        self.assertEqual([event["event"] for event in said], ["store-away", "store-back"])
+        shown = [(event["event"], event.get("seconds")) for event in said]
+        self.assertEqual(shown, [("store-away", None), ("store-back", 1)])

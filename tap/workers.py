@@ -102,7 +102,7 @@ class _Lifeline:
     def logPrefix(self) -> str:
         return "lifeline"
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> Exception | None:  # type: ignore[override]
         return None if os.read(_LIFELINE, 1024) else ConnectionDone()
 
     def connectionLost(self, reason: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 
 
 class Supervising:
@@ -27,13 +28,13 @@ class Supervising:
         return dict(line.split("=", 1) for line in message.split("\n"))
 
     def await_word(self, word: str) -> dict[str, str]:
-        """The next message with this word in it."""
-        while True:
+        """The next message with this word in it, before long."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
             message = self.heard()
-            if not message:
-                raise AssertionError(f"{word} was not said")
             if word in message:
                 return message
+        raise AssertionError(f"{word} was not said")
 
     def close(self) -> None:
         """Listen no more."""

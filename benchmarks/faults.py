@@ -1,9 +1,9 @@
 """
 A campaign of faults: users write to each other while servers, store, network and clients fail at random.
 
-At the end it compares what every sender was told with what every reader was shown. Real processes, real TLS, in network
-namespaces of its own (needs root). The same seed makes the same schedule. Several nodes have a MariaDB for accounts, and
-HAProxy before them.
+At the end it compares what every sender was told with what every reader was shown. Real processes, real TLS, in
+network namespaces of its own (needs root). The same seed makes the same schedule. Several nodes have a MariaDB for
+accounts, and HAProxy before them.
 
     python benchmarks/faults.py --store redis --dialect structured --faults 500 --messages 200000
     python benchmarks/faults.py --nodes 3 --faults 500

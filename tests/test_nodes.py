@@ -142,15 +142,10 @@ class NodesTests(SynchronousTestCase):
             reader.await_type("msg")
         reader.say(type="ack", id=3)
         reader.ask(type="ping", n=9)
-        self.assertTrue(_until_waiting(self.stores, bob, 2))
+        self.assertTrue(self.stores.until_waiting(bob, 2))
         self.b.kill()
         writer.ask(type="msg", n=6, to=bob, text="6")
         moved = self.program(self.a, bob, after=5)
         came = [moved.await_type("msg") for _ in range(3)]
         self.assertEqual([message["id"] for message in came], [4, 5, 6])
         self.assertEqual(came[-1]["text"], "6")
-
-
-def _until_waiting(stores: ServerStores, uid: int, waiting: int) -> bool:
-    length = b":%d\r\n" % waiting
-    return any(stores.redis("XLEN", f"chat:{{{uid}}}:inbox") == length for _ in range(500))

@@ -122,6 +122,7 @@ class Balanced:
         """Let all be well again."""
         for node in self.nodes:
             node.heal()
+            self.balancer.say(f"enable health nodes/{node.name}")
             self.balancer.say(f"set server nodes/{node.name} state ready")
         for node in self.nodes:
             self.balancer.wait_for(node, "UP")

@@ -154,8 +154,10 @@ class BalancerTests(SynchronousTestCase):
             client.await_type("msg")
         client.say(type="ack", id=3)
         self.assertTrue(self.world.stores.until_waiting(uid, 2))
+        self.balancer.say(f"disable health nodes/{node.name}")  # it has not noticed yet
         node.kill()
-        # The balancer has not noticed yet.
+        for _ in self.world.nodes:
+            self.person()
         moved = self.comes_back(uid, token, 5)
         writer.ask(type="msg", n=6, to=uid, text="6")
         self.assertEqual([moved.await_type("msg")["id"] for _ in range(3)], [4, 5, 6])

@@ -53,9 +53,12 @@ class Node(ChatServer):
 
 
 class HAProxy(PrivateServer):
-    """Listens at ``port`` and passes on to ``nodes``. It looks after them more often than on the page."""
+    """
+    Listens at ``port`` and passes on to ``nodes``, at most so many ``connections``. It looks after them more often than
+    on the page.
+    """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], connections: int = 500) -> None:
         super().__init__()
         text = documented()
         for slow, fast in _FASTER.items():
@@ -66,7 +69,7 @@ class HAProxy(PrivateServer):
         text = re.sub(r"^ *server \w.*\n", "", text, flags=re.M).replace(" port 9100", "")
         servers = (f"    server {n.name} 127.0.0.1:{n.behind} port {n.http}\n" for n in nodes)
         # The page leaves this to the system's number of open files.
-        text = text.replace("global\n", "global\n    maxconn 500\n")
+        text = text.replace("global\n", f"global\n    maxconn {connections}\n")
         (self.folder / "haproxy.cfg").write_text(text.rstrip() + "\n" + "".join(servers))
 
     def say(self, command: str) -> str:
@@ -108,14 +111,14 @@ def program() -> str:
 class Balanced:
     """Two nodes on one MariaDB, one Redis and one key folder, and a balancer before them."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, connections: int = 500) -> None:
         self.stores = ServerStores()
         a, b = Node("a", self.stores, *options), Node("b", self.stores, *options)
         self.nodes = (a, b)
         a.start()
         shutil.copytree(a.folder / "keys", b.folder / "keys")
         b.start()
-        self.balancer = HAProxy(self.nodes)
+        self.balancer = HAProxy(self.nodes, connections)
         self.balancer.start()
 
     def heal(self) -> None:

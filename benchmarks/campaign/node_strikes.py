@@ -39,6 +39,7 @@ class NodeFaults(Faults):
             "links reset": 1.5,
             "news lost": 2,
             "users hopped": 4,
+            "redis asleep": 0.2,
         }
 
     def _node(self) -> Node:
@@ -97,6 +98,13 @@ class NodeFaults(Faults):
     def _news_lost(self) -> None:
         assert self._world.redis is not None
         self._world.redis.ask("CLIENT KILL TYPE pubsub")
+
+    def _redis_asleep(self) -> None:
+        """For longer than a lease: when it wakes, everybody has been taken for dead."""
+        assert self._world.redis is not None
+        self._world.redis.freeze()
+        time.sleep(_LEASE + random.uniform(1, 3))
+        self._world.redis.thaw()
 
     def _users_hopped(self) -> None:
         random.choice(self._world.crowds).tell("hop")

@@ -32,7 +32,7 @@ _DRAIN = 180
 _QUIET = 3
 """Seconds in which nothing more is shown: then it is over. Readers look again after two at the latest."""
 
-_EMPTY = 10
+_EMPTY = 5
 """Seconds after that in which the last acknowledgement must have been carried out."""
 
 
@@ -67,6 +67,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     say(f"lost {verdict.lost}")
     say(f"shown twice {verdict.shown_twice}")
     say(f"out of order {verdict.out_of_order}")
+    say(f"kicked for no reason {verdict.kicked}")
     counted = ", ".join(f"{name} {n}" for name, n in faults.struck.most_common())
     say(f"faults {faults.struck.total()}: {counted}")
     for example in verdict.examples:

@@ -92,6 +92,8 @@ class StructuredUser(User):
         elif kind == "error":
             self._refused(thing)
         elif kind in ("bye", "kicked"):
+            if kind == "kicked":
+                self.journal.record("k")
             raise ConnectionError(kind)
 
     def heard_late(self, frame: str, writer: asyncio.StreamWriter) -> None:

@@ -17,6 +17,8 @@ class Verdict:
     lost: int = 0
     shown_twice: int = 0
     out_of_order: int = 0
+    kicked: int = 0
+    """Times that a user was logged out for a log-in that had failed, or was given up: a nuisance, not a loss."""
     examples: list[str] = field(default_factory=list)
 
     def blame(self, kind: str, sender: int, reader: int, k: int) -> None:
@@ -36,6 +38,7 @@ def reconcile(folder: Path, uids: list[int]) -> Verdict:
                 confirmed[uid, int(words[0])].append(int(words[1]))
             elif kind == "s":
                 shown[int(words[1]), uid].append(int(words[2]))
+            verdict.kicked += kind == "k"
     for pair, ks in confirmed.items():
         verdict.confirmed += len(ks)
         for k in sorted(set(ks) - set(shown[pair])):

@@ -303,6 +303,11 @@ class ServerStores(Stores):
         """Run one command of Redis; the reply as it came."""
         return redis().execute(*words, db=self.db)
 
+    def until_waiting(self, uid: int, waiting: int) -> bool:
+        """Whether so many messages wait for a user, now or soon."""
+        length = b":%d\r\n" % waiting
+        return any(self.redis("XLEN", f"chat:{{{uid}}}:inbox") == length for _ in range(500))
+
 
 _CURRENT: dict[object, Any] = {}
 

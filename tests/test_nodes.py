@@ -145,7 +145,7 @@ class NodesTests(SynchronousTestCase):
             reader.await_type("msg")
         reader.say(type="ack", id=3)
         reader.ask(type="ping", n=9)
-        self.assertTrue(_until_waiting(self.stores, bob, 2))
+        self.assertTrue(self.stores.until_waiting(bob, 2))
         self.b.kill()
         writer.ask(type="msg", n=6, to=bob, text="6")
         moved = self.program(self.a, bob, after=5)

@@ -9,6 +9,7 @@ One line an entry, appended with one ``write`` each, so that a SIGKILL loses not
 ``x TO K``            it was refused for good, or given up
 ``s ID FROM K``       message K of FROM was shown, under ID
 ``e EPOCH``           the inbox's epoch is EPOCH: ids begin anew
+``k``                 it was told of a log-in elsewhere that it knows nothing of
 ====================  =============================================
 """
 

@@ -117,6 +117,8 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
+        self._in_doubt = False
+        """Whether a renewal was given up: it may have run since, and found no lease."""
         self._address = address = RedisAddress(reactor, url)
         self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
@@ -298,9 +300,11 @@ class RedisInbox:
             protocol = await self._in_time(self._link.connected())
             had = await self._in_time(Deferred.fromCoroutine(self._join(protocol)))
         except Exception as problem:
+            self._in_doubt = True
             self._pulse.failed(_reason(problem))
             return
-        if not had:  # the others took this node for dead, and told it nothing
+        in_doubt, self._in_doubt = self._in_doubt, False
+        if in_doubt or not had:  # the others took this node for dead, and told it nothing
             self._may_have_missed()
 
     def _lease_broken(self, failure: Failure) -> None:

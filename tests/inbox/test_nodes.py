@@ -216,6 +216,22 @@ class MissedTests(OnTwoNodes):
         self.assertEqual(self.mine.heard, [])
         self.assertEqual(await self.store_there(), [Stored(2, 2, True)])
 
+    async def test_renewal_given_up(self) -> None:
+        """A node whose renewal ran too late to be noticed would not read what was stored before, untold."""
+        await self.begin()
+        self.here._renewing.stop()
+        redis().execute("DEL", "chat:node:here", db=self.db)
+        await self.store_there()
+        patience, self.here._patience = self.here._patience, 0
+        await self.here._renew_lease()
+        await self.until(
+            lambda: redis().execute("EXISTS", "chat:node:here", db=self.db) == b":1\r\n"
+        )
+        self.assertEqual((self.mine.heard, self.mine.returned), ([], []))
+        self.here._patience = patience
+        await self.here._renew_lease()
+        await self.until(lambda: self.mine.returned)
+
     async def test_goodbye(self) -> None:
         """The users of a node that was stopped would be told online until its lease ends."""
         await self.begin()

@@ -1,0 +1,107 @@
+"""One server of the campaign, and the proxy through which it reaches Redis."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.campaign.network import SERVERS
+from benchmarks.campaign.process import Process, wait_until
+
+HERE = Path(__file__).parent
+_PATIENCE = 60
+_STARTED = b"Next, in another terminal"
+_LIMITS = (
+    *("--rate", "0", "--inbox-limit", "1000000", "--inbox-share", "1000000"),
+    *("--max-per-ip", "10000", "--max-connections", "20000"),
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a node listens: for users, for the balancer, and for its questions; and the node's way to Redis."""
+
+    direct: int
+    behind: int
+    health: int
+    link: int
+
+    @classmethod
+    def of(cls, number: int) -> Ports:
+        """Those of the node with this number."""
+        return cls(10_100 + number, 10_200 + number, 9_100 + number, 7_000 + number)
+
+
+class Node:
+    """
+    A server named ``name``. With ``redis``, the path of its socket, messages wait there; ``accounts`` is the URL of
+    the accounts. ``sabotage`` names a rule that it is to break.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        ports: Ports,
+        namespace: str,
+        redis: str = "",
+        accounts: str = "sqlite:chat.db",
+        sabotage: str = "",
+    ) -> None:
+        self.name = name
+        self.ports = ports
+        self.link: Process | None = None
+        stores: Sequence[str] = ("--accounts", accounts)
+        if redis:
+            place = f"127.0.0.1:{ports.link}"
+            proxy = [sys.executable, str(HERE / "proxy.py"), place, redis]
+            self.link = Process(proxy, folder, f"link-{name}", namespace)
+            stores = (*stores, "--inbox", f"redis://{place}/0")
+        listening = (
+            *("--port", f"ssl:{ports.direct}"),
+            *("--port", f"haproxy:ssl:{ports.behind}:interface=127.0.0.1"),
+            *("--metrics", f"tcp:{ports.health}:interface=127.0.0.1"),
+        )
+        program = [sys.executable, str(HERE / "sabotage.py"), sabotage or "nothing", "-n", "chat"]
+        arguments = [*program, *listening, *stores, *_LIMITS]
+        self.process = Process(arguments, folder, f"server-{name}", namespace)
+
+    @property
+    def target(self) -> str:
+        """Where users reach it without a balancer."""
+        return f"{SERVERS}:{self.ports.direct}"
+
+    def start(self) -> None:
+        """Start it and wait until it listens; start it again, as an init system does, if it finds no store."""
+        log = self.process.log
+        said = log.stat().st_size if log.exists() else 0
+
+        def listens() -> bool:
+            if not self.process.runs():
+                self.process.start()
+            return _STARTED in log.read_bytes()[said:]
+
+        if self.link is not None and not self.link.runs():
+            self.link.start()
+        wait_until(listens, f"server {self.name}", _PATIENCE)
+
+    def restart(self, number: int) -> None:
+        """End it by a signal and start it again."""
+        self.process.end(number)
+        self.start()
+
+    def runs(self) -> bool:
+        return self.process.runs()
+
+    def has_traceback(self) -> bool:
+        """Whether something went wrong that nobody thought of."""
+        log = self.process.log
+        return log.exists() and "Traceback" in log.read_text(errors="replace")
+
+    def close(self) -> None:
+        self.process.end(signal.SIGKILL)
+        if self.link is not None:
+            self.link.end()

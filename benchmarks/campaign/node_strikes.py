@@ -1,0 +1,119 @@
+"""The faults that need several nodes: one of them is away, frozen, cut off or new, while the others go on."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from functools import partial
+
+from benchmarks.campaign.node import Node
+from benchmarks.campaign.strikes import Faults
+
+_LEASE = 15
+"""Seconds after which the others take a node for dead."""
+
+_STRIKES_OF_LEASE = 12
+"""So many strikes take about as long."""
+
+_LASTING = ("server away", "server taken out", "server frozen", "server cut off")
+"""Faults that hold a node while others strike."""
+
+_WAYS_TO_REDIS = ("deafen", "swallow", "hold", "refuse")
+_TIMES_CUT_OFF = (0.05, 0.3, 1, 3, 7, 17)
+"""Seconds: blinks, more than a server waits for its store, more than its lease."""
+
+
+class NodeFaults(Faults):
+    """One that is still struck is left alone until it is over, so that always somebody is well."""
+
+    def _weights(self) -> dict[str, float]:
+        weights = super()._weights()
+        del weights["redis link cut"]
+        return weights | {
+            "server away": 1.5,
+            "server taken out": 1.5,
+            "server added": 1.5,
+            "server frozen": 0.7,
+            "server cut off": 2.5,
+            "links reset": 1.5,
+            "news lost": 2,
+            "users hopped": 4,
+            "redis asleep": 0.2,
+        }
+
+    def _node(self) -> Node:
+        return random.choice([node for node in self._world.nodes if node not in self._struck()])
+
+    def _struck(self) -> list[Node]:
+        """Those that a fault still holds."""
+        return [undo.args[0] for _, undo in self._due if isinstance(undo, partial)]
+
+    def _choose(self) -> str:
+        """The last node that is well is left alone."""
+        name = super()._choose()
+        while name in _LASTING and len(self._world.nodes) - len(self._struck()) < 2:
+            if set(self._names) <= set(_LASTING):
+                self.end()
+            name = super()._choose()
+        return name
+
+    def _server_away(self) -> None:
+        node = self._node()
+        node.process.end(random.choice([signal.SIGKILL, signal.SIGTERM]))
+        self._later(random.choice([1, 3, 12]), partial(Node.start, node))
+
+    def _server_taken_out(self) -> None:
+        node, balancer = self._node(), self._world.balancer
+        assert balancer is not None
+        balancer.take_out(node)
+        self._later(random.choice([1, 3]), partial(balancer.put_back, node))
+
+    def _server_added(self) -> None:
+        """One more than usual; if it is there, it goes again."""
+        spare = self._world.spare
+        assert spare is not None
+        if spare.runs():
+            spare.process.end(random.choice([signal.SIGKILL, signal.SIGTERM]))
+        else:
+            spare.start()
+
+    def _server_frozen(self) -> None:
+        node = self._node()
+        node.process.freeze()
+        self._later(_STRIKES_OF_LEASE, partial(_thaw, node, time.monotonic() + _LEASE + 1))
+
+    def _server_cut_off(self) -> None:
+        node = self._node()
+        assert node.link is not None
+        seconds = random.choice(_TIMES_CUT_OFF)
+        node.link.tell(f"{random.choice(_WAYS_TO_REDIS)} {seconds}")
+        self._later(int(_STRIKES_OF_LEASE * seconds / _LEASE), partial(_nothing, node))
+
+    def _links_reset(self) -> None:
+        link = self._node().link
+        assert link is not None
+        link.tell("reset")
+
+    def _news_lost(self) -> None:
+        assert self._world.redis is not None
+        self._world.redis.ask("CLIENT KILL TYPE pubsub")
+
+    def _redis_asleep(self) -> None:
+        """For longer than a lease: when it wakes, everybody has been taken for dead."""
+        assert self._world.redis is not None
+        self._world.redis.freeze()
+        time.sleep(_LEASE + random.uniform(1, 3))
+        self._world.redis.thaw()
+
+    def _users_hopped(self) -> None:
+        random.choice(self._world.crowds).tell("hop")
+
+
+def _thaw(node: Node, earliest: float) -> None:
+    time.sleep(max(0.0, earliest - time.monotonic()))
+    node.process.thaw()
+
+
+def _nothing(node: Node) -> None:
+    """It comes back by itself."""

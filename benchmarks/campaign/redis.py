@@ -1,0 +1,41 @@
+"""The campaign's Redis, which keeps all that it has confirmed."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks.campaign.process import Process, wait_until
+
+
+class Redis(Process):
+    """``socket`` is where it listens, and nowhere else."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            raise SystemExit("redis-server is not installed (Debian: apt install redis-server)")
+        self.socket = folder / "redis.sock"
+        always = [
+            *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(folder)),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        ]
+        super().__init__([program, *always], folder, "redis")
+
+    def start(self) -> None:
+        super().start()
+        wait_until(self.socket.exists, "Redis", 10)
+
+    def ask(self, command: str) -> str:
+        """The first line of its answer to a command in one line."""
+        with closing(socket.socket(socket.AF_UNIX)) as line:
+            line.settimeout(5)
+            line.connect(str(self.socket))
+            line.sendall(command.encode() + b"\r\n")
+            return line.recv(4096).decode().partition("\r\n")[0]
+
+    def left(self, uids: list[int]) -> int:
+        """How many messages wait in these users' inboxes."""
+        return sum(int(self.ask(f"XLEN chat:{{{uid}}}:inbox").lstrip(":")) for uid in uids)

@@ -1,0 +1,121 @@
+"""The faults that strike any server: it is killed, its store is away, its users' network fails."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from benchmarks.campaign.node import Node
+from benchmarks.campaign.world import World
+
+_OVER_PATIENCE = (5.5, 7)
+"""Seconds in which a server gives up waiting for its store."""
+
+
+class Faults:
+    """The faults, by name, and how often each is to come; ``struck`` counts those that came."""
+
+    def __init__(self, world: World, dialect: str, only: list[str]) -> None:
+        self._world = world
+        self._dialect = dialect
+        self.struck: Counter[str] = Counter()
+        self._due: list[tuple[int, Callable[[], None]]] = []
+        chosen = {n: w for n, w in self._weights().items() if not only or n in only}
+        if not chosen:
+            raise SystemExit(f"no such fault here: {', '.join(only)}")
+        self._names, self._shares = list(chosen), list(chosen.values())
+
+    def _weights(self) -> dict[str, float]:
+        weights = {
+            "server killed": 3,
+            "server stopped": 1.5,
+            "cable silent": 1.5,
+            "readers stalled": 1.5,
+            "readers moved": 1.5,
+        }
+        if self._world.store == "redis":
+            weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
+        else:
+            weights |= {"sqlite locked": 0.4}
+        if self._dialect == "structured":
+            weights |= {"connections cut": 4, "clients killed": 2}
+        return weights
+
+    def strike(self) -> None:
+        """One fault."""
+        self._undo(self.struck.total())
+        name = self._choose()
+        getattr(self, "_" + name.replace(" ", "_"))()
+        self.struck[name] += 1
+
+    def _choose(self) -> str:
+        (name,) = random.choices(self._names, self._shares)
+        return name
+
+    def end(self) -> None:
+        """Undo what still lasts."""
+        self._undo(None)
+
+    def _later(self, strikes: int, undo: Callable[[], None]) -> None:
+        """Undo something after so many more strikes: a number, so that the schedule hangs on the seed alone."""
+        self._due.append((self.struck.total() + strikes, undo))
+
+    def _undo(self, now: int | None) -> None:
+        for due in [due for due in self._due if now is None or due[0] <= now]:
+            self._due.remove(due)
+            due[1]()
+
+    def _node(self) -> Node:
+        """Whom it strikes."""
+        return self._world.nodes[0]
+
+    def _server_killed(self) -> None:
+        self._node().restart(signal.SIGKILL)
+
+    def _server_stopped(self) -> None:
+        self._node().restart(signal.SIGTERM)
+
+    def _redis_killed(self) -> None:
+        assert self._world.redis is not None
+        self._world.redis.end(signal.SIGKILL)
+        time.sleep(random.uniform(0, 0.5))
+        self._world.redis.start()
+
+    def _redis_frozen(self) -> None:
+        assert self._world.redis is not None
+        self._world.redis.freeze()
+        time.sleep(random.uniform(*_OVER_PATIENCE))
+        self._world.redis.thaw()
+
+    def _redis_link_cut(self) -> None:
+        link = self._node().link
+        assert link is not None
+        link.tell(f"deafen {random.choice([0.02, 0.1, 0.5])}")
+        time.sleep(0.6)
+
+    def _sqlite_locked(self) -> None:
+        self._world.lock_sqlite(random.uniform(*_OVER_PATIENCE))
+
+    def _cable_silent(self) -> None:
+        with self._world.network.silence():
+            time.sleep(random.uniform(0.2, 2.5))
+
+    def _readers_moved(self) -> None:
+        with self._world.network.silence():
+            time.sleep(random.uniform(0.1, 0.5))
+            random.choice(self._world.crowds).tell("move")
+            time.sleep(1)
+
+    def _connections_cut(self) -> None:
+        self._world.proxy.tell(f"cut {random.choice([0.2, 0.5, 1])}")
+
+    def _readers_stalled(self) -> None:
+        random.choice(self._world.crowds).tell(f"stall {random.uniform(0.5, 2):.1f}")
+
+    def _clients_killed(self) -> None:
+        crowd = random.choice(self._world.crowds)
+        crowd.end(signal.SIGKILL)
+        crowd.start()

@@ -193,7 +193,7 @@ class ChatServer(Service):
         self._inbox, self._post = inbox, post
         self._examinations = {
             of_accounts: lambda: accounts.get(1),
-            of_inbox: lambda: inbox.count(1),
+            of_inbox: inbox.examine,
         }
         self._passwords = Passwords(reactor, config.hashing, metrics.password_seconds.observe)
         self._passwords.start()

@@ -102,6 +102,9 @@ class MemoryInbox(Turns):
         await self.turn("read")
         return [m for m in self.waiting.get(uid, []) if m.id > after][:limit]
 
+    async def examine(self) -> None:
+        await self.turn("examine")
+
     async def count(self, uid: int) -> int:
         await self.turn("count")
         return len(self.waiting.get(uid, []))

@@ -243,6 +243,9 @@ class IInbox(Interface):
             ``after``.
         """
 
+    def examine():  # type: ignore[no-untyped-def]
+        """Find out whether messages can be stored now. A coroutine of None."""
+
     def count(uid: int):  # type: ignore[no-untyped-def]
         """How many messages wait. A coroutine of an int."""
 

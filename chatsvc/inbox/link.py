@@ -13,7 +13,6 @@ from typing import Any
 
 import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -118,7 +117,7 @@ class RedisLink:
                     one.callback(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
-                self._failed(ConnectionLost())
+                self._failed(ConnectionError("the connection was lost"))
             protocol = await self._connect_at_last()
 
     async def _connect_at_last(self) -> Any:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import resources
 from typing import Any
 
-import orjson
-import txredisapi
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.inbox.address import RedisAddress
+from chatsvc.inbox.dangers import endangering_settings, parse_info, require_version
 from chatsvc.inbox.hearing import PEER_PATIENCE, Hearing
 from chatsvc.inbox.interface import (
     DEVICES,
@@ -41,32 +37,19 @@ from chatsvc.inbox.interface import (
     Stored,
     TakenOver,
 )
+from chatsvc.inbox.lease import LEASE, Lease
 from chatsvc.inbox.link import RedisLink
+from chatsvc.inbox.script import SCRIPT, away, evaluate, out_of_patience, reason
 from chatsvc.pulse import Pulse
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
-from chatsvc.unexpected import wordless
 from chatsvc.wire.events import Message
-
-_SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
-_SCRIPT_HASH = hashlib.sha1(_SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
-_OLDEST = (6, 2)
-
-LEASE = 15
-"""Seconds after which the others take a node for dead that does not renew its lease."""
-
-_NO_ANSWER = "no answer in time"
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds in which a Redis that is still there says goodbye."""
 
 _CURSORS_AT_ONCE = 500
 """Cursors compared in one call, so that Redis is not held up."""
-
-_SETTINGS = (
-    *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
-    "min-replicas-to-write",
-)
 
 _INBOXES = (("stream", "chat:{*}:inbox"), ("list", "list_usermessages_of_userid:userid:*"))
 """The type and the pattern of the keys under which messages wait; the second is the older server's."""
@@ -106,8 +89,6 @@ class RedisInbox:
         lease: float = LEASE,
         pulse: Pulse | None = None,
     ) -> None:
-        self._about = about
-        self._lease = lease
         self._clock: IReactorTime = reactor
         self._pulse = pulse or Pulse(url)
         self._url = url
@@ -117,39 +98,37 @@ class RedisInbox:
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
-        self._in_doubt = False
-        """Whether a renewal was given up: it may have run since, and found no lease."""
         self._address = address = RedisAddress(reactor, url)
         self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
         self._hearing = Hearing(
             reactor, address, channel, self._message, self._may_have_missed, self._vacate
         )
-        self._renewing = LoopingCall(self._renew_lease)
-        self._renewing.clock = reactor
+        self._lease: Lease | None = None
+        if lease:
+            self._lease = Lease(reactor, node, about, lease, self._ask, self._may_have_missed)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         self._watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._link.open()))
-            if self._lease:
+            if self._lease is not None:
                 await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
-                self._renewing.start(self._lease / 3, now=False).addErrback(self._lease_broken)
-            return await self._endangering_settings(protocol)
+                self._lease.keep()
+            return await endangering_settings(protocol, self._url)
         except BadStore:
             raise
         except Exception as problem:
-            raise BadStore(f"{self._url}: {_reason(problem)}") from None
+            raise BadStore(f"{self._url}: {reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        if self._renewing.running:
-            self._renewing.stop()
+        if self._lease is not None:
             with suppress(StoreUnavailable):
-                leaving = Deferred.fromCoroutine(self._ask(b"leave", {}))
-                await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, _out_of_patience)
+                leaving = Deferred.fromCoroutine(self._lease.give_up())
+                await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, out_of_patience)
         await self._hearing.close()
         await self._link.close()
 
@@ -165,8 +144,8 @@ class RedisInbox:
             **self._expiry(),
         }
         connected = self._in_time(self._link.connected())
-        answer: Deferred[Any] = connected.addCallback(_evaluate, b"commit", asked)
-        answer.addErrback(_away)
+        answer: Deferred[Any] = connected.addCallback(evaluate, b"commit", asked)
+        answer.addErrback(away)
         answer.addCallback(_committed, removals)
         return Deferred.fromCoroutine(self._pulse.of(answer))
 
@@ -202,6 +181,12 @@ class RedisInbox:
             self._log.warn(text, event="foreign-entry", uid=uid, id=id)
             return Message(id, 0, "", 0, "")
 
+    async def examine(self) -> None:
+        if self._lease is not None:
+            await (
+                self._lease.renew()
+            )  # a Redis that is full, or misses its replicas, can be read and not written
+
     async def count(self, uid: int) -> int:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
         return int(waiting)
@@ -222,7 +207,7 @@ class RedisInbox:
         await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
 
     async def about(self) -> str:
-        facts = _facts(await self._say("INFO", "server"))
+        facts = parse_info(await self._say("INFO", "server"))
         if "valkey_version" in facts:
             return f"Valkey {facts['valkey_version']}"
         return f"Redis {facts.get('redis_version', '?')}"
@@ -260,19 +245,19 @@ class RedisInbox:
 
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
         asked["node"] = self._node
-        answer = self._in_time(self._link.connected().addCallback(_evaluate, entrance, asked))
-        return await self._pulse.of(answer.addErrback(_away))
+        answer = self._in_time(self._link.connected().addCallback(evaluate, entrance, asked))
+        return await self._pulse.of(answer.addErrback(away))
 
     async def _say(self, *words: str | bytes | int) -> Any:
         """A command's answer, as it came."""
         answer = self._link.connected().addCallback(lambda p: p.execute_command(*words))
-        return await self._in_time(answer).addErrback(_away)
+        return await self._in_time(answer).addErrback(away)
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
-        return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=_out_of_patience)
+        return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=out_of_patience)
 
     def _not_connected(self, problem: BaseException) -> None:
-        self._pulse.lost(_reason(problem))
+        self._pulse.lost(reason(problem))
 
     async def _introduce_in_time(self, protocol: Any) -> None:
         watch_peer(protocol.transport, PEER_PATIENCE)
@@ -280,35 +265,14 @@ class RedisInbox:
 
     async def _introduce(self, protocol: Any) -> None:
         await self._address.greet(protocol)
-        await self._require_version(protocol)
-        await protocol.execute_command("SCRIPT", "LOAD", _SCRIPT)
-        if self._lease:
-            await self._join(protocol)
+        await require_version(protocol, self._url)
+        await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
+        if self._lease is not None:
+            await evaluate(protocol, b"join", self._lease.request())
         if self._was_here:
             await self._check(protocol)
         self._was_here = True
         self._pulse.found()
-
-    async def _join(self, protocol: Any) -> bool:
-        """Take or renew the lease; whether there was one."""
-        asked = {"node": self._node, "about": self._about(), "lease": int(self._lease * 1000)}
-        (had,) = await _evaluate(protocol, b"join", asked)
-        return bool(had)
-
-    async def _renew_lease(self) -> None:
-        try:
-            protocol = await self._in_time(self._link.connected())
-            had = await self._in_time(Deferred.fromCoroutine(self._join(protocol)))
-        except Exception as problem:
-            self._in_doubt = True
-            self._pulse.failed(_reason(problem))
-            return
-        in_doubt, self._in_doubt = self._in_doubt, False
-        if in_doubt or not had:  # the others took this node for dead, and told it nothing
-            self._may_have_missed()
-
-    def _lease_broken(self, failure: Failure) -> None:
-        self._log.failure("The lease is not renewed any more", wordless(failure))
 
     def _may_have_missed(self) -> None:
         """Something may have been stored or taken over of which this node was not told."""
@@ -333,59 +297,10 @@ class RedisInbox:
         for i in range(0, len(cursors), _CURSORS_AT_ONCE):
             page = cursors[i : i + _CURSORS_AT_ONCE]
             asked = {"cursors": page, "node": self._node, "fresh": secrets.token_hex(8)}
-            restarted, claimed = await _evaluate(protocol, b"check", asked)
+            restarted, claimed = await evaluate(protocol, b"check", asked)
             stale += map(int, restarted)
             taken += [(int(uid), int(generation)) for uid, generation in claimed]
         self._clock.callLater(0, self._watcher.store_returned, stale, taken)
-
-    async def _require_version(self, protocol: Any) -> None:
-        facts = _facts(await protocol.execute_command("INFO", "server"))
-        version = facts.get("redis_version", "0")
-        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
-            raise BadStore(f"{self._url}: Redis {version} is too old, 6.2 or newer is needed")
-
-    async def _endangering_settings(self, protocol: Any) -> list[str]:
-        try:
-            flat = [
-                word.decode()
-                for name in _SETTINGS
-                for word in await protocol.execute_command("CONFIG", "GET", name)
-            ]
-        except txredisapi.ResponseError:
-            return [
-                f"{self._url}: Redis does not tell its settings, see that it keeps messages on disk"
-            ]
-        settings = dict(zip(flat[::2], flat[1::2], strict=True))
-        facts = _facts(await protocol.execute_command("INFO"))
-        return _dangers(self._url, settings | facts)
-
-
-def _facts(info: bytes) -> dict[str, str]:
-    """What INFO says."""
-    lines = info.decode(errors="replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
-def _dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
-    """What endangers messages, of what CONFIG and INFO say; none of their names are the same."""
-    dangers = []
-    if settings.get("role") == "slave":
-        dangers.append("is a replica and stores nothing: name the one that it copies")
-    if settings.get("aof_last_write_status", "ok") != "ok":
-        dangers.append("could not write to its disk: see its log")
-    if settings.get("appendonly") != "yes":
-        if settings.get("save"):
-            dangers.append("keeps messages on disk only now and then: set appendonly yes")
-        else:
-            dangers.append("keeps nothing on disk: set appendonly yes")
-    elif settings.get("appendfsync") != "always":
-        dangers.append("can lose the last second in a crash: set appendfsync always")
-    if settings.get("maxmemory", "0") != "0" and settings.get("maxmemory-policy") != "noeviction":
-        dangers.append("may evict waiting messages: set maxmemory-policy noeviction")
-    replicas = settings.get("role") == "master" and settings.get("connected_slaves", "0") != "0"
-    if replicas and settings.get("min-replicas-to-write", "0") == "0":
-        dangers.append("loses messages when a replica takes over: set min-replicas-to-write 1")
-    return [f"{url}: Redis {danger}" for danger in dangers]
 
 
 def _fields(draft: Draft) -> list[str]:
@@ -393,23 +308,6 @@ def _fields(draft: Draft) -> list[str]:
     if draft.n is None:
         return fields
     return [*fields, draft.device, str(draft.n), *(["again"] if draft.again else [])]
-
-
-def _evaluate(protocol: Any, entrance: bytes, asked: dict[str, Any]) -> Deferred[Any]:
-    arguments = (0, entrance, orjson.dumps(asked))
-    answer: Deferred[Any] = protocol.execute_command("EVALSHA", _SCRIPT_HASH, *arguments)
-
-    def load_again(failure: Any) -> Any:
-        failure.trap(txredisapi.ResponseError)
-        if "READONLY" in str(failure.value):
-            protocol.transport.abortConnection()  # it is no primary any more: look for the one that is
-        if not str(failure.value).startswith("NOSCRIPT"):
-            return failure
-        # Somebody flushed the server's scripts.
-        again: Deferred[Any] = protocol.execute_command("EVAL", _SCRIPT, *arguments)
-        return again
-
-    return answer.addErrback(load_again).addCallback(_parse)
 
 
 def _time(at: str) -> int:
@@ -420,11 +318,6 @@ def _time(at: str) -> int:
         return 0
 
 
-def _parse(answer: bytes) -> Any:
-    # What the older server left need not be UTF-8.
-    return orjson.loads(answer.decode(errors="replace"))
-
-
 def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
     outcomes, done = answer
     verdicts = list(zip(done, removals, strict=False))
@@ -433,20 +326,3 @@ def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
     )
-
-
-def _away(failure: Any) -> Any:
-    if failure.check(StoreUnavailable):
-        return failure
-    raise StoreUnavailable(_reason(failure.value)) from None
-
-
-def _out_of_patience(result: Any, patience: float) -> Any:
-    raise StoreUnavailable(_NO_ANSWER)
-
-
-def _reason(problem: BaseException) -> str:
-    if isinstance(problem, TimeoutError | CancelledError):
-        return _NO_ANSWER
-    # Redis quotes a command that it does not know, with a password if it has one.
-    return str(problem).partition(", with args")[0] or type(problem).__name__

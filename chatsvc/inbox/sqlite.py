@@ -129,6 +129,9 @@ class SQLiteInbox:
         )
         return [Message(*row) for row in rows]
 
+    async def examine(self) -> None:
+        await self.count(1)
+
     async def count(self, uid: int) -> int:
         row = await self._database.run(
             lambda t: t.one("SELECT last_id - acknowledged FROM chat_reader WHERE uid = ?", (uid,)),

@@ -19,6 +19,7 @@ from chatsvc.inbox.interface import (
     Stored,
     TakenOver,
 )
+from chatsvc.inbox.lease import Lease
 from chatsvc.inbox.redis import RedisInbox
 from tests.inbox.test_inbox import DEVICE, OTHER, READER, A, OnRedis, SilentWatcher, draft
 from tests.servers import redis
@@ -42,6 +43,11 @@ class OnTwoNodes(OnRedis):
         inbox = self.store(Limits(), node=name, lease=self.lease)
         await inbox.open(watcher)
         return inbox
+
+    @property
+    def lease_of_mine(self) -> Lease:
+        assert self.here._lease is not None
+        return self.here._lease
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds, five seconds at most."""
@@ -198,7 +204,7 @@ class MissedTests(OnTwoNodes):
     async def test_dead_node(self) -> None:
         """Users of a node that died would be told online for ever, and messages to them not be counted as waiting."""
         await self.begin()
-        self.here._renewing.stop()  # as if it had died
+        self.lease_of_mine._renewing.stop()  # as if it had died
         self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
         await deferLater(reactor, 0.7)  # type: ignore[arg-type]
         self.assertEqual(await self.store_there(), [Stored(2, 2)])
@@ -219,17 +225,17 @@ class MissedTests(OnTwoNodes):
     async def test_renewal_given_up(self) -> None:
         """A node whose renewal ran too late to be noticed would not read what was stored before, untold."""
         await self.begin()
-        self.here._renewing.stop()
+        self.lease_of_mine._renewing.stop()
         redis().execute("DEL", "chat:node:here", db=self.db)
         await self.store_there()
         patience, self.here._patience = self.here._patience, 0
-        await self.here._renew_lease()
+        await self.lease_of_mine._renew_if_possible()
         await self.until(
             lambda: redis().execute("EXISTS", "chat:node:here", db=self.db) == b":1\r\n"
         )
         self.assertEqual((self.mine.heard, self.mine.returned), ([], []))
         self.here._patience = patience
-        await self.here._renew_lease()
+        await self.lease_of_mine._renew_if_possible()
         await self.until(lambda: self.mine.returned)
 
     async def test_goodbye(self) -> None:

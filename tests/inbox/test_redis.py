@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox import redis as redis_store
+from chatsvc.inbox import script
+from chatsvc.inbox.dangers import dangers
 from chatsvc.inbox.interface import (
     Backlog,
     Committed,
@@ -25,7 +26,7 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.inbox.redis import RedisInbox, _dangers
+from chatsvc.inbox.redis import RedisInbox
 from chatsvc.store import BadStore, StoreUnavailable, StoreURL, parse_store_url
 from chatsvc.wire.events import Message
 from tests.inbox.test_inbox import DAY, DEVICE, READER, A, B, OnRedis, draft
@@ -77,10 +78,10 @@ class GenerationTests(OnOneRedis):
     async def test_it_is_the_generation(self) -> None:
         """Something else would refuse the removal, and the generation be of no use."""
         rule = b"if book.generation ~= generation then"
-        unruled = redis_store._SCRIPT.replace(rule, b"if false then")
-        self.assertNotEqual(unruled, redis_store._SCRIPT)
-        self.patch(redis_store, "_SCRIPT", unruled)
-        self.patch(redis_store, "_SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
+        unruled = script.SCRIPT.replace(rule, b"if false then")
+        self.assertNotEqual(unruled, script.SCRIPT)
+        self.patch(script, "SCRIPT", unruled)
+        self.patch(script, "SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
         self.assertEqual(await self.left_after_a_late_removal(), 0)
 
 
@@ -319,6 +320,19 @@ class TotalTests(OnOneRedis):
         await self.inbox.claim(A, None)  # its only message has waited too long
         self.assertEqual(await self.inbox.total(), 1)
 
+    async def test_examination(self) -> None:
+        """A Redis that takes no more messages would pass for one that is well, because it can still be read."""
+        await self.begin()
+        await self.inbox.examine()
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with self.assertRaises(StoreUnavailable) as caught:
+                await self.inbox.examine()
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        self.assertIn("maxmemory", str(caught.exception))
+        await self.inbox.examine()
+
     async def test_full(self) -> None:
         """When Redis is full, what leaves it would go on being counted."""
         await self.begin()
@@ -487,23 +501,23 @@ class DangersTests(SynchronousTestCase):
     def test_only_now_and_then(self) -> None:
         """Snapshots alone would pass for keeping everything."""
         url = StoreURL("redis", "0", shown="redis://x")
-        (warning,) = _dangers(url, {"appendonly": "no", "save": "3600 1"})
+        (warning,) = dangers(url, {"appendonly": "no", "save": "3600 1"})
         self.assertIn("now and then", warning)
 
     def test_replicas(self) -> None:
         """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
         url = StoreURL("redis", "0", shown="redis://x")
         safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
-        self.assertEqual(_dangers(url, safe | {"connected_slaves": "0"}), [])
+        self.assertEqual(dangers(url, safe | {"connected_slaves": "0"}), [])
         for facts, words in (
             ({"connected_slaves": "2", "min-replicas-to-write": "0"}, "min-replicas-to-write 1"),
             ({"role": "slave", "connected_slaves": "2"}, "is a replica"),
             ({"aof_last_write_status": "err"}, "could not write"),
         ):
-            (warning,) = _dangers(url, safe | facts)
+            (warning,) = dangers(url, safe | facts)
             self.assertIn(words, warning)
         self.assertEqual(
-            _dangers(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
+            dangers(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
         )
 
 

@@ -332,4 +332,7 @@ class MySQLAndRedis(Both.Tests):
         keys = re.findall(rb"\$[0-9]+\r\n([^\r]*)\r\n", reply)
         self.assertIn(b"chat:epoch", keys)
         for key in keys:
-            self.assertRegex(key, rb"^chat:(epoch|\{[0-9]+\}:(inbox|from|session|epoch))$")
+            self.assertRegex(
+                key,
+                rb"^chat:(epoch|waiting|nodes|node:[^{}]+|\{[0-9]+\}:(inbox|from|session|epoch))$",
+            )

@@ -221,11 +221,16 @@ class PostOffice:
         for ear in list(self._ears.values()):
             ear.look()
 
-    def news(self, uid: int, message: Message) -> bool:
-        ear = self._ears.get(uid)
-        if ear is not None:
-            ear.heard(message)
-        return ear is not None
+    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+        absent = []
+        for uid, message in news:
+            ear = self._ears.get(uid)
+            if ear is None:
+                absent.append(uid)
+            else:
+                ear.heard(message)
+        self._all_told()
+        return absent
 
     def taken_over(self, uid: int, generation: int) -> None:
         ear = self._ears.get(uid)

@@ -101,7 +101,9 @@ class Reader:
 
     def heard(self, message: Message) -> None:
         """``message`` was stored by another node. That is told on another connection, so that it may be read before."""
-        if message.id > self.cursor:
+        if self._state is _State.LIVE and message.id == self.cursor + 1:
+            self._hand(message)
+        elif message.id > self.cursor:
             self.news(message)
 
     def place(self) -> Cursor:

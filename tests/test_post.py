@@ -385,7 +385,7 @@ class PostTests(SynchronousTestCase):
         """A message that another node stored would not reach its reader here."""
         ear = self.ears[2] = RecordingEar()
         message = Message(4, 1, "a", 5, "x")
-        self.assertEqual((self.post.news(2, message), self.post.news(3, message)), (True, False))
+        self.assertEqual(self.post.news([(2, message), (3, message)]), [3])
         self.assertEqual(ear.told, [("heard", 4)])
 
     def test_heard_of_a_take_over(self) -> None:

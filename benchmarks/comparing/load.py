@@ -52,11 +52,13 @@ def words(**options: object) -> list[str]:
 
 
 class Load:
-    """A running generator, whose lines are all in; ``arrival`` is what it says of their way in."""
+    """
+    A running generator, whose lines are all in; ``arrival`` is what it says of their way in. ``niceness`` is nice(1)'s.
+    """
 
-    def __init__(self, mode: str, options: Sequence[str], patience: float = 600.0) -> None:
+    def __init__(self, mode: str, options: Sequence[str], niceness: int = 0) -> None:
         self._process = subprocess.Popen(
-            [str(build()), mode, *options],
+            ["nice", f"-n{niceness}", str(build()), mode, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MOST_WATCHED = 4, STAMP_DIGITS = 16, MOST_FRAME = 65535 };
+enum { MOST_WATCHED = 64, STAMP_DIGITS = 16, MOST_FRAME = 65535 };
 
 /* Words of the command line, NAME=VALUE. */
 struct options {

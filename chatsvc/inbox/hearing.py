@@ -33,8 +33,8 @@ class Hearing:
     """
     A connection of its own that subscribes to ``channel``.
 
-    ``parse`` makes a message of a stream's entry. ``returned`` is called when the connection was lost and is back:
-    something may have been said meanwhile. ``nobody`` is called with the uid of a user who is not here.
+    ``returned`` is called when the connection was lost and is back: something may have been said meanwhile. ``nobody``
+    is called with the uid of a user who is not here.
     """
 
     def __init__(
@@ -42,13 +42,11 @@ class Hearing:
         clock: IReactorTime,
         address: RedisAddress,
         channel: str,
-        parse: Callable[..., Message],
         returned: Callable[[], None],
         nobody: Callable[[int], None],
     ) -> None:
         self._address = address
         self._channel = channel
-        self._parse = parse
         self._returned = returned
         self._nobody = nobody
         self._was_here = False
@@ -87,19 +85,27 @@ class Hearing:
         self._was_here = True
 
     def _hear(self, said: bytes) -> None:
-        words = orjson.loads(said.decode(errors="replace"))
-        for uid, id, *fields in words.get("news", ()):
-            self._news(int(uid), int(id), fields)
+        words = orjson.loads(said)
+        news = words.get("news")
+        if news:
+            self._news(
+                [
+                    (int(uid), Message(int(id), int(sender), name, int(at), text))
+                    for uid, id, sender, name, at, text in news
+                ]
+            )
         for uid, generation in words.get("taken", ()):
             self._taken(int(uid), int(generation))
 
-    def _news(self, uid: int, id: int, fields: list[str]) -> None:
-        heard = self._heard_of.get(uid)
-        if heard is not None:
-            heard.newest = max(heard.newest, id)
-        here = self._watcher.news(uid, self._parse(uid, id, *fields))
-        if not here and heard is None:
-            self._nobody(uid)
+    def _news(self, news: list[tuple[int, Message]]) -> None:
+        if self._heard_of:
+            for uid, message in news:
+                heard = self._heard_of.get(uid)
+                if heard is not None:
+                    heard.newest = max(heard.newest, message.id)
+        for uid in self._watcher.news(news):
+            if uid not in self._heard_of:
+                self._nobody(uid)
 
     def _taken(self, uid: int, generation: int) -> None:
         heard = self._heard_of.get(uid)

@@ -189,8 +189,12 @@ class IStoreWatcher(Interface):
         whom other nodes have taken over, each with the generation of that claim.
         """
 
-    def news(uid: int, message: Message):  # type: ignore[no-untyped-def]
-        """Another node has stored a message for a user. Returns whether that user reads here."""
+    def news(news: list[tuple[int, Message]]):  # type: ignore[no-untyped-def]
+        """
+        Another node has stored these messages, each with its reader's uid.
+
+        :return: a list of the uids of those who do not read here.
+        """
 
     def taken_over(uid: int, generation: int):  # type: ignore[no-untyped-def]
         """Another node has claimed the inbox under ``generation``."""

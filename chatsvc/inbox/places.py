@@ -67,8 +67,8 @@ class _Nobody:
     def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         pass
 
-    def news(self, uid: int, message: Message) -> bool:
-        return False
+    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+        return []
 
     def taken_over(self, uid: int, generation: int) -> None:
         pass

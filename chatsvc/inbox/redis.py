@@ -101,9 +101,7 @@ class RedisInbox:
         self._address = address = RedisAddress(reactor, url)
         self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
-        self._hearing = Hearing(
-            reactor, address, channel, self._message, self._may_have_missed, self._vacate
-        )
+        self._hearing = Hearing(reactor, address, channel, self._may_have_missed, self._vacate)
         self._lease: Lease | None = None
         if lease:
             self._lease = Lease(reactor, node, about, lease, self._ask, self._may_have_missed)

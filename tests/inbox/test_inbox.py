@@ -60,9 +60,9 @@ class SilentWatcher:
         self.returned.append(stale)
         self.taken += taken
 
-    def news(self, uid: int, message: Message) -> bool:
-        self.heard.append((uid, message))
-        return uid in self.here
+    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+        self.heard += news
+        return [uid for uid, _ in news if uid not in self.here]
 
     def taken_over(self, uid: int, generation: int) -> None:
         self.taken.append((uid, generation))

@@ -122,7 +122,7 @@ def throughput(made: Stores, sizes: list[int], shape: Shape, rounds: int, second
     """Deliveries a second and their cost, for each size."""
     found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     with ExitStack() as stack:
-        loads = []
+        loads: list[tuple[int, Load, int]] = []
         for size in sizes:
             server = stack.enter_context(serving(made, size))
             pids = processes_of(server, size)

@@ -109,7 +109,8 @@ class _Examination:
         try:
             await self._question()
         except StoreUnavailable as problem:
-            self._pulse.lost(str(problem), self._began)
+            if not self._over:
+                self._pulse.lost(str(problem), self._began)
         except CancelledError:
             raise
         except Exception as problem:

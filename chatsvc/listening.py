@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -28,6 +28,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from chatsvc.hosts import HostContexts
+from chatsvc.inherited import Inherited
 from chatsvc.proxied import HangUp, TrustedProxies
 from chatsvc.receipts import metered
 from chatsvc.tls import ServerContext
@@ -147,7 +148,7 @@ class Doors:
             place, folder = _split_tls(place)
             context = hosts = HostContexts(folder)
             keys = hosts.key_paths()
-        lowest = self._lowest(place) if socket is None else self._adopted(*socket)
+        lowest = self._lowest(place) if socket is None else Inherited(self._reactor, *socket)
         endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
             endpoint = _Layered(
@@ -166,9 +167,6 @@ class Doors:
                 raise ValueError("systemd has handed over no such socket") from None
             raise ValueError(str(problem)) from None
         return found
-
-    def _adopted(self, descriptor: int, family: int) -> IStreamServerEndpoint:
-        return AdoptedStreamServerEndpoint(self._reactor, descriptor, family)
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:

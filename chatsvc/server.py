@@ -150,7 +150,7 @@ class ChatServer(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._could_not_stop)
 
     def _begin(self) -> None:
         self._starting = Deferred.fromCoroutine(self._start())
@@ -344,6 +344,9 @@ class ChatServer(Service):
         elif self.running:
             self._log.failure("The server could not start", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
+
+    def _could_not_stop(self, failure: Failure) -> None:
+        self._log.failure("The server stopped in disorder", failure, event="cannot-stop")
 
     def _sqlite_urls(self) -> list[StoreURL]:
         return [u for u in (self._config.accounts, self._config.inbox) if u.scheme == "sqlite"]

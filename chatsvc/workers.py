@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.asking import Asking
 from chatsvc.config import CannotStart, Config
+from chatsvc.inherited import share
 from chatsvc.listening import BadEndpoint, CannotListen, Doors, Listening, listen_at
 from chatsvc.notify import Supervisor
 from chatsvc.probe import probe_site
@@ -114,7 +115,7 @@ class Workers(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._broken)
 
     def reload(self) -> None:
         """Have every worker read its files again."""
@@ -129,8 +130,7 @@ class Workers(Service):
     async def _start(self) -> None:
         for place in self._places:
             port: Any = await listen_at(place.text, place.bare, Factory())
-            port.stopReading()  # the workers accept
-            port._shouldShutdown = False  # it is theirs, too: closing it here must not end it there
+            share(port)
             self._ports.append(port)
         # One before the others: what is in its way would be said by each, and tables are made once.
         first, *others = self.workers

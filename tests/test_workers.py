@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import ssl
+import stat
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -20,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.notify import Supervisor
 from chatsvc.tls import KeyFolder
 from chatsvc.workers import SIGNS_WITHIN, Workers
-from tests.clients import StructuredClient
+from tests.clients import StructuredClient, TextClient
 from tests.processes import PASSWORD, ChatServer, Outcome, ServerStores, run_chat, shared
 from tests.servers import free_port
 
@@ -202,6 +203,29 @@ class WorkersTests(SynchronousTestCase):
         self.assertEqual(outcome.status, 1)
         line = "chat: --workers 2: SQLite serves one process, and --accounts is sqlite:chat.db: "
         self.assertEqual(outcome.stderr, f"{line}name MySQL and Redis\n")
+
+    def test_every_kind_of_port(self) -> None:
+        """A Unix socket would be open to everybody, or gone with one worker; another kind of port not be served."""
+        file = f"{self.server.folder}/chat.sock"
+        places = [f"unix:{file}:mode=600", f"haproxy:tcp:{free_port()}:interface=127.0.0.1"]
+        other = ChatServer(*self.stores.options, "--workers", "2", ports=places)
+        self.addCleanup(other.remove)
+        other.start()
+        self.assertTrue(other.wait_for("2 workers serve"))
+        self.assertEqual(stat.S_IMODE(os.stat(file).st_mode), 0o600)
+        assert other._process is not None
+        worker = Path(f"/proc/{other._process.pid}/task/{other._process.pid}/children").read_text()
+        os.kill(int(worker.split()[0]), signal.SIGTERM)
+        self.assertTrue(other.wait_for("serves again"))
+        uid = self.stores.add_user(f"user{next(_NUMBERS)}")
+        for _ in range(6):
+            client = TextClient(file, None)
+            client.log_in(uid, PASSWORD)
+            client.close()
+        other.stop()
+        self.assertFalse(os.path.exists(file))
+        self.assertEqual(other.log().count(" Stopped, after "), 3)
+        self.assertNotIn("is away", other.log())
 
     def run_workers(self, *words: str) -> Outcome:
         outcome = run_chat(*words, *self.stores.options, "--workers", "2")

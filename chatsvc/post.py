@@ -229,7 +229,7 @@ class PostOffice:
                 absent.append(uid)
             else:
                 ear.heard(message)
-        self._all_told()
+        # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
         return absent
 
     def taken_over(self, uid: int, generation: int) -> None:

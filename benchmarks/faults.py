@@ -32,7 +32,7 @@ _DRAIN = 180
 _QUIET = 3
 """Seconds in which nothing more is shown: then it is over. Readers look again after two at the latest."""
 
-_EMPTY = 5
+_EMPTY = 2
 """Seconds after that in which the last acknowledgement must have been carried out."""
 
 

@@ -6,9 +6,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 SERVERS, USERS = "198.18.0.1", "198.18.0.2"
 """Addresses for benchmarks (RFC 2544), in namespaces of our own."""
+
+_NAMESPACES = Path("/run/netns")
 
 
 class Network:
@@ -17,6 +20,8 @@ class Network:
     def __init__(self) -> None:
         self.servers, self.users = f"chat-s{os.getpid()}", f"chat-u{os.getpid()}"
         self._cable = f"cs{os.getpid()}", f"cu{os.getpid()}"
+
+    def open(self) -> None:
         for name in (self.servers, self.users):
             _ip("netns", "add", name)
         ends = list(zip((self.servers, self.users), self._cable, (SERVERS, USERS), strict=True))
@@ -40,7 +45,8 @@ class Network:
 
     def close(self) -> None:
         for name in (self.servers, self.users):
-            _ip("netns", "del", name)
+            if (_NAMESPACES / name).exists():
+                _ip("netns", "del", name)
 
 
 def _ip(*words: str) -> None:

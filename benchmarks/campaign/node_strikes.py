@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import signal
 import time
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.strikes import Faults
+from benchmarks.campaign.world import World
 
 _LEASE = 15
 """Seconds after which the others take a node for dead."""
@@ -24,8 +26,21 @@ _TIMES_CUT_OFF = (0.05, 0.3, 1, 3, 7, 17)
 """Seconds: blinks, more than a server waits for its store, more than its lease."""
 
 
+@dataclass(frozen=True)
+class _Lasting:
+    """A fault that holds ``node`` until ``until`` faults have struck; ``undo`` ends it."""
+
+    node: Node
+    until: int
+    undo: Callable[[], None]
+
+
 class NodeFaults(Faults):
-    """One that is still struck is left alone until it is over, so that always somebody is well."""
+    """A node that a fault still holds is left alone until it is over, so that always somebody is well."""
+
+    def __init__(self, world: World, dialect: str, only: list[str]) -> None:
+        super().__init__(world, dialect, only)
+        self._lasting: list[_Lasting] = []
 
     def _weights(self) -> dict[str, float]:
         weights = super()._weights()
@@ -42,17 +57,33 @@ class NodeFaults(Faults):
             "redis asleep": 0.2,
         }
 
-    def _node(self) -> Node:
-        return random.choice([node for node in self._world.nodes if node not in self._struck()])
+    def strike(self) -> None:
+        self._undo(self.struck.total())
+        super().strike()
 
-    def _struck(self) -> list[Node]:
-        """Those that a fault still holds."""
-        return [undo.args[0] for _, undo in self._due if isinstance(undo, partial)]
+    def end(self) -> None:
+        self._undo(None)
+
+    def _hold(self, node: Node, strikes: int, undo: Callable[[], None]) -> None:
+        """Undo something after so many more strikes: a number, so that the schedule hangs on the seed alone."""
+        self._lasting.append(_Lasting(node, self.struck.total() + strikes, undo))
+
+    def _undo(self, now: int | None) -> None:
+        for lasting in [one for one in self._lasting if now is None or one.until <= now]:
+            self._lasting.remove(lasting)
+            lasting.undo()
+
+    def _well(self) -> list[Node]:
+        held = [lasting.node for lasting in self._lasting]
+        return [node for node in self._world.nodes if node not in held]
+
+    def _node(self) -> Node:
+        return random.choice(self._well())
 
     def _choose(self) -> str:
         """The last node that is well is left alone."""
         name = super()._choose()
-        while name in _LASTING and len(self._world.nodes) - len(self._struck()) < 2:
+        while name in _LASTING and len(self._well()) < 2:
             if set(self._names) <= set(_LASTING):
                 self.end()
             name = super()._choose()
@@ -61,13 +92,13 @@ class NodeFaults(Faults):
     def _server_away(self) -> None:
         node = self._node()
         node.process.end(random.choice([signal.SIGKILL, signal.SIGTERM]))
-        self._later(random.choice([1, 3, 12]), partial(Node.start, node))
+        self._hold(node, random.choice([1, 3, 12]), node.start)
 
     def _server_taken_out(self) -> None:
         node, balancer = self._node(), self._world.balancer
         assert balancer is not None
         balancer.take_out(node)
-        self._later(random.choice([1, 3]), partial(balancer.put_back, node))
+        self._hold(node, random.choice([1, 3]), lambda: balancer.put_back(node))
 
     def _server_added(self) -> None:
         """One more than usual; if it is there, it goes again."""
@@ -81,14 +112,16 @@ class NodeFaults(Faults):
     def _server_frozen(self) -> None:
         node = self._node()
         node.process.freeze()
-        self._later(_STRIKES_OF_LEASE, partial(_thaw, node, time.monotonic() + _LEASE + 1))
+        thaw_at = time.monotonic() + _LEASE + 1
+        self._hold(node, _STRIKES_OF_LEASE, lambda: _thaw(node, thaw_at))
 
     def _server_cut_off(self) -> None:
         node = self._node()
         assert node.link is not None
         seconds = random.choice(_TIMES_CUT_OFF)
         node.link.tell(f"{random.choice(_WAYS_TO_REDIS)} {seconds}")
-        self._later(int(_STRIKES_OF_LEASE * seconds / _LEASE), partial(_nothing, node))
+        # It comes back by itself.
+        self._hold(node, int(_STRIKES_OF_LEASE * seconds / _LEASE), lambda: None)
 
     def _links_reset(self) -> None:
         link = self._node().link
@@ -113,7 +146,3 @@ class NodeFaults(Faults):
 def _thaw(node: Node, earliest: float) -> None:
     time.sleep(max(0.0, earliest - time.monotonic()))
     node.process.thaw()
-
-
-def _nothing(node: Node) -> None:
-    """It comes back by itself."""

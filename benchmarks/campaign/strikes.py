@@ -6,7 +6,6 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.world import World
@@ -22,7 +21,6 @@ class Faults:
         self._world = world
         self._dialect = dialect
         self.struck: Counter[str] = Counter()
-        self._due: list[tuple[int, Callable[[], None]]] = []
         chosen = {n: w for n, w in self._weights().items() if not only or n in only}
         if not chosen:
             raise SystemExit(f"no such fault here: {', '.join(only)}")
@@ -46,7 +44,6 @@ class Faults:
 
     def strike(self) -> None:
         """One fault."""
-        self._undo(self.struck.total())
         name = self._choose()
         getattr(self, "_" + name.replace(" ", "_"))()
         self.struck[name] += 1
@@ -57,16 +54,6 @@ class Faults:
 
     def end(self) -> None:
         """Undo what still lasts."""
-        self._undo(None)
-
-    def _later(self, strikes: int, undo: Callable[[], None]) -> None:
-        """Undo something after so many more strikes: a number, so that the schedule hangs on the seed alone."""
-        self._due.append((self.struck.total() + strikes, undo))
-
-    def _undo(self, now: int | None) -> None:
-        for due in [due for due in self._due if now is None or due[0] <= now]:
-            self._due.remove(due)
-            due[1]()
 
     def _node(self) -> Node:
         """Whom it strikes."""

@@ -56,6 +56,7 @@ class World:
         self.crowds: list[Process] = []
 
     def start(self) -> None:
+        self.network.open()
         if self.redis is not None:
             self.redis.start()
         if self._mariadb is not None:

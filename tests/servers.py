@@ -304,6 +304,9 @@ class PrivateRedis(PrivateServer):
 class PrivateSentinel(PrivateServer):
     """A sentinel, the only one, of a primary that it calls ``chat``; a second is long for it."""
 
+    login: Sequence[str] = ()
+    """A command that says who asks."""
+
     def __init__(self, primary: PrivateRedis) -> None:
         super().__init__()
         self._primary = primary.port
@@ -312,7 +315,8 @@ class PrivateSentinel(PrivateServer):
         """Give the URL of a database number, as ``--inbox`` takes it."""
         return f"redis+sentinel://127.0.0.1:{self.port}/chat?db={db}"
 
-    def start(self) -> None:
+    def configure(self) -> None:
+        """Write its file."""
         lines = (
             f"port {self.port}",
             "bind 127.0.0.1",
@@ -321,6 +325,10 @@ class PrivateSentinel(PrivateServer):
             "sentinel failover-timeout chat 2000",
         )
         (self.folder / "sentinel.conf").write_text("\n".join(lines))
+
+    def start(self) -> None:
+        """Start it as if it were new."""
+        self.configure()
         super().start()
         # It looks around every ten seconds by itself.
         self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", "100", "PING-PERIOD", "100")
@@ -328,9 +336,11 @@ class PrivateSentinel(PrivateServer):
     def execute(self, *words: str) -> bytes:
         """Run one command; the reply's bytes as they came."""
         with closing(socket.create_connection(("127.0.0.1", self.port), 5)) as line:
-            line.sendall(_redis_command(*words))
+            commands = [self.login, words] if self.login else [words]
+            line.sendall(b"".join(_redis_command(*command) for command in commands))
             line.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: line.recv(65536), b""))
+            replies = b"".join(iter(lambda: line.recv(65536), b""))
+        return replies.removeprefix(b"+OK\r\n" if self.login else b"")
 
     def _command(self) -> list[str]:
         return [_redis_program(), str(self.folder / "sentinel.conf"), "--sentinel"]

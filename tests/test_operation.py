@@ -1,152 +1,30 @@
-"""
-``docs/operation.md`` done as an admin would: its blocks, as they stand there, on real stores and servers.
-
-Only places are other ones: every file and socket lies in a folder of the test's. What systemd would do, the test does.
-"""
+"""``docs/operation.md`` done as an admin would: its blocks, as they stand there, on real stores and servers."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import urllib.request
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
 
 import pymysql
 from twisted.trial.unittest import TestCase
 
-from tests.clients import FrameClient, StructuredClient, TextClient
+from tests.clients import FrameClient
+from tests.operating import OnServers, Operation
 from tests.pages import CHECKOUT, Page
 from tests.processes import ChatServer, new_address
-from tests.servers import PrivateRedis, free_port, mariadb
+from tests.servers import mariadb
 
-_BY_SYSTEMD = re.compile(r"^systemctl (start|stop|restart|reload) (\w+)\n", re.MULTILINE)
 _OLD_LIST = "list_usermessages_of_userid:userid:{}"
-
-
-class ConfiguredRedis(PrivateRedis):
-    """A Redis that is set by the page's ``redis.conf`` and nothing else."""
-
-    def _command(self) -> list[str]:
-        return [super()._command()[0], str(self.folder / "redis.conf")]
-
-    def _answers(self) -> bool:
-        try:
-            return self.execute("PING").startswith(b"-NOAUTH")
-        except OSError:
-            return False
-
-
-class Service(Protocol):
-    """What systemd looks after."""
-
-    def start(self) -> object: ...
-    def stop(self) -> object: ...
-
-
-class Operation(TestCase):
-    """An admin's shell, and the page."""
-
-    def setUp(self) -> None:
-        self.page = Page("docs/operation.md")
-        self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
-        self.addCleanup(shutil.rmtree, self.folder)
-        for name in ("home", "backups", "redis"):
-            (self.folder / name).mkdir()
-        self.settings: dict[str, str] = {}
-        self.server = ChatServer(env=self.settings)
-        self.addCleanup(self.server.remove)
-        self.services: dict[str, Service] = {"chatsvc": self.server}
-        self.legacy_port, self.metrics_port = free_port(), free_port()
-        self.places = {
-            "/opt/chatsvc/bin": str(Path(sys.executable).parent),
-            "/etc/chatsvc.env": str(self.folder / "chatsvc.env"),
-            "/var/lib/chatsvc": str(self.server.folder),
-            "/var/backups": str(self.folder / "backups"),
-            "ssl:10001": f"ssl:{self.legacy_port}:interface=127.0.0.1",
-            ":9100": f":{self.metrics_port}",
-        }
-
-    def block(self, info: str) -> str:
-        """A block of the page, with this test's places."""
-        (text,) = self.page.fences(info)
-        for place, here in self.places.items():
-            text = text.replace(place, here)
-        return text
-
-    def type(self, name: str) -> str:
-        """Type a block of the page into the shell; what it printed last."""
-        return self.type_in(self.block(f"shell {name}"))
-
-    def type_in(self, text: str) -> str:
-        """Type something into the shell; what it printed."""
-        before, *rest = _BY_SYSTEMD.split(text)
-        printed = self._bash(before)
-        for action, service, after in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
-            self._systemctl(action, service)
-            printed += self._bash(after)
-        return printed
-
-    def _bash(self, text: str) -> str:
-        (self.folder / "chatsvc.env").touch()
-        kept = {name: value for name, value in os.environ.items() if name[:8] != "CHATSVC_"}
-        done = subprocess.run(
-            ["bash", "-eu", "-o", "pipefail"],
-            cwd=self.server.folder,
-            env={**kept, "HOME": str(self.folder / "home")},
-            input=self.block("shell shell") + text,
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
-    def _systemctl(self, action: str, name: str) -> None:
-        service = self.services[name]
-        if action == "reload":
-            self.server.reload()
-            self.assertTrue(self.server.wait_for("Reloaded: certificate"))
-        if action in ("stop", "restart"):
-            service.stop()
-        if action in ("start", "restart"):
-            settings = (self.folder / "chatsvc.env").read_text()
-            self.settings.update(re.findall(r"^(\w+)='(.*)'$", settings, re.MULTILINE))
-            service.start()
-
-    def accounts(self) -> list[tuple[int, str]]:
-        """Make accounts as the page does; their uids and passwords."""
-        words = self.type("accounts").split()
-        self.assertEqual(words[4:], ["10001", "张三", "active", "10002", "李四", "active"])
-        return [(int(words[0]), words[1]), (int(words[2]), words[3])]
-
-    def text(self, who: tuple[int, str]) -> TextClient:
-        """Somebody who has logged in, in the text dialect."""
-        client = self.server.text(source=new_address())
-        self.addCleanup(client.close)
-        client.log_in(*who)
-        return client
-
-    def program(self, who: tuple[int, str]) -> StructuredClient:
-        """A program that has logged in; its answer is in ``welcome``."""
-        client = self.server.structured(device=f"{who[0]:032x}", source=new_address())
-        self.addCleanup(client.close)
-        client.welcome = client.log_in(*who)
-        return client
-
-    def health(self) -> str:
-        """What the server says of its health."""
-        return self.type("health").strip()
 
 
 class PageTests(TestCase):
     def test_every_block_is_tried(self) -> None:
         """A block of the page would bear a name, as one that is tried, and be run by nobody."""
-        tried = Path(__file__).read_text()
+        tried = "".join(path.read_text() for path in Path(__file__).parent.glob("*operat*.py"))
         for kind, name in re.findall(
             r"^```(\w+) (\S+)$", Page("docs/operation.md").text, re.MULTILINE
         ):
@@ -160,27 +38,41 @@ class SQLiteTests(Operation):
     def setUp(self) -> None:
         super().setUp()
         self.type("settings")
-        self._systemctl("start", "chatsvc")
+        self.systemctl("start", "chatsvc")
 
     def test_from_nothing_to_a_restored_back_up(self) -> None:
         """An admin of a small team could not set it up from the page, or a back-up made while it runs would be none."""
         zhang, li = self.accounts()
+        self.assertRegex(self.type("import"), r"\n10003,王五,\S+\n10004,赵六,\S+\n$")
+        self.assertEqual(set(re.findall(r"^\w+", self.type("check"), re.MULTILINE)), {"ok"})
         self.assertEqual(self.health(), "ok")
         self.assertEqual((self.folder / "chatsvc.env").stat().st_mode & 0o777, 0o600)
         writer = self.program(zhang)
         epochs = [self.read(li, [])]
-        self.assertEqual(writer.ask(type="msg", n=1, to=10002, text="one")["type"], "sent")
+        self.assertEqual(writer.ask(type="msg", n=1, to=10002, text="unread")["waiting"], 1)
+        self.assert_purged("unread")
+        self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="one")["type"], "sent")
         self.type("back-up-folder")
         self.type("back-up-sqlite")
         self.type("back-up-keys")
         with self.assertRaises(self.failureException):  # over this one
             self.type("back-up-folder")
-        self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="two")["type"], "sent")
+        self.assertEqual(writer.ask(type="msg", n=3, to=10002, text="two")["type"], "sent")
         epochs.append(self.read(li, ["one", "two"]))
         self.type("restore-sqlite")
         epochs.append(self.read(li, ["one"]))
         self.assertEqual([epoch == epochs[0] for epoch in epochs], [True, True, False])
+        self.type_in(self.block("shell log").partition("systemctl")[0])
+        self.assertEqual(self.type("upgrade"), "-- up to date\nup to date\n")
+        self.assertEqual(json.loads(self.server.log().splitlines()[-1])["event"], "next")
         self.assertEqual(self.server.tracebacks(), [])
+
+    def assert_purged(self, text: str) -> None:
+        """Look at the one message that waits, and be rid of it, as on the page."""
+        count, message, removed = self.type("inbox").splitlines()
+        self.assertEqual(count.split("\t")[:3], ["10002", "1", "1"])
+        self.assertEqual(message.split("\t")[::4], ["1", text])
+        self.assertEqual(removed, "Removed 1 messages.")
 
     def read(self, who: tuple[int, str], texts: list[str]) -> str:
         """Log in as a program, read what waits and acknowledge it; the inbox's epoch."""
@@ -197,6 +89,9 @@ class SQLiteTests(Operation):
         """A certificate from an authority, renewed as by certbot, would not be served, or throw people out."""
         talking = self.server.text()
         self.addCleanup(talking.close)
+        self.assertIn("days left: 3649\n", self.type("request"))
+        request = (self.server.folder / "chat.csr").read_text()
+        self.assertTrue(request.startswith("-----BEGIN CERTIFICATE REQUEST-----"))
         self.type("authority")
         ca = str(self.server.folder / "ca.crt")
         with closing(FrameClient(self.server.port, ca, name="chat.example.org")) as client:
@@ -212,71 +107,6 @@ class SQLiteTests(Operation):
         key = self.server.folder / "keys" / "server.key"
         self.assertEqual(key.stat().st_mode & 0o777, 0o600)
         self.assertIn("help", talking.ask("help"))
-
-
-class OnServers(Operation):
-    """MariaDB, and a Redis that the page configures."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.redis = ConfiguredRedis()
-        self.addCleanup(self.redis.remove)
-        self.services["redis"] = self.redis
-        self.places |= {
-            "/etc/redis": str(self.redis.folder),
-            "/var/lib/redis": str(self.folder / "redis"),
-            "/run/redis/redis.sock": self.redis.socket,
-            "/run/mysqld/mysqld.sock": mariadb().socket,
-        }
-        # The admin's own way into MariaDB, as Debian gives it to root.
-        (self.folder / "home" / ".my.cnf").write_text(
-            f"[client]\nsocket={mariadb().socket}\n"
-            f'user={mariadb().user}\npassword="{mariadb().password}"\n'
-        )
-        self.forget_mariadb()
-        self.addCleanup(self.forget_mariadb)
-        (self.redis.folder / "redis.conf").write_text(self.block("conf redis"))
-        (self.redis.folder / "users.acl").write_text(self.block("conf acl"))
-
-    def forget_mariadb(self) -> None:
-        """Remove what the page makes there."""
-        mariadb().execute("", "DROP DATABASE IF EXISTS chat")
-        for user in ("chatsvc", "chatsvc_schema"):
-            mariadb().execute("", f"DROP USER IF EXISTS {user}@localhost")
-
-    def sql(self, name: str) -> list[tuple[object, ...]]:
-        """Run a block of the page in MariaDB; the rows of its last statement."""
-        rows: list[tuple[object, ...]] = []
-        for statement in self.block(f"sql {name}").split(";\n"):
-            if statement:
-                rows = mariadb().execute("", statement)
-        return rows
-
-    def make_tables(self) -> None:
-        """Make the tables; ``chatsvc schema`` alone did it before there were words after it."""
-        command = self.block("shell schema").strip()
-        self.type_in(f"{command} || {command.removesuffix(' create')}\n")
-
-    def ask_redis(self, command: str, user: str = "admin", password: str = "PASSWORD-3") -> str:
-        """What Redis answers to one of its users."""
-        line = f"redis-cli -s {self.redis.socket} --user {user} {command}"
-        return self.type_in(f"REDISCLI_AUTH={password} {line}\n").strip()
-
-    def start(self) -> None:
-        """From nothing to a running service, by the page."""
-        self.redis.start()
-        self.sql("create")
-        self.make_tables()
-        self.sql("grants")
-        self.type("settings")
-        self.type("stores")
-
-    def assert_unhindered(self) -> None:
-        """Nothing that the server did was refused by a right that it lacks, and nothing endangers messages."""
-        self.assertEqual(self.ask_redis("ACL LOG"), "")
-        for word in ("NOPERM", "denied", "Redis keeps", "Redis can", "may evict", "does not tell"):
-            self.assertNotIn(word, self.server.log())
-        self.assertEqual(self.server.tracebacks(), [])
 
 
 class ServersTests(OnServers):
@@ -328,6 +158,34 @@ class ServersTests(OnServers):
                 with closing(connection), connection.cursor() as cursor:
                     cursor.execute(statement)
 
+    def test_many_processes(self) -> None:
+        """Nodes and workers that are set up by the page would not be one chat, or differ unseen."""
+        self.start()
+        zhang, li = self.accounts()
+        other = ChatServer(env={**self.settings, "CHATSVC_METRICS": ""})
+        self.addCleanup(other.remove)
+        other.start()
+        differ = "nodes do not share the token secret"
+        self.assertIn(differ, other.log())
+        self.assertIn(f"warn\tnodes\t{differ}", self.type("check"))
+        other.stop()
+        shutil.copy(self.server.folder / "keys" / "token.secret", other.folder / "keys")
+        other.start()
+        self.type("workers")
+        self.assertTrue(self.server.wait_for("2 workers serve"))
+        self.assertEqual(self.health(), "ok")
+        checked = self.type("check")
+        self.assertNotIn(differ, checked)
+        self.assertEqual(checked.partition("running now: ")[2].count(","), 2)
+        reader = other.text(source=new_address())
+        self.addCleanup(reader.close)
+        reader.log_in(*li)
+        writer = self.program(zhang)
+        self.assertEqual(writer.ask(type="msg", n=1, to=10002, text="one")["state"], "online")
+        self.assertIn("]:one", reader.read())
+        self.assertEqual(other.tracebacks(), [])
+        self.assert_unhindered()
+
     def test_rights_for_every_command(self) -> None:
         """The script for Redis would call a command that the page's ACL does not give."""
         script = (CHECKOUT / "chatsvc" / "inbox" / "inbox.lua").read_text()
@@ -360,7 +218,7 @@ class OlderServerTests(OnServers):
         for statement in self.block("sql create").split(";\n")[1:]:
             if statement:
                 mariadb().execute("", statement)
-        self.make_tables()
+        self.type("schema")
         self.sql("grants")
         self.type("settings")
         self.type("legacy")

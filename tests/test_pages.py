@@ -7,7 +7,18 @@ from urllib.parse import unquote, urlsplit
 
 from twisted.trial.unittest import TestCase
 
+from chatsvc.pulse import Pulse
+from chatsvc.store import StoreURL
+from chatsvc.tap import client, server
 from tests.pages import CHECKOUT, Page, pages
+
+_OTHERS_SAY = {
+    *("OOM command not allowed", "NOREPLICAS Not enough good replicas", "NOPERM"),
+    *("Can't recover from AOF write error", "AOF-loading-client"),
+    *("database or disk is full", "disk I/O error", "Address already in use"),
+    *("Traceback", "/health", "--workers"),
+}
+"""What the stores, the system and Python say, of what the page of operation quotes."""
 
 
 class LinkTests(TestCase):
@@ -66,3 +77,48 @@ class ArchitectureTests(TestCase):
         known = {path.name for path in CHECKOUT.rglob("*.*") if ".venv" not in path.parts}
         named = re.findall(r"\b\w+\.(?:py|lua)\b", Page("docs/architecture.md").text)
         self.assertEqual(set(named) - known, set())
+
+
+class OptionsTests(TestCase):
+    def rows(self, first: str) -> list[list[str]]:
+        """The rows of a table of options, by the first of them."""
+        (found,) = (rows for _, *rows in Page("README.md").tables() if f"--{first} " in rows[0][0])
+        return found
+
+    def test_all_options(self) -> None:
+        """An option would not be in the README, or be gone from the program."""
+        for options in (server.Options, client.Options):
+            names = [option.name for option in options.table]
+            rows = self.rows(names[0])
+            said = [name for row in rows for name in re.findall(r"`--([\w-]+)", row[0])]
+            self.assertEqual(sorted(said), sorted(names))
+
+    def test_defaults(self) -> None:
+        """The README would say another default than the server has."""
+        defaults = {option.name: option.default for option in server.Options.table}
+        for name, default, _ in self.rows("port"):
+            names = re.findall(r"--([\w-]+)", name)
+            said = default.replace("`", "").split(", ") if len(names) > 1 else [default.strip("`")]
+            for one, value in zip(names, said, strict=True):
+                if defaults[one]:  # others have a rule, or are off
+                    self.assertEqual(value, defaults[one], name)
+
+
+class OperationTests(TestCase):
+    def test_what_the_server_says(self) -> None:
+        """An admin would look up a line of the log, or of /health, and not find what it means."""
+        folders = (CHECKOUT / "chatsvc", CHECKOUT / "tap")
+        texts = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+        texts += [Pulse(StoreURL("", ""), store).silent for store in ("accounts", "inbox")]
+        said = "".join(texts)
+        for seen, *_ in Page("docs/operation.md").table("you see", "it means", "do"):
+            for quoted in set(re.findall(r"`([^`]+)`", seen)) - _OTHERS_SAY:
+                for piece in quoted.split("…"):
+                    self.assertTrue(piece.strip() in said, seen)
+
+    def test_places(self) -> None:
+        """The units would look for files and programs elsewhere than the page of operation puts them."""
+        page = Page("docs/operation.md").text.replace("chatsvc@10001", "chatsvc@%i")
+        for unit in (CHECKOUT / "contrib" / "systemd").iterdir():
+            for place in re.findall(r"/(?:etc|opt)/[\w/.%@]*\w", unit.read_text()):
+                self.assertIn(place.removesuffix("/twistd"), page, unit.name)

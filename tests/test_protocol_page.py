@@ -160,7 +160,7 @@ class FramesTests(TestCase):
 
 
 class ClientTests(TestCase):
-    """The client of the page, as a program in a folder of its own."""
+    """The clients of the page, as programs in a folder of their own."""
 
     def setUp(self) -> None:
         self.server = ChatServer("--lang", "en").start()
@@ -171,14 +171,15 @@ class ClientTests(TestCase):
         anybody.close()
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
         self.addCleanup(shutil.rmtree, self.folder)
-        (program,) = page().fences("python client.py")
-        (self.folder / "client.py").write_text(program)
+        for name in ("talk.py", "client.py"):
+            (program,) = page().fences(f"python {name}")
+            (self.folder / name).write_text(program)
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Start the client, with the password on its standard input."""
+    def begin(self, *words: str, program: str = "client.py") -> subprocess.Popen[str]:
+        """Start a client, with the password on its standard input."""
         place = ("localhost", str(self.server.port), self.server.ca)
         client = subprocess.Popen(
-            [sys.executable, "client.py", *place, *words],
+            [sys.executable, program, *place, *words],
             cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -210,6 +211,26 @@ class ClientTests(TestCase):
                 if not program.log_in(uid, "secret", receive=False)["waiting"]:
                     return True
         return False
+
+    def test_thirty_lines(self) -> None:
+        """The page's first client would be a long one, or lose, hide or not acknowledge what it is told."""
+        (program,) = page().fences("python talk.py")
+        self.assertLessEqual(len([line for line in program.splitlines() if line]), 30)
+        reader = self.begin("10002", program="talk.py")
+        assert reader.stdout is not None
+        while reader.stdout.readline() != "ok \n":
+            pass
+        typed = "10002 你好\n77 nobody\n10002 在吗?\n10002 \n10002 再见\n"
+        said, problem = self.begin("10001", program="talk.py").communicate(typed, timeout=30)
+        answers = ["sent ", "error There is no such userid!", "sent "]
+        answers += ["error A field is missing or has a wrong value!", "sent "]
+        self.assertEqual((said.splitlines()[3:], problem), (answers, ""))
+        messages = [reader.stdout.readline() for _ in range(3)]
+        self.assertEqual(messages, ["10001 你好\n", "10001 在吗?\n", "10001 再见\n"])
+        self.assertTrue(self.acknowledged(10002))
+        self.server.stop()
+        self.assertEqual(reader.stdout.readline(), "bye \n")
+        self.assertEqual(reader.wait(30), 1)
 
     def test_a_message(self) -> None:
         """Who begins with the page's client would not get a message across, or get one twice."""

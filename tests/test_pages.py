@@ -72,6 +72,15 @@ class ArchitectureTests(TestCase):
             elif place.suffix == ".py" and not place.name.startswith("__"):
                 self.assertTrue(re.search(rf"\b{place.name}\b", text), place)
 
+    def test_every_corner_of_a_room(self) -> None:
+        """A file of a folder of the code would not stand below it on the map."""
+        text = Page("docs/architecture.md").text
+        for folder in ("admin", "client", "inbox", "wire"):
+            below = re.split(r"\n {0,2}(?=\S)", text.partition(f"\n  {folder}/")[2])[0]
+            files = (CHECKOUT / "chatsvc" / folder).glob("[!_]*.py")
+            missing = [path.name for path in files if not re.search(rf"\b{path.name}\b", below)]
+            self.assertEqual(missing, [], folder)
+
     def test_every_room_is_there(self) -> None:
         """The map would show what is gone or has another name."""
         known = {path.name for path in CHECKOUT.rglob("*.*") if ".venv" not in path.parts}

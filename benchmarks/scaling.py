@@ -5,10 +5,10 @@ What do more processes bring? The same load on 1, 2 and 4 workers, and a message
     python benchmarks/scaling.py --workers 1 --workers 2 --rounds 5 --shape 400x2
     python benchmarks/scaling.py --measure latency
 
-MariaDB, and Redis with ``appendfsync everysec``. The generator and Redis share the cores with the workers; the
-generator is niced, so that it takes what they leave. All sizes take turns in each round, each with users of its own.
-The ratio that counts where the cores do not suffice is that of the processor's time: what a delivery costs all workers
-together. Nothing else should be running.
+MariaDB, and Redis with ``appendfsync everysec``. The generator and Redis share the cores with the workers. All sizes
+take turns in each round, each with users of its own. The ratio that counts where the cores do not suffice is that of
+the processor's time: what a delivery costs all workers together. A generator that is niced while they do not suffice
+is starved: it feeds the workers in crumbs, and what is measured is that. Nothing else should be running.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ _MESSAGES = 2_000
 """Of each latency, one after the other."""
 
 SIZES = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """So many rounds, seconds of each turn, and the generator's niceness, as nice(1) has it."""
+
+    rounds: int
+    seconds: float
+    niceness: int
 
 
 class Stores:
@@ -118,7 +128,7 @@ def processes_of(server: ChatServer, size: int) -> list[int]:
     return list(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
 
 
-def throughput(made: Stores, sizes: list[int], shape: Shape, rounds: int, seconds: float) -> None:
+def throughput(made: Stores, sizes: list[int], shape: Shape, effort: Effort) -> None:
     """Deliveries a second and their cost, for each size."""
     found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     with ExitStack() as stack:
@@ -127,21 +137,23 @@ def throughput(made: Stores, sizes: list[int], shape: Shape, rounds: int, second
             server = stack.enter_context(serving(made, size))
             pids = processes_of(server, size)
             uid = FIRST_UID + _APART * len(loads)
-            load = stack.enter_context(_load(made, server, pids, shape, uid))
+            load = stack.enter_context(_load(made, server, pids, shape, uid, effort.niceness))
             loads.append((size, load, len(pids)))
-        for _ in range(rounds):
+        for _ in range(effort.rounds):
             for size, load, many in loads:
-                said = load.run(seconds=seconds, warm=_WARM, **shape.run)
+                said = load.run(seconds=effort.seconds, warm=_WARM, **shape.run)
                 found[size].append(_figures(said, many))
     _show(shape, found)
 
 
-def _load(made: Stores, server: ChatServer, pids: list[int], shape: Shape, uid: int) -> Load:
+def _load(
+    made: Stores, server: ChatServer, pids: list[int], shape: Shape, uid: int, niceness: int
+) -> Load:
     watch = ",".join(map(str, (*pids, process_of(made.redis))))
     common = {"port": server.port, "ca": str(Path(made.keys.path) / "server.crt")}
     common |= {"uid": uid, "password": PASSWORD, "dialect": "structured"}
     common |= {"tokens": made.tokens, "tokens_uid": FIRST_UID, "watch": watch}
-    return Load("talk", words(**common, **shape.crowd, gather=0, patience=300), niceness=19)
+    return Load("talk", words(**common, **shape.crowd, gather=0, patience=300), niceness=niceness)
 
 
 def _figures(said: dict[str, Any], workers: int) -> dict[str, float]:
@@ -223,17 +235,19 @@ def main() -> None:
     parser.add_argument("--shape", type=parse_shape, action="append", help="default: 40x8, 400x2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn of a round")
+    parser.add_argument("--niceness", type=int, default=0, help="of the generator")
     parser.add_argument(
         "--measure", choices=("throughput", "latency"), action="append", help="default: both"
     )
     options = parser.parse_args()
     allow_many_files()
     say(f"load before: {os.getloadavg()[0]:.2f} of {os.cpu_count()} cores")
+    effort = Effort(options.rounds, options.seconds, options.niceness)
     measures = options.measure or ["throughput", "latency"]
     with stores() as made:
         for shape in options.shape or QUICK if "throughput" in measures else ():
             sizes = options.workers or list(SIZES)
-            throughput(made, sizes, shape, options.rounds, options.seconds)
+            throughput(made, sizes, shape, effort)
         if "latency" in measures:
             latency(made, options.rounds)
 

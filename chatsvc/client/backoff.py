@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Delays that double from ``least`` to ``most`` seconds, jittered so that many clients do not come at once."""
+    """
+    Delays whose steps double from ``least`` to ``most`` seconds, jittered from the first on: many clients lose their
+    server at the same moment, and shall not come back at one.
+    """
 
     def __init__(
         self, least: float, most: float, jitter: Callable[[], float] = random.random
@@ -27,7 +30,7 @@ class Backoff:
         # The exponent is bounded: a float overflows after a thousand failures.
         step = min(self._most, self._least * 2.0 ** min(self._tries, 30))
         self._tries += 1
-        return max(self._least, step * (0.5 + self._jitter() / 2))
+        return step * (0.5 + self._jitter() / 2)
 
     def reset(self) -> None:
         """It worked."""

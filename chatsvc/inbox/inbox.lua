@@ -5,6 +5,12 @@
 local entrance, asked = ARGV[1], cjson.decode(ARGV[2])
 
 local function number(value) return string.format('%.0f', value) end
+-- Redis's own time, in ms.
+local function now()
+  local seconds, micros = unpack(redis.call('TIME'))
+  return tonumber(seconds) * 1000 + math.floor(tonumber(micros) / 1000)
+end
+
 local function inbox_of(uid) return 'chat:{' .. uid .. '}:inbox' end
 local function senders_of(uid) return 'chat:{' .. uid .. '}:from' end
 local function session_of(uid) return 'chat:{' .. uid .. '}:session' end
@@ -223,6 +229,8 @@ function entrances.claim()
   local uid, inbox = asked.uid, inbox_of(asked.uid)
   local node, before = session(uid)
   if asked.renewed and is_taken(node, before, asked.renewed) then return {} end
+  -- Nobody waits for it any more, and the user may be logged in elsewhere by now.
+  if asked['until'] and now() > asked['until'] then return {'late'} end
   adopt(uid)
   if redis.call('EXISTS', inbox) == 1 then expire(inbox) end
   local last, waiting = ends(inbox)
@@ -273,15 +281,15 @@ function entrances.vacate()
   return {}
 end
 
--- A node takes or renews its lease and says something about itself; whether it had one.
+-- A node takes or renews its lease and says something about itself; whether it had one, and what time it is.
 function entrances.join()
   local had = redis.call('SET', lease_of(asked.node), asked.about, 'PX', asked.lease, 'GET')
-  if had then return {true} end
+  if had then return {true, now()} end
   for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
     if redis.call('EXISTS', lease_of(node)) == 0 then redis.call('SREM', 'chat:nodes', node) end
   end
   redis.call('SADD', 'chat:nodes', asked.node)
-  return {false}
+  return {false, now()}
 end
 
 -- What the living nodes say about themselves.

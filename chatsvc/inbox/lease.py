@@ -37,6 +37,7 @@ class Lease:
         ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
         ended: Callable[[], None],
     ) -> None:
+        self._clock = clock
         self._node = node
         self._about = about
         self._seconds = seconds
@@ -44,13 +45,22 @@ class Lease:
         self._ended = ended
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
+        self._ahead = 0.0
+        """By how many ms Redis's clock is ahead of ours, as of the last answer."""
         self._renewing = LoopingCall(self._renew_if_possible)
         self._renewing.clock = clock
 
-    def request(self) -> dict[str, Any]:
-        """What the script is asked by its entrance ``join``."""
+    async def take(self, ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]]) -> bool:
+        """Take or renew it; whether there was one."""
         lasts = int(self._seconds * 1000)
-        return {"node": self._node, "about": self._about(), "lease": lasts}
+        asked = {"node": self._node, "about": self._about(), "lease": lasts}
+        had, now = await ask(b"join", asked)
+        self._ahead = now - self._clock.seconds() * 1000
+        return bool(had)
+
+    def deadline(self, patience: float) -> int:
+        """The time, by Redis's clock in ms, in so many seconds."""
+        return int(self._ahead + (self._clock.seconds() + patience) * 1000)
 
     def keep(self) -> None:
         """Renew it from now on, whenever a third of it has passed."""
@@ -59,7 +69,7 @@ class Lease:
     async def renew(self) -> None:
         """:raise StoreUnavailable: it could not be done."""
         try:
-            (had,) = await self._ask(b"join", self.request())
+            had = await self.take(self._ask)
         except StoreUnavailable:
             self._in_doubt = True
             raise

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,7 +40,7 @@ from chatsvc.inbox.interface import (
 )
 from chatsvc.inbox.lease import LEASE, Lease
 from chatsvc.inbox.link import RedisLink
-from chatsvc.inbox.script import SCRIPT, away, evaluate, out_of_patience, reason
+from chatsvc.inbox.script import NO_ANSWER, SCRIPT, away, evaluate, out_of_patience, reason
 from chatsvc.pulse import Pulse
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
@@ -153,10 +154,14 @@ class RedisInbox:
             asked["after"] = after
         if renewed is not None:
             asked["renewed"] = renewed
+        if self._lease is not None:
+            asked["until"] = self._lease.deadline(self._patience)
         with self._hearing.about(uid) as heard:
             answer = await self._ask(b"claim", asked)
             if not answer:
                 raise TakenOver
+            if answer == ["late"]:
+                raise StoreUnavailable(NO_ANSWER)
             generation, epoch, last_id, waiting = answer
             # What was stored since the claim has been told already, to nobody.
             missed = max(0, heard.newest - last_id)
@@ -266,7 +271,7 @@ class RedisInbox:
         await require_version(protocol, self._url)
         await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
         if self._lease is not None:
-            await evaluate(protocol, b"join", self._lease.request())
+            await self._lease.take(partial(evaluate, protocol))
         if self._was_here:
             await self._check(protocol)
         self._was_here = True

@@ -21,6 +21,7 @@ from chatsvc.inbox.interface import (
 )
 from chatsvc.inbox.lease import Lease
 from chatsvc.inbox.redis import RedisInbox
+from chatsvc.store import StoreUnavailable
 from tests.inbox.test_inbox import DEVICE, OTHER, READER, A, OnRedis, SilentWatcher, draft
 from tests.servers import redis
 
@@ -167,6 +168,21 @@ class TakeOverTests(OnTwoNodes):
         with self.assertRaises(TakenOver):
             await self.here.claim(READER, 0, renewed.generation)
         self.assertEqual(self.session(), b"there %d" % claim.generation)
+
+    async def test_claim_that_comes_late(self) -> None:
+        """A log-in that was given up at one node would run later, and log out who has logged in at another."""
+        await self.begin()
+        await self.there.claim(READER, None)
+        before = self.session()
+        self.lease_of_mine._ahead -= (
+            6000  # as if it had been under way for a second longer than it is waited for
+        )
+        with self.assertRaises(StoreUnavailable):
+            await self.here.claim(READER, None)
+        self.assertEqual(self.session(), before)
+        self.assertEqual(self.theirs.taken, [])
+        await self.here.examine()  # which looks at Redis's clock anew
+        await self.here.claim(READER, None)
 
     async def test_kick_before_the_answer_to_a_claim(self) -> None:
         """Of two log-ins at the same moment both would stay."""

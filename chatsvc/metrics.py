@@ -50,7 +50,7 @@ What a log-in can lead to; ``throttled`` also where too many passwords wait to b
 somebody is logged in already.
 """
 
-_STATES = ("Stored", "Duplicate", "Full", "Gap", "Failed", "unknown")
+_STATES = ("Stored", "Duplicate", "Full", "Gap", "Failed", "Moved", "unknown")
 
 COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "chatsvc_build_info": max,

@@ -28,6 +28,7 @@ from chatsvc.inbox.interface import (
     Failed,
     IInbox,
     IStoreWatcher,
+    Moved,
     Outcome,
     Removal,
     Stored,
@@ -309,6 +310,9 @@ class PostOffice:
                 else:
                     ear.news(message)
             parcel.tell(outcome, message)
+        elif type(outcome) is Moved:
+            parcel.tell(outcome, parcel.message(0))
+            self.taken_over(parcel.draft.sender, (parcel.draft.generation or 0) + 1)
         elif isinstance(outcome, Failed):
             self._say_refused(parcel, outcome)
             parcel.give_up()

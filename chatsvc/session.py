@@ -22,7 +22,7 @@ from chatsvc.accounts import Account
 from chatsvc.chat import Chat
 from chatsvc.connection import Connection
 from chatsvc.entrance import Refusal
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
+from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits import network_of
 from chatsvc.logbook import Logbook
 from chatsvc.passwords import PasswordsBusy
@@ -234,8 +234,11 @@ class Session:
         at = int(chat.now() * 1000)
         # Without a device the number counts nothing, it only names the request.
         n = command.n if self._device else None
+        reader = member.reader
+        generation = reader.generation if reader is not None else None
         draft = Draft(
-            command.to, member.uid, member.name, at, command.text, self._device, n, command.again
+            *(command.to, member.uid, member.name, at, command.text),
+            *(self._device, n, command.again, generation),
         )
         self._in_post += 1
         chat.post.send(draft, partial(self._told, command, size))
@@ -280,6 +283,8 @@ class Session:
         if isinstance(outcome, Full):
             problem = Problem.SHARE_FULL if outcome.share else Problem.INBOX_FULL
             return e.Refused(problem, to=to, waiting=outcome.waiting, re=n)
+        if isinstance(outcome, Moved):
+            return e.Refused(Problem.NOT_LOGGED_IN, to=to, re=n)
         if isinstance(outcome, Gap):
             return e.Refused(Problem.GAP, to=to, expected=outcome.expected, re=n)
         return e.Refused(Problem.MAYBE_NOT_STORED, to=to, re=n)

@@ -133,7 +133,7 @@ class Balanced:
     def node_of(self, uid: int) -> tuple[Node, Node]:
         """The node at which a user is logged in, and the other one."""
         a, b = self.nodes
-        last = [max(0, node.log().rfind(f": {uid} logged in\n")) for node in self.nodes]
+        last = [max(0, node.log().rfind(f"uid {uid}: logged in ")) for node in self.nodes]
         assert bool(last[0]) != bool(last[1]), last
         return (a, b) if last[0] else (b, a)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import os
 import secrets
 import shutil
@@ -46,15 +47,28 @@ def _end_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_taken: list[Any] = []
+"""Locks on the ports that this process has been given."""
+
+
 def free_port() -> int:
     """
-    A port of the loopback that nothing listens on, of those that the kernel does not give to outgoing connections
-    (``ip_local_port_range`` begins with 32768): another test's thousands of connections cannot take it meanwhile.
+    A port of the loopback that nothing listens on and no other test has been given, of those that the kernel does not
+    give to outgoing connections (``ip_local_port_range`` begins with 32768): their thousands cannot take it meanwhile.
     """
+    folder = Path(tempfile.gettempdir()) / "chatsvc-ports"
+    folder.mkdir(exist_ok=True)
     while True:
         port = secrets.randbelow(22_000) + 10_000
-        with closing(socket.socket()) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        lock = open(folder / str(port), "w")  # noqa: SIM115 (it is held until the process ends)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with closing(socket.socket()) as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+        else:
+            _taken.append(lock)
             return port
 
 

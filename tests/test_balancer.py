@@ -98,7 +98,7 @@ class BalancerTests(SynchronousTestCase):
             self.assertEqual(guesser.ask(f"auth {nobody} x"), "认证失败!")
             self.assertEqual(guesser.read(), _GREETING)
         self.assertRegex(guesser.ask(f"auth {uid} {PASSWORD}"), "^尝试太频繁")
-        self.assertIn(f"log-in as nobody we know from {address} refused", node.log())
+        self.assertIn(f"log-in of nobody we know from {address} refused", node.log())
         self.person().log_in(uid, PASSWORD)
 
     def test_store_away(self) -> None:

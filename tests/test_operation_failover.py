@@ -47,6 +47,8 @@ class FailOverTests(Operation):
         for sentinel in self.sentinels:
             conf = self.block("conf sentinel").replace("26379", str(sentinel.port))
             conf = conf.replace("/var/lib/redis", str(sentinel.folder))
+            # Sentinels that do not agree at once try again after twice this.
+            conf = conf.replace("failover-timeout chat 10000", "failover-timeout chat 2000")
             (sentinel.folder / "sentinel.conf").write_text(conf)
             sentinel.start()
         for number in range(3):

@@ -20,6 +20,7 @@ from chatsvc.inbox.interface import (
     Gap,
     IInbox,
     IStoreWatcher,
+    Moved,
     Outcome,
     Removal,
     Stored,
@@ -380,6 +381,14 @@ class PostTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(ear.told, ["kicked"])
         self.assertEqual(self.told, [("a", Stored(1, 1, True))])
+
+    def test_sender_has_moved(self) -> None:
+        """A sender who logged in elsewhere would stay logged in here, or not hear that nothing was stored."""
+        ear = self.ears[1] = RecordingEar()
+        self.inbox.outcomes = [Moved()]
+        self.send("a", generation=1)
+        self.turn()
+        self.assertEqual((self.told, ear.told), ([("a", Moved())], ["kicked"]))
 
     def test_news(self) -> None:
         """A message that another node stored would not reach its reader here."""

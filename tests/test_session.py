@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Outcome, Stored
+from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords, PasswordsBusy
@@ -515,7 +515,8 @@ class SendTests(SessionTests):
         message = e.Message(1, ALICE, "alice", at, "x")
         self.assertEqual(sender.said, [e.Sent(BOB, 1, message, False, 1, False, re=1)])
         self.assertEqual(
-            self.world.inbox.batches[-1][0], [Draft(BOB, ALICE, "alice", at, "x", DEVICE, 1)]
+            self.world.inbox.batches[-1][0],
+            [Draft(BOB, ALICE, "alice", at, "x", DEVICE, 1, generation=1)],
         )
 
     def test_reader_is_online(self) -> None:
@@ -568,6 +569,15 @@ class SendTests(SessionTests):
             connection.do(c.Send(BOB, "x", n=7))
             self.turn()
             self.assertEqual(connection.answers(), [answer])
+
+    def test_moved(self) -> None:
+        """Who hung at one node and logged in at another would not be told that nothing of this was stored."""
+        connection = self.log_in()
+        self.world.inbox.outcomes = [Moved()]
+        connection.do(c.Send(BOB, "x", n=7))
+        self.turn()
+        refusal = e.Refused(Problem.NOT_LOGGED_IN, to=BOB, re=7)
+        self.assertEqual(connection.answers(), [refusal, e.Kicked()])
 
     def test_number_without_a_device(self) -> None:
         """A client without a device that numbers its requests would lose messages as duplicates."""

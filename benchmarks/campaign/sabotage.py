@@ -51,7 +51,7 @@ def cursor() -> None:
 def duplicates() -> None:
     """Nobody's numbers are checked."""
 
-    def fields(draft: Draft) -> list[str]:
+    def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
     redis._fields = fields

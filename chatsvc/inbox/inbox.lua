@@ -142,17 +142,31 @@ end
 -- What other nodes are to be told, when the batch is stored.
 local news = {}
 
--- draft: to, sender, name, at, text, device, n, again (strings; device and n only with a number)
+-- Where the senders of this batch are logged in.
+local senders = {}
+
+-- Whether a sender has logged in at another node since the session of this generation.
+local function has_moved(sender, generation)
+  local place = senders[sender]
+  if not place then
+    place = {session(sender)}
+    senders[sender] = place
+  end
+  return is_taken(place[1], place[2], generation)
+end
+
+-- draft: to, sender, name, at, text and perhaps device, n, again (strings, '' where there is none), generation
 local function append(draft)
-  local to, sender, name, at, text, device, n, again = unpack(draft)
+  local to, sender, name, at, text, device, n, again, generation = unpack(draft)
+  if generation and generation > 0 and has_moved(sender, generation) then return {'moved'} end
   local book = book_of(to)
   local share, since, devices = sender_of(book.senders, sender)
-  if n then
+  if n and n ~= '' then
     local newest, id, others = find_device(devices, device)
     local offered = tonumber(n)
     if offered == newest then return {'duplicate', id, book.waiting, book.elsewhere} end
     if offered < newest then return {'duplicate', 0, book.waiting, book.elsewhere} end
-    if offered > newest + 1 or again then return {'gap', number(newest + 1)} end
+    if offered > newest + 1 or again ~= '' then return {'gap', number(newest + 1)} end
     devices = ' ' .. device .. ' ' .. n .. ' ' .. number(book.last + 1) .. others
   end
   if book.waiting >= asked.waiting then

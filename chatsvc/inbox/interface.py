@@ -44,7 +44,7 @@ class Draft:
     A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
 
     With ``n``, it is the ``n``-th message of ``device`` to this recipient; ``again``: one that was stored before, or
-    else a gap.
+    else a gap. ``generation`` is that of the sender's session, None for one who only sends.
     """
 
     to: int
@@ -55,6 +55,7 @@ class Draft:
     device: str = ""
     n: int | None = None
     again: bool = False
+    generation: int | None = None
 
 
 @value
@@ -114,7 +115,15 @@ class Failed:
     reason: str
 
 
-Outcome = Stored | Full | Duplicate | Gap | Failed
+@value
+class Moved:
+    """
+    Nothing was stored: the sender has logged in at another node since. What was said here before and comes late must
+    not be taken for what is said there under the same number.
+    """
+
+
+Outcome = Stored | Full | Duplicate | Gap | Failed | Moved
 
 
 @value

@@ -45,7 +45,7 @@ class Lease:
         self._ended = ended
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
-        self._ahead = 0.0
+        self._ahead: float | None = None
         """By how many ms Redis's clock is ahead of ours, as of the last answer."""
         self._renewing = LoopingCall(self._renew_if_possible)
         self._renewing.clock = clock
@@ -58,9 +58,11 @@ class Lease:
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 
-    def deadline(self, patience: float) -> int:
-        """The time, by Redis's clock in ms, in so many seconds."""
-        return int(self._ahead + (self._clock.seconds() + patience) * 1000)
+    def deadline(self, patience: float) -> dict[str, int]:
+        """Until when somebody waits, by Redis's clock in ms, as the script takes it; empty: its clock is not known."""
+        if self._ahead is None:
+            return {}
+        return {"until": int(self._ahead + (self._clock.seconds() + patience) * 1000)}
 
     def keep(self) -> None:
         """Renew it from now on, whenever a third of it has passed."""

@@ -33,6 +33,7 @@ from chatsvc.inbox.interface import (
     IInbox,
     IStoreWatcher,
     Limits,
+    Moved,
     Outcome,
     Removal,
     Stored,
@@ -65,6 +66,7 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "duplicate": lambda known, *rest: Duplicate(known or None, *rest),
     "gap": lambda expected: Gap(int(expected)),
     "failed": Failed,
+    "moved": Moved,
 }
 
 
@@ -155,7 +157,7 @@ class RedisInbox:
         if renewed is not None:
             asked["renewed"] = renewed
         if self._lease is not None:
-            asked["until"] = self._lease.deadline(self._patience)
+            asked |= self._lease.deadline(self._patience)
         with self._hearing.about(uid) as heard:
             answer = await self._ask(b"claim", asked)
             if not answer:
@@ -306,11 +308,16 @@ class RedisInbox:
         self._clock.callLater(0, self._watcher.store_returned, stale, taken)
 
 
-def _fields(draft: Draft) -> list[str]:
-    fields = [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
-    if draft.n is None:
+def _fields(draft: Draft) -> list[str | int]:
+    fields: list[str | int] = [
+        *(str(draft.to), str(draft.sender)),
+        *(draft.name, str(draft.at), draft.text),
+    ]
+    if draft.n is None and draft.generation is None:
         return fields
-    return [*fields, draft.device, str(draft.n), *(["again"] if draft.again else [])]
+    n = "" if draft.n is None else str(draft.n)
+    again = "again" if draft.again else ""
+    return [*fields, draft.device, n, again, draft.generation or 0]
 
 
 def _time(at: str) -> int:

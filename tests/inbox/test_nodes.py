@@ -15,6 +15,7 @@ from chatsvc.inbox.interface import (
     Cursor,
     Duplicate,
     Limits,
+    Moved,
     Removal,
     Stored,
     TakenOver,
@@ -150,6 +151,31 @@ class TakeOverTests(OnTwoNodes):
         self.assertEqual((committed.refused, committed.taken), ([], [late]))
         self.assertEqual(committed.outcomes, [Stored(2, 2, True)])
         self.assertEqual(await self.here.count(READER), 2)
+
+    async def test_sender_who_has_moved(self) -> None:
+        """
+        What somebody said at a node that hung, and had refused at another since, would be stored when the first goes
+        on, under a number that is another message's by then.
+        """
+        before = await self.begin()
+        now = await self.there.claim(READER, None)
+        late = draft(sender=READER, to=A, device=DEVICE, n=1, generation=before.generation)
+        unnumbered = draft(sender=READER, to=A, generation=before.generation)
+        committed = await self.here.commit([late, unnumbered, draft(to=A)], [])
+        self.assertEqual(committed.outcomes, [Moved(), Moved(), Stored(1, 1)])
+        again = draft(sender=READER, to=A, device=DEVICE, n=1, generation=now.generation)
+        self.assertEqual(await self.store_there(again), [Stored(2, 2)])
+        await self.there.commit([], [Removal(READER, now.generation, 0, leaving=True)])
+        self.assertEqual((await self.here.commit([late], [])).outcomes, [Moved()])
+
+    async def test_sender_whose_claim_was_lost(self) -> None:
+        """A sender whose claim the store has forgotten, or which was renewed here, could send no more."""
+        before = await self.begin()
+        await self.here.claim(READER, None, before.generation)
+        mine = draft(sender=READER, to=A, generation=before.generation)
+        self.assertEqual((await self.here.commit([mine], [])).outcomes, [Stored(1, 1)])
+        redis().execute("DEL", f"chat:{{{READER}}}:session", db=self.db)
+        self.assertEqual((await self.here.commit([mine], [])).outcomes, [Stored(2, 2)])
 
     async def test_late_goodbye(self) -> None:
         """The end of an older connection would let a user appear offline who has moved to another node."""

@@ -200,9 +200,9 @@ class TakeOverTests(OnTwoNodes):
         await self.begin()
         await self.there.claim(READER, None)
         before = self.session()
-        self.lease_of_mine._ahead -= (
-            6000  # as if it had been under way for a second longer than it is waited for
-        )
+        assert self.lease_of_mine._ahead is not None
+        # As if it had been under way for a second longer than it is waited for.
+        self.lease_of_mine._ahead -= 6000
         with self.assertRaises(StoreUnavailable):
             await self.here.claim(READER, None)
         self.assertEqual(self.session(), before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -32,6 +33,14 @@ class _Sockets:
         return UNIXClientEndpoint(self._reactor, self._paths[uri.host], timeout=1)
 
 
+@dataclass(frozen=True)
+class _Last:
+    """The last page of metrics that a worker gave, and at which of its starts."""
+
+    start: int
+    page: str
+
+
 class Asking:
     """Asks all of ``workers``; ``own_troubles`` are those that need not be asked for."""
 
@@ -41,13 +50,27 @@ class Asking:
         self._reactor = reactor
         self._workers = workers
         self._own_troubles = own_troubles
+        self._last: dict[int, _Last] = {}
+        self._ended = ""
         paths = {str(worker.number).encode(): worker.probe_path for worker in workers}
         self._agent = Agent.usingEndpointFactory(reactor, _Sockets(reactor, paths))
 
     async def metrics(self) -> bytes:
         """The metrics of those workers that answer, added up."""
-        pages = [text for _, _, text in await self._ask("metrics")]
-        return add_up(pages)
+        pages = {number: text for number, _, text in await self._ask("metrics")}
+        for worker in self._workers:
+            self._note(worker, pages.get(worker.number))
+        silent = [last.page for number, last in self._last.items() if number not in pages]
+        return add_up(pages.values(), [self._ended, *silent])
+
+    def _note(self, worker: Worker, page: str | None) -> None:
+        """Keep the last page of each process, and what those that ended have counted."""
+        last = self._last.get(worker.number)
+        if last is not None and last.start != worker.starts:
+            del self._last[worker.number]
+            self._ended = add_up([], [self._ended, last.page]).decode()
+        if page is not None:
+            self._last[worker.number] = _Last(worker.starts, page)
 
     async def troubles(self) -> list[str]:
         """What is wrong with the workers or what they need, a line each."""

@@ -49,6 +49,14 @@ class Config:
     trusted_proxies: Sequence[str]
     metrics: str = ""
     team: Team = Team()
+    workers: int = 1
+
+    def for_one_process(self) -> str:
+        """Why these stores serve one process and not several, one line; empty: they serve any number."""
+        for option, url in (("accounts", self.accounts), ("inbox", self.inbox)):
+            if url.scheme == "sqlite":
+                return f"SQLite serves one process, and --{option} is {url}: name MySQL and Redis"
+        return ""
 
 
 class CannotStart(Exception):

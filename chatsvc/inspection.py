@@ -26,14 +26,23 @@ from chatsvc.tokens import Tokens
 _LATER = "is not there yet: the server makes it when it first starts"
 
 
+_OLDER = ", besides what the older server may have left"
+
+
 async def inspect(reactor: Any, config: Config, now: float) -> list[Finding]:
     """Look at everything that a server with this configuration would use; ``now`` is in seconds since the epoch."""
     return [
+        *_look_at_workers(config),
         *_look_at_keys(KeyFolder(config.keys), now),
         *_look_at_ports(reactor, config, now),
         *await _look_at_accounts(reactor, config.accounts),
         *await _look_at_inbox(reactor, config),
     ]
+
+
+def _look_at_workers(config: Config) -> Iterator[Finding]:
+    if config.workers > 1 and (why := config.for_one_process()):
+        yield fail("config", f"--workers {config.workers}: {why}")
 
 
 def _look_at_keys(keys: KeyFolder, now: float) -> Iterator[Finding]:
@@ -72,7 +81,7 @@ def _look_at_ports(reactor: Any, config: Config, now: float) -> Iterator[Finding
         except (BadEndpoint, BadKeys) as problem:
             yield fail("port", str(problem))
             continue
-        yield ok("port", f"{text} is an endpoint")
+        yield ok("port", f"{text} is an endpoint; whether it is free shows at the start")
         yield from _look_at_place(place, now)
 
 
@@ -138,7 +147,12 @@ async def _look_at_inbox(reactor: Any, config: Config) -> list[Finding]:
         return [*found, fail("inbox", str(problem))]
     except SQL_ERRORS as problem:
         return [*found, fail("inbox", f"{url}: {first_line(problem)}")]
-    found.append(ok("inbox", f"{url} answers and can be written: {what}; {waiting} messages wait"))
+    found.append(
+        ok(
+            "inbox",
+            f"{url} answers and can be written: {what}; {waiting} messages wait{_OLDER}",
+        )
+    )
     found += [warn("inbox", danger) for danger in dangers]
     return found + _look_at_nodes(config, nodes)
 
@@ -166,7 +180,10 @@ async def _pending_in_file(reactor: Any, url: StoreURL) -> list[Finding]:
 async def _pending(database: Database) -> list[Finding]:
     """The server applies it too, if its account may."""
     names = ", ".join(await migration.pending(database))
-    text = f"{database.url} has not seen {names}: run `chatsvc schema` with this --accounts"
+    text = (
+        f"{database.url} has not seen {names}: run `chatsvc schema`, with an account that may make tables;"
+        " the server does it itself if its own may"
+    )
     return [warn("schema", text)] if names else []
 
 

@@ -12,16 +12,22 @@ from prometheus_client.samples import Sample
 
 from chatsvc.metrics import COMBINE
 
+_COUNTED = ("counter", "histogram")
+
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class _Summed(Collector):
-    def __init__(self, pages: Iterable[str]) -> None:
+    def __init__(self, pages: Iterable[str], ended: Iterable[str]) -> None:
         self._families: dict[str, Metric] = {}
         self._values: dict[str, dict[_Key, list[float]]] = {}
         for page in pages:
             for family in text_string_to_metric_families(page):
                 self._add(family)
+        for page in ended:
+            for family in text_string_to_metric_families(page):
+                if family.type in _COUNTED:
+                    self._add(family)
 
     def _add(self, family: Metric) -> None:
         self._families.setdefault(family.name, family)
@@ -41,8 +47,13 @@ class _Summed(Collector):
             yield summed
 
 
-def add_up(pages: Iterable[str]) -> bytes:
-    """Add pages of Prometheus's text format up, each metric as :data:`~chatsvc.metrics.COMBINE` says."""
+def add_up(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
+    """
+    Add pages of Prometheus's text format up, each metric as :data:`~chatsvc.metrics.COMBINE` says.
+
+    Of the last pages of processes that have ended, only what they counted is added: a sum that falls would be taken for
+    a restart, and everything before it for having happened just now.
+    """
     registry = CollectorRegistry()
-    registry.register(_Summed(pages))
+    registry.register(_Summed(pages, ended))
     return generate_latest(registry)

@@ -78,23 +78,6 @@ class KeyFolder:
         self.token_secret()
         return made
 
-    def ensure_key(self) -> list[str]:
-        """
-        Make the private key, alone, if it is missing: its certificate is to come from somebody else.
-
-        :return: one line if it was made.
-        :raise BadKeys: it cannot be made, or there is a certificate without it.
-        """
-        made = self._ensure_folder()
-        with _locked(self.path) as folder:
-            if os.path.lexists(self.key_path):
-                return made
-            if os.path.lexists(self.certificate_path):
-                raise BadKeys(f"{self.key_path} is missing, the key of {self.certificate_path}")
-            _write(self.key_path, _key_pem(_new_key()), 0o600)
-            os.fsync(folder)
-        return [*made, f"made the private key {self.key_path}"]
-
     def private_key(self) -> PrivateKeyTypes:
         """
         The private key.

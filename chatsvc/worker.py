@@ -53,6 +53,8 @@ class Worker(ProcessProtocol):
         self._stopping = False
         self._serves = False
         self._heard = self._began = 0.0
+        self.starts = 0
+        """How many processes there have been."""
         self._ready: list[Deferred[bool]] = []
         self._gone: list[Deferred[None]] = []
 
@@ -80,6 +82,7 @@ class Worker(ProcessProtocol):
         """Start a process: True when it is ready, False when it has ended before."""
         self._heard = self._began = self._reactor.seconds()
         self._process = self._launch(self)
+        self.starts += 1
         return self.ready()
 
     def ready(self) -> Deferred[bool]:

@@ -94,11 +94,8 @@ class Workers(Service):
         :raise CannotStart: it cannot.
         """
         config, count = self._config, len(self.workers)
-        for option, url in (("accounts", config.accounts), ("inbox", config.inbox)):
-            if url.scheme == "sqlite":
-                raise CannotStart(
-                    f"--workers {count}: SQLite serves one process, and --{option} is {url}: name MySQL and Redis"
-                )
+        if why := config.for_one_process():
+            raise CannotStart(f"--workers {count}: {why}")
         try:
             keys = KeyFolder(config.keys)
             for line in keys.ensure([socket.gethostname()]):

@@ -199,6 +199,7 @@ class Options(TableOptions):
             trusted_proxies=values["trusted-proxy"],
             metrics=values["metrics"],
             team=team,
+            workers=values["workers"],
         )
 
     def postOptions(self) -> None:

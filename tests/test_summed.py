@@ -45,6 +45,16 @@ class SummedTests(TestCase):
         many = {family.name: family.type for family in text_string_to_metric_families(summed)}
         self.assertEqual(one, many)
 
+    def test_ended(self) -> None:
+        """When a worker is replaced, counts would fall, and rates be taken for huge ones."""
+        page = add_up([_page(2, 1, 0.5)], [_page(3, 0, 3)])
+        values = self.values(page)
+        self.assertEqual(values["chatsvc_logins_total ok"], 5)
+        self.assertEqual(values["chatsvc_x_seconds_count"], 2)
+        self.assertEqual(values["chatsvc_store_up inbox"], 1)
+        again = add_up([], [add_up([], [_page(3, 0, 3)]).decode(), _page(1, 1, 1)])
+        self.assertEqual(self.values(again)["chatsvc_logins_total ok"], 4)
+
     def test_nobody(self) -> None:
         """While no worker serves, the page would be an error."""
         self.assertEqual(add_up([]), b"")

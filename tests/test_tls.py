@@ -8,7 +8,6 @@ import ssl
 import stat
 from collections.abc import Callable
 from datetime import timedelta
-from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -184,22 +183,6 @@ class EnsureTests(FolderTestCase):
         self.assertFalse(os.path.lexists(self.folder.key_path))
         patched.restore()
         self.assertEqual(len(self.folder.ensure([])), 3)
-
-    def test_key_alone(self) -> None:
-        """A request for a certificate could not be made before there is one, or would replace a key in use."""
-        made = self.folder.ensure_key()
-        self.assertIn("made the private key", made[-1])
-        self.assertEqual(mode_of(self.folder.key_path), 0o600)
-        before = read(self.folder.key_path)
-        self.assertEqual(self.folder.ensure_key(), [])
-        self.assertEqual(read(self.folder.key_path), before)
-        self.assertEqual(
-            key_pem(cast(ec.EllipticCurvePrivateKey, self.folder.private_key())), before
-        )
-        self.assertFalse(os.path.exists(self.folder.certificate_path))
-        os.rename(self.folder.key_path, self.folder.certificate_path)
-        with self.assertRaises(BadKeys):
-            self.folder.ensure_key()
 
     def test_readable_by_others(self) -> None:
         """A key that others may have copied would be used without a word."""

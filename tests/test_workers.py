@@ -126,6 +126,8 @@ class WorkersTests(SynchronousTestCase):
     def test_worker_killed(self) -> None:
         """A worker that crashes would take the others along, stay away, or go unnoticed."""
         crowd = self.crowd()
+        logins = 'chatsvc_logins_total{result="ok"}'
+        before = self.crew.value(logins)
         victim = self.crew.workers()[0]
         os.kill(victim, signal.SIGKILL)
         self.assertTrue(_soon(lambda: self.crew.get("health")[0] == 503, 5))
@@ -136,7 +138,9 @@ class WorkersTests(SynchronousTestCase):
         self.assertGreaterEqual(len(alive), 3)
         for client in alive:
             self.assertEqual(client.ask(type="ping", n=9)["type"], "pong")
+        self.assertGreaterEqual(self.crew.value(logins), before)
         self.assertTrue(_soon(lambda: self.crew.get("health")[0] == 200))
+        self.assertGreaterEqual(self.crew.value(logins), before, "counts do not fall")
         self.assertNotIn(victim, self.crew.workers())
         self.assertEqual(len(self.crew.workers()), 2)
         log = self.server.log()[self.logged :]

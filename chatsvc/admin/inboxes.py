@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +11,7 @@ import click
 from chatsvc.admin.desk import one_line, require_file, under_reactor
 from chatsvc.admin.options import inbox_option, json_option, make_sure, require_terminal, yes_option
 from chatsvc.admin.table import local_time, print_json, print_rows
+from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import Backlog
 from chatsvc.inbox.places import INBOX_SCHEMES, inbox_at
 from chatsvc.store import parse_store_url
@@ -123,8 +125,33 @@ def restored(url: str, yes: bool) -> None:
     they saw. Stop all servers before, start them after.
     """
     make_sure("Were all servers stopped before the back-up was restored?", yes)
-    _at_inbox(url, lambda waiting: waiting.renew_epoch())
+    with _nobody_serving(url):
+        _at_inbox(url, _restored)
     click.echo("Readers will forget the last message id that they have seen.")
+
+
+async def _restored(waiting: Any) -> None:
+    nodes = await waiting.nodes()
+    if nodes:
+        names = ", ".join(sorted(nodes))
+        raise click.ClickException(
+            f"a server runs: {names}; stop it first (one that has crashed is forgotten after 15 seconds)"
+        )
+    await waiting.renew_epoch()
+
+
+@contextmanager
+def _nobody_serving(url: str) -> Iterator[None]:
+    """An SQLite file is for one server; while it is held here, none starts."""
+    with one_line(url):
+        place = parse_store_url(url, INBOX_SCHEMES)
+        require_file(place)
+        lock = FileLock(place.path) if place.scheme == "sqlite" else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _at_inbox(url: str, work: Callable[[Any], Awaitable[T]]) -> T:

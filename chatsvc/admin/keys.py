@@ -85,14 +85,16 @@ def request_certificate(folder: str, names: Sequence[str], out: str | None) -> N
     """
     Make a request for a certificate, which a certificate authority then signs.
 
-    It is for the private key in the folder, which is made if there is none; for a new key, name a new folder. Put the
-    certificate that comes back into server.crt there, with those of the authority after it, and send the server SIGHUP.
+    It is for the private key in the folder. Where there is none, a key is made with a certificate signed by itself,
+    with which the server can run until the other one is there; for a new key, name a new folder. Put the certificate
+    that comes back into server.crt there, with those of the authority after it, and send the server SIGHUP.
     """
     with _one_line():
         held = KeyFolder(folder)
-        for line in held.ensure_key():
+        names = names or [socket.gethostname()]
+        for line in held.ensure(names):
             click.echo(line, err=True)
-        pem = request(held.private_key(), names or [socket.gethostname()])
+        pem = request(held.private_key(), names)
     if out is None:
         click.echo(pem.decode(), nl=False)
         return

@@ -100,14 +100,14 @@ class KeysTests(SynchronousTestCase):
         self.assertIn("'a b' is no name", self.run_keys("request", "--name", "a b", status=1))
 
     def test_request_with_a_new_key(self) -> None:
-        """Who has no key yet would have to make a certificate first, or not hear where the key is."""
+        """Who has no key yet would not hear where it is, or have no server until the authority answers."""
         out = self.mktemp()
         self.assertEqual(self.run_keys("request", "--name", "chat.example", "--out", out), "")
         self.assertIn(f"made the private key {self.keys.key_path}", self.errors)
         with open(out, "rb") as file:
             made = x509.load_pem_x509_csr(file.read())
         self.assertEqual(made.public_key(), self.keys.private_key().public_key())
-        self.assertEqual(os.listdir(self.path), ["server.key"])
+        self.keys.context()
 
     def test_request_over_a_file(self) -> None:
         """A slip could overwrite the private key."""

@@ -81,15 +81,20 @@ class Worker(ProcessProtocol):
     def start(self) -> Deferred[bool]:
         """Start a process: True when it is ready, False when it has ended before."""
         self._heard = self._began = self._reactor.seconds()
+        self._serves = False
         self._process = self._launch(self)
         self.starts += 1
         return self.ready()
 
     def ready(self) -> Deferred[bool]:
         """True when it next says that it is ready, False when it has ended before."""
-        waiting: Deferred[bool] = Deferred()
+        waiting: Deferred[bool] = Deferred(self._ready.remove)
         self._ready.append(waiting)
         return waiting
+
+    def forgive(self) -> None:
+        """Count its silence from now on."""
+        self._heard = self._reactor.seconds()
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal, if there is a process."""
@@ -126,7 +131,7 @@ class Worker(ProcessProtocol):
 
     def _told(self, lines: set[str]) -> None:
         self._heard = self._reactor.seconds()
-        if "READY=1" in lines:
+        if "READY=1" in lines and self.runs:
             self._serves = True
             self._tell(True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -86,6 +86,8 @@ class Workers(Service):
         self._watching.clock = reactor
         self._starting: Deferred[None] | None = None
         self._serves = False
+        self._looked = 0.0
+        """When the workers were last looked at."""
 
     def prepare(self) -> None:
         """
@@ -141,6 +143,10 @@ class Workers(Service):
             self._probe_port = await listen_at(self._probe.text, self._probe.endpoint, site)
         self._watching.start(SIGNS_WITHIN / 3, now=False).addErrback(self._broken)
         self._serves = True
+        self._looked = self._reactor.seconds()
+        for worker in self.workers:
+            if not worker.runs:
+                self._ended(worker, "ended while others started")
         self._log.info("{count} workers serve", event="workers", count=len(self.workers))
         self._supervisor.ready(self._status())
 
@@ -159,13 +165,16 @@ class Workers(Service):
         return f"{len(self.workers)} workers listen on {places}"
 
     async def _reload(self) -> None:
-        waiting = [worker.ready() for worker in self.workers if worker.serves]
-        done: Deferred[Any] = DeferredList(waiting)  # type: ignore[arg-type]
-        for worker in self.workers:
+        serving = [worker for worker in self.workers if worker.serves]
+        waiting = [worker.ready() for worker in serving]
+        for (
+            worker
+        ) in serving:  # one that begins reads its files anyhow, and would be ended by the signal
             worker.tell(signal.SIGHUP)
-        try:
-            await done.addTimeout(_RELOAD_PATIENCE, self._reactor)
-        except TimeoutError:
+        for answer in waiting:
+            answer.addTimeout(_RELOAD_PATIENCE, self._reactor)
+        results = await DeferredList(waiting, consumeErrors=True)
+        if not all(in_time for in_time, _ in results):
             self._log.warn("Not every worker has reloaded in time", event="reload-late")
         self._supervisor.ready(self._status())
 
@@ -192,7 +201,11 @@ class Workers(Service):
             worker.tell(signal.SIGKILL)
 
     def _watch(self) -> None:
+        now, before = self._reactor.seconds(), self._looked
+        self._looked = now
         for worker in self.workers:
+            if now - before > SIGNS_WITHIN / 2:
+                worker.forgive()  # it was this process that slept: what they said meanwhile is not read yet
             patience = SIGNS_WITHIN if worker.serves else _START_PATIENCE
             if worker.runs and worker.silence > patience:
                 text = "Worker {number} gives no sign of life: it is killed"
@@ -215,8 +228,12 @@ class Workers(Service):
         self._reactor.callLater(delay, self._replace, worker)
 
     def _replace(self, worker: Worker) -> None:
-        if self.running and not worker.runs:
+        if not self.running or worker.runs:
+            return
+        try:
             worker.start().addCallback(self._replaced, worker)
+        except Exception as problem:  # too many open files or processes, for now
+            self._ended(worker, f"cannot be started ({problem})")
 
     def _replaced(self, ready: bool, worker: Worker) -> None:
         if ready:

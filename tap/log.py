@@ -115,7 +115,10 @@ class Log:
         return self._observer(write, dates=not to_journal)
 
     def _to_file(self, path: str) -> _Observer:
-        self._file = file = LogFile.fromFullPath(path)
+        try:
+            self._file = file = LogFile.fromFullPath(path)
+        except OSError as problem:
+            fail(f"chat: --logfile {path!r}: {problem.strerror}")
         if not signal.getsignal(signal.SIGUSR1):  # as twistd has it
             signal.signal(signal.SIGUSR1, lambda *_: _soon(file.rotate))
 

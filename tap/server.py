@@ -7,6 +7,7 @@ import ipaddress
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from math import ceil
 from typing import Any
@@ -233,6 +234,8 @@ def makeService(options: Options) -> IService:
             options.log.reopen()
         server.reload()
 
+    # A clock that is set must not hold up or hurry what is timed.
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined, method-assign]
     _raise_file_limit()
     above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
     count = options.values_by_name["workers"]

@@ -335,7 +335,7 @@ class PrivateSentinel(PrivateServer):
             f"port {self.port}",
             "bind 127.0.0.1",
             f"sentinel monitor chat 127.0.0.1 {self._primary} 1",
-            "sentinel down-after-milliseconds chat 400",
+            "sentinel down-after-milliseconds chat 1000",
             "sentinel failover-timeout chat 2000",
         )
         (self.folder / "sentinel.conf").write_text("\n".join(lines))

@@ -15,7 +15,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from twisted.internet.error import ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.notify import Supervisor
@@ -248,6 +250,9 @@ class FakeProcess:
 
 
 class _Reactor(Clock):
+    def callWhenRunning(self, call: Callable[[], None]) -> None:
+        pass
+
     def listenUNIXDatagram(self, path: str, protocol: Any, mode: int) -> Any:
         return protocol
 
@@ -274,3 +279,61 @@ class WatchTests(SynchronousTestCase):
             workers.workers[0]._signs.datagramReceived(b"WATCHDOG=1", None)
             workers._watch()
         self.assertEqual([process.told for process in started], [[], [signal.SIGKILL]])
+
+    def test_own_sleep(self) -> None:
+        """After the machine slept all workers would be killed, before what they said meanwhile is read."""
+        reactor = _Reactor()
+        workers = self.make(reactor, self.launch)
+        for worker in workers.workers:
+            worker.start()
+            worker._signs.datagramReceived(b"READY=1", None)
+        workers._watch()
+        reactor.advance(10 * SIGNS_WITHIN)
+        workers._watch()
+        self.assertEqual([process.told for process in self.started], [[], []])
+
+    def test_ended_while_others_started(self) -> None:
+        """A worker that ends while others start would never be replaced."""
+        reactor = _Reactor()
+        workers = self.make(reactor, self.launch)
+        first, second = workers.workers
+        workers.startService()
+        workers._begin()
+        first._signs.datagramReceived(b"READY=1", None)
+        first.processEnded(Failure(ProcessTerminated(signal=9)))
+        second._signs.datagramReceived(b"READY=1", None)
+        self.assertFalse(first.runs)
+        reactor.advance(1)
+        self.assertTrue(first.runs)
+
+    def test_cannot_be_replaced_for_now(self) -> None:
+        """A worker that could not be started for once, for want of files or processes, would be given up for good."""
+        reactor, fail = _Reactor(), [True]
+
+        def launch(worker: Any, ports: Any) -> FakeProcess:
+            if self.started[1:] and fail and fail.pop():
+                raise OSError(24, "Too many open files")
+            return self.launch(worker, ports)
+
+        workers = self.make(reactor, launch)
+        workers.startService()
+        workers._begin()
+        for worker in workers.workers:
+            worker._signs.datagramReceived(b"READY=1", None)
+        workers.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        reactor.advance(0.2)
+        self.assertFalse(workers.workers[0].runs)
+        reactor.advance(2)
+        self.assertTrue(workers.workers[0].runs)
+
+    def setUp(self) -> None:
+        self.started: list[FakeProcess] = []
+
+    def launch(self, worker: Any, ports: Any) -> FakeProcess:
+        """Start a worker that does nothing."""
+        self.started.append(FakeProcess())
+        return self.started[-1]
+
+    def make(self, reactor: Any, launch: Any) -> Workers:
+        """Two workers without ports."""
+        return Workers(reactor, Any, 2, launch, Path("x"), Supervisor(reactor), self.fail)  # type: ignore[arg-type]

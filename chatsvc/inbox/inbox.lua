@@ -42,8 +42,8 @@ end
 local change = 0
 
 local function add(inbox, id, sender, name, at, text)
-  change = change + 1
   redis.call('XADD', inbox, id, 'f', sender, 'u', name, 'a', at, 't', text)
+  change = change + 1
 end
 
 -- Remove the messages up to an id; how many there were.
@@ -81,8 +81,15 @@ local function is_elsewhere(node)
   return leases[node]
 end
 
--- Whether another node has claimed an inbox since this one did.
-local function is_taken(node, current, generation) return node ~= asked.node and current > generation end
+-- Whether another node has claimed an inbox since this one did. That of two nodes with one generation: the store has lost
+-- the one and given it out again.
+local function is_taken(node, current, generation)
+  return node ~= asked.node and (current > generation or current == generation and node ~= '-')
+end
+
+-- Whether this is not the data that this node knows: it was deleted, or older data was put in its place. The generations
+-- that this node knows are nothing to it then.
+local function is_another_store() return asked.epoch and asked.epoch ~= redis.call('GET', 'chat:epoch') end
 
 local function tell(node, what) redis.call('PUBLISH', lease_of(node), cjson.encode(what)) end
 
@@ -194,15 +201,17 @@ end
 
 local function remove(uid, generation, up_to, leaving)
   local book = book_of(uid)
-  if book.generation ~= generation then return is_taken(book.node, book.generation, generation) and 'taken' or 'refused' end
+  if is_taken(book.node, book.generation, generation) then return 'taken' end
+  if book.generation ~= generation then return 'refused' end
+  -- An id that was not given out yet is one of a store that has since lost it.
+  local known = up_to <= book.last
+  -- Before anything that a Redis which is full refuses.
+  if known then book.waiting = book.waiting - trim(book.inbox, up_to) end
   if leaving then
     claim_for(uid, '-', generation)
     book.node, book.elsewhere = '-', false
   end
-  -- An id that was not given out yet is one of a store that has since lost it.
-  if up_to > book.last then return 'refused' end
-  book.waiting = book.waiting - trim(book.inbox, up_to)
-  return 'removed'
+  return known and 'removed' or 'refused'
 end
 
 local function renew_epoch(uid)
@@ -226,8 +235,10 @@ local entrances = {}
 function entrances.commit()
   local outcomes, done = {}, {}
   -- First, or what is appended now could pass for what a session was handed before the store lost it.
+  local lost = is_another_store()
   for i, removal in ipairs(asked.removals) do
-    local well, verdict = pcall(remove, unpack(removal))
+    local well, verdict = true, 'lost'
+    if not lost then well, verdict = pcall(remove, unpack(removal)) end
     done[i] = well and verdict or 'failed'
   end
   for i, draft in ipairs(asked.drafts) do
@@ -236,13 +247,13 @@ function entrances.commit()
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
   for node, told in pairs(news) do tell(node, {news = told}) end
-  return {outcomes, done}
+  return {outcomes, done, lost and true or false}
 end
 
 function entrances.claim()
   local uid, inbox = asked.uid, inbox_of(asked.uid)
   local node, before = session(uid)
-  if asked.renewed and is_taken(node, before, asked.renewed) then return {} end
+  if asked.renewed and is_taken(node, before, is_another_store() and 0 or asked.renewed) then return {} end
   -- Nobody waits for it any more, and the user may be logged in elsewhere by now.
   if asked['until'] and now() > asked['until'] then return {'late'} end
   adopt(uid)
@@ -295,15 +306,18 @@ function entrances.vacate()
   return {}
 end
 
--- A node takes or renews its lease and says something about itself; whether it had one, and what time it is.
+-- A node takes or renews its lease and says something about itself; whether it had one, what
+-- time it is, and which epoch.
 function entrances.join()
   local had = redis.call('SET', lease_of(asked.node), asked.about, 'PX', asked.lease, 'GET')
-  if had then return {true, now()} end
+  redis.call('SET', 'chat:epoch', asked.fresh, 'NX')
+  local told = {had and true or false, now(), redis.call('GET', 'chat:epoch')}
+  if had then return told end
   for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
     if redis.call('EXISTS', lease_of(node)) == 0 then redis.call('SREM', 'chat:nodes', node) end
   end
   redis.call('SADD', 'chat:nodes', asked.node)
-  return {false, now()}
+  return told
 end
 
 -- What the living nodes say about themselves.
@@ -330,14 +344,14 @@ end
 
 -- cursor: uid, id, generation, time of the message that was handed last or null
 function entrances.check()
-  local stale, taken = {}, {}
+  local stale, taken, lost = {}, {}, is_another_store()
   for _, cursor in ipairs(asked.cursors) do
     local uid, id, generation, at = unpack(cursor)
     local node, current = session(uid)
     local inbox = inbox_of(uid)
-    if is_taken(node, current, generation) then
+    if is_taken(node, current, lost and 0 or generation) then
       taken[#taken + 1] = {uid, number(current)}
-    elseif id > ends(inbox) or is_another(inbox, id, at) then
+    elseif lost or id > ends(inbox) or is_another(inbox, id, at) then
       renew_epoch(uid)
       -- What its session still has to remove was of the epoch before.
       claim_for(uid, asked.node, math.max(current, generation) + 1)
@@ -368,5 +382,5 @@ function entrances.purge()
 end
 
 local answer = entrances[entrance]()
-if change ~= 0 then redis.call('INCRBY', 'chat:waiting', number(change)) end
+if change ~= 0 then redis.pcall('INCRBY', 'chat:waiting', number(change)) end
 return #answer == 0 and '[]' or cjson.encode(answer)

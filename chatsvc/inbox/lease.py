@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -45,6 +46,10 @@ class Lease:
         self._ended = ended
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
+        self.epoch: str | None = None
+        """The epoch of the data that this node's readers know."""
+        self.newest_epoch: str | None = None
+        """The epoch that was there last."""
         self._ahead: float | None = None
         """By how many ms Redis's clock is ahead of ours, as of the last answer."""
         self._renewing = LoopingCall(self._renew_if_possible)
@@ -54,7 +59,9 @@ class Lease:
         """Take or renew it; whether there was one."""
         lasts = int(self._seconds * 1000)
         asked = {"node": self._node, "about": self._about(), "lease": lasts}
-        had, now = await ask(b"join", asked)
+        had, now, self.newest_epoch = await ask(b"join", asked | {"fresh": secrets.token_hex(8)})
+        if self.epoch is None:
+            self.epoch = self.newest_epoch
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 
@@ -76,7 +83,7 @@ class Lease:
             self._in_doubt = True
             raise
         in_doubt, self._in_doubt = self._in_doubt, False
-        if in_doubt or not had:
+        if in_doubt or not had or self.epoch != self.newest_epoch:
             self._ended()
 
     async def give_up(self) -> None:

@@ -138,6 +138,7 @@ class RedisInbox:
             "drafts": [_fields(draft) for draft in drafts],
             "removals": [[str(r.uid), r.generation, r.up_to, r.leaving] for r in removals],
             "node": self._node,
+            **self._known_epoch(),
             "waiting": self._limits.waiting,
             "share": self._limits.share,
             "devices": DEVICES,
@@ -147,7 +148,7 @@ class RedisInbox:
         connected = self._in_time(self._link.connected())
         answer: Deferred[Any] = connected.addCallback(evaluate, b"commit", asked)
         answer.addErrback(away)
-        answer.addCallback(_committed, removals)
+        answer.addCallback(self._noticing_loss).addCallback(_committed, removals)
         return Deferred.fromCoroutine(self._pulse.of(answer))
 
     async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
@@ -155,7 +156,7 @@ class RedisInbox:
         if after is not None:
             asked["after"] = after
         if renewed is not None:
-            asked["renewed"] = renewed
+            asked |= {"renewed": renewed, **self._known_epoch()}
         if self._lease is not None:
             asked |= self._lease.deadline(self._patience)
         with self._hearing.about(uid) as heard:
@@ -294,17 +295,38 @@ class RedisInbox:
         # The connection is gone: the next one begins with a check.
         self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
+    def _known_epoch(self) -> dict[str, str]:
+        epoch = self._lease.epoch if self._lease is not None else None
+        return {"epoch": epoch} if epoch is not None else {}
+
+    def _noticing_loss(self, answer: Any) -> Any:
+        outcomes, done, lost = answer
+        if lost:
+            self._log.error(
+                "{url} does not hold the data that it held: readers begin anew",
+                event="store-lost",
+                url=self._url,
+            )
+            self._may_have_missed()
+        return outcomes, done
+
     async def _check(self, protocol: Any) -> None:
         """Compare the sessions' cursors with the inboxes, and tell the watcher."""
         cursors = [[str(c.uid), c.id, c.generation, c.at] for c in self._watcher.cursors()]
+        if self._lease is not None:
+            await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
+        known = self._known_epoch()
         stale: list[int] = []
         taken: list[tuple[int, int]] = []
         for i in range(0, len(cursors), _CURSORS_AT_ONCE):
             page = cursors[i : i + _CURSORS_AT_ONCE]
-            asked = {"cursors": page, "node": self._node, "fresh": secrets.token_hex(8)}
+            fresh = secrets.token_hex(8)
+            asked = {"cursors": page, "node": self._node, "fresh": fresh, **known}
             restarted, claimed = await evaluate(protocol, b"check", asked)
             stale += map(int, restarted)
             taken += [(int(uid), int(generation)) for uid, generation in claimed]
+        if self._lease is not None:
+            self._lease.epoch = self._lease.newest_epoch
         self._clock.callLater(0, self._watcher.store_returned, stale, taken)
 
 

@@ -329,3 +329,68 @@ class LostTests(OnTwoNodes):
         )
         self.assertEqual(await self.stale(Cursor(READER, 0, claim.generation, None)), [])
         self.assertEqual(self.session(), b"here %d" % claim.generation)
+
+    async def test_equal_generations(self) -> None:
+        """Two log-ins to which a store that lost one gave one generation would both stay, and the later be deaf."""
+        before = await self.begin()
+        redis().execute(
+            "SET", f"chat:{{{READER}}}:session", f"there {before.generation}", db=self.db
+        )
+        await self.store_there()
+        goodbye = Removal(READER, before.generation, 1, leaving=True)
+        committed = await self.here.commit([], [goodbye])
+        self.assertEqual(committed.taken, [goodbye])
+        self.assertEqual(self.session(), b"there %d" % before.generation)
+        self.assertEqual(await self.there.count(READER), 1)
+        self.mine.read = [Cursor(READER, 0, before.generation, None)]
+        await self.stale(*self.mine.read)
+        self.assertEqual(self.mine.taken, [(READER, before.generation)])
+
+
+class DeletedTests(OnTwoNodes):
+    """Somebody deletes everything, or puts older data in its place, while people are logged in."""
+
+    async def delete(self) -> Claim:
+        """Delete everything; READER had been logged in here more than once, and been handed messages up to 3."""
+        before = await self.begin()
+        for _ in range(3):
+            before = await self.here.claim(READER, None)
+        redis().execute("FLUSHDB", db=self.db)
+        return before
+
+    async def test_unread_messages(self) -> None:
+        """Messages that were confirmed afterwards would be removed unread, because their ids are known of others."""
+        before = await self.delete()
+        self.mine.read = [Cursor(READER, 3, before.generation, 5)]
+        await self.store_there(draft(), draft(), draft())
+        removal = Removal(READER, before.generation, 4)
+        committed = await self.here.commit([draft()], [removal])
+        self.assertEqual(committed.outcomes, [Stored(4, 4)])
+        self.assertEqual(await self.here.count(READER), 4)
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual(self.mine.returned[0], [READER])
+        self.assertEqual((await self.here.commit([], [removal])).refused, [removal])
+
+    async def test_new_log_in(self) -> None:
+        """Who logged in at another node afterwards would be logged out for a connection of before."""
+        before = await self.delete()
+        now = await self.there.claim(READER, None)
+        self.assertLess(now.generation, before.generation)
+        with self.assertRaises(TakenOver):
+            await self.here.claim(READER, 3, before.generation)
+        self.mine.read = [Cursor(READER, 3, before.generation, 5)]
+        await self.here.examine()
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual(self.mine.returned[0], [])
+        self.assertEqual(self.mine.taken, [(READER, now.generation)])
+        self.assertEqual(self.session(), b"there %d" % now.generation)
+
+    async def test_told_once(self) -> None:
+        """Readers would begin anew for ever."""
+        await self.delete()
+        await self.here.examine()
+        await self.until(lambda: self.mine.returned)
+        await self.here.examine()
+        await self.here.commit([draft()], [])
+        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        self.assertEqual(len(self.mine.returned), 1)

@@ -346,6 +346,25 @@ class TotalTests(OnOneRedis):
         waits = await self.inbox.count(READER)
         self.assertEqual((await self.inbox.total(), waits < 3), (waits, True))
 
+    async def test_full_for_some(self) -> None:
+        """
+        When Redis is full, a batch would fail as a whole, or what was acknowledged before a log-out be shown again.
+        """
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft()] * 3, [])
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            goodbye = Removal(READER, claim.generation, 2, leaving=True)
+            removed = await self.inbox.commit([], [goodbye])
+            refused = await self.inbox.commit([draft(), draft(to=A)], [])
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        self.assertEqual((removed.refused, removed.taken), ([], []))
+        self.assertEqual(await self.inbox.count(READER), 1)
+        self.assertEqual([type(outcome) for outcome in refused.outcomes], [Failed, Failed])
+        self.assertEqual(await self.inbox.total(), 1)
+
 
 class AwayTests(OnOneRedis):
     """A Redis that goes away and comes back. It is this test's own."""
@@ -531,7 +550,7 @@ class _OldRedis(Protocol):
         for command in data.split(b"*")[1:]:
             upper = command.upper()
             if b"EVAL" in upper:
-                self.transport.write(b"$9\r\n[false,0]\r\n")
+                self.transport.write(b'$13\r\n[false,0,"e"]\r\n')
             elif b"SUBSCRIBE" in upper:
                 self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
             elif b"INFO" in upper:

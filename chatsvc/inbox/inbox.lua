@@ -199,6 +199,12 @@ local function claim_for(uid, node, generation)
   redis.call('SET', session_of(uid), node .. ' ' .. number(generation))
 end
 
+-- Claim an inbox for this node, and tell the one that had it.
+local function take_over(uid, node, generation)
+  claim_for(uid, asked.node, generation)
+  if is_elsewhere(node) then tell(node, {taken = {{uid, number(generation)}}}) end
+end
+
 local function remove(uid, generation, up_to, leaving)
   local book = book_of(uid)
   if is_taken(book.node, book.generation, generation) then return 'taken' end
@@ -261,8 +267,7 @@ function entrances.claim()
   local last, waiting = ends(inbox)
   if asked.after and asked.after > last then renew_epoch(uid) end
   local generation = before + 1
-  claim_for(uid, asked.node, generation)
-  if is_elsewhere(node) then tell(node, {taken = {{uid, number(generation)}}}) end
+  take_over(uid, node, generation)
   return {generation, epoch(uid), last, waiting}
 end
 
@@ -354,10 +359,10 @@ function entrances.check()
     elseif lost or id > ends(inbox) or is_another(inbox, id, at) then
       renew_epoch(uid)
       -- What its session still has to remove was of the epoch before.
-      claim_for(uid, asked.node, math.max(current, generation) + 1)
+      take_over(uid, node, math.max(current, generation) + 1)
       stale[#stale + 1] = uid
     elseif current < generation then
-      claim_for(uid, asked.node, generation) -- the store has lost the claim
+      take_over(uid, node, generation) -- the store has lost the claim
     end
   end
   return {stale, taken}

@@ -329,6 +329,8 @@ class LostTests(OnTwoNodes):
         )
         self.assertEqual(await self.stale(Cursor(READER, 0, claim.generation, None)), [])
         self.assertEqual(self.session(), b"here %d" % claim.generation)
+        await self.until(lambda: self.theirs.taken)
+        self.assertEqual(self.theirs.taken, [(READER, claim.generation)])
 
     async def test_equal_generations(self) -> None:
         """Two log-ins to which a store that lost one gave one generation would both stay, and the later be deaf."""

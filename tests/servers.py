@@ -344,8 +344,8 @@ class PrivateSentinel(PrivateServer):
         """Start it as if it were new."""
         self.configure()
         super().start()
-        # It looks around every ten seconds by itself.
-        self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", "100", "PING-PERIOD", "100")
+        # It looks around every ten seconds by itself, and promotes only what answered within five ping periods.
+        self.execute("SENTINEL", "DEBUG", "INFO-PERIOD", "100", "PING-PERIOD", "300")
 
     def execute(self, *words: str) -> bytes:
         """Run one command; the reply's bytes as they came."""

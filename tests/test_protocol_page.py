@@ -203,6 +203,16 @@ class ClientTests(TestCase):
         client = self.begin("10001", "one.json", "10002", text)
         self.assertEqual(client.wait(30), 0, client.stderr)
 
+    def written_down(self, name: str) -> bool:
+        """Whether a reader's file says, now or soon, that something was shown."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            path = self.folder / name
+            if path.exists() and json.loads(path.read_text())["shown"]:
+                return True
+            time.sleep(0.01)
+        return False
+
     def acknowledged(self, uid: int) -> bool:
         """Whether nothing waits for a reader, now or soon."""
         deadline = time.monotonic() + PATIENCE
@@ -238,6 +248,7 @@ class ClientTests(TestCase):
         self.send("你好")
         assert reader.stdout is not None
         self.assertEqual(reader.stdout.readline(), "张三 (10001): 你好\n")
+        self.assertTrue(self.written_down("two.json"))  # just after it was shown
         self.end(reader)
         # As after a crash before the confirmation was written down, and before the acknowledgement was sent.
         state = json.loads((self.folder / "one.json").read_text())

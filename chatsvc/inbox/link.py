@@ -65,6 +65,7 @@ class RedisLink:
         self._protocol: Any = None
         self._waiting: list[Deferred[Any]] = []
         self._keeping: Deferred[None] | None = None
+        self._closed = False
 
     async def open(self) -> Any:
         """
@@ -87,6 +88,7 @@ class RedisLink:
 
     async def close(self) -> None:
         """End the connection and make no other."""
+        self._closed = True
         protocol, self._protocol = self._protocol, None
         if self._keeping is not None:
             self._keeping.cancel()
@@ -128,6 +130,8 @@ class RedisLink:
             except CancelledError:
                 raise
             except Exception as problem:
+                if self._closed:  # a connection in the making has its own error for that
+                    raise CancelledError from problem
                 self._failed(problem)
             await deferLater(self._clock, delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, _LAST_DELAY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -103,8 +102,7 @@ class ChatServer(Service):
         config = self._config
         try:
             self._keys = KeyFolder(config.keys)
-            for line in self._keys.ensure([socket.gethostname()]):
-                self._log.info("{line}", event="keys-made", line=line[0].upper() + line[1:])
+            self._keys.ensure_for_this_host(self._log)
             self._doors = self._open_doors()
             if config.metrics:
                 self._probe = self._doorway.open(config.metrics, "tcp:9100")

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shlex
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
@@ -77,6 +79,11 @@ class KeyFolder:
         self.context()
         self.token_secret()
         return made
+
+    def ensure_for_this_host(self, log: Logger) -> None:
+        """As ``ensure``, for this machine's name; what was made is said in the log."""
+        for line in self.ensure([socket.gethostname()]):
+            log.info("{line}", event="keys-made", line=line[0].upper() + line[1:])
 
     def private_key(self) -> PrivateKeyTypes:
         """

@@ -9,7 +9,6 @@ be had is found out before anything is started.
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,7 @@ class Workers(Service):
             raise CannotStart(f"--workers {count}: {why}")
         try:
             keys = KeyFolder(config.keys)
-            for line in keys.ensure([socket.gethostname()]):
-                self._log.info("{line}", event="keys-made", line=line[0].upper() + line[1:])
+            keys.ensure_for_this_host(self._log)
             doors = Doors(self._reactor, keys.context, config.trusted_proxies)
             self._places = [doors.open(text) for text in (*config.ports, *config.legacy_ports)]
             self._probe = doors.open(config.metrics, "tcp:9100") if config.metrics else None
@@ -165,11 +163,10 @@ class Workers(Service):
         return f"{len(self.workers)} workers listen on {places}"
 
     async def _reload(self) -> None:
+        # One that begins reads its files anyhow, and would be ended by the signal.
         serving = [worker for worker in self.workers if worker.serves]
         waiting = [worker.ready() for worker in serving]
-        for (
-            worker
-        ) in serving:  # one that begins reads its files anyhow, and would be ended by the signal
+        for worker in serving:
             worker.tell(signal.SIGHUP)
         for answer in waiting:
             answer.addTimeout(_RELOAD_PATIENCE, self._reactor)

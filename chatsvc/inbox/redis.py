@@ -189,9 +189,8 @@ class RedisInbox:
 
     async def examine(self) -> None:
         if self._lease is not None:
-            await (
-                self._lease.renew()
-            )  # a Redis that is full, or misses its replicas, can be read and not written
+            # A Redis that is full, or misses its replicas, can be read and not written.
+            await self._lease.renew()
 
     async def count(self, uid: int) -> int:
         (waiting,) = await self._ask(b"count", {"uid": str(uid)})
@@ -273,10 +272,10 @@ class RedisInbox:
         await self._address.greet(protocol)
         await require_version(protocol, self._url)
         await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
-        if self._lease is not None:
-            await self._lease.take(partial(evaluate, protocol))
         if self._was_here:
             await self._check(protocol)
+        elif self._lease is not None:
+            await self._lease.take(partial(evaluate, protocol))
         self._was_here = True
         self._pulse.found()
 

@@ -176,6 +176,11 @@ class Metrics:
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
         )
+        self.expired = Counter(
+            "chatsvc_messages_expired",
+            "Messages that had waited longer than --inbox-days allows and were removed, unread.",
+            registry=self.registry,
+        )
         self.message_seconds = self._register(
             BatchHistogram(
                 "chatsvc_message_seconds",

@@ -152,6 +152,7 @@ class PostOffice:
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
         self._refused = Seldom(clock.seconds)
+        self._expired = Seldom(clock.seconds)
 
     def send(self, draft: Draft, told: Told) -> None:
         """
@@ -292,12 +293,23 @@ class PostOffice:
         self._metrics.message_seconds.add([taken_at - parcel.deadline for parcel in batch.parcels])
         for kind, count in Counter(map(type, committed.outcomes)).items():
             self._metrics.message_states[kind.__name__].inc(count)
+        self.expired(committed.expired)
         for removal in committed.refused:
             ear = self._ears.get(removal.uid)
             if ear is not None:
                 ear.superseded(removal.generation)
         for removal in committed.taken:
             self.taken_over(removal.uid, removal.generation + 1)
+
+    def expired(self, count: int) -> None:
+        """So many messages had waited too long and were removed, unread."""
+        if not count:
+            return
+        self._metrics.expired.inc(count)
+        said = self._expired.count(count)
+        if said:
+            text = "{count} messages had waited longer than --inbox-days allows and were removed"
+            self._log.warn(text, event="expired", count=said)
 
     def _settle(self, parcel: _Parcel, outcome: Outcome) -> None:
         if type(outcome) is Stored:

@@ -74,13 +74,13 @@ class Reader:
         self._post = post
         self.uid = uid
         self.generation = claim.generation
-        self.cursor = claim.last_id - claim.waiting
+        self.cursor = claim.acknowledged
         self._handed: Message | None = None
         self._acknowledged = self.cursor
         self._count = post.handed
         self._owner = owner
         self._state = _State.PAUSED
-        self._behind = claim.waiting > 0
+        self._behind = claim.last_id > claim.acknowledged
         self._reading = False
         self._claiming = False
         self._look_again = False
@@ -150,6 +150,13 @@ class Reader:
         self._count.count += 1
         self._owner.hand(message)
 
+    def _pass_over(self, message: Message) -> None:
+        """Nobody can read this one: it goes with what was handed before it."""
+        all_received = self._acknowledged == self.cursor
+        self.cursor, self._handed = message.id, message
+        if all_received:
+            self.acknowledge(message.id)
+
     def acknowledge(self, up_to: int) -> bool:
         """
         The client has recorded all up to an id; only what this very reader was handed counts. Returns whether that was
@@ -205,6 +212,7 @@ class Reader:
             return
         finally:
             self._claiming = False
+        self._post.expired(claim.expired)
         if self._state is _State.CLOSED:
             return
         self.generation = claim.generation
@@ -258,8 +266,12 @@ class Reader:
         for message in page:
             if self._state is not _State.CATCHING_UP:
                 return False
-            if message.id > self.cursor:
+            if message.id <= self.cursor:
+                continue
+            if message.text:
                 self._hand(message)
+            else:
+                self._pass_over(message)
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 
     def _failed(self, failure: Failure) -> None:

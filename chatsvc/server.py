@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from chatsvc.filelock import FileLock
 from chatsvc.health import Health
 from chatsvc.inbox.interface import IInbox
 from chatsvc.inbox.places import make_inbox
+from chatsvc.inbox.watermark import Watermark
 from chatsvc.instruments import Instruments
 from chatsvc.limits import Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, CannotListen, Context, Doors, Listening, listen_at
@@ -55,6 +57,10 @@ _LOGINS = Rate(10, 100)
 
 _TICKET_SECRET_LASTS = 86_400.0
 """Seconds; RFC 9325 (section 3.4) asks for a week at most."""
+
+
+_WATERMARK = "inbox.watermark"
+"""The file in the key folder that says how far the waiting messages were: a store that goes back leaves it behind."""
 
 
 class ChatServer(Service):
@@ -233,7 +239,9 @@ class ChatServer(Service):
     async def _make_inbox(self, pulse: Pulse) -> IInbox:
         url = self._config.inbox
         database = (await self._database(url)).under(pulse) if url.scheme == "sqlite" else None
-        return make_inbox(url, self._reactor, self._config.limits, database, self._about, pulse)
+        watermark = Watermark(self._reactor, os.path.join(self._config.keys, _WATERMARK))
+        limits = self._config.limits
+        return make_inbox(url, self._reactor, limits, database, self._about, pulse, watermark)
 
     def _about(self) -> str:
         """What other nodes may know of this one."""

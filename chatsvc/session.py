@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,12 +37,16 @@ _BUSY_RETRY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Who is logged in, since when; ``reader`` is None for one who only sends."""
+    """
+    Who is logged in, since when; ``reader`` is None for one who only sends. ``sending`` is the generation of the
+    device, None without one.
+    """
 
     uid: int
     name: str
     reader: Reader | None
     since: float
+    sending: int | None
 
 
 class Session:
@@ -238,7 +242,7 @@ class Session:
         generation = reader.generation if reader is not None else None
         draft = Draft(
             *(command.to, member.uid, member.name, at, command.text),
-            *(self._device, n, command.again, generation),
+            *(self._device, n, command.again, generation, member.sending),
         )
         self._in_post += 1
         chat.post.send(draft, partial(self._told, command, size))
@@ -269,6 +273,8 @@ class Session:
         if self._closed:
             return
         self._connection.say(self._answer(command, outcome, message))
+        if type(outcome) is Moved:
+            self.kicked()
         if self._queue:
             self._proceed()
         if self._overloaded:
@@ -317,16 +323,20 @@ class Session:
 
     async def _enter(self, account: Account, stored: str, command: c.Auth) -> None:
         chat, uid = self._chat, account.uid
-        reader, epoch, waiting = None, "", 0
+        reader, epoch, sending = None, "", None
         if self._closed:
             return
         if command.receive:
             reader, epoch, waiting = await self._take_over(uid, command.after)
+            sending = reader.generation if self._device else None
+        elif self._device:
+            claim = await chat.inbox.claim_device(uid, self._device)
+            sending, waiting = claim.generation, claim.waiting
         else:
             waiting = await chat.inbox.count(uid)
         if self._closed:
             return
-        self._member = _Member(uid, account.name, reader, chat.clock.seconds())
+        self._member = _Member(uid, account.name, reader, chat.clock.seconds(), sending)
         self._connection.settle_in()
         chat.metrics.logins["ok"].inc()
         self._logbook.logged_in(uid, receives=reader is not None)
@@ -345,7 +355,8 @@ class Session:
         if older is not None:
             older.settle()
         await chat.post.removed(uid)  # or the claim would make these removals stale
-        claim = await chat.inbox.claim(uid, after)
+        claim = await chat.inbox.claim(uid, after, device=self._device)
+        chat.post.expired(claim.expired)
         reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
         older = chat.online.get(uid)
         if not self._closed:
@@ -417,10 +428,19 @@ class Session:
     # The conversation itself
 
     async def _hello(self, command: c.Hello) -> None:
+        if self._member is not None and command.device != self._device:
+            await self._change_device(self._member, command.device)
         self._device = command.device
         if command.lang:
             self._connection.speak(command.lang)
         self._say(e.Welcome(self._chat.registration, re=command.n))
+
+    async def _change_device(self, member: _Member, device: str) -> None:
+        sending = None
+        if device:
+            sending = (await self._chat.inbox.claim_device(member.uid, device)).generation
+        if self._member is member:  # not logged out meanwhile
+            self._member = replace(member, sending=sending)
 
     async def _ping(self, command: c.Ping) -> None:
         self._say(e.Pong(re=command.n))

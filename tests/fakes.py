@@ -13,10 +13,12 @@ from chatsvc.inbox.interface import (
     Backlog,
     Claim,
     Committed,
+    DeviceClaim,
     Draft,
     Duplicate,
     Gap,
     IInbox,
+    Moved,
     Outcome,
     Removal,
     Stored,
@@ -74,6 +76,8 @@ class MemoryInbox(Turns):
         self.last_ids: dict[int, int] = {}
         self.generations: dict[int, int] = {}
         self.newest: dict[tuple[int, int, str], int] = {}
+        self.sending: dict[tuple[int, str], int] = {}
+        """The generation of each device, by uid and device."""
         self.taken: set[int] = set()
         """The uids of those who are logged in at another node."""
         self.outcomes: list[Outcome] = []
@@ -90,13 +94,22 @@ class MemoryInbox(Turns):
         turn = self.turn("commit")
         return turn.addCallback(lambda _: self._commit(drafts, removals))
 
-    async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
+    async def claim(
+        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+    ) -> Claim:
         await self.turn("claim")
         if renewed is not None and uid in self.taken:
             raise TakenOver
         self.generations[uid] = self.generations.get(uid, 0) + 1
-        last_id = self.last_ids.get(uid, 0)
-        return Claim(self.generations[uid], "epoch", last_id, len(self.waiting.get(uid, [])))
+        last_id, waiting = self.last_ids.get(uid, 0), len(self.waiting.get(uid, []))
+        if device:
+            self.sending[uid, device] = self.generations[uid]
+        return Claim(self.generations[uid], "epoch", last_id, waiting, last_id - waiting)
+
+    async def claim_device(self, uid: int, device: str) -> DeviceClaim:
+        await self.turn("claim_device")
+        generation = self.sending[uid, device] = max(0, *self.sending.values(), 0) + 1
+        return DeviceClaim(generation, len(self.waiting.get(uid, [])))
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         await self.turn("read")
@@ -156,6 +169,8 @@ class MemoryInbox(Turns):
     def _append(self, draft: Draft) -> Outcome:
         if self.outcomes:
             return self.outcomes.pop(0)
+        if draft.sending and draft.sending < self.sending.get((draft.sender, draft.device), 0):
+            return Moved()
         if draft.n is not None:
             key = (draft.to, draft.sender, draft.device)
             expected = self.newest.get(key, 0) + 1

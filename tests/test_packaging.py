@@ -110,7 +110,7 @@ class WheelTests(TestCase):
     def test_data_files(self) -> None:
         """The installed server would have no tables to make and no script for Redis."""
         for needed in (
-            "chatsvc/inbox/inbox.lua",
+            "chatsvc/inbox/lua/batch.lua",
             "chatsvc/schema/sqlite/003_inbox.sql",
             "chatsvc/schema/mysql/001_user.sql",
             "chatsvc/py.typed",

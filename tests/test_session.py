@@ -516,7 +516,7 @@ class SendTests(SessionTests):
         self.assertEqual(sender.said, [e.Sent(BOB, 1, message, False, 1, False, re=1)])
         self.assertEqual(
             self.world.inbox.batches[-1][0],
-            [Draft(BOB, ALICE, "alice", at, "x", DEVICE, 1, generation=1)],
+            [Draft(BOB, ALICE, "alice", at, "x", DEVICE, 1, generation=1, sending=1)],
         )
 
     def test_reader_is_online(self) -> None:

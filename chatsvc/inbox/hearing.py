@@ -33,8 +33,9 @@ class Hearing:
     """
     A connection of its own that subscribes to ``channel``.
 
-    ``returned`` is called when the connection was lost and is back: something may have been said meanwhile. ``nobody``
-    is called with the uid of a user who is not here.
+    ``counted`` is told how many batches the store had taken when something was stored. ``returned`` is called when the
+    connection was lost and is back: something may have been said meanwhile. ``nobody`` is called with the uid of a user
+    who is not here.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Hearing:
         clock: IReactorTime,
         address: RedisAddress,
         channel: str,
+        counted: Callable[[int], None],
         returned: Callable[[], None],
         nobody: Callable[[int], None],
     ) -> None:
         self._address = address
         self._channel = channel
+        self._counted = counted
         self._returned = returned
         self._nobody = nobody
         self._was_here = False
@@ -88,6 +91,7 @@ class Hearing:
         words = orjson.loads(said)
         news = words.get("news")
         if news:
+            self._counted(int(words.get("batches", 0)))
             self._news(
                 [
                     (int(uid), Message(int(id), int(sender), name, int(at), text))

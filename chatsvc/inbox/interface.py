@@ -20,10 +20,22 @@ PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
 
 DEVICES = 8
-"""Devices of one sender whose last ``n`` an inbox remembers (design section 4)."""
+"""Devices of one sender whose last ``n`` an inbox remembers for ``MEMORY_OF_SENDERS``."""
+
+RECENT = 86_400
+"""Seconds after its last use in which a device is remembered beside any number of others, up to ``MOST_DEVICES``."""
+
+MOST_DEVICES = 256
+"""Devices of one sender that an inbox remembers at most: a bound on memory."""
 
 MEMORY_OF_SENDERS = 30 * 86_400
-"""Seconds after its last use that an inbox forgets a sender's devices (design section 4)."""
+"""Seconds after its last use that an inbox forgets a sender's device."""
+
+DIGESTS = 64
+"""Numbers of a device whose texts are told apart: as many as a client of this project has on their way."""
+
+DIGEST_DIGITS = 6
+"""Hexadecimal digits kept of a text: of 16 million other texts under the same number one is not noticed."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,8 @@ class Draft:
     A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
 
     With ``n``, it is the ``n``-th message of ``device`` to this recipient; ``again``: one that was stored before, or
-    else a gap. ``generation`` is that of the sender's session, None for one who only sends.
+    else a gap. ``generation`` is that of the sender's session, None for one who only sends; ``sending`` is the one that
+    the session took for its device, None without a device.
     """
 
     to: int
@@ -56,6 +69,7 @@ class Draft:
     n: int | None = None
     again: bool = False
     generation: int | None = None
+    sending: int | None = None
 
 
 @value
@@ -103,7 +117,10 @@ class Duplicate:
 
 @value
 class Gap:
-    """Nothing was stored: the device's next message has the number ``expected``."""
+    """
+    Nothing was stored: the device's next message has the number ``expected``. If that is above the number of this one,
+    another text was stored under it.
+    """
 
     expected: int
 
@@ -118,8 +135,8 @@ class Failed:
 @value
 class Moved:
     """
-    Nothing was stored: the sender has logged in at another node since. What was said here before and comes late must
-    not be taken for what is said there under the same number.
+    Nothing was stored: the sender has logged in at another node since, or its device anywhere. What was said before and
+    comes late must not be taken for what is said there under the same number.
     """
 
 
@@ -130,12 +147,13 @@ Outcome = Stored | Full | Duplicate | Gap | Failed | Moved
 class Committed:
     """
     What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale; ``taken``:
-    those of them whose inbox another node's session holds.
+    those of them whose inbox another node's session holds. ``expired`` messages had waited too long and were removed.
     """
 
     outcomes: list[Outcome]
     refused: list[Removal]
     taken: list[Removal] = field(default_factory=list)
+    expired: int = 0
 
 
 @value
@@ -157,12 +175,26 @@ class Claim:
     A session's hold on its inbox.
 
     ``generation`` grows with each claim; removals that carry an older one are refused. ``last_id`` is the id given out
-    last, 0 before the first.
+    last, 0 before the first; ``acknowledged`` is the one before the first that waits. ``expired`` messages had waited
+    too long and were removed.
     """
 
     generation: int
     epoch: str
     last_id: int
+    waiting: int
+    acknowledged: int
+    expired: int = 0
+
+
+@value
+class DeviceClaim:
+    """
+    The hold of a session that only sends on its device: messages of an older ``generation`` are refused. ``waiting``
+    messages wait for the user.
+    """
+
+    generation: int
     waiting: int
 
 
@@ -234,15 +266,25 @@ class IInbox(Interface):
             store that was frozen runs it when it thaws.
         """
 
-    def claim(uid: int, after: int | None, renewed: int | None = None):  # type: ignore[no-untyped-def]
+    def claim(  # type: ignore[no-untyped-def]
+        uid: int, after: int | None, renewed: int | None = None, device: str = ""
+    ):
         """
-        Take hold of an inbox for a new session; ``after`` beyond its last id begins a new epoch.
+        Take hold of an inbox for a new session; ``after`` beyond its last id begins a new epoch. The session sends as
+        ``device``, which is claimed under the same generation.
 
         A session of another node is told that it was taken over. A claim that only renews the one of the generation
         ``renewed`` takes nothing from another node.
 
         :return: a coroutine of a :class:`Claim`.
         :raise TakenOver: another node has claimed the inbox since ``renewed``.
+        """
+
+    def claim_device(uid: int, device: str):  # type: ignore[no-untyped-def]
+        """
+        Take hold of a device for a session of ``uid`` that only sends.
+
+        :return: a coroutine of a :class:`DeviceClaim`.
         """
 
     def elsewhere(uids: Sequence[int]):  # type: ignore[no-untyped-def]
@@ -253,7 +295,7 @@ class IInbox(Interface):
         A page of an inbox, oldest first.
 
         :return: a coroutine of a list of at most ``limit`` :class:`~chatsvc.wire.events.Message` whose ids are above
-            ``after``.
+            ``after``. What nobody can read, because another program put it there, has an empty text.
         """
 
     def examine():  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatsvc.inbox.life import Life
 from chatsvc.store import StoreUnavailable
 from chatsvc.unexpected import wordless
 
@@ -24,7 +25,7 @@ class Lease:
     The lease of ``node``, for so many ``seconds`` at a time; ``about`` says what the others may know of the node.
 
     ``ask`` asks the script. ``ended`` is called when the lease may have ended for a while: the others took this node
-    for dead then, and told it nothing.
+    for dead then, and told it nothing. ``life`` is what this node knows of the data in Redis.
     """
 
     _log = Logger()
@@ -37,6 +38,7 @@ class Lease:
         seconds: float,
         ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
         ended: Callable[[], None],
+        life: Life,
     ) -> None:
         self._clock = clock
         self._node = node
@@ -44,12 +46,9 @@ class Lease:
         self._seconds = seconds
         self._ask = ask
         self._ended = ended
+        self._life = life
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
-        self.epoch: str | None = None
-        """The epoch of the data that this node's readers know."""
-        self.newest_epoch: str | None = None
-        """The epoch that was there last."""
         self._ahead: float | None = None
         """By how many ms Redis's clock is ahead of ours, as of the last answer."""
         self._renewing = LoopingCall(self._renew_if_possible)
@@ -59,9 +58,9 @@ class Lease:
         """Take or renew it; whether there was one."""
         lasts = int(self._seconds * 1000)
         asked = {"node": self._node, "about": self._about(), "lease": lasts}
-        had, now, self.newest_epoch = await ask(b"join", asked | {"fresh": secrets.token_hex(8)})
-        if self.epoch is None:
-            self.epoch = self.newest_epoch
+        question = {"run": self._life.run, "fresh": secrets.token_hex(8), **self._life.question()}
+        had, now, epoch, batches = await ask(b"join", asked | question)
+        self._life.found(epoch, batches)
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 
@@ -83,7 +82,7 @@ class Lease:
             self._in_doubt = True
             raise
         in_doubt, self._in_doubt = self._in_doubt, False
-        if in_doubt or not had or self.epoch != self.newest_epoch:
+        if in_doubt or not had or self._life.is_over:
             self._ended()
 
     async def give_up(self) -> None:

@@ -14,6 +14,7 @@ from chatsvc.database import Database
 from chatsvc.inbox.interface import Cursor, IInbox, IStoreWatcher, Limits
 from chatsvc.inbox.redis import RedisInbox
 from chatsvc.inbox.sqlite import SQLiteInbox
+from chatsvc.inbox.watermark import Watermark
 from chatsvc.pulse import Pulse
 from chatsvc.store import StoreURL
 from chatsvc.wire.events import Message
@@ -28,19 +29,20 @@ def make_inbox(
     database: Database | None,
     about: Callable[[], str] | None,
     pulse: Pulse | None = None,
+    watermark: Watermark | None = None,
 ) -> IInbox:
     """
     The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL, which has a pulse.
 
-    ``about`` says what other nodes may know of this one; None: it is none.
+    ``about`` says what other nodes may know of this one; None: it is none. ``watermark`` keeps how far the data was.
     """
     if database is not None:
-        return SQLiteInbox(database, limits)
+        return SQLiteInbox(database, limits, watermark=watermark)
     # Unlike any other, also of the process that had this number before.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
         return RedisInbox(reactor, url, limits, node, lease=0)
-    return RedisInbox(reactor, url, limits, node, about=about, pulse=pulse)
+    return RedisInbox(reactor, url, limits, node, about=about, pulse=pulse, watermark=watermark)
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> tuple[IInbox, list[str]]:

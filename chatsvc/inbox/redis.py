@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,13 +17,17 @@ from zope.interface import implementer
 
 from chatsvc.inbox.address import RedisAddress
 from chatsvc.inbox.dangers import endangering_settings, parse_info, require_version
+from chatsvc.inbox.foreign import ForeignEntries
 from chatsvc.inbox.hearing import PEER_PATIENCE, Hearing
 from chatsvc.inbox.interface import (
     DEVICES,
     MEMORY_OF_SENDERS,
+    MOST_DEVICES,
+    RECENT,
     Backlog,
     Claim,
     Committed,
+    DeviceClaim,
     Draft,
     Duplicate,
     Failed,
@@ -40,8 +43,11 @@ from chatsvc.inbox.interface import (
     TakenOver,
 )
 from chatsvc.inbox.lease import LEASE, Lease
+from chatsvc.inbox.life import Life
 from chatsvc.inbox.link import RedisLink
 from chatsvc.inbox.script import NO_ANSWER, SCRIPT, away, evaluate, out_of_patience, reason
+from chatsvc.inbox.sequence import Sequenced
+from chatsvc.inbox.watermark import Watermark
 from chatsvc.pulse import Pulse
 from chatsvc.sockets import watch_peer
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
@@ -60,6 +66,14 @@ _INBOX_UID = re.compile(rb"(?:chat:\{|list_usermessages_of_userid:userid:)(-?[0-
 _SCANNED, _COUNTED = 1000, 256
 """Keys that Redis looks at, and inboxes that it counts, at once: so that it is never held up."""
 
+_MEMORY = {
+    "devices": DEVICES,
+    "recent": RECENT,
+    "most": MOST_DEVICES,
+    "memory": MEMORY_OF_SENDERS,
+}
+"""How long the script remembers devices."""
+
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "stored": Stored,
     "full": Full,
@@ -75,7 +89,7 @@ class RedisInbox:
     """
     ``node`` names this process in the sessions' keys, ``about`` says what the others may know of it; ``now`` gives
     seconds since 1970. ``lease`` is in seconds; 0: this process is no node, it only administers. ``pulse`` is told of
-    every question, and of each connection that is lost or made.
+    every question, and of each connection that is lost or made. ``watermark`` keeps how far the data in Redis was.
     """
 
     _log = Logger()
@@ -86,28 +100,34 @@ class RedisInbox:
         url: StoreURL,
         limits: Limits,
         node: str,
-        now: Callable[[], float] = time.time,
         patience: float = STORE_PATIENCE,
         about: Callable[[], str] = str,
         lease: float = LEASE,
         pulse: Pulse | None = None,
+        watermark: Watermark | None = None,
     ) -> None:
         self._clock: IReactorTime = reactor
         self._pulse = pulse or Pulse(url)
         self._url = url
         self._limits = limits
         self._node = node
-        self._now = now
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
         self._address = address = RedisAddress(reactor, url)
         self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
-        self._hearing = Hearing(reactor, address, channel, self._may_have_missed, self._vacate)
+        self._watermark = watermark
+        self._life = life = Life(watermark.known if watermark else None)
+        self._hearing = Hearing(
+            reactor, address, channel, life.counted, self._may_have_missed, self._vacate
+        )
+        self._foreign = ForeignEntries()
+        self._commits = Sequenced(b"commit")
         self._lease: Lease | None = None
         if lease:
-            self._lease = Lease(reactor, node, about, lease, self._ask, self._may_have_missed)
+            ask, missed = self._ask, self._may_have_missed
+            self._lease = Lease(reactor, node, about, lease, ask, missed, life)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         self._watcher = watcher
@@ -116,6 +136,8 @@ class RedisInbox:
             if self._lease is not None:
                 await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
                 self._lease.keep()
+                if self._watermark is not None:
+                    self._watermark.follow(lambda: self._life.mark)
             return await endangering_settings(protocol, self._url)
         except BadStore:
             raise
@@ -132,60 +154,63 @@ class RedisInbox:
                 await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, out_of_patience)
         await self._hearing.close()
         await self._link.close()
+        if self._watermark is not None:
+            self._watermark.close()
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         asked = {
             "drafts": [_fields(draft) for draft in drafts],
             "removals": [[str(r.uid), r.generation, r.up_to, r.leaving] for r in removals],
             "node": self._node,
-            **self._known_epoch(),
+            **self._life.question(),
             "waiting": self._limits.waiting,
             "share": self._limits.share,
-            "devices": DEVICES,
-            "memory": MEMORY_OF_SENDERS,
+            **_MEMORY,
             **self._expiry(),
         }
         connected = self._in_time(self._link.connected())
-        answer: Deferred[Any] = connected.addCallback(evaluate, b"commit", asked)
+        answer: Deferred[Any] = connected.addCallback(self._commits.ask, asked)
         answer.addErrback(away)
         answer.addCallback(self._noticing_loss).addCallback(_committed, removals)
         return Deferred.fromCoroutine(self._pulse.of(answer))
 
-    async def claim(self, uid: int, after: int | None, renewed: int | None = None) -> Claim:
+    async def claim(
+        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+    ) -> Claim:
         asked = {"uid": str(uid), "fresh": secrets.token_hex(8), **self._expiry()}
         if after is not None:
             asked["after"] = after
         if renewed is not None:
-            asked |= {"renewed": renewed, **self._known_epoch()}
-        if self._lease is not None:
-            asked |= self._lease.deadline(self._patience)
+            asked["renewed"] = renewed
+        if device:
+            asked["device"] = device
+        asked |= {**_MEMORY, **self._life.question(), **self._deadline()}
         with self._hearing.about(uid) as heard:
             answer = await self._ask(b"claim", asked)
             if not answer:
                 raise TakenOver
             if answer == ["late"]:
                 raise StoreUnavailable(NO_ANSWER)
-            generation, epoch, last_id, waiting = answer
+            generation, epoch, last_id, waiting, acknowledged, expired = answer
             # What was stored since the claim has been told already, to nobody.
             missed = max(0, heard.newest - last_id)
             if heard.generation > generation:
                 self._clock.callLater(0, self._watcher.taken_over, uid, heard.generation)
-            return Claim(generation, epoch, last_id + missed, waiting + missed)
+            last_id, waiting = last_id + missed, waiting + missed
+            return Claim(generation, epoch, last_id, waiting, acknowledged, expired)
+
+    async def claim_device(self, uid: int, device: str) -> DeviceClaim:
+        asked = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
+        answer = await self._ask(b"claim_device", asked)
+        if answer == ["late"]:
+            raise StoreUnavailable(NO_ANSWER)
+        return DeviceClaim(*answer)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
-        page = await self._ask(b"read", {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit})
-        return [self._message(uid, *entry) for entry in page]
-
-    def _message(self, uid: int, id: int, *fields: str) -> Message:
-        """An entry of a stream; one that another program put there counts, and says nothing."""
-        try:
-            sender, name, at, text = fields
-            return Message(id, int(sender), name, int(float(at)), text)
-        except (ValueError, OverflowError):
-            # Not in these errors' words: they quote the entry.
-            text = "a foreign entry in the inbox, {id}"
-            self._log.warn(text, event="foreign-entry", uid=uid, id=id)
-            return Message(id, 0, "", 0, "")
+        asked = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
+        batches, page = await self._ask(b"read", asked)
+        self._life.counted(batches)
+        return [self._foreign.message(uid, *entry) for entry in page]
 
     async def examine(self) -> None:
         if self._lease is not None:
@@ -244,9 +269,10 @@ class RedisInbox:
         return uids
 
     def _expiry(self) -> dict[str, int]:
-        if not self._limits.days:
-            return {}
-        return {"expired": int((self._now() - self._limits.days * 86_400) * 1000)}
+        return {"days": self._limits.days} if self._limits.days else {}
+
+    def _deadline(self) -> dict[str, int]:
+        return self._lease.deadline(self._patience) if self._lease is not None else {}
 
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
         asked["node"] = self._node
@@ -270,12 +296,14 @@ class RedisInbox:
 
     async def _introduce(self, protocol: Any) -> None:
         await self._address.greet(protocol)
-        await require_version(protocol, self._url)
+        self._life.run = await require_version(protocol, self._url)
         await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
         if self._was_here:
             await self._check(protocol)
         elif self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))
+            self._say_loss()
+            self._life.begin_anew()  # nobody reads yet
         self._was_here = True
         self._pulse.found()
 
@@ -294,38 +322,35 @@ class RedisInbox:
         # The connection is gone: the next one begins with a check.
         self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
-    def _known_epoch(self) -> dict[str, str]:
-        epoch = self._lease.epoch if self._lease is not None else None
-        return {"epoch": epoch} if epoch is not None else {}
+    def _say_loss(self) -> None:
+        if self._life.is_over:
+            text = "{url} does not hold the data that it held: readers begin anew"
+            self._log.error(text, event="store-lost", url=self._url)
 
     def _noticing_loss(self, answer: Any) -> Any:
-        outcomes, done, lost = answer
+        outcomes, done, lost, batches, expired = answer
+        self._life.counted(batches)
         if lost:
-            self._log.error(
-                "{url} does not hold the data that it held: readers begin anew",
-                event="store-lost",
-                url=self._url,
-            )
             self._may_have_missed()
-        return outcomes, done
+        return outcomes, done, expired
 
     async def _check(self, protocol: Any) -> None:
         """Compare the sessions' cursors with the inboxes, and tell the watcher."""
         cursors = [[str(c.uid), c.id, c.generation, c.at] for c in self._watcher.cursors()]
         if self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
-        known = self._known_epoch()
+        self._say_loss()
         stale: list[int] = []
         taken: list[tuple[int, int]] = []
         for i in range(0, len(cursors), _CURSORS_AT_ONCE):
             page = cursors[i : i + _CURSORS_AT_ONCE]
             fresh = secrets.token_hex(8)
-            asked = {"cursors": page, "node": self._node, "fresh": fresh, **known}
+            asked = {"cursors": page, "node": self._node, "fresh": fresh}
+            asked |= self._life.question()
             restarted, claimed = await evaluate(protocol, b"check", asked)
             stale += map(int, restarted)
             taken += [(int(uid), int(generation)) for uid, generation in claimed]
-        if self._lease is not None:
-            self._lease.epoch = self._lease.newest_epoch
+        self._life.begin_anew()
         self._clock.callLater(0, self._watcher.store_returned, stale, taken)
 
 
@@ -338,7 +363,7 @@ def _fields(draft: Draft) -> list[str | int]:
         return fields
     n = "" if draft.n is None else str(draft.n)
     again = "again" if draft.again else ""
-    return [*fields, draft.device, n, again, draft.generation or 0]
+    return [*fields, draft.device, n, again, draft.generation or 0, draft.sending or 0]
 
 
 def _time(at: str) -> int:
@@ -350,10 +375,11 @@ def _time(at: str) -> int:
 
 
 def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
-    outcomes, done = answer
+    outcomes, done, expired = answer
     verdicts = list(zip(done, removals, strict=False))
     return Committed(
         [_OUTCOMES[kind](*details) for kind, *details in outcomes],
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
+        expired,
     )

@@ -12,7 +12,11 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from chatsvc.store import StoreUnavailable
 
-SCRIPT = resources.files(__package__).joinpath("inbox.lua").read_bytes()
+_PARTS = ("keys", "life", "stream", "session", "device", "batch", "entrances")
+"""Each uses what stands in those before it."""
+
+_FOLDER = resources.files(__package__).joinpath("lua")
+SCRIPT = b"\n".join(_FOLDER.joinpath(f"{part}.lua").read_bytes() for part in _PARTS)
 SCRIPT_HASH = hashlib.sha1(SCRIPT).hexdigest()  # what EVALSHA asks for; no matter of security
 
 NO_ANSWER = "no answer in time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -14,6 +15,8 @@ from zope.interface.verify import verifyObject
 from chatsvc.database import Database
 from chatsvc.inbox.interface import (
     DEVICES,
+    DIGESTS,
+    MOST_DEVICES,
     Backlog,
     Committed,
     Cursor,
@@ -24,6 +27,7 @@ from chatsvc.inbox.interface import (
     IInbox,
     IStoreWatcher,
     Limits,
+    Moved,
     Outcome,
     Removal,
     Stored,
@@ -77,7 +81,20 @@ class BothKinds:
 
     class Tests(TestCase):
         inbox: Any
-        now = 1_700_000_000.0
+        believes_nodes = False
+        """Whether the store has no other clock than that of its one node."""
+
+        def time(self) -> int:
+            """The store's time in ms."""
+            raise NotImplementedError
+
+        async def pass_days(self, days: float) -> None:
+            """Make all that waits for READER so much older."""
+            raise NotImplementedError
+
+        async def pass_days_for_devices(self, days: float) -> None:
+            """Make so much older when A's devices were used to write to READER."""
+            raise NotImplementedError
 
         async def make(self, limits: Limits) -> Any:
             """A store of the kind under test, open, with whatever is kept for this test."""
@@ -214,6 +231,7 @@ class BothKinds:
             self.assertEqual(await self.commit(asked(2)), [Gap(2)])
             self.assertEqual(await self.commit(asked(2, False)), [Stored(2, 2)])
             self.assertEqual(await self.commit(asked(1)), [Duplicate(None, 2)])
+            await self.pass_days_for_devices(2)
             for i in range(DEVICES):
                 await self.commit(draft(device=f"{i:016x}", n=1))
             self.assertEqual(await self.commit(asked(1), asked(2)), [Gap(1), Gap(1)])
@@ -254,6 +272,7 @@ class BothKinds:
             devices = [f"{i:016x}" for i in range(DEVICES + 1)]
             for device in devices[:DEVICES]:
                 await self.commit(draft(device=device, n=1))
+            await self.pass_days_for_devices(2)
             # The first is used once more, so that the second is now the oldest.
             await self.commit(draft(device=devices[0], n=2))
             await self.commit(draft(device=devices[DEVICES], n=1))
@@ -264,6 +283,102 @@ class BothKinds:
                 self.assertEqual(
                     await self.commit(draft(device=device, n=n)), [Stored(last, last)], device
                 )
+
+        async def test_devices_in_use(self) -> None:
+            """A message on its way would be stored twice, because eight other devices were used meanwhile."""
+            await self.begin(Limits(waiting=9999, share=9999))
+            first = draft(device=DEVICE, n=1)
+            await self.commit(first)
+            for i in range(MOST_DEVICES - 1):
+                await self.commit(draft(device=f"{i:016x}", n=1))
+            (again,) = await self.commit(first)
+            self.assertIsInstance(again, Duplicate)
+            await self.commit(draft(device="f" * 16, n=1))
+            (forgotten,) = await self.commit(first)
+            self.assertIsInstance(forgotten, Stored, "there is a bound all the same")
+
+        async def test_device_of_long_ago(self) -> None:
+            """A device that was not used for a month would be remembered for ever."""
+            await self.begin()
+            await self.commit(draft(device=DEVICE, n=1))
+            await self.pass_days_for_devices(31)
+            await self.commit(draft(device="f" * 16, n=1))
+            self.assertEqual(await self.commit(draft(device=DEVICE, n=2)), [Gap(1)])
+
+        async def test_another_text(self) -> None:
+            """A sender whose state is older than the store's would be told that what nobody has was stored."""
+            await self.begin()
+            numbers = range(1, DIGESTS + 3)
+            await self.commit(*[draft(f"{n}", device=DEVICE, n=n) for n in numbers])
+            last = numbers[-1]
+            oldest = last - DIGESTS + 1
+            for n in (last, last - 1, oldest):
+                (other,) = await self.commit(draft("other", device=DEVICE, n=n))
+                self.assertEqual(other, Gap(last + 1), n)
+                (same,) = await self.commit(draft(f"{n}", device=DEVICE, n=n))
+                self.assertIsInstance(same, Duplicate, n)
+            (asked,) = await self.commit(draft("other", device=DEVICE, n=last, again=True))
+            self.assertEqual(asked, Gap(last + 1))
+            (too_old,) = await self.commit(draft("other", device=DEVICE, n=oldest - 1))
+            self.assertIsInstance(too_old, Duplicate, "whose text nobody remembers")
+            self.assertEqual(await self.inbox.count(READER), last)
+
+        async def test_number_that_was_given_back(self) -> None:
+            """
+            What was said in a session that ended, and comes late, would be stored under a number that was refused
+            since, and the next text be taken for a repetition.
+            """
+            await self.begin(Limits(share=1))
+            before = await self.inbox.claim_device(A, DEVICE)
+            await self.commit(draft())
+            now = await self.inbox.claim_device(A, DEVICE)
+            self.assertGreater(now.generation, before.generation)
+            late = draft("A", device=DEVICE, n=1, sending=before.generation)
+            new = draft("B", device=DEVICE, n=1, sending=now.generation)
+            self.assertEqual(await self.commit(new), [Full(1, True)])
+            await self.acknowledge(1)
+            self.assertEqual(await self.commit(late), [Moved()])
+            self.assertEqual(await self.commit(new), [Stored(2, 1)])
+            self.assertEqual(await self.commit(late), [Moved()])
+            self.assertEqual(await self.texts(), ["B"])
+
+        async def test_generations_of_devices(self) -> None:
+            """A log-in would stop what other devices or users send, or not what its own did, or fall behind."""
+            await self.begin()
+            device = await self.inbox.claim_device(A, DEVICE)
+            other = await self.inbox.claim_device(A, "f" * 16)
+            stranger = await self.inbox.claim_device(B, DEVICE)
+            reader = await self.inbox.claim(A, None, device="e" * 16)
+            taken = [device.generation, other.generation, reader.generation]
+            self.assertEqual(sorted(set(taken)), taken, "one counter for all of a user's")
+            mine = draft(device=DEVICE, n=1, sending=device.generation)
+            theirs = draft(device=DEVICE, n=1, sender=B, sending=stranger.generation)
+            self.assertEqual(await self.commit(mine, theirs), [Stored(1, 1), Stored(2, 2)])
+            await self.inbox.claim(A, None, device=DEVICE)
+            self.assertEqual(await self.commit(mine), [Moved()])
+            removal = Removal(A, reader.generation, 0)
+            await self.commit(removals=[removal])
+            self.assertEqual(self.refused, [removal])
+
+        async def test_claim_of_a_device_takes_nothing_over(self) -> None:
+            """Who only sends would stop somebody who reads from acknowledging."""
+            await self.begin()
+            reader = await self.inbox.claim(READER, None)
+            await self.commit(draft(), draft())
+            claim = await self.inbox.claim_device(READER, DEVICE)
+            self.assertEqual(claim.waiting, 2)
+            await self.commit(removals=[Removal(READER, reader.generation, 1)])
+            self.assertEqual((self.refused, await self.ids()), ([], [2]))
+
+        async def test_generation_that_was_lost(self) -> None:
+            """A store that has lost a log-in would refuse all that this session says, or obey an older one."""
+            await self.begin()
+            await self.inbox.claim_device(A, DEVICE)
+            self.assertEqual(
+                await self.commit(draft(device=DEVICE, n=1, sending=7)), [Stored(1, 1)]
+            )
+            self.assertEqual(await self.commit(draft(device=DEVICE, n=2, sending=6)), [Moved()])
+            self.assertGreater((await self.inbox.claim_device(A, DEVICE)).generation, 7)
 
         async def test_full(self) -> None:
             """An inbox would grow past its limit, drop something, or use a number up."""
@@ -390,10 +505,11 @@ class BothKinds:
             """Messages, numbers or claims would not survive a restart."""
             await self.begin()
             claim = await self.inbox.claim(READER, None)
-            await self.commit(draft("kept", device=DEVICE, n=1))
+            kept = draft("kept", device=DEVICE, n=1)
+            await self.commit(kept)
             await self.begin()
             self.assertEqual(await self.texts(), ["kept"])
-            self.assertEqual(await self.commit(draft(device=DEVICE, n=1)), [Duplicate(1, 1)])
+            self.assertEqual(await self.commit(kept), [Duplicate(1, 1)])
             again = await self.inbox.claim(READER, None)
             self.assertGreater(again.generation, claim.generation)
 
@@ -419,27 +535,38 @@ class BothKinds:
         async def test_days(self) -> None:
             """Messages would go too early, never, or without having waited."""
             await self.begin(Limits(waiting=4, share=99, days=7))
-            now = int(self.now * 1000)
-            old, young = now - 7 * DAY * 1000 - 1, now - 7 * DAY * 1000 + 1
-            await self.commit(
-                *(draft("1", at=old), draft("2", at=old), draft("3", at=young), draft("4", at=now))
-            )
-            self.assertEqual(await self.inbox.count(READER), 4, "nothing goes before it must")
-            self.assertEqual(await self.commit(draft("5", at=now)), [Stored(5, 3)])
-            self.assertEqual(await self.texts(), ["3", "4", "5"])
-            self.now += 7 * DAY + 1
+            await self.commit(draft("1", at=self.time()), draft("2", at=self.time()))
+            await self.pass_days(3)
+            await self.commit(draft("3", at=self.time()), draft("4", at=self.time()))
+            await self.pass_days(3.9)
             claim = await self.inbox.claim(READER, None)
-            self.assertEqual((claim.last_id, claim.waiting), (5, 0))
-            self.assertEqual(await self.commit(draft("6", at=now)), [Stored(6, 1)])
+            self.assertEqual((claim.waiting, claim.expired), (4, 0), "nothing goes before it must")
+            await self.pass_days(0.2)
+            committed = await self.inbox.commit([draft("5", at=self.time())], [])
+            self.assertEqual((committed.outcomes, committed.expired), ([Stored(5, 3)], 2))
+            self.assertEqual(await self.texts(), ["3", "4", "5"])
+            await self.pass_days(7.1)
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual((claim.last_id, claim.waiting, claim.expired), (5, 0, 3))
+            self.assertEqual(await self.commit(draft("6", at=self.time())), [Stored(6, 1)])
+
+        async def test_clock_of_a_node(self) -> None:
+            """A node whose clock is wrong would have messages deleted that are a second old, or kept for ever."""
+            await self.begin(Limits(days=7))
+            await self.commit(draft("from the past", at=1000), draft("now", at=self.time()))
+            self.assertEqual((await self.inbox.claim(READER, None)).expired, self.believes_nodes)
+            await self.commit(draft("from the future", at=self.time() + 100 * DAY * 1000))
+            await self.pass_days(8)
+            claim = await self.inbox.claim(READER, None)
+            self.assertEqual(claim.waiting, self.believes_nodes)
 
         async def test_many_days(self) -> None:
             """Of a large inbox that is too old only a part would go."""
             await self.begin(Limits(waiting=1000, share=1000, days=1))
-            at = int(self.now * 1000)
             for _ in range(3):
-                await self.commit(*[draft(at=at) for _ in range(100)])
-            self.now += 2 * DAY
-            await self.commit(draft(at=int(self.now * 1000)))
+                await self.commit(*[draft(at=self.time()) for _ in range(100)])
+            await self.pass_days(2)
+            await self.commit(draft(at=self.time()))
             claim = await self.inbox.claim(READER, None)
             self.assertEqual((claim.last_id, claim.waiting), (301, 1))
 
@@ -518,19 +645,38 @@ class SQLite(BothKinds.Tests):
     def setUp(self) -> None:
         self.url = parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",))
 
+    believes_nodes = True
+    now = 1_700_000_000.0
+    leap = 0.0
+
+    def time(self) -> int:
+        return int(self.now * 1000)
+
+    async def pass_days(self, days: float) -> None:
+        self.now += days * DAY
+
+    pass_days_for_devices = pass_days
+
+    async def test_leap(self) -> None:
+        """A clock that is set forward while the server runs would delete what was stored a second ago."""
+        await self.begin(Limits(days=7))
+        await self.commit(draft(at=self.time()))
+        self.leap = 100 * DAY
+        self.assertEqual((await self.inbox.claim(READER, None)).expired, 0)
+        await self.pass_days(8)
+        self.assertEqual((await self.inbox.claim(READER, None)).expired, 1)
+
     async def make(self, limits: Limits) -> SQLiteInbox:
         database = Database(self.url, reactor)
         self.addCleanup(database.close)
         await database.open()
-        inbox = SQLiteInbox(database, limits, lambda: self.now)
+        inbox = SQLiteInbox(database, limits, lambda: self.now + self.leap, lambda: self.now)
         self.assertEqual(await inbox.open(SilentWatcher()), [])
         return inbox
 
 
 class OnRedis(TestCase):
     """A test with an empty Redis database."""
-
-    now = 1_700_000_000.0
 
     def setUp(self) -> None:
         self.db = next(_DATABASES) % 63
@@ -541,12 +687,46 @@ class OnRedis(TestCase):
         """A store, not open yet."""
         url = parse_store_url(more.pop("url", redis().url(self.db)), ("redis", "redis+unix"))
         node = more.pop("node", "node")
-        inbox = RedisInbox(reactor, url, limits or Limits(), node, lambda: self.now, **more)
+        inbox = RedisInbox(reactor, url, limits or Limits(), node, **more)
         self.addCleanup(inbox.close)
         return inbox
 
 
+_OLDER = """
+local entries = redis.call('XRANGE', KEYS[1], '-', '+')
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
+redis.call('DEL', KEYS[1])
+for _, entry in ipairs(entries) do
+  local fields = entry[2]
+  for i = 6, #fields, 4 do fields[i] = string.format('%.0f', fields[i] - ARGV[1]) end
+  redis.call('XADD', KEYS[1], entry[1], unpack(fields))
+end
+redis.call('XSETID', KEYS[1], last)
+"""
+"""The stream with all times earlier: fields 6 (``a``) and 10 (``s``)."""
+
+
+_UNUSED = """
+local field = redis.call('HGET', KEYS[1], ARGV[1])
+field = string.gsub(field, ' (%x+):(%d+):', function (device, used)
+  return ' ' .. device .. ':' .. string.format('%.0f', used - ARGV[2]) .. ':'
+end)
+redis.call('HSET', KEYS[1], ARGV[1], field)
+"""
+
+
 class Redis(OnRedis, BothKinds.Tests):
+    def time(self) -> int:
+        return int(time.time() * 1000)
+
+    async def pass_days(self, days: float) -> None:
+        key = f"chat:{{{READER}}}:inbox"
+        redis().execute("EVAL", _OLDER, "1", key, str(int(days * DAY * 1000)), db=self.db)
+
+    async def pass_days_for_devices(self, days: float) -> None:
+        key = f"chat:{{{READER}}}:from"
+        redis().execute("EVAL", _UNUSED, "1", key, str(A), str(int(days * DAY)), db=self.db)
+
     async def make(self, limits: Limits) -> RedisInbox:
         inbox = self.store(limits)
         self.assertEqual(await inbox.open(self.watcher), [])

@@ -91,17 +91,19 @@ class KeyTests(OnOneRedis):
     async def test_stream(self) -> None:
         """Another node would not find the messages, or not their fields."""
         await self.begin()
-        await self.inbox.commit([Draft(READER, A, "张三", 123, "你好"), draft("b")], [])
+        at = int(time.time() * 1000)
+        await self.inbox.commit([Draft(READER, A, "张三", at, "你好"), draft("b", at=123)], [])
         entry = self.array("XRANGE", f"chat:{{{READER}}}:inbox", "-", "+", "COUNT", 1)
         self.assertEqual(
             entry,
             [
-                *(b"1-0", b"f", b"20001", b"u", "张三".encode(), b"a", b"123"),
+                *(b"1-0", b"f", b"20001", b"u", "张三".encode(), b"a", b"%d" % at),
                 *(b"t", "你好".encode()),
             ],
         )
         second = self.array("XRANGE", f"chat:{{{READER}}}:inbox", "(1-0", "+")
-        self.assertEqual(second[0], b"2-0")
+        self.assertEqual(second[:1] + second[5:10], [b"2-0", b"a", b"123", b"t", b"b", b"s"])
+        self.assertAlmostEqual(int(second[10]), at, delta=60_000, msg="Redis's own time")
 
     async def test_names_of_keys(self) -> None:
         """A key would have another name, or there would be one that the design does not have."""
@@ -109,13 +111,12 @@ class KeyTests(OnOneRedis):
         await self.inbox.commit([draft(device=DEVICE, n=1)], [])
         await self.inbox.claim(READER, None)
         await self.inbox.claim(READER, 99)
-        keys = {
-            f"chat:{{{READER}}}:{kind}".encode() for kind in ("inbox", "from", "session", "epoch")
-        }
-        self.assertEqual(
-            set(self.array("KEYS", "*")),
-            keys | {b"chat:epoch", b"chat:waiting", b"chat:nodes", b"chat:node:node"},
-        )
+        await self.inbox.claim_device(READER, DEVICE)
+        kinds = ("inbox", "from", "session", "epoch", "generations")
+        keys = {f"chat:{{{READER}}}:{kind}".encode() for kind in kinds}
+        keys |= {b"chat:epoch", b"chat:waiting", b"chat:nodes", b"chat:node:node"}
+        keys |= {b"chat:life", b"chat:order:node"}
+        self.assertEqual(set(self.array("KEYS", "*")), keys)
 
     async def test_read_by_another_client(self) -> None:
         """A message that another program put in would not be read."""
@@ -315,8 +316,12 @@ class TotalTests(OnOneRedis):
         claim = await self.inbox.claim(READER, None)
         self.assertEqual(await self.inbox.total(), 3)
         await self.inbox.commit([draft(), draft("does not fit")], [])
-        await self.inbox.commit([draft(to=A, at=1)], [Removal(READER, claim.generation, 3)])
+        await self.inbox.commit([draft(to=A)], [Removal(READER, claim.generation, 3)])
         self.assertEqual(await self.inbox.total(), 2)
+        at = str(int((time.time() - 2 * DAY) * 1000))
+        fields = ("f", "7", "u", "n", "a", at, "t", "x")
+        self.ask("DEL", f"chat:{{{A}}}:inbox")
+        self.ask("XADD", f"chat:{{{A}}}:inbox", "1-0", *fields)
         await self.inbox.claim(A, None)  # its only message has waited too long
         self.assertEqual(await self.inbox.total(), 1)
 
@@ -550,7 +555,7 @@ class _OldRedis(Protocol):
         for command in data.split(b"*")[1:]:
             upper = command.upper()
             if b"EVAL" in upper:
-                self.transport.write(b'$13\r\n[false,0,"e"]\r\n')
+                self.transport.write(b'$15\r\n[false,0,"e",0]\r\n')
             elif b"SUBSCRIBE" in upper:
                 self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
             elif b"INFO" in upper:

@@ -1,0 +1,107 @@
+"""
+A watermark: how far a store's data was, kept in the key folder, so that a store that went back while no server ran is
+noticed by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatsvc.inbox.life import Mark
+
+_EVERY = 1.0
+"""Seconds after which what has changed is written down: a store that is not asked to sync more often loses as much."""
+
+
+class Watermark:
+    """
+    The watermark in the file ``path``. ``reactor`` has a clock and threads: to write waits for the disk.
+
+    It says too little rather than too much: what came after it was written last is not in it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, path: str) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._written = self._read()
+        self._mark: Callable[[], Mark | None] = lambda: None
+        self._writing = LoopingCall(self._write_later)
+        self._writing.clock = reactor
+        self._said = False
+
+    @property
+    def known(self) -> Mark | None:
+        """What was written down last; None: nothing that can be read."""
+        return self._written
+
+    def follow(self, mark: Callable[[], Mark | None]) -> None:
+        """Write down what ``mark`` says, from now on, whenever it has changed."""
+        self._mark = mark
+        self._writing.start(_EVERY, now=False).addErrback(self._broken)
+
+    def close(self) -> None:
+        """Write it down a last time."""
+        if self._writing.running:
+            self._writing.stop()
+            self._write(self._mark())
+
+    def _read(self) -> Mark | None:
+        with suppress(OSError, ValueError, TypeError), open(self._path, "rb") as file:
+            mark = Mark(**orjson.loads(file.read()))
+            if isinstance(mark.batches, int) and isinstance(mark.epoch, str):
+                return mark
+        return None
+
+    def _write_later(self) -> Deferred[None] | None:
+        mark = self._mark()
+        if mark is None or mark == self._written:
+            return None
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, self._write, mark)
+
+    def _write(self, mark: Mark | None) -> None:
+        if mark is None or mark == self._written:
+            return
+        if self._is_behind(mark):
+            return
+        new = f"{self._path}.{os.getpid()}.new"
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(orjson.dumps(asdict(mark)))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, self._path)
+            self._written = mark
+        except OSError as problem:
+            self._say_once(f"{self._path} cannot be written: {problem.strerror}")
+
+    def _is_behind(self, mark: Mark) -> bool:
+        """Whether another worker, with the same key folder, has written down more."""
+        there = self._read()
+        return (
+            there is not None
+            and (there.epoch, there.run) == (mark.epoch, mark.run)
+            and there.batches >= mark.batches
+        )
+
+    def _say_once(self, problem: str) -> None:
+        if not self._said:
+            self._said = True
+            text = "{problem}; a store that goes back while no server runs will not be noticed"
+            self._log.warn(text, event="watermark-not-kept", problem=problem)
+
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("The watermark is not kept", failure, event="watermark-not-kept")

@@ -412,6 +412,8 @@ class FirstStart(Starting):
     def test_second_start_keeps_everything(self) -> None:
         """A second start would make other keys, so that no client trusts it any more."""
         server = self.server()
+        server.stop()  # then the watermark is there, too
+        server.start()
         files = sorted((server.folder / "keys").iterdir())
         before = [file.read_bytes() for file in files]
         server.stop()

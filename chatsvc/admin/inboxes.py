@@ -122,7 +122,8 @@ def restored(url: str, yes: bool) -> None:
     Say that a back-up of the waiting messages was restored.
 
     Message ids that were given out after the back-up will be given out again: readers must forget the last one that
-    they saw. Stop all servers before, start them after.
+    they saw. Stop all servers before, start them after. A server notices by itself when messages are older than it
+    knows; it cannot when its key folder was restored along with them.
     """
     make_sure("Were all servers stopped before the back-up was restored?", yes)
     with _nobody_serving(url):

@@ -59,8 +59,8 @@ class Lease:
         lasts = int(self._seconds * 1000)
         asked = {"node": self._node, "about": self._about(), "lease": lasts}
         question = {"run": self._life.run, "fresh": secrets.token_hex(8), **self._life.question()}
-        had, now, epoch, batches = await ask(b"join", asked | question)
-        self._life.found(epoch, batches)
+        had, now, epoch, batches, went_back = await ask(b"join", asked | question)
+        self._life.found(epoch, batches, went_back)
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 

@@ -37,6 +37,7 @@ class Life:
         self.run = ""
         self.epoch: str | None = known.epoch if known else None
         self.newest: str | None = self.epoch
+        self.went_back = False
         self._known = known
         self._newest = known
 
@@ -59,8 +60,9 @@ class Life:
             asked["known"] = [self._known.run, self._known.batches]
         return asked
 
-    def found(self, epoch: str, batches: int) -> None:
-        """This is the data that is there."""
+    def found(self, epoch: str, batches: int, went_back: bool = False) -> None:
+        """This is the data that is there; ``went_back``: it has taken fewer batches than was known."""
+        self.went_back = went_back
         self.newest = epoch
         if self.epoch is None:
             self.epoch = epoch

@@ -302,7 +302,8 @@ class RedisInbox:
             await self._check(protocol)
         elif self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))
-            self._say_loss()
+            # Another epoch alone is one that an admin has begun.
+            self._say_loss(self._life.went_back)
             self._life.begin_anew()  # nobody reads yet
         self._was_here = True
         self._pulse.found()
@@ -322,8 +323,8 @@ class RedisInbox:
         # The connection is gone: the next one begins with a check.
         self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
-    def _say_loss(self) -> None:
-        if self._life.is_over:
+    def _say_loss(self, lost: bool) -> None:
+        if lost:
             text = "{url} does not hold the data that it held: readers begin anew"
             self._log.error(text, event="store-lost", url=self._url)
 
@@ -339,7 +340,7 @@ class RedisInbox:
         cursors = [[str(c.uid), c.id, c.generation, c.at] for c in self._watcher.cursors()]
         if self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
-        self._say_loss()
+        self._say_loss(self._life.is_over)
         stale: list[int] = []
         taken: list[tuple[int, int]] = []
         for i in range(0, len(cursors), _CURSORS_AT_ONCE):

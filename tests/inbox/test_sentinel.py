@@ -21,6 +21,15 @@ _PATIENCE = 15.0
 """Seconds that a fail-over may take."""
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    for _ in range(int(_PATIENCE * 50)):
+        if condition():
+            return
+        await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+    raise AssertionError("it did not happen")
+
+
 class SentinelTests(TestCase):
     """A primary and its replica, the sentinel, and a node."""
 
@@ -37,8 +46,8 @@ class SentinelTests(TestCase):
 
     async def begin(self) -> None:
         """Open a node, when the sentinel knows the replica."""
-        await self.until(lambda: b"ip\r\n" in self.sentinel.execute("SENTINEL", "REPLICAS", "chat"))
-        await self.until(lambda: b"master_link_status:up" in self.replica.execute("INFO"))
+        await until(lambda: b"ip\r\n" in self.sentinel.execute("SENTINEL", "REPLICAS", "chat"))
+        await until(lambda: b"master_link_status:up" in self.replica.execute("INFO"))
         url = parse_store_url(self.sentinel.url(2), INBOX_SCHEMES)
         self.inbox = RedisInbox(reactor, url, Limits(), "node", patience=1.0)
         self.addCleanup(self.inbox.close)
@@ -51,14 +60,7 @@ class SentinelTests(TestCase):
     async def replicated(self) -> None:
         """Wait until the replica has READER's one message."""
         inbox = f"chat:{{{READER}}}:inbox"
-        await self.until(lambda: self.replica.execute("XLEN", inbox, db=2) == b":1\r\n")
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        for _ in range(int(_PATIENCE * 50)):
-            if condition():
-                return
-            await deferLater(reactor, 0.02)  # type: ignore[arg-type]
-        self.fail("it did not happen")
+        await until(lambda: self.replica.execute("XLEN", inbox, db=2) == b":1\r\n")
 
     async def stored(self, text: str) -> Outcome:
         """Store a message, as soon as that can be done: the outcome."""
@@ -84,7 +86,7 @@ class SentinelTests(TestCase):
         self.assertIn(b"role:master", self.replica.execute("INFO"))
         page = await self.inbox.read(READER, 0, 10)
         self.assertEqual([message.text for message in page], ["before", "after"])
-        await self.until(lambda: self.watcher.returned)
+        await until(lambda: self.watcher.returned)
         self.assertEqual(self.watcher.returned[0], [])
 
     async def test_lost_ids(self) -> None:
@@ -103,7 +105,7 @@ class SentinelTests(TestCase):
         ]
         self.primary.kill()
         self.replica.thaw()
-        await self.until(lambda: self.watcher.returned)
+        await until(lambda: self.watcher.returned)
         self.assertEqual(self.watcher.returned[0], [READER])
         self.assertEqual(await self.stored("new"), Stored(2, 2))
         again = await self.inbox.claim(READER, 2)
@@ -114,10 +116,8 @@ class SentinelTests(TestCase):
         await self.begin()
         await self.stored("before")
         await self.replicated()
-        await self.until(
-            lambda: self.sentinel.execute("SENTINEL", "FAILOVER", "chat") == b"+OK\r\n"
-        )
-        await self.until(lambda: str(self.replica.port).encode() in self.primary_named())
+        await until(lambda: self.sentinel.execute("SENTINEL", "FAILOVER", "chat") == b"+OK\r\n")
+        await until(lambda: str(self.replica.port).encode() in self.primary_named())
         # The sentinel does the same, some seconds later.
         self.primary.execute("REPLICAOF", "127.0.0.1", self.replica.port)
         self.assertEqual(await self.stored("after"), Stored(2, 2))

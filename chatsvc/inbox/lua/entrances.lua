@@ -68,13 +68,13 @@ function entrances.vacate()
 end
 
 -- A node takes or renews its lease and says something about itself, and which process of Redis this is; whether it had a
--- lease, what time it is, which epoch, and how many batches were taken.
+-- lease, what time it is, which epoch, how many batches were taken, and whether that is less than it knew.
 function entrances.join()
   begin_life(asked.run)
   local had = redis.call('SET', lease_of(asked.node), asked.about, 'PX', asked.lease, 'GET')
   redis.call('SET', 'chat:epoch', asked.fresh, 'NX')
   local _, batches = life()
-  local told = {had and true or false, now(), redis.call('GET', 'chat:epoch'), batches}
+  local told = {had and true or false, now(), redis.call('GET', 'chat:epoch'), batches, went_back}
   if had then return told end
   for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
     if redis.call('EXISTS', lease_of(node)) == 0 then redis.call('SREM', 'chat:nodes', node) end

@@ -42,12 +42,14 @@ end
 -- Whether this is not the data that this node knows: it was deleted, or older data was put in its place, or it went back
 -- and on from there. The generations and ids that this node knows are nothing to it then. Who notices it first begins a
 -- new epoch, by which all others notice.
+local went_back = false
 local function is_another_store()
   if not asked.epoch then return false end
   if asked.epoch ~= redis.call('GET', 'chat:epoch') then return true end
   if not has_lost_writes() then return false end
   -- One that is full says no: then the next one who asks notices again.
   redis.pcall('SET', 'chat:epoch', asked.fresh)
+  went_back = true
   return true
 end
 

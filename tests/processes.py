@@ -183,6 +183,18 @@ class ChatServer:
         """End the server as a crash or a power cut does."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Let the server hang."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a server that hung go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def restart(self) -> None:
         """Stop the server in an orderly way and start it again."""
         self.stop()

@@ -105,6 +105,28 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.handed, [1, 2, 3, 4])
         self.assertEqual(self.reads(), 1)
 
+    def test_entry_that_nobody_can_read(self) -> None:
+        """What another program put into an inbox would be shown as an empty line, or stay there for ever."""
+        self.store(1)
+        self.inbox.store(UID, "")
+        self.store(1)
+        reader = self.begin()
+        reader.resume()
+        self.assertEqual(self.owner.handed, [1, 3])
+        reader.acknowledge(1)
+        self.assertEqual([removal.up_to for removal in self.removals()], [1])
+
+    def test_entries_that_nobody_can_read(self) -> None:
+        """An inbox that holds nothing else would say for ever that something waits."""
+        for _ in range(2):
+            self.inbox.store(UID, "")
+        reader = self.begin()
+        reader.resume()
+        self.assertEqual(self.owner.handed, [])
+        self.assertEqual([removal.up_to for removal in self.removals()], [2])
+        self.send()
+        self.assertEqual(self.owner.handed, [3])
+
     def test_gap(self) -> None:
         """Something that was stored unseen would be skipped when the next message comes."""
         self.begin().resume()

@@ -579,6 +579,56 @@ class SendTests(SessionTests):
         refusal = e.Refused(Problem.NOT_LOGGED_IN, to=BOB, re=7)
         self.assertEqual(connection.answers(), [refusal, e.Kicked()])
 
+    def test_device_that_logged_in_again(self) -> None:
+        """Who only sends would not be told that another session has taken the device, and send on into nowhere."""
+        older, newer = self.connect(), self.connect()
+        for connection in (older, newer):
+            connection.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
+            connection.answers()
+        older.do(c.Send(BOB, "A", n=1), c.Send(BOB, "B", n=2))
+        self.turn()
+        refused = [e.Refused(Problem.NOT_LOGGED_IN, to=BOB, re=n) for n in (1, 2)]
+        self.assertEqual(older.answers(), [refused[0], e.Kicked(), refused[1]])
+        newer.do(c.Send(BOB, "C", n=1))
+        self.turn()
+        self.assertEqual([m.text for m in self.world.inbox.waiting[BOB]], ["C"])
+
+    def test_device_after_the_log_in(self) -> None:
+        """A session that changes its device would have all that it says refused, or not take the device over."""
+        older = self.connect()
+        older.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
+        changing = self.log_in()
+        changing.do(c.Hello(device=DEVICE), c.Send(BOB, "new", n=1))
+        older.do(c.Send(BOB, "old", n=1))
+        self.turn()
+        self.assertEqual([m.text for m in self.world.inbox.waiting[BOB]], ["new"])
+        changing.do(c.Hello(device=DEVICE, lang="en"))
+        self.assertEqual(self.world.inbox.calls.count("claim_device"), 2, "once for each change")
+        changing.do(c.Hello(), c.Send(BOB, "without", n=1))
+        self.turn()
+        self.assertEqual(self.world.inbox.batches[-1][0][0].sending, None)
+
+    def test_device_while_the_store_is_away(self) -> None:
+        """A session would send as a device that it could not take over."""
+        connection = self.log_in()
+        self.world.inbox.away = True
+        connection.do(c.Hello(device=DEVICE, n=4))
+        self.assertRefused(connection, Problem.STORE_UNAVAILABLE, re=4)
+        self.world.inbox.away = False
+        connection.do(c.Send(BOB, "x", n=1))
+        self.turn()
+        self.assertEqual(self.world.inbox.batches[-1][0][0].device, "")
+
+    def test_gone_while_a_device_is_claimed(self) -> None:
+        """A connection that is lost meanwhile would leave an error, or somebody logged in."""
+        self.world.inbox.hold = {"claim_device"}
+        connection = self.connect()
+        connection.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
+        connection.session.close("lost")
+        self.world.let_all()
+        self.assertFalse(connection.session.logged_in)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_number_without_a_device(self) -> None:
         """A client without a device that numbers its requests would lose messages as duplicates."""
         for _ in range(2):

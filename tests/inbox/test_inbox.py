@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from chatsvc.database import Database
+from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
     DIGESTS,
@@ -639,6 +641,24 @@ class BothKinds:
             await self.begin(Limits(waiting=1000, share=1000))
             outcomes = await self.commit(*[draft("😀" * 256) for _ in range(256)])
             self.assertEqual(outcomes[-1], Stored(256, 256))
+
+
+class ForeignTests(TestCase):
+    """Rows that another program put into an inbox in SQLite."""
+
+    async def test_what_is_no_message(self) -> None:
+        """A row with something else than a number or a text would make the inbox unreadable."""
+        database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
+        self.addCleanup(database.close)
+        await database.open()
+        inbox = SQLiteInbox(database, Limits())
+        await inbox.open(SilentWatcher())
+        await inbox.commit([draft("1"), draft("2"), draft("3"), draft("4")], [])
+        for id, column, value in ((2, "at", 1e300), (3, "text", b"\xff"), (4, "sender", "who")):
+            change = f"UPDATE chat_inbox SET {column} = ? WHERE id = ?"  # noqa: S608
+            await database.run(partial(Transaction.execute, sql=change, args=(value, id)))
+        page = await inbox.read(READER, 0, 9)
+        self.assertEqual([(m.id, m.text) for m in page], [(1, "1"), (2, ""), (3, ""), (4, "")])
 
 
 class SQLite(BothKinds.Tests):

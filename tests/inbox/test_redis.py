@@ -22,6 +22,7 @@ from chatsvc.inbox.interface import (
     Duplicate,
     Failed,
     Full,
+    Gap,
     Limits,
     Removal,
     Stored,
@@ -179,6 +180,85 @@ class KeyTests(OnOneRedis):
 def _committed(*outcomes: Any) -> Any:
 
     return Committed(list(outcomes), [])
+
+
+class ForeignTests(OnOneRedis):
+    """What another program puts into an inbox, or takes out of it."""
+
+    def put(self, id: str, *fields: str) -> None:
+        self.ask("XADD", f"chat:{{{READER}}}:inbox", id, *fields)
+
+    async def test_what_is_no_message(self) -> None:
+        """One odd entry would make an inbox unreadable for good, or be said with each look at it."""
+        await self.begin(days=1)
+        await self.inbox.commit([draft("first", at=int(time.time() * 1000))], [])
+        huge = str(2**63)
+        odd = (
+            *(("f", huge, "u", "n", "a", "5", "t", "x"), ("f", "1", "u", "n", "a", huge, "t", "x")),
+            *(("f", "1", "u", "n", "a", "1e300", "t", "x"), ("f", "1", "u", "n", "a", "nan", "t")),
+            *(("f", "", "u", "n", "a", "5", "t", "x"), ("just", "this"), ("a", "inf", "b", "-1")),
+        )
+        for id, fields in enumerate(odd, 2):
+            self.put(f"{id}-0", *fields, *("?",) * (len(fields) % 2))
+        self.put("8-5", "f", "1", "u", "n", "a", "7", "t", "with the id of another")
+        await self.inbox.commit([draft("last", at=int(time.time() * 1000))], [])
+        with capturedLogs() as logged:
+            claim = await self.inbox.claim(READER, None)
+            pages = [await self.inbox.read(READER, 0, 100) for _ in range(2)]
+        self.assertEqual([m.text for m in pages[0] if m.text][:1], ["first"])
+        self.assertEqual([m.text for m in pages[0] if m.text][-1:], ["last"])
+        self.assertEqual(pages[0], pages[1])
+        said = [event["id"] for event in logged if event.get("event") == "foreign-entry"]
+        self.assertEqual(said, list(range(2, 9)))
+        await self.inbox.commit([], [Removal(READER, claim.generation, claim.last_id)])
+        self.assertEqual(await self.inbox.count(READER), 0)
+
+    async def test_deleted_in_the_middle(self) -> None:
+        """A message would be hidden, because another one behind it is gone."""
+        await self.begin()
+        await self.inbox.commit([draft(f"{n}") for n in range(1, 6)], [])
+        self.ask("XDEL", f"chat:{{{READER}}}:inbox", "3-0")
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.acknowledged, claim.last_id, claim.waiting), (0, 5, 4))
+        page = await self.inbox.read(READER, claim.acknowledged, 100)
+        self.assertEqual([message.text for message in page], ["1", "2", "4", "5"])
+        self.ask("XDEL", f"chat:{{{READER}}}:inbox", "5-0")
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.acknowledged, claim.last_id, claim.waiting), (0, 5, 3))
+
+    async def test_expiry_around_it(self) -> None:
+        """An entry whose time nobody can tell would keep what is behind it for ever, or end the log-in."""
+        await self.begin(days=1)
+        old = str(int((time.time() - 2 * DAY) * 1000))
+        self.put("1-0", "f", "1", "u", "n", "a", "soon", "t", "x")
+        self.put("2-0", "f", "1", "u", "n", "a", old, "t", "old")
+        self.put("3-0", "f", "1", "u", "n")
+        await self.inbox.commit([draft("new", at=int(time.time() * 1000))], [])
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.expired, claim.acknowledged), (2, 2))
+        page = await self.inbox.read(READER, 0, 9)
+        self.assertEqual([message.text for message in page], ["", "new"])
+
+    async def test_devices_of_the_version_before(self) -> None:
+        """After an upgrade, what was stored before it would be stored once more when it is sent again."""
+        await self.begin()
+        await self.inbox.commit([draft(), draft()], [])
+        other = "f" * 32
+        self.ask("HSET", f"chat:{{{READER}}}:from", A, f"2 0 {DEVICE} 7 2 {other} 3 1")
+        committed = await self.inbox.commit(
+            [
+                *(draft(device=DEVICE, n=7), draft(device=DEVICE, n=6), draft(device=DEVICE, n=8)),
+                *(draft(device=other, n=3), draft(device=other, n=5), draft(device=DEVICE, n=8)),
+            ],
+            [],
+        )
+        self.assertEqual(
+            committed.outcomes,
+            [
+                *(Duplicate(2, 2), Duplicate(None, 2), Stored(3, 3)),
+                *(Duplicate(1, 3), Gap(4), Duplicate(3, 3)),
+            ],
+        )
 
 
 class AdoptionTests(OnOneRedis):

@@ -728,8 +728,8 @@ redis.call('XSETID', KEYS[1], last)
 
 _UNUSED = """
 local field = redis.call('HGET', KEYS[1], ARGV[1])
-field = string.gsub(field, ' (%x+):(%d+):', function (device, used)
-  return ' ' .. device .. ':' .. string.format('%.0f', used - ARGV[2]) .. ':'
+field = string.gsub(field, ',(%x+):(%d+):', function (device, used)
+  return ',' .. device .. ':' .. string.format('%.0f', used - ARGV[2]) .. ':'
 end)
 redis.call('HSET', KEYS[1], ARGV[1], field)
 """

@@ -260,6 +260,23 @@ class ForeignTests(OnOneRedis):
             ],
         )
 
+    async def test_beside_the_version_before(self) -> None:
+        """While servers are upgraded one after the other, those of before would store once more what is sent again."""
+        await self.begin()
+        await self.inbox.commit([draft("one", device=DEVICE, n=1)], [])
+        key = f"chat:{{{READER}}}:from"
+        field = self.ask("HGET", key, A).split(b"\r\n")[1].decode()
+        self.assertRegex(field, rf"^1 0 {DEVICE} 1 1 /,{DEVICE}:[0-9]+:1:[0-9a-f]{{6}}$")
+        # One of before stores the next, and knows nothing of texts.
+        self.ask("HSET", key, A, field.replace(f" {DEVICE} 1 1", f" {DEVICE} 2 2"))
+        committed = await self.inbox.commit(
+            [draft(text, device=DEVICE, n=n) for text, n in (("two", 2), ("1", 1), ("3", 3))], []
+        )
+        kinds = [type(outcome) for outcome in committed.outcomes]
+        self.assertEqual(kinds, [Duplicate, Duplicate, Stored])
+        committed = await self.inbox.commit([draft("other", device=DEVICE, n=3)], [])
+        self.assertEqual(committed.outcomes, [Gap(4)])
+
 
 class AdoptionTests(OnOneRedis):
     """Messages that the older asyncio server left."""

@@ -44,8 +44,8 @@ local function is_superseded(sender, device, generation)
   local key = sender .. ' ' .. device
   if not sending[key] then
     local newest, devices = generations(sender)
-    local current, others = find_device(devices, device)
-    sending[key] = tonumber(current or 0)
+    local current, others = find_generation(devices, device)
+    sending[key] = current or 0
     if sending[key] < generation then -- the store has lost that log-in
       set_generation(sender, math.max(newest, generation), device, generation, others)
       sending[key] = generation
@@ -60,19 +60,20 @@ local function append(draft)
   if generation and generation > 0 and has_moved(sender, generation) then return {'moved'} end
   if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
   local book = book_of(to)
-  local share, since, devices = sender_of(book.senders, sender)
+  local share, since, numbers, notes = sender_of(book.senders, sender)
   if n and n ~= '' then
-    local known, others = find_device(devices, device)
-    local newest, id, digests = string.match(known or '0:0:', '^(%d+):(%d+):(%x*)$')
-    local back = tonumber(newest) - tonumber(n)
+    local newest, id, others = find_number(numbers, device)
+    local _, digests, other_notes = find_note(notes, device, newest)
+    local back = newest - tonumber(n)
     if back >= 0 and is_the_same(digests, back, text) then
-      return {'duplicate', back == 0 and tonumber(id) or 0, book.waiting, book.elsewhere}
+      return {'duplicate', back == 0 and id or 0, book.waiting, book.elsewhere}
     end
     -- Also another text under a number that was accepted: it was never stored.
     if back ~= -1 or again ~= '' then return {'gap', number(newest + 1)} end
-    if not known then others = remembered(others) end
+    if newest == 0 then others, other_notes = remembered(others, other_notes) end
     digests = string.sub(digests .. digest(text), -DIGESTS * DIGITS)
-    devices = put_device(device, n .. ':' .. number(book.last + 1) .. ':' .. digests, others)
+    numbers = ' ' .. device .. ' ' .. n .. ' ' .. number(book.last + 1) .. others
+    notes = ',' .. device .. ':' .. seconds() .. ':' .. n .. ':' .. digests .. other_notes
   end
   if book.waiting >= asked.waiting then
     expire(book.inbox)
@@ -84,7 +85,7 @@ local function append(draft)
   if share >= asked.share then return {'full', book.waiting, true} end
   add(book.inbox, book.last + 1, sender, name, at, text)
   book.last, book.waiting = book.last + 1, book.waiting + 1
-  redis.call('HSET', book.senders, sender, number(share + 1) .. ' ' .. number(acknowledged) .. devices)
+  set_sender(book.senders, sender, share + 1, acknowledged, numbers, notes)
   if not book.renewed then book.renewed = redis.call('EXPIRE', book.senders, asked.memory) end
   if not book.elsewhere then return {'stored', book.last, book.waiting} end
   local told = news[book.node] or {}

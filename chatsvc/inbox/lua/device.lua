@@ -1,42 +1,56 @@
 -- Devices that send: which of their numbers were accepted, and which log-in of them is the last.
 
--- Devices stand in one text, " DEVICE:USED:REST" for each, the last used first; USED is in seconds.
+local function seconds() return math.floor(now() / 1000) end
 
--- What a text says of a device after USED, and the others.
-local function find_device(devices, device)
-  local from, to, rest = string.find(devices, ' ' .. device .. ':%d+:(%S*)')
-  if not from then return nil, devices end
-  return rest, string.sub(devices, 1, from - 1) .. string.sub(devices, to + 1)
-end
-
--- The devices that are still remembered beside a new one: by time first. One that was used a moment ago may have a
--- message on its way, however many others there are.
-local function remembered(devices)
-  local kept, seconds = {''}, math.floor(now() / 1000)
-  for device, used in string.gmatch(devices, '(%x+:(%d+):%S*)') do
-    local age, place = seconds - tonumber(used), #kept
-    if age < asked.memory and place < asked.most and (place < asked.devices or age < asked.recent) then
-      kept[#kept + 1] = device
-    end
-  end
-  return table.concat(kept, ' ')
-end
-
-local function put_device(device, rest, others)
-  return ' ' .. device .. ':' .. math.floor(now() / 1000) .. ':' .. rest .. others
-end
-
--- A sender's field: "SHARE ACKNOWLEDGED", and then the devices, of each N:ID:DIGESTS. Servers before this version wrote
--- " DEVICE N ID" for each.
+-- A sender's field in an inbox: "SHARE ACKNOWLEDGED", then " DEVICE N ID" for each device, the last used first, then
+-- " /" and ",DEVICE:USED:N:DIGESTS" for each: what servers before this version carry along and do not read. Where N is
+-- not the one before, such a server has stored something since.
 local function sender_of(senders, sender)
   local field = redis.call('HGET', senders, sender)
-  if not field then return 0, -1, '' end
+  if not field then return 0, -1, '', '' end
   local share, acknowledged, devices = string.match(field, '^(%d+) (%d+)(.*)$')
-  if devices ~= '' and not string.find(devices, ':', 1, true) then
-    local seconds = math.floor(now() / 1000)
-    devices = string.gsub(devices, ' (%x+) (%d+) (%d+)', ' %1:' .. seconds .. ':%2:%3:')
+  local numbers, notes = string.match(devices, '^(.-) /(%S*)$')
+  return tonumber(share), tonumber(acknowledged), numbers or devices, notes or ''
+end
+
+local function set_sender(senders, sender, share, acknowledged, numbers, notes)
+  local field = number(share) .. ' ' .. number(acknowledged) .. numbers
+  redis.call('HSET', senders, sender, notes == '' and field or field .. ' /' .. notes)
+end
+
+-- A device's newest N and its ID, and the numbers of the others.
+local function find_number(numbers, device)
+  local from, to, n, id = string.find(numbers, ' ' .. device .. ' (%d+) (%d+)')
+  if not from then return 0, 0, numbers end
+  return tonumber(n), tonumber(id), string.sub(numbers, 1, from - 1) .. string.sub(numbers, to + 1)
+end
+
+-- When a device was used, its digests if they end with the N given, and the notes of the others.
+local function find_note(notes, device, n)
+  local from, to, used, noted, digests = string.find(notes, ',' .. device .. ':(%d+):(%d+):(%x*)')
+  if not from then return seconds(), '', notes end
+  if tonumber(noted) ~= n then digests = '' end
+  return tonumber(used), digests, string.sub(notes, 1, from - 1) .. string.sub(notes, to + 1)
+end
+
+-- Whether a device is still remembered behind so many others: by time first. One that was used a moment ago may have a
+-- message on its way, however many others there are.
+local function is_remembered(used, place)
+  local age = seconds() - used
+  return age < asked.memory and place < asked.most and (place < asked.devices or age < asked.recent)
+end
+
+-- The devices that are remembered beside a new one: their numbers, and their notes.
+local function remembered(numbers, notes)
+  local kept, place = {}, 1
+  for device, n in string.gmatch(numbers, ' (%x+) (%d+) %d+') do
+    if is_remembered(find_note(notes, device, tonumber(n)), place) then
+      kept[device], place = true, place + 1
+    end
   end
-  return tonumber(share), tonumber(acknowledged), devices
+  numbers = string.gsub(numbers, ' (%x+) %d+ %d+', function(device) return not kept[device] and '' or nil end)
+  notes = string.gsub(notes, ',(%x+):%d+:%d+:%x*', function(device) return not kept[device] and '' or nil end)
+  return numbers, notes
 end
 
 -- Of how many of a device's messages, and by how many digits, the texts are remembered.
@@ -50,6 +64,14 @@ local function is_the_same(digests, back, text)
   return from < 1 or string.sub(digests, from, from + DIGITS - 1) == digest(text)
 end
 
+-- A user's devices that send stand in one text, " DEVICE:USED:GENERATION" for each, the last used first.
+
+local function find_generation(devices, device)
+  local from, to, generation = string.find(devices, ' ' .. device .. ':%d+:(%d+)')
+  if not from then return nil, devices end
+  return tonumber(generation), string.sub(devices, 1, from - 1) .. string.sub(devices, to + 1)
+end
+
 -- The newest generation that a user's sessions took, and the generation of each device: with which it may send.
 local function generations(uid)
   local newest, devices = string.match(redis.call('GET', generations_of(uid)) or '0', '^(%d+)(.*)$')
@@ -57,8 +79,16 @@ local function generations(uid)
 end
 
 local function set_generation(uid, newest, device, generation, others)
-  local devices = put_device(device, number(generation), others)
+  local devices = ' ' .. device .. ':' .. seconds() .. ':' .. number(generation) .. others
   redis.call('SET', generations_of(uid), number(newest) .. devices)
+end
+
+local function remembered_generations(devices)
+  local place = 1
+  return (string.gsub(devices, ' %x+:(%d+):%d+', function(used)
+    if not is_remembered(tonumber(used), place) then return '' end
+    place = place + 1
+  end))
 end
 
 -- A generation above all that this user's sessions have taken, which also becomes the device's, if there is one.
@@ -66,8 +96,8 @@ local function take_generation(uid, before, device)
   local newest, devices = generations(uid)
   local generation = math.max(before, newest) + 1
   if device then
-    local known, others = find_device(devices, device)
-    if not known then others = remembered(others) end
+    local known, others = find_generation(devices, device)
+    if not known then others = remembered_generations(others) end
     set_generation(uid, generation, device, generation, others)
   end
   return generation

@@ -390,6 +390,16 @@ class PostTests(SynchronousTestCase):
         self.turn()
         self.assertEqual((self.told, ear.told), ([("a", Moved())], ["kicked"]))
 
+    def test_expired(self) -> None:
+        """Messages that nobody has read would go without a word, or the log be full of them."""
+        with capturedLogs() as logged:
+            for count in (0, 3, 4, 5):
+                self.post.expired(count)
+        said = [event["count"] for event in logged if event.get("event") == "expired"]
+        self.assertEqual(said, [3])
+        counted = self.metrics.registry.get_sample_value("chatsvc_messages_expired_total")
+        self.assertEqual(counted, 12)
+
     def test_news(self) -> None:
         """A message that another node stored would not reach its reader here."""
         ear = self.ears[2] = RecordingEar()

@@ -20,17 +20,12 @@ _SETTINGS = (
 )
 
 
-async def require_version(protocol: Any, url: StoreURL) -> str:
-    """
-    Which process of Redis it is: its ``run_id``.
-
-    :raise BadStore: it is too old.
-    """
+async def require_version(protocol: Any, url: StoreURL) -> None:
+    """:raise BadStore: it is too old."""
     facts = parse_info(await protocol.execute_command("INFO", "server"))
     version = facts.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         raise BadStore(f"{url}: Redis {version} is too old, 6.2 or newer is needed")
-    return facts.get("run_id", "-")
 
 
 async def endangering_settings(protocol: Any, url: StoreURL) -> list[str]:

@@ -33,9 +33,9 @@ class Hearing:
     """
     A connection of its own that subscribes to ``channel``.
 
-    ``counted`` is told how many batches the store had taken when something was stored. ``returned`` is called when the
-    connection was lost and is back: something may have been said meanwhile. ``nobody`` is called with the uid of a user
-    who is not here.
+    ``counted`` is told which Redis had taken how many batches when something was stored; ``returned`` is called when
+    the connection was lost and is back: something may have been said meanwhile. ``nobody`` is called with the uid of a
+    user who is not here.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Hearing:
         clock: IReactorTime,
         address: RedisAddress,
         channel: str,
-        counted: Callable[[int], None],
+        counted: Callable[[str, int], None],
         returned: Callable[[], None],
         nobody: Callable[[int], None],
     ) -> None:
@@ -91,7 +91,7 @@ class Hearing:
         words = orjson.loads(said)
         news = words.get("news")
         if news:
-            self._counted(int(words.get("batches", 0)))
+            self._counted(words.get("run", ""), int(words.get("batches", 0)))
             self._news(
                 [
                     (int(uid), Message(int(id), int(sender), name, int(at), text))

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.life import Life
+from chatsvc.inbox.life import Life, Mark
 from chatsvc.store import StoreUnavailable
 from chatsvc.unexpected import wordless
 
@@ -58,9 +58,9 @@ class Lease:
         """Take or renew it; whether there was one."""
         lasts = int(self._seconds * 1000)
         asked = {"node": self._node, "about": self._about(), "lease": lasts}
-        question = {"run": self._life.run, "fresh": secrets.token_hex(8), **self._life.question()}
-        had, now, epoch, batches, went_back = await ask(b"join", asked | question)
-        self._life.found(epoch, batches, went_back)
+        question = {"fresh": secrets.token_hex(8), **self._life.question()}
+        had, now, epoch, run, batches, went_back = await ask(b"join", asked | question)
+        self._life.found(Mark(epoch, run, batches), went_back)
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 

@@ -29,12 +29,11 @@ class Life:
     """
     What one node knows of the data in Redis; ``known`` is what it knew when it ended last.
 
-    ``run`` is the process that it talks to now. ``epoch`` is that of the data that this node's readers know, ``newest``
+    ``epoch`` is that of the data that this node's readers know, ``newest``
     the one that was there last: while they differ, readers have yet to begin anew.
     """
 
     def __init__(self, known: Mark | None = None) -> None:
-        self.run = ""
         self.epoch: str | None = known.epoch if known else None
         self.newest: str | None = self.epoch
         self.went_back = False
@@ -60,21 +59,20 @@ class Life:
             asked["known"] = [self._known.run, self._known.batches]
         return asked
 
-    def found(self, epoch: str, batches: int, went_back: bool = False) -> None:
+    def found(self, there: Mark, went_back: bool = False) -> None:
         """This is the data that is there; ``went_back``: it has taken fewer batches than was known."""
         self.went_back = went_back
-        self.newest = epoch
+        self.newest, self._newest = there.epoch, there
         if self.epoch is None:
-            self.epoch = epoch
-        self._newest = Mark(epoch, self.run, batches)
+            self.epoch = there.epoch
         if not self.is_over:
-            self._known = self._newest
+            self._known = there
 
-    def counted(self, batches: int) -> None:
-        """The data has taken so many batches, as this process of Redis says."""
+    def counted(self, run: str, batches: int) -> None:
+        """The data has taken so many batches, says this process of Redis."""
         known = self._known
-        if known is not None and known.run == self.run and known.batches < batches:
-            self._known = Mark(known.epoch, known.run, batches)
+        if known is not None and known.run == run and known.batches < batches:
+            self._known = Mark(known.epoch, run, batches)
 
     def begin_anew(self) -> None:
         """No reader of this node knows the data of before any more."""

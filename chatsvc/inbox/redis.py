@@ -208,8 +208,8 @@ class RedisInbox:
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         asked = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
-        batches, page = await self._ask(b"read", asked)
-        self._life.counted(batches)
+        run, batches, page = await self._ask(b"read", asked)
+        self._life.counted(run, batches)
         return [self._foreign.message(uid, *entry) for entry in page]
 
     async def examine(self) -> None:
@@ -296,7 +296,7 @@ class RedisInbox:
 
     async def _introduce(self, protocol: Any) -> None:
         await self._address.greet(protocol)
-        self._life.run = await require_version(protocol, self._url)
+        await require_version(protocol, self._url)
         await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
         if self._was_here:
             await self._check(protocol)
@@ -329,8 +329,8 @@ class RedisInbox:
             self._log.error(text, event="store-lost", url=self._url)
 
     def _noticing_loss(self, answer: Any) -> Any:
-        outcomes, done, lost, batches, expired = answer
-        self._life.counted(batches)
+        outcomes, done, lost, run, batches, expired = answer
+        self._life.counted(run, batches)
         if lost:
             self._may_have_missed()
         return outcomes, done, expired

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -40,27 +41,25 @@ class LifeTests(SynchronousTestCase):
         """A node that is new would take any data for data that has gone back."""
         life = Life()
         self.assertEqual(life.question(), {})
-        life.run = "r"
-        life.found("e", 7)
+        life.found(Mark("e", "r", 7))
         asked = life.question()
         self.assertEqual((asked["epoch"], asked["known"]), ("e", ["r", 7]))
 
     def test_counts_grow(self) -> None:
         """Late news would make a node forget what it knows, or an older process's count pass for a newer one's."""
         life = Life(Mark("e", "r", 7))
-        life.run = "other"
-        life.counted(99)
+        life.counted("other", 99)
         self.assertEqual(life.mark, Mark("e", "r", 7))
-        life.found("e", 8)
-        life.counted(10)
-        life.counted(9)
+        life.found(Mark("e", "other", 8))
+        life.counted("other", 10)
+        life.counted("other", 9)
+        life.counted("r", 11)
         self.assertEqual(life.mark, Mark("e", "other", 10))
 
     def test_data_that_is_gone(self) -> None:
         """A node would think that its readers know the new data before they have begun anew, or never."""
         life = Life(Mark("e", "r", 7))
-        life.run = "r"
-        life.found("f", 3)
+        life.found(Mark("f", "r", 3))
         self.assertTrue(life.is_over)
         self.assertEqual(life.question()["epoch"], "e")
         life.begin_anew()
@@ -228,6 +227,25 @@ class RestartTests(TestCase):
         self.server.kill()
         self.server.start()
         self.assertFalse(await self.new_epoch(await self.node(), before))
+
+    async def test_question_that_waits_for_redis(self) -> None:
+        """What a node asked of one process would be taken for a word on the next, and all readers begin anew."""
+        inbox = await self.node()
+        before = await self.read_up_to_ten(inbox)
+        self.server.kill()
+        await until(lambda: inbox._link._protocol is None)
+        renewing = Deferred.fromCoroutine(
+            inbox.examine()
+        )  # asked now, answered by the next process
+        self.server.start()
+        await renewing
+        await inbox.commit([draft()], [])
+        await inbox.examine()
+        self.server.kill()
+        self.server.start()
+        self.watcher.returned.clear()
+        await until(lambda: self.watcher.returned)
+        self.assertEqual((await inbox.claim(READER, 10)).epoch, before.epoch)
 
     async def test_older_data(self) -> None:
         """A Redis that comes back with less would not be noticed by a server that goes on running."""

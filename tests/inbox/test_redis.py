@@ -652,7 +652,7 @@ class _OldRedis(Protocol):
         for command in data.split(b"*")[1:]:
             upper = command.upper()
             if b"EVAL" in upper:
-                self.transport.write(b'$21\r\n[false,0,"e",0,false]\r\n')
+                self.transport.write(b'$25\r\n[false,0,"e","r",0,false]\r\n')
             elif b"SUBSCRIBE" in upper:
                 self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
             elif b"INFO" in upper:

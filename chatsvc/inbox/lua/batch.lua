@@ -148,6 +148,6 @@ function entrances.commit()
     batches = batches + 1
     pcall(set_life, run, batches)
   end
-  for node, told in pairs(news) do tell(node, {news = told, batches = batches}) end
-  return {outcomes, done, lost and true or false, batches, expired}
+  for node, told in pairs(news) do tell(node, {news = told, run = run, batches = batches}) end
+  return {outcomes, done, lost and true or false, run, batches, expired}
 end

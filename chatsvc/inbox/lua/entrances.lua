@@ -33,8 +33,8 @@ function entrances.read()
     local fields = entry[2]
     page[i] = {id_of(entry), fields[2], fields[4], fields[6], fields[8]}
   end
-  local _, batches = life()
-  return {batches, page}
+  local run, batches = life()
+  return {run, batches, page}
 end
 
 function entrances.count()
@@ -67,14 +67,14 @@ function entrances.vacate()
   return {}
 end
 
--- A node takes or renews its lease and says something about itself, and which process of Redis this is; whether it had a
--- lease, what time it is, which epoch, how many batches were taken, and whether that is less than it knew.
+-- A node takes or renews its lease and says something about itself; whether it had one, what time it is, which epoch, by
+-- which process of Redis how many batches were taken, and whether that is less than the node knew.
 function entrances.join()
-  begin_life(asked.run)
+  begin_life()
   local had = redis.call('SET', lease_of(asked.node), asked.about, 'PX', asked.lease, 'GET')
   redis.call('SET', 'chat:epoch', asked.fresh, 'NX')
-  local _, batches = life()
-  local told = {had and true or false, now(), redis.call('GET', 'chat:epoch'), batches, went_back}
+  local run, batches = life()
+  local told = {had and true or false, now(), redis.call('GET', 'chat:epoch'), run, batches, went_back}
   if had then return told end
   for _, node in ipairs(redis.call('SMEMBERS', 'chat:nodes')) do
     if redis.call('EXISTS', lease_of(node)) == 0 then redis.call('SREM', 'chat:nodes', node) end

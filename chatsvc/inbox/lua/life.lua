@@ -16,8 +16,10 @@ end
 -- The most lives that are remembered.
 local LIVES = 64
 
--- A process that is not the one before holds the data from now on.
-local function begin_life(run)
+-- If this process of Redis is not the one before, it holds the data from now on. It must say so itself: a node may have
+-- asked when it still talked to the one before.
+local function begin_life()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '-'
   local before, batches = life()
   if before == run then return end
   if before ~= '-' then

@@ -51,7 +51,9 @@ DELETE FROM {table} WHERE {owner} AND device IN (
 """
 """Devices are forgotten by time first: one that was used a moment ago may have a message on its way."""
 
-_FORGET_NUMBERS = _FORGET.format(table="chat_device", owner="uid = ?5 AND sender = ?6", newest="id")
+_FORGET_NUMBERS = _FORGET.format(
+    table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
+)
 _FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", newest="generation")
 
 _GENERATIONS = """
@@ -250,7 +252,7 @@ class Batch:
     def _seen(self, draft: Draft) -> Duplicate | Gap | str:
         """What stands against a numbered message, or the digests of its device's last texts."""
         row = self._one(
-            "SELECT n, id, digests FROM chat_device WHERE uid = ? AND sender = ? AND device = ?",
+            "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
             draft.to,
             draft.sender,
             draft.device,
@@ -267,14 +269,14 @@ class Batch:
         digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
         to, sender = draft.to, draft.sender
         known = self._execute(
-            "UPDATE chat_device SET n = ?, id = ?, used = ?, digests = ?"
+            "UPDATE chat_sending SET n = ?, id = ?, used = ?, digests = ?"
             " WHERE uid = ? AND sender = ? AND device = ?",
             *(draft.n, id, self._now, digests, to, sender, draft.device),
         )
         if known:
             return
         self._execute(
-            "INSERT INTO chat_device (uid, sender, device, n, id, used, digests)"
+            "INSERT INTO chat_sending (uid, sender, device, n, id, used, digests)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(to, sender, draft.device, draft.n, id, self._now, digests),
         )

@@ -661,6 +661,23 @@ class ForeignTests(TestCase):
         self.assertEqual([(m.id, m.text) for m in page], [(1, "1"), (2, ""), (3, ""), (4, "")])
 
 
+class UpgradeTests(TestCase):
+    async def test_devices_of_the_version_before(self) -> None:
+        """After an upgrade, what was stored before it would be stored once more when it is sent again."""
+        database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
+        self.addCleanup(database.close)
+        await database.open()
+        inbox = SQLiteInbox(database, Limits())
+        await inbox.open(SilentWatcher())
+        before = f"INSERT INTO chat_device VALUES ({READER}, {A}, '{DEVICE}', 7, 2, 1)"  # noqa: S608
+        for change in (before, "DROP TABLE chat_sending", "DELETE FROM chat_schema"):
+            await database.run(partial(Transaction.execute, sql=change))
+        await inbox.open(SilentWatcher())
+        committed = await inbox.commit([draft(device=DEVICE, n=n) for n in (7, 6, 9, 8)], [])
+        kinds = [type(outcome) for outcome in committed.outcomes]
+        self.assertEqual(kinds, [Duplicate, Duplicate, Gap, Stored])
+
+
 class SQLite(BothKinds.Tests):
     def setUp(self) -> None:
         self.url = parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",))

@@ -14,6 +14,7 @@ from chatsvc import names, passwords
 from chatsvc.accounts import Account, NameTaken
 from chatsvc.chat import Chat
 from chatsvc.throttle import Throttled, Turn
+from chatsvc.waiting import Caller
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
@@ -27,7 +28,7 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-async def identify(chat: Chat, address: str, command: c.Auth) -> tuple[Account, str]:
+async def identify(chat: Chat, caller: Caller, command: c.Auth) -> tuple[Account, str]:
     """
     The account that a log-in is for, and what is stored as its password now.
 
@@ -41,7 +42,7 @@ async def identify(chat: Chat, address: str, command: c.Auth) -> tuple[Account, 
         if account and stored and chat.tokens.fits(claim, stored):
             return account, stored
     throttled = command.uid if command.token is None else None
-    async with _turn(chat, address, throttled) as turn:
+    async with _turn(chat, caller, throttled) as turn:
         entered = None if command.token is not None else await _by_password(chat, command)
         if entered is None:
             turn.failed()
@@ -69,10 +70,10 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         raise Refusal(Problem.NAME_TAKEN) from None
 
 
-async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd) -> str:
+async def change_password(chat: Chat, caller: Caller, uid: int, command: c.Passwd) -> str:
     """Change the password of somebody who is logged in; what is stored as it now."""
     _require_acceptable(command.new)
-    async with _turn(chat, address, uid) as turn:
+    async with _turn(chat, caller, uid) as turn:
         account = await chat.accounts.get(uid)
         stored = account.stored if account else None
         verdict = await chat.passwords.check(stored, command.old)
@@ -105,9 +106,9 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
 
 
 @asynccontextmanager
-async def _turn(chat: Chat, address: str, uid: int | None) -> AsyncIterator[Turn]:
+async def _turn(chat: Chat, caller: Caller, uid: int | None) -> AsyncIterator[Turn]:
     try:
-        async with chat.login_throttle.turn(address, uid) as turn:
+        async with chat.login_throttle.turn(caller, uid) as turn:
             yield turn
     except Throttled as throttled:
         raise Refusal(Problem.THROTTLED, throttled.seconds) from None

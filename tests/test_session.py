@@ -126,6 +126,9 @@ class RecordingConnection:
     def move_out(self) -> None:
         pass
 
+    def expect_again(self, seconds: float) -> None:
+        self.noted.append(("expected again", seconds))
+
     def settle_in(self) -> None:
         self.noted.append("settled in")
 

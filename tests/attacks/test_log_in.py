@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Event, Thread
 from typing import Any
 
 from tests.attacks.bystanders import AttackCase
@@ -176,6 +178,62 @@ class Guessing(AttackCase):
             self.assertEqual(set(outcomes), {"ok", "throttled"})
             answer = self.structured().ask(type="register", n=1, name="从别处来", password="x")
             self.assertEqual(answer["type"], "ok")
+
+
+class Polling(AttackCase):
+    """Guessers who ask all the time, and an owner who comes when told to."""
+
+    options = ("--rate", "0", "--request-rate", "0", "--login-tries", "1/1000")
+
+    def test_owner_who_waits(self) -> None:
+        """Guessers who never wait would have each turn as it opens, and the owner none."""
+        uid, over = self.user(), Event()
+        source = new_address()
+        self.closed(uid, source, failures=4)
+
+        def poll(address: str) -> None:
+            client = self.structured(source=address)
+            while not over.is_set():
+                try_to_enter(client, uid)
+
+        def reconnect() -> None:
+            while not over.is_set():
+                client = self.server.structured(source=source)
+                try_to_enter(client, uid)
+                client.close()
+
+        polls = [partial(poll, address) for address in (source, source, new_address())]
+        attacks: list[Callable[[], None]] = [*polls, reconnect]
+        threads = [Thread(target=attack, daemon=True) for attack in attacks]
+        with self.talk():
+            for thread in threads:
+                thread.start()
+            try:
+                self.assertEqual(self.comes_as_told(uid, new_address()), "ok")
+                self.closed(uid, source, failures=4)
+                self.assertEqual(self.comes_as_told(uid, source), "ok")
+            finally:
+                over.set()
+                for thread in threads:
+                    thread.join()
+
+    def closed(self, uid: int, source: str, failures: int) -> None:
+        """Fail so often, each time as soon as may be."""
+        client = self.structured(source=source)
+        for _ in range(failures):
+            answer = client.ask(type="auth", n=1, uid=uid, password="guess")
+            if answer["code"] == "throttled":
+                time.sleep(answer["retry_after"])
+
+    def comes_as_told(self, uid: int, source: str) -> str:
+        """What becomes of an owner who comes back when told to, at most twice."""
+        owner = self.structured(source=source)
+        for _ in range(3):
+            answer = owner.ask(type="auth", n=1, uid=uid, password=PASSWORD)
+            if answer["type"] == "ok":
+                return "ok"
+            time.sleep(answer["retry_after"])
+        return str(answer["code"])
 
 
 class WhoIsThere(AttackCase):

@@ -2,7 +2,7 @@
 The entrance: who may come in, who may make an account or change a password.
 
 Each function either does what is asked or raises :class:`Refusal`. What fails here costs its address, and mostly its
-account, some of their budget of tries.
+account, some of their budget of tries; a token that no longer counts costs a budget of its own.
 """
 
 from __future__ import annotations
@@ -34,16 +34,10 @@ async def identify(chat: Chat, caller: Caller, command: c.Auth) -> tuple[Account
 
     Wrong passwords, wrong tokens and unknown uids are refused alike.
     """
-    claim = chat.tokens.read(command.token) if command.token is not None else None
-    if claim is not None and claim.uid == command.uid:
-        # Nobody can guess a token of ours, so the failures of others do not hold it up.
-        account = await chat.accounts.get(claim.uid)
-        stored = account.stored if account else None
-        if account and stored and chat.tokens.fits(claim, stored):
-            return account, stored
-    throttled = command.uid if command.token is None else None
-    async with _turn(chat, caller, throttled) as turn:
-        entered = None if command.token is not None else await _by_password(chat, command)
+    if command.token is not None:
+        return await _by_token(chat, caller, command.uid, command.token)
+    async with _turn(chat, caller, command.uid) as turn:
+        entered = await _by_password(chat, command)
         if entered is None:
             turn.failed()
             raise Refusal(Problem.BAD_CREDENTIALS)
@@ -85,6 +79,26 @@ async def change_password(chat: Chat, caller: Caller, uid: int, command: c.Passw
     if not await chat.accounts.replace_password(uid, stored, phc):
         raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
     return phc
+
+
+async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
+    """Nobody can guess a token of ours, so that the failures of others do not hold it up."""
+    claim = chat.tokens.read(token)
+    if claim is not None and claim.uid == uid:
+        account = await chat.accounts.get(claim.uid)
+        stored = account.stored if account else None
+        if account and stored and chat.tokens.fits(claim, stored):
+            return account, stored
+    if chat.tokens.may_have_been(token):
+        # Everybody in an office has one when the secret was replaced, and goes on to type the password.
+        wait = chat.dead_tokens.wait(caller.network)
+        if wait:
+            raise Refusal(Problem.THROTTLED, wait)
+        chat.dead_tokens.count(caller.network)
+        raise Refusal(Problem.BAD_CREDENTIALS)
+    async with _turn(chat, caller, None) as turn:
+        turn.failed()
+        raise Refusal(Problem.BAD_CREDENTIALS)
 
 
 async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | None:

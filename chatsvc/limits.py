@@ -107,20 +107,26 @@ class Pace(Generic[Key]):
         self.delay = _Buckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
 
 
-class RegistrationLimit:
-    """Registrations from an address."""
+class AddressLimit:
+    """Things that an address may do so often, and that are refused past it."""
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
         self._buckets: _Buckets[str] | None = _Buckets(rate, now, size) if rate.per_second else None
 
     def wait(self, address: str) -> float:
-        """Seconds until a registration from there is allowed; 0.0: go on."""
+        """Seconds until one is allowed from there; 0.0: go on."""
         return self._buckets.wait(network_of(address)) if self._buckets else 0.0
 
-    def registered(self, address: str) -> None:
-        """Count a registration; best before its password is hashed, so that none slips by."""
+    def count(self, address: str) -> None:
+        """Count one; best before anything is waited for, so that none slips by."""
         if self._buckets:
             self._buckets.take(network_of(address))
+
+
+class RegistrationLimit(AddressLimit):
+    """Registrations from an address."""
+
+    registered = AddressLimit.count
 
 
 @lru_cache(4096)

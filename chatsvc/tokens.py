@@ -10,14 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from itsdangerous import BadData, TimestampSigner
+from itsdangerous.encoding import base64_decode, bytes_to_int
 
 from chatsvc.passwords import is_locked
 
 # One spelling for each token: base64 is read more leniently than it is written, and 32 bytes leave two bits unused.
-_FORM = re.compile(r"(-?\d+)\.([0-9a-f]{32})\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+# The time of a token is 8 bytes at most.
+_FORM = re.compile(r"(-?\d+)\.([0-9a-f]{32})\.([\w-]{1,11})\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 SKEW = 60
 """Seconds by which the clocks of two nodes may differ: a token may be from so far ahead."""
+
+_OLDEST = 366 * 86400
+"""Seconds since a token was made for which a client may still have it, though it ended long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,20 @@ class Tokens:
             return None
         age = self._now() - signed.timestamp()
         return Claim(int(parts[1]), parts[2]) if -SKEW <= age <= self._lifetime else None
+
+    def may_have_been(self, token: str) -> bool:
+        """
+        Whether the token looks like one that was ours: its form is, and it is no older than one that somebody may have
+        kept. Whoever has one of before the secret was replaced is no guesser; but such a thing is easily made up.
+        """
+        parts = _FORM.fullmatch(token)
+        if parts is None:
+            return False
+        try:
+            age = self._now() - bytes_to_int(base64_decode(parts[3]))
+        except (BadData, OverflowError):
+            return False
+        return -SKEW <= age <= max(_OLDEST, self._lifetime)
 
     def fits(self, claim: Claim, stored: str) -> bool:
         """Whether the account that is claimed is open to this token, now that ``stored`` is its password."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event, Thread
 from typing import Any
 
+from chatsvc.tokens import Tokens
 from tests.attacks.bystanders import AttackCase
+from tests.attacks.floods import flood
 from tests.clients import StructuredClient
 from tests.processes import PASSWORD, new_address
 
@@ -154,6 +157,35 @@ class Guessing(AttackCase):
                 outcomes.append(answer["code"])
             self.held(outcomes, stopwatch, ADDRESS_TRIES)
             self.enters(uid)
+
+    def test_an_office_with_dead_tokens(self) -> None:
+        """Everybody behind one address would be kept out for minutes after the secret of tokens was replaced."""
+        uids, source = [self.user() for _ in range(60)], new_address()
+        dead = Tokens(b"of before" * 4)
+        with self.talk():
+            clients = [self.structured(source=source) for _ in uids]
+            for client, uid in zip(clients, uids, strict=True):
+                client.say(type="auth", n=1, uid=uid, token=dead.issue(uid, "as it was"))
+            self.assertEqual({client.next()["code"] for client in clients}, {WRONG})
+            outcomes = [
+                try_to_enter(client, uid, PASSWORD)
+                for client, uid in zip(clients, uids, strict=True)
+            ]
+            self.assertEqual(outcomes, ["ok"] * len(uids))
+
+    def test_a_flood_of_dead_tokens(self) -> None:
+        """Made-up tokens could be tried without end, cost hashes, or hold up passwords behind the same address."""
+        uid, source = self.user(), new_address()
+        made_up = Tokens(b"made up" * 5).issue(uid, "x")
+        frame = json.dumps({"type": "auth", "n": 1, "uid": uid, "token": made_up})
+        with self.talk():
+            guesser = self.structured(source=source)
+            answers = [json.loads(answer) for answer in flood(guesser, [frame] * 1500)]
+            judged = [answer for answer in answers if answer["code"] == WRONG]
+            self.assertTrue(1000 <= len(judged) < 1400, len(judged))
+            throttled = [answer["retry_after"] for answer in answers if answer not in judged]
+            self.assertLessEqual(max(throttled), 1)
+            self.enters(uid, source=source)
 
     def test_old_password(self) -> None:
         """Who sits down at a terminal that somebody left could guess the password by `passwd`."""

@@ -24,7 +24,9 @@ from twisted.logger import Logger
 from chatsvc import migration
 from chatsvc.database import Database
 from chatsvc.dialects import Row, Transaction
+from chatsvc.limits import Rate
 from chatsvc.names import BadName, enforce, fold, shown
+from chatsvc.seldom import SeldomEach
 
 _log = Logger()
 
@@ -104,6 +106,7 @@ class Accounts:
     ) -> None:
         self._database = database
         self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
+        self._not_changed: SeldomEach[int] = SeldomEach(now, Rate(1 / 60, 1))
 
     async def open(self) -> None:
         """
@@ -200,7 +203,8 @@ class Accounts:
         except pymysql.DataError as problem:
             # A column narrower than the schema's; what it holds goes on working.
             text, why = "user.password not changed: {reason}", problem.args[-1]
-            _log.error(text, event="password-not-changed", uid=uid, reason=why)
+            if self._not_changed.count(uid):
+                _log.error(text, event="password-not-changed", uid=uid, reason=why)
             return False
 
     async def set_stored(self, uid: int, stored: str) -> bool:

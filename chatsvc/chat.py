@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from chatsvc.accounts import Accounts
 from chatsvc.inbox.interface import IInbox
 from chatsvc.limits import AddressLimit, ConnectionLimits, Pace, Rate, RegistrationLimit
+from chatsvc.logbook import Brevity
 from chatsvc.metrics import Metrics
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords
@@ -30,6 +31,7 @@ class Chat:
 
     ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
     by address; ``login_rate`` for log-ins that succeed, by uid; ``dead_tokens`` for tokens that no longer count.
+    ``brevity`` is how often the log has what a peer can cause.
     """
 
     clock: IReactorTime
@@ -51,5 +53,6 @@ class Chat:
     dead_tokens: AddressLimit = field(
         default_factory=lambda: AddressLimit(DEAD_TOKENS, time.monotonic)
     )
+    brevity: Brevity = field(default_factory=lambda: Brevity(time.monotonic))
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     metrics: Metrics = field(default_factory=Metrics)

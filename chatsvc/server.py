@@ -29,6 +29,7 @@ from chatsvc.inbox.watermark import Watermark
 from chatsvc.instruments import Instruments
 from chatsvc.limits import AddressLimit, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, CannotListen, Context, Doors, Listening, listen_at
+from chatsvc.logbook import Brevity
 from chatsvc.metrics import Metrics
 from chatsvc.nodes import NodeFacts, differences
 from chatsvc.notify import Supervisor
@@ -216,6 +217,7 @@ class ChatServer(Service):
             login_rate=Pace(_LOGINS, reactor.seconds),
             login_throttle=LoginThrottle(config.tries, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
+            brevity=Brevity(reactor.seconds),
             dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
             registration=config.registration,
             lang=config.lang,

@@ -56,7 +56,7 @@ class Session:
     def __init__(self, chat: Chat, connection: Connection) -> None:
         self._chat = chat
         self._connection = connection
-        self._logbook = Logbook(connection.number, connection.address)
+        self._logbook = Logbook(connection.number, connection.address, chat.brevity)
         # What a reader has for its owner goes out at once.
         self.hand = connection.hand
         self._member: _Member | None = None

@@ -357,7 +357,7 @@ class LogInTests(SessionTests):
             for _ in range(100):
                 connection.do(c.Auth(ALICE, "wrong"))
         noted = [(event["reason"], event["log_level"].name) for event in said]
-        self.assertEqual(noted, [("bad-credentials", "info")] * 6 + [("throttled", "warn")])
+        self.assertEqual(noted, [("bad-credentials", "info"), ("throttled", "warn")])
 
     def test_passwords_busy(self) -> None:
         """A server that is busy with passwords would call one wrong."""

@@ -64,21 +64,23 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         raise Refusal(Problem.NAME_TAKEN) from None
 
 
-async def change_password(chat: Chat, caller: Caller, uid: int, command: c.Passwd) -> str:
-    """Change the password of somebody who is logged in; what is stored as it now."""
+async def change_password(
+    chat: Chat, caller: Caller, uid: int, command: c.Passwd
+) -> tuple[str, int]:
+    """Change the password of somebody who is logged in; what is stored as it now, and how often it was locked."""
     _require_acceptable(command.new)
     async with _turn(chat, caller, uid) as turn:
         account = await chat.accounts.get(uid)
         stored = account.stored if account else None
         verdict = await chat.passwords.check(stored, command.old)
-        if stored is None or not verdict.right:
+        if account is None or stored is None or not verdict.right:
             turn.failed()
             raise Refusal(Problem.WRONG_OLD_PASSWORD)
         turn.succeeded()
     phc = await chat.passwords.hash(command.new)
     if not await chat.accounts.replace_password(uid, stored, phc):
         raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
-    return phc
+    return phc, account.locks
 
 
 async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
@@ -87,7 +89,7 @@ async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[A
     if claim is not None and claim.uid == uid:
         account = await chat.accounts.get(claim.uid)
         stored = account.stored if account else None
-        if account and stored and chat.tokens.fits(claim, stored):
+        if account and stored and chat.tokens.fits(claim, stored, account.locks):
             return account, stored
     if chat.tokens.may_have_been(token):
         # Everybody in an office has one when the secret was replaced, and goes on to type the password.

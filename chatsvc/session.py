@@ -348,7 +348,7 @@ class Session:
         chat.metrics.logins["ok"].inc()
         self._logbook.logged_in(uid, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
-        token = chat.tokens.issue(uid, stored)
+        token = chat.tokens.issue(uid, stored, account.locks)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
         if reader is not None:
             self._connection.expect_receipts(reader.acknowledge)
@@ -420,9 +420,9 @@ class Session:
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid = self._member.uid
-        stored = await entrance.change_password(self._chat, self._caller, uid, command)
+        stored, locks = await entrance.change_password(self._chat, self._caller, uid, command)
         self._logbook.password_changed(uid)
-        token = self._chat.tokens.issue(uid, stored) if command.token else ""
+        token = self._chat.tokens.issue(uid, stored, locks) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))
 
     async def _find(self, command: c.Find) -> None:

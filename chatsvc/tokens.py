@@ -38,7 +38,8 @@ class Tokens:
     Makes and checks tokens, signed with HMAC-SHA256.
 
     A token names an account and carries a mark of its stored password, so that it ends with the
-    password: changing it, replacing its hash by a stronger one or locking the account refuses it.
+    password: changing it, replacing its hash by a stronger one or locking the account refuses it. ``locks``, how often
+    the account was locked and unlocked, is part of the mark: what was locked once stays refused.
 
     ``lifetime`` is in seconds, ``now`` says seconds since the epoch. Nodes that share ``secret``
     accept each other's tokens.
@@ -72,9 +73,9 @@ class Tokens:
         """What nodes that share the secret have in common, and what tells nothing of it."""
         return hmac.digest(self._secret, b"chatsvc.fingerprint", "sha256")[:8].hex()
 
-    def issue(self, uid: int, stored: str) -> str:
+    def issue(self, uid: int, stored: str, locks: int = 0) -> str:
         """A token for an account and its stored password: ASCII without spaces, some 100 bytes."""
-        return self._signer.sign(f"{uid}.{self._mark(stored)}").decode("ascii")
+        return self._signer.sign(f"{uid}.{self._mark(stored, locks)}").decode("ascii")
 
     def read(self, token: str) -> Claim | None:
         """What the token claims; None: it is not one of ours, or too old. Any string may be asked."""
@@ -102,11 +103,13 @@ class Tokens:
             return False
         return -SKEW <= age <= max(_OLDEST, self._lifetime)
 
-    def fits(self, claim: Claim, stored: str) -> bool:
+    def fits(self, claim: Claim, stored: str, locks: int = 0) -> bool:
         """Whether the account that is claimed is open to this token, now that ``stored`` is its password."""
-        return not is_locked(stored) and hmac.compare_digest(claim.mark, self._mark(stored))
+        return not is_locked(stored) and hmac.compare_digest(claim.mark, self._mark(stored, locks))
 
-    def _mark(self, stored: str) -> str:
+    def _mark(self, stored: str, locks: int) -> str:
         # Keyed, so that a token gives nothing away about a password that is still plain text.
         message = b"chatsvc.stored\0" + stored.encode("utf-8", "surrogatepass")
+        if locks:  # else the mark is the one of releases that did not count
+            message += b"\0%d" % locks
         return hmac.digest(self._secret, message, "sha256")[:16].hex()

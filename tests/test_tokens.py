@@ -130,3 +130,11 @@ class TokenTests(SynchronousTestCase):
         self.assertTrue(self.tokens.may_have_been(self.token), "of before the holidays")
         self.clock.advance(300 * 86400)
         self.assertFalse(self.tokens.may_have_been(self.token))
+
+    def test_locks(self) -> None:
+        """A lock would end no tokens, or an upgrade the tokens of accounts that were never locked."""
+        claim = self.tokens.read(self.tokens.issue(10001, STORED, 2))
+        assert claim is not None
+        fitting = [locks for locks in range(5) if self.tokens.fits(claim, STORED, locks)]
+        self.assertEqual(fitting, [2])
+        self.assertEqual(self.token, self.tokens.issue(10001, STORED, 0))

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from chatsvc import names, passwords
 from chatsvc.accounts import Account, NameTaken
 from chatsvc.chat import Chat
+from chatsvc.passwords import Verdict
 from chatsvc.throttle import Throttled, Turn
 from chatsvc.waiting import Caller
 from chatsvc.wire import commands as c
@@ -72,7 +73,7 @@ async def change_password(
     async with _turn(chat, caller, uid) as turn:
         account = await chat.accounts.get(uid)
         stored = account.stored if account else None
-        verdict = await chat.passwords.check(stored, command.old)
+        verdict = await _check(chat, uid, stored, command.old)
         if account is None or stored is None or not verdict.right:
             turn.failed()
             raise Refusal(Problem.WRONG_OLD_PASSWORD)
@@ -107,7 +108,7 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
     """The account and what is stored as its password from now on, if the log-in is right."""
     account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
-    verdict = await chat.passwords.check(stored, command.password or "")
+    verdict = await _check(chat, command.uid, stored, command.password or "")
     if account is None or stored is None or not verdict.right:
         return None
     if verdict.replacement is None:
@@ -117,8 +118,14 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
     # Something else is stored by now: mostly the same password, by another log-in at the same time.
     account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
-    verdict = await chat.passwords.check(stored, command.password or "")
+    verdict = await _check(chat, command.uid, stored, command.password or "")
     return (account, stored) if account and stored and verdict.right else None
+
+
+async def _check(chat: Chat, uid: int, stored: str | None, password: str) -> Verdict:
+    if stored and chat.passwords.is_too_dear(stored):
+        chat.brevity.too_dear(uid)
+    return await chat.passwords.check(stored, password)
 
 
 @asynccontextmanager

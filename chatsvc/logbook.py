@@ -22,6 +22,8 @@ _A_MINUTE = 1 / 60
 class Brevity:
     """What the logbooks of all connections share: how often each thing was said."""
 
+    _log = Logger()
+
     def __init__(self, now: Now) -> None:
         # Of an address and a uid the first one, then one a minute; of all together some a second.
         self.refusals: SeldomEach[tuple[str, int | None]] = SeldomEach(
@@ -30,7 +32,18 @@ class Brevity:
         # Only an account's owner can cause these, as often as `login_rate` allows.
         self.comings: SeldomEach[tuple[str, int]] = SeldomEach(now, Rate(_A_MINUTE, 30))
         self.registrations: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 50), Rate(5, 200))
+        self.damages: SeldomEach[int] = SeldomEach(now, Rate(1 / 86_400, 1), Rate(_A_MINUTE, 10))
         self.faults: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 3))
+
+    def too_dear(self, uid: int) -> None:
+        """An account's hash costs more than the server spends: nobody can log in to it."""
+        passed = self.damages.count(uid)
+        if passed is not None:
+            text = (
+                "the password's hash costs too much to check: nobody can log in until it is changed"
+            )
+            facts = {"uid": uid, **_counts(passed)}
+            self._log.warn(text + _how_many(passed), event="password-too-dear", **facts)
 
 
 class Logbook:

@@ -24,7 +24,10 @@ from twisted.logger import Logger
 from chatsvc import migration
 from chatsvc.database import Database
 from chatsvc.dialects import Row, Transaction
+from chatsvc.limits import Rate
 from chatsvc.names import BadName, enforce, fold, shown
+from chatsvc.seldom import SeldomEach
+from chatsvc.stored import ACCOUNT, change_lock, replace, require_readable
 
 _log = Logger()
 
@@ -55,11 +58,15 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One row: ``name`` is harmless to show; ``stored`` is the password column as it stands."""
+    """
+    One row: ``name`` is harmless to show; ``stored`` is the password column as it stands; ``locks`` is how often it was
+    locked and unlocked.
+    """
 
     uid: int
     name: str
     stored: str | None
+    locks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +111,16 @@ class Accounts:
     ) -> None:
         self._database = database
         self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
+        self._not_changed: SeldomEach[int] = SeldomEach(now, Rate(1 / 60, 1))
 
     async def open(self) -> None:
         """
         Make the tables that are missing and index the names that are not.
 
-        :raise BadStore: tables are missing and may not be made.
+        :raise BadStore: tables are missing and may not be made, or may not be read.
         """
         await migration.apply(self._database)
+        await self._database.run(require_readable, write=False)
         after = _LOWEST
         while page := await self._database.run(partial(_unindexed, after=after), write=False):
             await self._add_to_index(page)
@@ -133,8 +142,7 @@ class Accounts:
         """Give the account of a user, None if there is none."""
         if not _possible(uid):
             return None
-        question = "SELECT id, username, password FROM user WHERE id = ?"
-        row = await self._database.run(lambda t: t.one(question, (uid,)), write=False)
+        row = await self._database.run(lambda t: t.one(ACCOUNT, (uid,)), write=False)
         if row is None:
             return None
         account = _account(row)
@@ -196,12 +204,17 @@ class Accounts:
         if not _possible(uid):
             return False
         try:
-            return await self._database.run(lambda t: _replace(t, uid, old_stored, new_stored))
+            return await self._database.run(lambda t: replace(t, uid, old_stored, new_stored))
         except pymysql.DataError as problem:
             # A column narrower than the schema's; what it holds goes on working.
             text, why = "user.password not changed: {reason}", problem.args[-1]
-            _log.error(text, event="password-not-changed", uid=uid, reason=why)
+            if self._not_changed.count(uid):
+                _log.error(text, event="password-not-changed", uid=uid, reason=why)
             return False
+
+    async def change_lock(self, uid: int, old_stored: str, new_stored: str) -> bool:
+        """Store the same password, locked or unlocked, as `replace_password` does; tokens from before end."""
+        return await self._database.run(lambda t: change_lock(t, uid, old_stored, new_stored))
 
     async def set_stored(self, uid: int, stored: str) -> bool:
         """Store another password, whatever the row holds; say whether there is such a row."""
@@ -219,6 +232,7 @@ class Accounts:
         """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
+        await self._database.run(require_readable, write=False)
 
     async def _add_to_index(self, page: list[Row]) -> None:
         await self._database.run(partial(_index, rows=page), lock=_LOCK)
@@ -228,17 +242,6 @@ _PLAIN = (
     "SELECT COUNT(*) FROM user WHERE password <> ''"
     " AND password NOT LIKE '$argon2%' AND password NOT LIKE '!$argon2%'"
 )
-
-_REPLACE = {
-    # A comparison as text would ignore case, accents or spaces at the end.
-    "mysql": "UPDATE user SET password = ? WHERE id = ?"
-    " AND CAST(CONVERT(password USING utf8mb4) AS BINARY) = ?",
-    "sqlite": "UPDATE user SET password = ? WHERE id = ? AND CAST(password AS BLOB) = ?",
-}
-
-
-def _replace(transaction: Transaction, uid: int, old: str, new: str) -> bool:
-    return transaction.execute(_REPLACE[transaction.dialect], (new, uid, _bytes(old))) > 0
 
 
 def _register(transaction: Transaction, name: str, phc: str) -> int:
@@ -368,8 +371,9 @@ def _key(name: str) -> bytes:
 
 
 def _account(row: Row) -> Account:
-    uid, name, stored = row
-    return Account(uid, shown(_text(name), uid), None if stored is None else _text(stored))
+    uid, name, stored, *times = row
+    stored = None if stored is None else _text(stored)
+    return Account(uid, shown(_text(name), uid), stored, *(n or 0 for n in times))
 
 
 def _text(value: Any) -> str:

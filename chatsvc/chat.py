@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts import Accounts
 from chatsvc.inbox.interface import IInbox
-from chatsvc.limits import ConnectionLimits, Pace, RegistrationLimit
+from chatsvc.limits import AddressLimit, ConnectionLimits, Pace, Rate, RegistrationLimit
+from chatsvc.logbook import Brevity
 from chatsvc.metrics import Metrics
 from chatsvc.outgoing import Outgoing
 from chatsvc.passwords import Passwords
@@ -18,6 +20,9 @@ from chatsvc.reader import Reader
 from chatsvc.throttle import LoginThrottle
 from chatsvc.tokens import Tokens
 
+DEAD_TOKENS = Rate(10, 1000)
+"""Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chat:
@@ -25,7 +30,8 @@ class Chat:
     ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
 
     ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
-    by address; ``login_rate`` for log-ins that succeed, by uid.
+    by address; ``login_rate`` for log-ins that succeed, by uid; ``dead_tokens`` for tokens that no longer count.
+    ``brevity`` is how often the log has what a peer can cause.
     """
 
     clock: IReactorTime
@@ -44,5 +50,9 @@ class Chat:
     registration_limit: RegistrationLimit
     registration: bool
     lang: str
+    dead_tokens: AddressLimit = field(
+        default_factory=lambda: AddressLimit(DEAD_TOKENS, time.monotonic)
+    )
+    brevity: Brevity = field(default_factory=lambda: Brevity(time.monotonic))
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     metrics: Metrics = field(default_factory=Metrics)

@@ -38,6 +38,9 @@ class Connection(Protocol):
     def release(self, reason: str) -> None:
         """One reason less to read no commands."""
 
+    def expect_again(self, seconds: float) -> None:
+        """A log-in is to come again in so many seconds: the connection may stay until then, and a while longer."""
+
     def settle_in(self) -> None:
         """Somebody has logged in: the connection may stay."""
 

@@ -2,7 +2,7 @@
 The entrance: who may come in, who may make an account or change a password.
 
 Each function either does what is asked or raises :class:`Refusal`. What fails here costs its address, and mostly its
-account, some of their budget of tries.
+account, some of their budget of tries; a token that no longer counts costs a budget of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 from chatsvc import names, passwords
 from chatsvc.accounts import Account, NameTaken
 from chatsvc.chat import Chat
+from chatsvc.passwords import Verdict
 from chatsvc.throttle import Throttled, Turn
+from chatsvc.waiting import Caller
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
@@ -27,22 +29,16 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-async def identify(chat: Chat, address: str, command: c.Auth) -> tuple[Account, str]:
+async def identify(chat: Chat, caller: Caller, command: c.Auth) -> tuple[Account, str]:
     """
     The account that a log-in is for, and what is stored as its password now.
 
     Wrong passwords, wrong tokens and unknown uids are refused alike.
     """
-    claim = chat.tokens.read(command.token) if command.token is not None else None
-    if claim is not None and claim.uid == command.uid:
-        # Nobody can guess a token of ours, so the failures of others do not hold it up.
-        account = await chat.accounts.get(claim.uid)
-        stored = account.stored if account else None
-        if account and stored and chat.tokens.fits(claim, stored):
-            return account, stored
-    throttled = command.uid if command.token is None else None
-    async with _turn(chat, address, throttled) as turn:
-        entered = None if command.token is not None else await _by_password(chat, command)
+    if command.token is not None:
+        return await _by_token(chat, caller, command.uid, command.token)
+    async with _turn(chat, caller, command.uid) as turn:
+        entered = await _by_password(chat, command)
         if entered is None:
             turn.failed()
             raise Refusal(Problem.BAD_CREDENTIALS)
@@ -69,28 +65,50 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         raise Refusal(Problem.NAME_TAKEN) from None
 
 
-async def change_password(chat: Chat, address: str, uid: int, command: c.Passwd) -> str:
-    """Change the password of somebody who is logged in; what is stored as it now."""
+async def change_password(
+    chat: Chat, caller: Caller, uid: int, command: c.Passwd
+) -> tuple[str, int]:
+    """Change the password of somebody who is logged in; what is stored as it now, and how often it was locked."""
     _require_acceptable(command.new)
-    async with _turn(chat, address, uid) as turn:
+    async with _turn(chat, caller, uid) as turn:
         account = await chat.accounts.get(uid)
         stored = account.stored if account else None
-        verdict = await chat.passwords.check(stored, command.old)
-        if stored is None or not verdict.right:
+        verdict = await _check(chat, uid, stored, command.old)
+        if account is None or stored is None or not verdict.right:
             turn.failed()
             raise Refusal(Problem.WRONG_OLD_PASSWORD)
         turn.succeeded()
     phc = await chat.passwords.hash(command.new)
     if not await chat.accounts.replace_password(uid, stored, phc):
         raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
-    return phc
+    return phc, account.locks
+
+
+async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
+    """Nobody can guess a token of ours, so that the failures of others do not hold it up."""
+    claim = chat.tokens.read(token)
+    if claim is not None and claim.uid == uid:
+        account = await chat.accounts.get(claim.uid)
+        stored = account.stored if account else None
+        if account and stored and chat.tokens.fits(claim, stored, account.locks):
+            return account, stored
+    if chat.tokens.may_have_been(token):
+        # Everybody in an office has one when the secret was replaced, and goes on to type the password.
+        wait = chat.dead_tokens.wait(caller.network)
+        if wait:
+            raise Refusal(Problem.THROTTLED, wait)
+        chat.dead_tokens.count(caller.network)
+        raise Refusal(Problem.BAD_CREDENTIALS)
+    async with _turn(chat, caller, None) as turn:
+        turn.failed()
+        raise Refusal(Problem.BAD_CREDENTIALS)
 
 
 async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | None:
     """The account and what is stored as its password from now on, if the log-in is right."""
     account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
-    verdict = await chat.passwords.check(stored, command.password or "")
+    verdict = await _check(chat, command.uid, stored, command.password or "")
     if account is None or stored is None or not verdict.right:
         return None
     if verdict.replacement is None:
@@ -100,14 +118,20 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
     # Something else is stored by now: mostly the same password, by another log-in at the same time.
     account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
-    verdict = await chat.passwords.check(stored, command.password or "")
+    verdict = await _check(chat, command.uid, stored, command.password or "")
     return (account, stored) if account and stored and verdict.right else None
 
 
+async def _check(chat: Chat, uid: int, stored: str | None, password: str) -> Verdict:
+    if stored and chat.passwords.is_too_dear(stored):
+        chat.brevity.too_dear(uid)
+    return await chat.passwords.check(stored, password)
+
+
 @asynccontextmanager
-async def _turn(chat: Chat, address: str, uid: int | None) -> AsyncIterator[Turn]:
+async def _turn(chat: Chat, caller: Caller, uid: int | None) -> AsyncIterator[Turn]:
     try:
-        async with chat.login_throttle.turn(address, uid) as turn:
+        async with chat.login_throttle.turn(caller, uid) as turn:
             yield turn
     except Throttled as throttled:
         raise Refusal(Problem.THROTTLED, throttled.seconds) from None

@@ -18,6 +18,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:/([0-9]+(?:\.[0-9]+)?))?")
 
+_ROUNDING = 1e-6
+"""Seconds that are only the rounding of sums, else a bucket that holds one would seem never quite full."""
+
 
 @dataclass(frozen=True)
 class ConnectionLimits:
@@ -61,7 +64,7 @@ def parse_rate(text: str) -> Rate:
     return Rate(per_second, burst)
 
 
-class _Buckets(Generic[Key]):
+class Buckets(Generic[Key]):
     """
     Token buckets, each kept as one number: the moment at which it was, or will be, just empty.
 
@@ -91,7 +94,8 @@ class _Buckets(Generic[Key]):
         """Seconds until there is one to take."""
         now = self._now()
         empty_at = max(self._empty_at.get(key, -inf), now - self._full)
-        return max(0.0, empty_at + self._each - now)
+        seconds = empty_at + self._each - now
+        return seconds if seconds > _ROUNDING else 0.0
 
 
 class Pace(Generic[Key]):
@@ -104,23 +108,29 @@ class Pace(Generic[Key]):
     """
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self.delay = _Buckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
+        self.delay = Buckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
 
 
-class RegistrationLimit:
-    """Registrations from an address."""
+class AddressLimit:
+    """Things that an address may do so often, and that are refused past it."""
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self._buckets: _Buckets[str] | None = _Buckets(rate, now, size) if rate.per_second else None
+        self._buckets: Buckets[str] | None = Buckets(rate, now, size) if rate.per_second else None
 
     def wait(self, address: str) -> float:
-        """Seconds until a registration from there is allowed; 0.0: go on."""
+        """Seconds until one is allowed from there; 0.0: go on."""
         return self._buckets.wait(network_of(address)) if self._buckets else 0.0
 
-    def registered(self, address: str) -> None:
-        """Count a registration; best before its password is hashed, so that none slips by."""
+    def count(self, address: str) -> None:
+        """Count one; best before anything is waited for, so that none slips by."""
         if self._buckets:
             self._buckets.take(network_of(address))
+
+
+class RegistrationLimit(AddressLimit):
+    """Registrations from an address."""
+
+    registered = AddressLimit.count
 
 
 @lru_cache(4096)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import TypeVar
 
-from argon2 import Parameters, PasswordHasher, Type, extract_parameters
+from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
+
+from chatsvc.argon import MOST_WORK, is_too_dear, parameters, verify_in_one_thread, work_of
 
 MAX_PASSWORD = 1024
 """UTF-8 bytes. Longer ones protect nobody, and hashing them is work for whoever sends them."""
@@ -77,7 +79,7 @@ def unlock(phc: str) -> str:
 
 def is_sound(phc: str) -> bool:
     """Whether a hash says how it was made; a damaged one lets nobody in."""
-    return _parameters(unlock(phc)) is not None
+    return parameters(unlock(phc)) is not None
 
 
 def acceptable(password: str) -> bool:
@@ -127,6 +129,9 @@ class Passwords:
         self._hasher = PasswordHasher(hashing.passes, hashing.memory, parallelism=1)
         # What is verified where there is no hash, so that its absence cannot be timed.
         self._decoy = ""
+        # What every wrong password costs: as much as the dearest hash that this process has met.
+        self._work = hashing.passes * hashing.memory
+        self._most_work = max(MOST_WORK, self._work)
         self._pool = self._new_pool()
         self._jobs: set[Deferred] = set()
 
@@ -137,7 +142,7 @@ class Passwords:
 
     def start(self) -> None:
         """Start the threads; what was asked for before is done now."""
-        self._decoy = self._hasher.hash("")
+        self._decoy = self._hasher.hash(os.urandom(16))
         self._pool.start()
 
     def stop(self) -> None:
@@ -158,6 +163,10 @@ class Passwords:
         if not acceptable(password):
             raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
         return await self._in_thread(lambda: self._hasher.hash(password))
+
+    def is_too_dear(self, stored: str) -> bool:
+        """Whether a hash costs too much to be checked: for a stranger's guess the server would be busy for seconds."""
+        return is_hashed(stored) and is_too_dear(unlock(stored), self._most_work)
 
     async def check(self, stored: str | None, password: str) -> Verdict:
         """
@@ -204,40 +213,45 @@ class Passwords:
         return Verdict(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
 
     def _is_right(self, stored: str, secret: bytes) -> bool:
-        if is_hashed(stored) and not is_locked(stored):
+        if is_hashed(stored) and not is_locked(stored) and not self.is_too_dear(stored):
             return self._verify(stored, secret)
         self._verify(self._decoy, secret)
         same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
         return same and stored != "" and not is_hashed(stored)
 
     def _verify(self, phc: str, secret: bytes) -> bool:
+        used = parameters(phc)
         try:
-            return self._hasher.verify(phc, secret)
+            if used is not None and used.parallelism > 1:
+                right = verify_in_one_thread(phc, secret)
+            else:
+                right = self._hasher.verify(phc, secret)
         except VerifyMismatchError:
-            self._make_up(phc, secret)
-            return False
+            right = False
         except (Argon2Error, InvalidHashError, UnicodeError):
             if phc != self._decoy:  # a damaged hash shows too quickly
                 self._verify(self._decoy, secret)
             return False
+        if not right and used is not None:
+            self._make_up(work_of(used), secret)
+        return right
 
-    def _make_up(self, stored: str, secret: bytes) -> None:
+    def _make_up(self, spent: int, secret: bytes) -> None:
         """
-        Spend what an older, cheaper hash has saved, or it would tell that there is such an account.
+        Spend what a hash has saved that is cheaper than others, or the time would tell that there is such an account.
 
         The time of argon2 grows with passes * memory (RFC 9106, section 3.1).
         """
-        used = _parameters(stored)
-        if used is not None:
-            passes = self._hasher.time_cost
-            missing = self._hasher.memory_cost - used.memory_cost * used.time_cost // passes
-            if missing >= _LEAST_MEMORY:
-                PasswordHasher(passes, missing, parallelism=1).hash(secret)
+        self._work = max(self._work, spent)
+        passes = self._hasher.time_cost
+        missing = (self._work - spent) // passes
+        if missing >= _LEAST_MEMORY:
+            PasswordHasher(passes, missing, parallelism=1).hash(secret)
 
     def _is_outdated(self, stored: str) -> bool:
         if not is_hashed(stored):
             return True
-        used = _parameters(stored)
+        used = parameters(stored)
         return (
             used is None
             or used.type is not Type.ID
@@ -245,11 +259,3 @@ class Passwords:
             or used.time_cost < self._hasher.time_cost
             or used.memory_cost < self._hasher.memory_cost
         )
-
-
-def _parameters(phc: str) -> Parameters | None:
-    """How a hash was made; None: it is damaged."""
-    try:
-        return extract_parameters(phc)
-    except InvalidHashError:
-        return None

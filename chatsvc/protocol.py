@@ -27,6 +27,9 @@ from chatsvc.wire.text import TextDialect
 _GOODBYE_PATIENCE = 1.0
 """Seconds that a peer has to answer our closing of TLS with its own."""
 
+_RETURN_PATIENCE = 30.0
+"""Seconds after a log-in that was told to come again in which it must have come: a person types it."""
+
 _CLOSING_PATIENCE = 30.0
 """Seconds that a peer has to take what was said last."""
 
@@ -243,6 +246,14 @@ class ChatProtocol(Int16StringReceiver):
             self._held.discard(reason)
             if not self._held:
                 self.resumeProducing()
+
+    def expect_again(self, seconds: float) -> None:
+        deadline = self._deadline
+        if deadline is None or self._closing:
+            return
+        left = deadline.getTime() - self.factory.chat.clock.seconds()
+        if left < seconds + _RETURN_PATIENCE:
+            deadline.reset(seconds + _RETURN_PATIENCE)
 
     def settle_in(self) -> None:
         self._stay()

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from chatsvc import __version__
 from chatsvc.accounts import Accounts
-from chatsvc.chat import Chat
+from chatsvc.chat import DEAD_TOKENS, Chat
 from chatsvc.config import CannotStart, Config
 from chatsvc.database import Database
 from chatsvc.factory import ChatFactory, Door
@@ -27,8 +27,9 @@ from chatsvc.inbox.interface import IInbox
 from chatsvc.inbox.places import make_inbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.instruments import Instruments
-from chatsvc.limits import Pace, Rate, RegistrationLimit
+from chatsvc.limits import AddressLimit, Pace, Rate, RegistrationLimit
 from chatsvc.listening import BadEndpoint, CannotListen, Context, Doors, Listening, listen_at
+from chatsvc.logbook import Brevity
 from chatsvc.metrics import Metrics
 from chatsvc.nodes import NodeFacts, differences
 from chatsvc.notify import Supervisor
@@ -216,6 +217,8 @@ class ChatServer(Service):
             login_rate=Pace(_LOGINS, reactor.seconds),
             login_throttle=LoginThrottle(config.tries, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
+            brevity=Brevity(reactor.seconds),
+            dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
             registration=config.registration,
             lang=config.lang,
             limits=config.connections,

@@ -28,6 +28,7 @@ from chatsvc.logbook import Logbook
 from chatsvc.passwords import PasswordsBusy
 from chatsvc.reader import Reader
 from chatsvc.store import StoreUnavailable
+from chatsvc.waiting import Caller
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -55,7 +56,7 @@ class Session:
     def __init__(self, chat: Chat, connection: Connection) -> None:
         self._chat = chat
         self._connection = connection
-        self._logbook = Logbook(connection.number, connection.address)
+        self._logbook = Logbook(connection.number, connection.address, chat.brevity)
         # What a reader has for its owner goes out at once.
         self.hand = connection.hand
         self._member: _Member | None = None
@@ -70,6 +71,10 @@ class Session:
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
         self._closed = False
+
+    @property
+    def _caller(self) -> Caller:
+        return Caller.at(self._connection.address, self._connection.number)
 
     @property
     def logged_in(self) -> bool:
@@ -308,14 +313,16 @@ class Session:
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
             raise Refusal(Problem.ALREADY_LOGGED_IN)
-        chat, address = self._chat, self._connection.address
-        self._log_in = Deferred.fromCoroutine(entrance.identify(chat, address, command))
+        chat = self._chat
+        self._log_in = Deferred.fromCoroutine(entrance.identify(chat, self._caller, command))
         try:
             account, stored = await self._log_in
         except Refusal as refusal:
             # Who mistypes may have typed a password there.
             known = chat.accounts.cached_name(command.uid) is not None
             self._logbook.refused(command.uid if known else None, refusal.problem)
+            if refusal.retry_after:
+                self._connection.expect_again(refusal.retry_after)
             raise
         finally:
             self._log_in = None
@@ -341,7 +348,7 @@ class Session:
         chat.metrics.logins["ok"].inc()
         self._logbook.logged_in(uid, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
-        token = chat.tokens.issue(uid, stored)
+        token = chat.tokens.issue(uid, stored, account.locks)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
         if reader is not None:
             self._connection.expect_receipts(reader.acknowledge)
@@ -412,10 +419,10 @@ class Session:
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
-        uid, address = self._member.uid, self._connection.address
-        stored = await entrance.change_password(self._chat, address, uid, command)
+        uid = self._member.uid
+        stored, locks = await entrance.change_password(self._chat, self._caller, uid, command)
         self._logbook.password_changed(uid)
-        token = self._chat.tokens.issue(uid, stored) if command.token else ""
+        token = self._chat.tokens.issue(uid, stored, locks) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))
 
     async def _find(self, command: c.Find) -> None:

@@ -235,6 +235,9 @@ class PlainPasswords(Turns):
 
     queue = 0
 
+    def is_too_dear(self, stored: str) -> bool:
+        return False
+
     async def check(self, stored: str | None, password: str) -> Verdict:
         await self.turn("check")
         return Verdict(True, None) if stored == password else WRONG

@@ -16,7 +16,7 @@ from chatsvc.accounts import (
     Taken,
 )
 from chatsvc.names import BadName
-from chatsvc.store import STORE_PATIENCE, StoreUnavailable
+from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.servers import mariadb
 
@@ -300,6 +300,21 @@ class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
         "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"
         " password varchar(255)) CHARSET=utf8mb3"
     )
+
+    async def test_locks_that_may_not_be_read(self) -> None:
+        """After an upgrade a server with the rights of before would start, and nobody could log in."""
+        await Accounts(await self.open()).open()
+        user, url = f"l_{self.name}", self.url
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
+        for table in ("user", "chat_name", "chat_schema"):
+            mariadb().execute("", f"GRANT ALL ON `{self.name}`.{table} TO {user}")
+        self.url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{self.name}"
+        with self.assertRaisesRegex(BadStore, "GRANT SELECT, INSERT, UPDATE"):
+            await Accounts(await self.open()).open()
+        mariadb().execute("", f"GRANT SELECT ON `{self.name}`.chat_lock TO {user}")
+        await Accounts(await self.open()).open()
+        self.url = url
 
     async def test_restart(self) -> None:
         """Accounts would stay lost after MySQL was killed and came back."""

@@ -12,6 +12,7 @@ from argon2.low_level import hash_secret, verify_secret
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 
 from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
@@ -165,3 +166,16 @@ class EntranceTests(OnSQLite):
             self.assertEqual((expected.work, expected.transactions), ([], 0))
             for uid in (LOCKED, *UNKNOWN):
                 self.assertEqual(await self.refused(chat, uid=uid, token=forge), expected)
+
+    async def test_too_dear(self) -> None:
+        """A hash that nobody can log in with would show, cost a stranger's guess seconds, or be said to no admin."""
+        chat = await self.chat()
+        expected = await self.refused(chat, uid=UNKNOWN[0], password="right")
+        stored = PHC.replace(f"m={MEMORY}", "m=4000000000")
+        self.sql("UPDATE user SET password = ? WHERE id = ?", (stored, HEALTHY))
+        with capturedLogs() as said:
+            for _ in range(3):
+                seen = await self.refused(chat, uid=HEALTHY, password="right")
+                self.assertEqual(seen, expected)
+        noted = [event for event in said if event.get("event") == "password-too-dear"]
+        self.assertEqual([event["uid"] for event in noted], [HEALTHY])

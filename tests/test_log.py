@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from urllib.request import urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import ChatServer
+from tests.servers import free_port
 
 _LEVELS = {"debug", "info", "warn", "error"}
 
@@ -67,6 +70,47 @@ class JSONLogTests(SynchronousTestCase):
         self.assertEqual(
             [n for n in names if n in ("stopping", "stopped")], ["stopping", "stopped"]
         )
+
+    def test_reconnecting_guesser(self) -> None:
+        """A guesser who connects again and again would write hundreds of lines a second."""
+        server = self.server("--metrics", f"tcp:{(port := free_port())}:interface=127.0.0.1")
+        client = server.structured()
+        uid = client.ask(type="register", n=1, name="Ann", password="secret")["uid"]
+        client.log_in(uid, "secret")
+        tries = 60
+        for _ in range(tries):
+            guesser = server.structured(source="127.0.0.9")
+            guesser.ask(type="auth", n=1, uid=uid, password="guess")
+            guesser.close()
+        stranger = server.structured(source="127.0.0.8")
+        stranger.ask(type="auth", n=1, uid=uid, password="guess")
+        self.assertTrue(server.wait_for("127.0.0.8"))
+        said = [
+            (event["address"], event["reason"], event["level"])
+            for event in server.events()
+            if event["event"] == "login-refused"
+        ]
+        first, guessing = "bad-credentials", "throttled"
+        expected = [("127.0.0.9", first, "info"), ("127.0.0.9", guessing, "warn")]
+        self.assertEqual(said, [*expected, ("127.0.0.8", guessing, "warn")])
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            counted = re.findall(
+                r'chatsvc_logins_total\{result="(?:bad-credentials|throttled)"\} (\d+)',
+                page.read().decode(),
+            )
+        self.assertEqual(sum(map(int, counted)), tries + 1)
+
+    def test_member_who_comes_and_goes(self) -> None:
+        """One who logs in and out again and again would write two lines each time."""
+        server = self.server()
+        client = server.structured()
+        uid = client.ask(type="register", n=1, name="Ann", password="secret")["uid"]
+        token = client.log_in(uid, "secret")["token"]
+        for n in range(2, 82, 2):
+            client.ask(type="logout", n=n)
+            client.ask(type="auth", n=n + 1, uid=uid, token=token)
+        names = [event["event"] for event in server.events()]
+        self.assertEqual((names.count("login"), names.count("logout")), (30, 30))
 
     def test_messages(self) -> None:
         """A busy server's log would have a line for each message."""

@@ -7,6 +7,7 @@ import threading
 from typing import cast
 
 from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.low_level import hash_secret
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
@@ -14,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from chatsvc.argon import MOST_WORK, verify_in_one_thread
 from chatsvc.passwords import (
     WRONG,
     Hashing,
@@ -198,6 +200,76 @@ class CheckTests(TestCase):
             spent.clear()
             await passwords.check(stored, "wrong")
             self.assertTrue(abs(sum(spent) - 3 * 64) <= 3, spent)
+
+    async def test_equal_cost_of_dearer_hashes(self) -> None:
+        """A slow answer would tell again and again which accounts were moved over with a dearer hash."""
+        spent: list[int] = []
+        passwords = new_passwords()
+        passwords.start()
+        self.addCleanup(passwords.stop)
+        dearer = PasswordHasher(2, 4 * MEMORY, 1).hash("secret")
+        await passwords.check(dearer, "wrong")
+        verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
+
+        def verified(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            spent.append(used.time_cost * used.memory_cost)
+            return verify(hasher, phc, password)
+
+        def hashed(hasher: PasswordHasher, password: bytes) -> str:
+            spent.append(hasher.time_cost * hasher.memory_cost)
+            return hash_(hasher, password)
+
+        self.patch(PasswordHasher, "verify", verified)
+        self.patch(PasswordHasher, "hash", hashed)
+        for stored in (None, "", "plain", PHC, lock(PHC), PHC[:20], dearer, lock(dearer)):
+            for password in ("wrong", ""):
+                spent.clear()
+                await passwords.check(stored, password)
+                self.assertEqual(sum(spent), 2 * 4 * MEMORY, (stored, password))
+
+    async def test_too_dear(self) -> None:
+        """A stranger's guess at one account would keep a thread busy for seconds, or take the memory."""
+        verified: list[str] = []
+        verify = PasswordHasher.verify
+
+        def noted(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            verified.append(phc)
+            return verify(hasher, phc, password)
+
+        self.patch(PasswordHasher, "verify", noted)
+        asked = (
+            PHC.replace("m=16", f"m={MOST_WORK + 1}"),
+            PHC.replace("t=1", "t=4000000000"),
+            PHC.replace("p=1", "p=17"),
+        )
+        for stored in asked:
+            for one in (stored, lock(stored)):
+                self.assertTrue(self.passwords.is_too_dear(one), one)
+                self.assertEqual(await self.passwords.check(one, "secret"), WRONG)
+        self.assertEqual(set(verified), {self.passwords._decoy})
+        for stored in (PHC, lock(PHC), "plain", "", "$argon2id$", PHC[:20]):
+            self.assertFalse(self.passwords.is_too_dear(stored))
+
+    async def test_own_cost_is_never_too_dear(self) -> None:
+        """A server that is told to hash dearly would refuse its own hashes."""
+        dear = Passwords(cast(IReactorFromThreads, reactor), Hashing(20, MOST_WORK // 10, 1, 1))
+        self.assertFalse(dear.is_too_dear(PHC.replace("m=16,t=1", f"m={MOST_WORK // 10},t=20")))
+
+    async def test_lanes(self) -> None:
+        """A hash of many lanes would let nobody in, or be quicker than others and so show, or take all processors."""
+        for kind in (Type.ID, Type.I, Type.D):
+            for version in (16, 19):
+                stored = hash_secret(b"secret", b"saltsalt", 2, 128, 4, 24, kind, version).decode()
+                self.assertTrue(verify_in_one_thread(stored, b"secret"))
+                self.assertFalse(verify_in_one_thread(stored, b"Secret"))
+                self.assertTrue((await self.passwords.check(stored, "secret")).right)
+                for damaged in (stored[:-1] + "密", stored[:-2] + "!", stored[:40], stored + "$"):
+                    self.assertEqual(await self.passwords.check(damaged, "secret"), WRONG)
+        threads: list[object] = []
+        self.patch(PasswordHasher, "verify", lambda *arguments: threads.append(arguments))
+        await self.passwords.check(stored, "wrong")
+        self.assertEqual(threads, [], "argon2-cffi's own takes a thread for each lane")
 
     async def test_messages_go_first(self) -> None:
         """A flood of log-ins would take the processor from the messages."""

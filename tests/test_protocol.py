@@ -367,6 +367,20 @@ class TimeTests(ProtocolTests):
         self.turn(1000)
         self.assertFalse(end.wire.disconnecting, "who has logged in once may stay")
 
+    def test_told_to_come_again(self) -> None:
+        """A connection that was told when to log in again would be closed before, and lose its turn."""
+        self.make(login_timeout=60)
+        end = self.connect()
+        for _ in range(12):
+            end.send(f"auth {ALICE} wrong")
+        self.turn(59)
+        end.send(f"auth {ALICE} wrong")
+        end.send(f"auth {ALICE} wrong")
+        self.turn(31)
+        self.assertFalse(end.wire.disconnecting)
+        self.turn(2)
+        self.assertTrue(end.wire.disconnecting)
+
     def test_lost_before(self) -> None:
         """A connection that ended would be closed once more by its timeout."""
         end = self.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -9,10 +10,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.throttle import LoginThrottle, Throttled, Tries, parse_tries
+from chatsvc.waiting import Caller
 
 HERE = "192.0.2.1"
 THERE = "192.0.2.2"
 OWNER = 1
+_CONNECTIONS = count(1)
 
 
 class ParseTriesTests(SynchronousTestCase):
@@ -31,15 +34,19 @@ class ParseTriesTests(SynchronousTestCase):
 class Try:
     """A try whose end the test decides; ``state`` is begun, waiting or refused."""
 
-    def __init__(self, throttle: LoginThrottle, address: str, uid: int | None) -> None:
+    def __init__(
+        self, throttle: LoginThrottle, address: str, uid: int | None, connection: int = 0
+    ) -> None:
         self._end: Deferred[bool | None] = Deferred()
         self.seconds = 0.0
         self.state = "waiting"
-        self.going = Deferred.fromCoroutine(self._go(throttle, address, uid))
+        self.going = Deferred.fromCoroutine(
+            self._go(throttle, Caller.at(address, connection or next(_CONNECTIONS)), uid)
+        )
 
-    async def _go(self, throttle: LoginThrottle, address: str, uid: int | None) -> None:
+    async def _go(self, throttle: LoginThrottle, caller: Caller, uid: int | None) -> None:
         try:
-            async with throttle.turn(address, uid) as turn:
+            async with throttle.turn(caller, uid) as turn:
                 self.state = "begun"
                 right = await self._end
                 if right:
@@ -130,7 +137,7 @@ class LoginThrottleTests(SynchronousTestCase):
         self.fail_often(20, uid=None)
         self.begin().end(True)
         self.fail_often(1, uid=None)
-        self.assertEqual(self.wait(), 1.0)
+        self.assertEqual(self.wait(uid=2), 1.0)
 
     def test_what_was_not_judged(self) -> None:
         """A store that is away would use up the tries of those who come meanwhile."""

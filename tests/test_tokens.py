@@ -114,3 +114,27 @@ class TokenTests(SynchronousTestCase):
     def test_any_string(self, token: str) -> None:
         """A client could end a connection in a traceback."""
         self.assertIsNone(self.tokens.read(token))
+
+    def test_may_have_been(self) -> None:
+        """An office whose tokens were made worthless would be taken for guessers, or guessers for an office."""
+        other = Tokens(b"x" * 32, 100, self.clock.seconds)
+        dead = [other.issue(10001, STORED), other.issue(1, CHANGED), self.token]
+        for token in dead:
+            self.assertTrue(self.tokens.may_have_been(token))
+        early = Tokens(SECRET, 100, lambda: self.clock.seconds() + 2 * SKEW).issue(1, STORED)
+        huge = self.token.split(".")
+        huge[2] = "A" * 400
+        for token in ("", "a.b.c", self.token[:-1], early, ".".join(huge), "你好"):
+            self.assertFalse(self.tokens.may_have_been(token), token)
+        self.clock.advance(100 * 86400)
+        self.assertTrue(self.tokens.may_have_been(self.token), "of before the holidays")
+        self.clock.advance(300 * 86400)
+        self.assertFalse(self.tokens.may_have_been(self.token))
+
+    def test_locks(self) -> None:
+        """A lock would end no tokens, or an upgrade the tokens of accounts that were never locked."""
+        claim = self.tokens.read(self.tokens.issue(10001, STORED, 2))
+        assert claim is not None
+        fitting = [locks for locks in range(5) if self.tokens.fits(claim, STORED, locks)]
+        self.assertEqual(fitting, [2])
+        self.assertEqual(self.token, self.tokens.issue(10001, STORED, 0))

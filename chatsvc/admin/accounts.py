@@ -64,7 +64,7 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
 @click.argument("uid", type=int)
 @accounts_option
 def lock(url: str, uid: int) -> None:
-    """Let nobody log in to the account UID."""
+    """Let nobody log in to the account UID; its tokens end."""
 
     async def work(desk: Desk) -> None:
         found = await desk.account(uid)
@@ -72,7 +72,7 @@ def lock(url: str, uid: int) -> None:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
         hashed = passwords.is_hashed(found.stored)
         phc = found.stored if hashed else await desk.hash(found.stored)
-        await desk.store(found, passwords.lock(phc))
+        await desk.change_lock(found, passwords.lock(phc))
 
     work_on(url, work)
 
@@ -81,12 +81,12 @@ def lock(url: str, uid: int) -> None:
 @click.argument("uid", type=int)
 @accounts_option
 def unlock(url: str, uid: int) -> None:
-    """Let the account UID be logged in to again."""
+    """Let the account UID be logged in to again, by its password: tokens from before stay worthless."""
 
     async def work(desk: Desk) -> None:
         found = await desk.account(uid)
         if found.stored:
-            await desk.store(found, passwords.unlock(found.stored))
+            await desk.change_lock(found, passwords.unlock(found.stored))
 
     work_on(url, work)
 

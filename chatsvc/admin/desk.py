@@ -37,6 +37,7 @@ class Desk:
 
     async def account(self, uid: int) -> Account:
         """Give an account; one that does not exist is an error to say."""
+        await self.accounts.open()
         account = await self.accounts.get(uid)
         if account is None:
             raise click.ClickException(f"there is no account {uid}")
@@ -48,8 +49,17 @@ class Desk:
             done = await self.accounts.set_stored(account.uid, stored)
         else:
             done = await self.accounts.replace_password(account.uid, account.stored, stored)
-        if not done:
-            raise click.ClickException(f"account {account.uid} has just changed: try again")
+        _require(done, account)
+
+    async def change_lock(self, account: Account, stored: str) -> None:
+        """Store the same password, locked or unlocked, in the same way; tokens from before end."""
+        assert account.stored is not None
+        _require(await self.accounts.change_lock(account.uid, account.stored, stored), account)
+
+
+def _require(done: bool, account: Account) -> None:
+    if not done:
+        raise click.ClickException(f"account {account.uid} has just changed: try again")
 
 
 def work_on(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chatsvc import passwords
+from chatsvc.argon import MOST_LANES, MOST_WORK, is_too_dear
 from chatsvc.names import BadName, enforce, fold
 
 _COLUMNS = frozenset({"name", "password", "uid"})
@@ -103,6 +104,10 @@ def _entry(line: int, columns: Sequence[str], cells: Sequence[str]) -> Entry:
     if passwords.is_hashed(password):
         if not passwords.is_sound(password):
             raise _BadField("the password is a damaged argon2 hash")
+        if is_too_dear(passwords.unlock(password)):
+            raise _BadField(
+                f"the argon2 hash costs too much to check: at most t * m = {MOST_WORK}, p = {MOST_LANES}"
+            )
     elif _OTHER_HASH.match(password):
         raise _BadField("the password looks like a hash, and only argon2's can be moved over")
     elif password and not passwords.acceptable(password):

@@ -88,6 +88,26 @@ class BadTests(SynchronousTestCase):
             self.assertIn(words, found[number])
             self.assertNotIn("abc", found[number])
 
+    def test_too_dear(self) -> None:
+        """A hash would be moved over with which a stranger's guess keeps the server busy for seconds."""
+        salted = "$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"
+        for costs, good in (
+            ("m=65536,t=4,p=1", True),  # PHP
+            ("m=102400,t=2,p=8", True),  # Django
+            ("m=65536,t=3,p=4", True),  # argon2-cffi
+            ("m=524288,t=3,p=4", False),
+            ("m=8,t=40000,p=1", False),
+            ("m=2048,t=1,p=64", False),
+        ):
+            for lock in ("", "!"):
+                csv = f'name,password\nx,"{lock}$argon2id$v=19${costs}{salted}"\n'.encode()
+                if good:
+                    self.assertEqual(len(parse_roster(csv)), 1)
+                else:
+                    with self.assertRaises(BadRoster) as caught:
+                        parse_roster(csv)
+                    self.assertIn("costs too much", caught.exception.problems[0][1])
+
     def test_encodings(self) -> None:
         """A file in another encoding would be read with other names, or end in a traceback."""
         found = problems("name,password\na,x\n张三,y\n".encode("gbk"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Event, Thread
 from typing import Any
 
+from chatsvc.tokens import Tokens
 from tests.attacks.bystanders import AttackCase
+from tests.attacks.floods import flood
 from tests.clients import StructuredClient
 from tests.processes import PASSWORD, new_address
 
@@ -153,6 +158,35 @@ class Guessing(AttackCase):
             self.held(outcomes, stopwatch, ADDRESS_TRIES)
             self.enters(uid)
 
+    def test_an_office_with_dead_tokens(self) -> None:
+        """Everybody behind one address would be kept out for minutes after the secret of tokens was replaced."""
+        uids, source = [self.user() for _ in range(60)], new_address()
+        dead = Tokens(b"of before" * 4)
+        with self.talk():
+            clients = [self.structured(source=source) for _ in uids]
+            for client, uid in zip(clients, uids, strict=True):
+                client.say(type="auth", n=1, uid=uid, token=dead.issue(uid, "as it was"))
+            self.assertEqual({client.next()["code"] for client in clients}, {WRONG})
+            outcomes = [
+                try_to_enter(client, uid, PASSWORD)
+                for client, uid in zip(clients, uids, strict=True)
+            ]
+            self.assertEqual(outcomes, ["ok"] * len(uids))
+
+    def test_a_flood_of_dead_tokens(self) -> None:
+        """Made-up tokens could be tried without end, cost hashes, or hold up passwords behind the same address."""
+        uid, source = self.user(), new_address()
+        made_up = Tokens(b"made up" * 5).issue(uid, "x")
+        frame = json.dumps({"type": "auth", "n": 1, "uid": uid, "token": made_up})
+        with self.talk():
+            guesser = self.structured(source=source)
+            answers = [json.loads(answer) for answer in flood(guesser, [frame] * 1500)]
+            judged = [answer for answer in answers if answer["code"] == WRONG]
+            self.assertTrue(1000 <= len(judged) < 1400, len(judged))
+            throttled = [answer["retry_after"] for answer in answers if answer not in judged]
+            self.assertLessEqual(max(throttled), 1)
+            self.enters(uid, source=source)
+
     def test_old_password(self) -> None:
         """Who sits down at a terminal that somebody left could guess the password by `passwd`."""
         uid = self.user()
@@ -176,6 +210,62 @@ class Guessing(AttackCase):
             self.assertEqual(set(outcomes), {"ok", "throttled"})
             answer = self.structured().ask(type="register", n=1, name="从别处来", password="x")
             self.assertEqual(answer["type"], "ok")
+
+
+class Polling(AttackCase):
+    """Guessers who ask all the time, and an owner who comes when told to."""
+
+    options = ("--rate", "0", "--request-rate", "0", "--login-tries", "1/1000")
+
+    def test_owner_who_waits(self) -> None:
+        """Guessers who never wait would have each turn as it opens, and the owner none."""
+        uid, over = self.user(), Event()
+        source = new_address()
+        self.closed(uid, source, failures=4)
+
+        def poll(address: str) -> None:
+            client = self.structured(source=address)
+            while not over.is_set():
+                try_to_enter(client, uid)
+
+        def reconnect() -> None:
+            while not over.is_set():
+                client = self.server.structured(source=source)
+                try_to_enter(client, uid)
+                client.close()
+
+        polls = [partial(poll, address) for address in (source, source, new_address())]
+        attacks: list[Callable[[], None]] = [*polls, reconnect]
+        threads = [Thread(target=attack, daemon=True) for attack in attacks]
+        with self.talk():
+            for thread in threads:
+                thread.start()
+            try:
+                self.assertEqual(self.comes_as_told(uid, new_address()), "ok")
+                self.closed(uid, source, failures=4)
+                self.assertEqual(self.comes_as_told(uid, source), "ok")
+            finally:
+                over.set()
+                for thread in threads:
+                    thread.join()
+
+    def closed(self, uid: int, source: str, failures: int) -> None:
+        """Fail so often, each time as soon as may be."""
+        client = self.structured(source=source)
+        for _ in range(failures):
+            answer = client.ask(type="auth", n=1, uid=uid, password="guess")
+            if answer["code"] == "throttled":
+                time.sleep(answer["retry_after"])
+
+    def comes_as_told(self, uid: int, source: str) -> str:
+        """What becomes of an owner who comes back when told to, at most twice."""
+        owner = self.structured(source=source)
+        for _ in range(3):
+            answer = owner.ask(type="auth", n=1, uid=uid, password=PASSWORD)
+            if answer["type"] == "ok":
+                return "ok"
+            time.sleep(answer["retry_after"])
+        return str(answer["code"])
 
 
 class WhoIsThere(AttackCase):

@@ -177,8 +177,26 @@ class Stolen(AttackCase):
             answer = self.structured().ask(type="auth", n=1, uid=self.uid, password=PASSWORD)
             self.assertEqual(answer["code"], "bad-credentials")
             self.chatsvc("account", "unlock", str(self.uid))
-            self.assertTrue(self.admitted(self.token))
             self.assertFalse(self.admitted(while_locked))
+
+    def test_unlocked(self) -> None:
+        """A token that was stolen before an account was locked would be good again when it is unlocked."""
+        with self.talk():
+            for _ in range(2):
+                client = self.structured()
+                stolen = client.log_in(self.uid, PASSWORD)["token"]
+                self.assertTrue(self.admitted(stolen))
+                self.chatsvc("account", "lock", str(self.uid))
+                self.chatsvc("account", "unlock", str(self.uid))
+                self.assertFalse(self.admitted(stolen))
+                self.assertTrue(self.admitted(self.given(self.uid)), "the owner has a new one")
+            changed = client.ask(type="passwd", n=2, old=PASSWORD, new=PASSWORD, token=True)
+            self.assertEqual(changed.get("code"), "not-logged-in")
+            client.log_in(self.uid, PASSWORD)
+            changed = client.ask(type="passwd", n=3, old=PASSWORD, new=PASSWORD, token=True)
+            self.assertTrue(self.admitted(changed["token"]))
+            self.chatsvc("account", "unlock", str(self.uid))
+            self.assertTrue(self.admitted(changed["token"]), "it was not locked")
 
     def test_gone(self) -> None:
         """A token would log in to an account that was deleted, or to a newer one with its uid."""

@@ -2,7 +2,8 @@
 A session: one connection's conversation with the service. It knows no bytes and no sockets.
 
 Commands are carried out in the order in which they came, and answered in that order. Messages need not wait for each
-other: those that follow one another go into the post together, whose outcomes come back in the same order.
+other: those that follow one another go into the post together, whose outcomes come back in the same order. An
+acknowledgement, which has no answer, waits only for what changes whose it is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from chatsvc.wire.problems import Problem, code_of
 
 _BUSY_RETRY = 1.0
 
+_MOVES = frozenset((c.Hello, c.Auth, c.Logout, c.Quit))
+"""After these an acknowledgement is another user's, or nobody's. The rest, such as a slow `find`, is nothing to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Member:
@@ -66,8 +70,11 @@ class Session:
         self._in_post = 0
         self._unanswered_bytes = 0
         self._performing = False
+        # How many wait or are under way that an acknowledgement must not overtake.
+        self._moves = 0
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
+        self._when_answered: Callable[[], object] | None = None
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
         self._closed = False
@@ -80,14 +87,31 @@ class Session:
     def logged_in(self) -> bool:
         return self._member is not None
 
+    @property
+    def answered(self) -> bool:
+        """Whether all that was asked so far has been carried out."""
+        return not (self._queue or self._performing or self._in_post)
+
+    def when_answered(self, then: Callable[[], object]) -> None:
+        """
+        Call ``then`` once all that was asked so far has been carried out, perhaps at once; never after ``stop``.
+        Nothing may be asked meanwhile, and only one can wait for it.
+        """
+        if self.answered:
+            then()
+        else:
+            self._when_answered = then
+            self._overloaded = True  # so that each answer looks whether it was the last
+
     def command(self, command: c.Command, size: int) -> None:
         """A command has come, in a frame of ``size`` bytes."""
-        if type(command) is c.Ack:
+        if type(command) is c.Ack and not self._moves:
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
         if self._queue or self._performing or not self._post_at_once(command, size):
             self._queue.append((command, size))
+            self._moves += type(command) in _MOVES
             if not self._performing:
                 self._proceed()
         limits = self._chat.limits
@@ -121,6 +145,7 @@ class Session:
         """The connection is about to close: carry out and answer nothing more. What it has received still counts."""
         self._closed = True
         self._queue.clear()
+        self._when_answered = None
         for slowed in self._slowed.values():
             slowed.cancel()
         self._slowed.clear()
@@ -136,7 +161,11 @@ class Session:
         """Carry out what waits, as far as it need not wait for what is under way."""
         while self._queue and not self._performing:
             command, size = self._queue[0]
-            if self._post_at_once(command, size):
+            if type(command) is c.Ack:
+                self._queue.popleft()
+                self._unanswered_bytes -= size
+                self._acknowledge(command)
+            elif self._post_at_once(command, size):
                 self._queue.popleft()
             elif self._in_post:
                 return
@@ -149,20 +178,24 @@ class Session:
         performing = Deferred.fromCoroutine(self._perform(command))
         performing.addErrback(self._broken, command)
         if performing.called:
-            self._end(size)
+            self._end(command, size)
         else:
-            performing.addCallback(self._performed, size)
+            performing.addCallback(self._performed, command, size)
 
-    def _performed(self, _: object, size: int) -> None:
-        self._end(size)
+    def _performed(self, _: object, command: c.Command, size: int) -> None:
+        self._end(command, size)
         self._proceed()
         self._relieve()
 
-    def _end(self, size: int) -> None:
+    def _end(self, command: c.Command, size: int) -> None:
         self._performing = False
+        self._moves -= type(command) in _MOVES
         self._unanswered_bytes -= size
 
     def _relieve(self) -> None:
+        then = self._when_answered
+        if then is not None and not self.answered:
+            return
         limits = self._chat.limits
         many, much = self._in_post + len(self._queue), self._unanswered_bytes
         if (
@@ -172,6 +205,9 @@ class Session:
         ):
             self._overloaded = False
             self._connection.release("unanswered")
+        if then is not None:
+            self._when_answered = None
+            then()
 
     def _slow_down(self, reason: str, seconds: float) -> None:
         """Read on only after a while, which each further debt makes longer."""

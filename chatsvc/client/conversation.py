@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +20,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc import __version__
 from chatsvc.client.asking import Asking, Lost
 from chatsvc.client.backoff import Backoff
 from chatsvc.client.member import Fate, Member, Purpose
 from chatsvc.client.outbox import Outbox, StateUnusable
 from chatsvc.client.performing import find, perform
 from chatsvc.client.remembered import Account, Memory
+from chatsvc.client.speaking import Speaking
 from chatsvc.client.voice import Audience, Voice
 from chatsvc.client.words import Words
 from chatsvc.wire import commands as c
@@ -33,7 +34,8 @@ from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured_client import Confirmed, Heard, Rejected, parse
 
-CLIENT = f"chatsvc/{__version__}"
+_MOST_RETURNS = 8
+"""How often a program that only sends logs in again after others with its device, before something is confirmed."""
 
 PASSING = frozenset({"throttled", "store-unavailable"})
 """Refusals of a log-in that say nothing against it."""
@@ -63,14 +65,16 @@ class Conversation:
         self._open_outbox = open_outbox
         self._voice = Voice(audience, lang)
         self._asking = Asking()
+        self._speaking = Speaking(clock, self._asking, self._voice)
         self._outboxes: dict[int, Outbox] = {}
-        self._device = ""
         self._connection = 0
         self._greeted = False
         self._expectant: list[Deferred[None]] = []
         self._member: Member | None = None
         self._last_member: Member | None = None
         self._retry_after: float | None = None
+        self._returns = 0
+        self._returning = Backoff(0.5, 15.0)
         self.welcomed = False
         self.connected = False
         self.heard = 0
@@ -127,8 +131,10 @@ class Conversation:
         """There is a connection; ``write`` sends a frame."""
         self._connection += 1
         self._retry_after = None
+        if self._member is not None:
+            self._speaking.device = self._member.outbox.device
         self._asking.connected(write)
-        self._say_hello().addCallbacks(self._welcomed, _nevermind)
+        self._speaking.hello().addCallbacks(self._welcomed, _nevermind)
 
     def frame(self, frame: bytes) -> None:
         """
@@ -189,7 +195,7 @@ class Conversation:
         """Use another language from now on, and ask the server to."""
         self._voice.lang = lang
         if self.connected:
-            self._say_hello().addErrback(_nevermind)
+            self._speaking.hello().addErrback(_nevermind)
 
     def come_back(self, account: Account) -> None:
         """Log in by a remembered token as soon as there is a connection."""
@@ -203,16 +209,15 @@ class Conversation:
         """
         await self._read_up()
         outbox = self._outbox(command.uid)
-        self._device = outbox.device
+        self._speaking.device = outbox.device
         if self.connected or at_once:
-            self._say_hello().addErrback(_nevermind)
+            self._speaking.hello().addErrback(_nevermind)
         ask = self._asking.ask_at_once if at_once else self._asking.ask
         answer = await ask(self._proof(command, outbox))
         if isinstance(answer, e.LoggedIn):
-            tell, purpose = self._asking.tell, self._purpose
-            self._member = Member(
-                self._clock, answer.uid, answer.name, outbox, self._voice, tell, purpose
-            )
+            who = answer.uid, answer.name, outbox, self._voice
+            deeds = self._asking.tell, self._redirect
+            self._member = Member(self._clock, *who, *deeds, self._purpose)
             self._entered(self._member, answer)
         return answer
 
@@ -239,7 +244,7 @@ class Conversation:
         """
         if self._member is None or not self.connected:
             return succeed(None)
-        return self._member.repeat(to, n, text)
+        return Deferred.fromCoroutine(self._speaking.repeat(self._member, to, n, text))
 
     def give_up(self) -> int:
         """
@@ -277,6 +282,9 @@ class Conversation:
 
     def _hear(self, heard: Heard) -> None:
         if isinstance(heard, Confirmed | Rejected) and heard.to is not None:
+            if isinstance(heard, Confirmed):
+                self._returns = 0
+                self._returning.reset()
             if self._member is not None:
                 self._member.answered(heard)
         elif isinstance(heard, e.Event) and heard.re is not None:
@@ -289,8 +297,16 @@ class Conversation:
             self._member.arrived(message)
 
     def _hear_kicked(self, event: e.Kicked) -> None:
-        self._voice.tell(event)
-        self._leave()
+        if self._member is None or self._purpose.receive or self._returns >= _MOST_RETURNS:
+            self._voice.tell(event)
+            self._leave()
+        else:
+            # Nobody else reads: another process has a copy of this state.
+            self.connected = False
+            self._returns += 1
+            self._member.displaced()
+            returning = Deferred.fromCoroutine(self._return(self._member))
+            returning.addErrback(self._not_performed)
 
     def _hear_bye(self, event: e.Bye) -> None:
         self._retry_after = event.retry_after
@@ -301,11 +317,6 @@ class Conversation:
             self._voice.audience.say(event.text)
 
     # Logging in and out
-
-    def _say_hello(self) -> Deferred[e.Event]:
-        """Also when the device or the language changes: the server goes by the last one."""
-        hello = c.Hello(client=CLIENT, device=self._device, lang=self.lang)
-        return self._asking.ask_at_once(hello)
 
     def _welcomed(self, answer: e.Event) -> None:
         if not isinstance(answer, e.Welcome):
@@ -354,7 +365,7 @@ class Conversation:
         return replace(command, after=after, receive=receive)
 
     def _entered(self, member: Member, answer: e.LoggedIn) -> None:
-        member.entered(answer)
+        member.entered(answer, self._speaking.device)
         self.take_token(answer.token)
 
     def _forget(self, uid: int) -> None:
@@ -385,6 +396,31 @@ class Conversation:
             return
         if self._connection == connection:  # the user has logged out meanwhile
             self._begin()
+
+    # Devices
+
+    def _redirect(self) -> None:
+        """Messages wait for the session to speak as the outbox's device."""
+        if self._member is not None:
+            member, connection = self._member, self._connection
+            speaking = self._speaking.redirect(
+                member, lambda: self._connection == connection and self._member is member
+            )
+            Deferred.fromCoroutine(speaking).addErrback(self._not_performed)
+
+    async def _return(self, member: Member) -> None:
+        """Log in again, when all that was on its way is answered: the server has not stored what it refused."""
+        connection = self._connection
+        with suppress(Lost):
+            await self._asking.ask_at_once(c.Ping())
+            if (
+                self._returns > 1
+            ):  # two that take the device from each other do not turn in circles at full speed
+                await deferLater(self._clock, self._returning.delay())
+            if self._connection == connection:
+                self._speaking.device = member.outbox.device
+                self._speaking.hello().addErrback(_nevermind)
+                await self._log_in_again(member)
 
     def _leave(self) -> None:
         """Nobody is logged in any more."""

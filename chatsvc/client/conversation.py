@@ -413,9 +413,8 @@ class Conversation:
         connection = self._connection
         with suppress(Lost):
             await self._asking.ask_at_once(c.Ping())
-            if (
-                self._returns > 1
-            ):  # two that take the device from each other do not turn in circles at full speed
+            if self._returns > 1:
+                # Two that take the device from each other do not turn in circles at full speed.
                 await deferLater(self._clock, self._returning.delay())
             if self._connection == connection:
                 self._speaking.device = member.outbox.device

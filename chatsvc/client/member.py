@@ -63,9 +63,8 @@ class Member:
         self._tell = tell
         self._purpose = purpose
         self._posting = Posting(clock, outbox, tell, self._settled, self._put_off, redirect)
-        self._confirmed_as: dict[
-            int, str
-        ] = {}  # as which device, the last message to each recipient
+        # As which device the last message to each recipient was confirmed.
+        self._confirmed_as: dict[int, str] = {}
         self._reading: Reading | None = None
         self._fates: dict[int, Deferred[Fate]] = {}
         self._left: deque[tuple[Entry, Deferred[Fate]]] = deque()

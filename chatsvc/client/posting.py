@@ -83,9 +83,8 @@ class Posting:
         self._lanes: dict[int, _Lane] = {}
         self._open = False
         self.speaks_as = ""
-        self._accepted: set[tuple[str, int]] = (
-            set()
-        )  # devices and recipients: a number was new to the server
+        # Devices and recipients to which the server has accepted a number that was new to it.
+        self._accepted: set[tuple[str, int]] = set()
         # Keys of what the server certainly does not have. Only this process knows: an outbox may be a copy from before
         # they were sent.
         self._absent: set[int] = set()

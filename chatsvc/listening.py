@@ -24,9 +24,10 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
+from chatsvc.halves import HalfClosedTLS
 from chatsvc.hosts import HostContexts
 from chatsvc.inherited import Inherited
 from chatsvc.proxied import HangUp, TrustedProxies
@@ -252,5 +253,5 @@ def _tls(
     layer = TLSMemoryBIOFactory(creator, isClient=False, wrappedFactory=factory)
     layer.noisy = False
     # Gathers nothing: ChatProtocol gathers frames itself, and on a legacy port each must be a record of its own.
-    layer.protocol = TLSMemoryBIOProtocol
+    layer.protocol = HalfClosedTLS
     return layer

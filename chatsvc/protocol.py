@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from struct import Struct
-from typing import Any, Protocol
+from typing import Any
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+)
 from twisted.logger import Logger
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatsvc.chat import Chat
 from chatsvc.receipts import Receipts, meter_of, read_at_once
 from chatsvc.session import Session
 from chatsvc.sockets import watch_peer
+from chatsvc.switchboard import Output, Switchboard
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
@@ -33,6 +38,12 @@ _RETURN_PATIENCE = 30.0
 _CLOSING_PATIENCE = 30.0
 """Seconds that a peer has to take what was said last."""
 
+_ANSWERS_PATIENCE = 30.0
+"""Seconds in which a peer that sends no more gets the answers to what it has sent."""
+
+_PARTING_PATIENCE = 5.0
+"""Seconds that it then has to take what waits for it."""
+
 _MOST_GATHERED = 64 * 1024
 """Bytes that may gather; past it they go to the transport, which can say no."""
 
@@ -45,45 +56,7 @@ _MOST_AT_ONCE = 64
 _BRACE = ord("{")
 
 
-class Switchboard(Protocol):
-    """The factory, as its connections know it."""
-
-    chat: Chat
-
-    def admit(self, connection: ChatProtocol) -> e.Refused | None:
-        """A connection is ready; None: it may stay."""
-
-    def forget(self, connection: ChatProtocol) -> None:
-        """A connection is gone."""
-
-    def settled_in(self, connection: ChatProtocol) -> None:
-        """Somebody has logged in on a connection."""
-
-    def moved_out(self, connection: ChatProtocol) -> None:
-        """Nobody is logged in on a connection any more."""
-
-    def retry_after(self) -> float:
-        """Seconds after which a program should come back."""
-
-
-@implementer(IPushProducer)
-class _Output:
-    """What the transport tells to wait when it has more than it can send."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def pauseProducing(self) -> None:
-        self._session.pause()
-
-    def resumeProducing(self) -> None:
-        self._session.resume()
-
-    def stopProducing(self) -> None:
-        pass
-
-
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
 class ChatProtocol(Int16StringReceiver):
     """
     A frame is its length, two bytes, and that many bytes.
@@ -111,6 +84,8 @@ class ChatProtocol(Int16StringReceiver):
         self._in_a_row = 0
         self._rest: IDelayedCall | None = None
         self._held: set[str] = set()
+        self._begun = False
+        self._parting = False  # the peer sends no more
         self._closing = False
         self._why = ""
         self._deadline: IDelayedCall | None = None
@@ -128,7 +103,10 @@ class ChatProtocol(Int16StringReceiver):
         timeout = self.factory.chat.limits.login_timeout
         self._deadline = clock.callLater(timeout, self._never_logged_in)
         watch_peer(self.transport)
-        read_at_once(meter_of(self.transport), _STRANGER_READ)
+        self._meter = meter_of(self.transport)
+        read_at_once(self._meter, _STRANGER_READ)
+        if self._meter is not None:
+            self._meter.closing = self._closed_below
         if not isinstance(self.transport, TLSMemoryBIOProtocol):
             self._begin()
 
@@ -136,8 +114,9 @@ class ChatProtocol(Int16StringReceiver):
         self._begin()
 
     def _begin(self) -> None:
+        self._begun = True
         # Not earlier: during the handshake the transport would pause its own reading.
-        self.transport.registerProducer(_Output(self.session), True)
+        self.transport.registerProducer(Output(self.session), True)
         refusal = self.factory.admit(self)
         if refusal is None:
             self.say(e.Greeting())
@@ -180,9 +159,77 @@ class ChatProtocol(Int16StringReceiver):
         if not frame:
             self.session.count()
             return
-        if frame[0] == _BRACE and not self._dialect.acknowledges and not self.session.logged_in:
+        if frame[0] != _BRACE or self._dialect.acknowledges:
+            self.session.command(self._dialect.parse(frame), size)
+        elif self.session.answered:
+            self._choose_dialect(frame)
+        else:
+            self.hold("dialect")
+            self.session.when_answered(partial(self._choose_dialect, frame))
+
+    def _choose_dialect(self, frame: bytes) -> None:
+        """It is a program's frame if nobody is logged in when its turn comes: not before what was asked is done."""
+        if not self.session.logged_in:
             self._dialect = StructuredDialect(self._dialect.lang)
-        self.session.command(self._dialect.parse(frame), size)
+        self.session.command(self._dialect.parse(frame), len(frame))
+        self.release("dialect")  # if it had to wait
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more: what it has asked is carried out and answered, then the connection is closed."""
+        if self._closing or not self._begun:
+            self._why = self._why or _BY_CLIENT
+            self._close_below()
+        elif not self._parting:
+            self._parting = True
+            self.transport.pauseProducing()  # nothing can come
+            self._stay()
+            clock = self.factory.chat.clock
+            self._deadline = clock.callLater(_ANSWERS_PATIENCE, self._out_of_patience)
+            self._part_when_answered()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        if self._parting:
+            self.paused = False
+            self.dataReceived(b"")
+            self._part_when_answered()
+        else:
+            super().resumeProducing()
+
+    def _part_when_answered(self) -> None:
+        if not self.paused:  # else there may be frames that nobody has looked at
+            self.session.when_answered(self._part)
+
+    def _out_of_patience(self) -> None:
+        self._deadline = None
+        self._part()
+
+    def _part(self) -> None:
+        """Nobody is here any more, and what was asked has been answered."""
+        if not self._closing:
+            self.close(_BY_CLIENT)
+            self._leave_soon(_PARTING_PATIENCE)
+            self._close_below()
+
+    def _leave_soon(self, patience: float) -> None:
+        """The session is over, and in so many seconds the connection at the latest."""
+        self.session.close(self._why)
+        self._stay()
+        self._deadline = self.factory.chat.clock.callLater(patience, self._abort)
+
+    def _close_below(self) -> None:
+        (self._meter or self.transport).loseConnection()
+
+    def _closed_below(self) -> None:
+        """A layer below has closed the connection, by itself if it was not we: nothing more can be said."""
+        if not self._closing:
+            self._closing = True
+            self._outbox.clear()
+            self._why = self._why or "tls"
+            self.transport.unregisterProducer()  # Twisted would wait for it
+            self._leave_soon(_GOODBYE_PATIENCE)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._closing = True
@@ -208,14 +255,14 @@ class ChatProtocol(Int16StringReceiver):
         self._send(self._dialect.encode(event))
 
     def hand(self, message: e.Message) -> None:
+        if self._receipts is not None and not self._closing:
+            self._unwritten = message.id  # before: what has gathered may be written now
         self._send(self._dialect.encode(message))
-        if self._receipts is not None:
-            self._unwritten = message.id
 
     def expect_receipts(self, received: Callable[[int], object]) -> None:
         if not self._dialect.acknowledges:
             clock = self.factory.chat.clock
-            self._receipts = Receipts(clock, meter_of(self.transport), received)
+            self._receipts = Receipts(clock, self._meter, received)
 
     def look_for_receipts(self) -> None:
         if self._receipts is not None:
@@ -257,7 +304,7 @@ class ChatProtocol(Int16StringReceiver):
 
     def settle_in(self) -> None:
         self._stay()
-        read_at_once(meter_of(self.transport), _MEMBER_READ)
+        read_at_once(self._meter, _MEMBER_READ)
         self.factory.settled_in(self)
 
     def move_out(self) -> None:
@@ -320,12 +367,16 @@ class ChatProtocol(Int16StringReceiver):
         if not self._outbox:
             return
         frames, self._outbox, self._gathered = self._outbox, [], 0
+        meter = self._meter
+        before = meter.handed if meter is not None else -1
         if self._gathers:
             self.transport.write(b"".join(frames))
         else:
             for frame in frames:
                 self.transport.write(frame)
-        if self._receipts is not None and self._unwritten:
+        if meter is not None and meter.handed == before:
+            self._closed_below()  # a layer has dropped it
+        elif self._receipts is not None and self._unwritten:
             self._receipts.written(self._unwritten)
             self._unwritten = 0
 
@@ -352,9 +403,8 @@ class ChatProtocol(Int16StringReceiver):
     def _hang_up(self) -> None:
         """End the connection under TLS, once it has taken what lies in its buffer."""
         self._deadline = self.factory.chat.clock.callLater(_CLOSING_PATIENCE, self._abort)
-        meter = meter_of(self.transport)
-        if meter is not None:
-            meter.loseConnection()
+        if self._meter is not None:
+            self._meter.loseConnection()
 
     def _abort(self) -> None:
         self._deadline = None
@@ -366,10 +416,13 @@ class ChatProtocol(Int16StringReceiver):
             self._deadline = None
 
 
+_BY_CLIENT = "closed-by-client"
+
+
 def _why_lost(reason: Failure) -> str:
     """A word for the log on a connection that was ended by the other end, or on the way."""
     if reason.check(ConnectionDone):
-        return "closed-by-client"
+        return _BY_CLIENT
     return "tls" if reason.check(TLSError) else "lost"
 
 

@@ -13,10 +13,12 @@ from struct import Struct
 from typing import Any
 
 from twisted.internet import address
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from zope.interface import directlyProvides, providedBy
+from zope.interface import directlyProvides, implementer, providedBy
+
+from chatsvc.halves import pass_up_the_end
 
 _PATIENCE = 5.0
 """Seconds in which the header must have come; section 2 asks for 3 at least."""
@@ -101,6 +103,7 @@ class HangUp(Protocol):
         self.transport.abortConnection()
 
 
+@implementer(IHalfCloseableProtocol)
 class _Proxied(ProtocolWrapper):
     """Nobody above hears of a connection before it is known where it comes from."""
 
@@ -139,6 +142,12 @@ class _Proxied(ProtocolWrapper):
         self.wrappedProtocol.makeConnection(self)
         if rest:
             self.wrappedProtocol.dataReceived(rest)
+
+    def readConnectionLost(self) -> None:
+        pass_up_the_end(self.wrappedProtocol, self.transport)
+
+    def writeConnectionLost(self) -> None:
+        pass
 
     def getPeer(self) -> Any:
         return self._peer or self.transport.getPeer()

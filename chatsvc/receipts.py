@@ -1,17 +1,15 @@
 """
-When has a peer received a message that it cannot acknowledge? When its kernel has acknowledged the last byte.
+When has a peer received a message that it cannot acknowledge? When its kernel has acknowledged the last byte, and does
+not show by its window that nobody reads.
 
 A :class:`Meter` stands between the TCP connection and whatever is above it (TLS, mostly) and counts the bytes that are
-handed down. Less what still lies in Twisted's buffer, less what the kernel has not yet seen acknowledged (``SIOCOUTQ``,
-tcp(7)), that is how far the peer's kernel has come. ``SIOCOUTQ`` alone would not do: it is 0 while bytes wait above the
-socket, and rarely 0 under steady traffic.
+handed down. The kernel says how many of them have been acknowledged (``TCP_INFO``). Where it does not, they are those
+handed down, less what still lies in Twisted's buffer, less what is not acknowledged (``SIOCOUTQ``, tcp(7)). That alone
+would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
 """
 
 from __future__ import annotations
 
-import fcntl
-import struct
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +18,10 @@ from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IR
 from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
+from chatsvc.halves import pass_up_the_end
 from chatsvc.sockets import Prompt
+from chatsvc.windows import Window, how_far, unacknowledged
 
-_SIOCOUTQ = 0x5411  # asm-generic/ioctls.h
 _SOONEST, _LATEST = 0.02, 0.5
 """Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
 
@@ -32,40 +31,73 @@ class Meter(Prompt):
     """The lowest layer of a connection."""
 
     handed = 0
-    """Bytes handed down so far."""
+    """Bytes handed down so far, without those that nobody would send any more."""
 
     about_to_close: Callable[[], None] | None = None
     """Called while the socket is still there, the last chance to ask the kernel."""
 
+    closing: Callable[[], None] | None = None
+    """Called when a layer above has closed or aborted the connection: what is written from then on is dropped."""
+
+    _window: Window | None = None
+
     def write(self, data: bytes) -> None:
+        if self.disconnecting or not self.transport.connected:
+            return
         self.handed += len(data)
         super().write(data)
 
     def acknowledged(self) -> int:
         """How many bytes the peer's kernel has acknowledged."""
-        descriptor = self.transport.socket.fileno()
-        return self.handed - self.waiting() - _unacknowledged(descriptor)
+        return self._how_far()[0]
+
+    def received(self, now: float) -> int:
+        """How many bytes the peer has received, as far as that can be told; ``now`` is in seconds."""
+        acknowledged, window = self._how_far()
+        if window is not None:
+            if self._window is None:
+                self._window = Window()
+            if self._window.shows_unread(window, now):
+                return 0
+        return acknowledged
+
+    def _how_far(self) -> tuple[int, int | None]:
+        own = self.transport.socket
+        told = how_far(own)
+        if told is None:
+            return self.handed - self.waiting() - unacknowledged(own.fileno()), None
+        return told
 
     def loseConnection(self) -> None:
         self._last_look()
         super().loseConnection()
+        self._say_closing()
+
+    def abortConnection(self) -> None:
+        self.disconnecting = 1
+        self.transport.abortConnection()
+        self._say_closing()
 
     def readConnectionLost(self) -> None:
         # The peer sends no more. Without this method Twisted would close the socket before telling anybody.
-        self._last_look()
-        self.transport.loseConnection()
+        pass_up_the_end(self.wrappedProtocol, self)
 
     def writeConnectionLost(self) -> None:
         pass
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
-        self.about_to_close = None
+        self.about_to_close = self.closing = None
         self.connected = 0  # Twisted leaves it at 1, and the socket is gone
         super().connectionLost(reason)
 
     def _last_look(self) -> None:
         if self.about_to_close is not None:
             self.about_to_close()
+
+    def _say_closing(self) -> None:
+        closing, self.closing = self.closing, None
+        if closing is not None:
+            closing()
 
 
 def metered(factory: Any) -> WrappingFactory:
@@ -89,13 +121,6 @@ def read_at_once(meter: Meter | None, most: int) -> None:
         meter.transport.bufferSize = most
 
 
-def _unacknowledged(descriptor: int) -> int:
-    if sys.platform != "linux":
-        return 0  # written is received, for want of anything better
-    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, _SIOCOUTQ, b"\0\0\0\0"))
-    return int(count)
-
-
 class Receipts:
     """
     What one log-in was handed and its peer's kernel has not acknowledged yet.
@@ -114,6 +139,7 @@ class Receipts:
         self._check: IDelayedCall | None = None
         if meter is not None:
             meter.about_to_close = self.look
+            meter.received(clock.seconds())  # how wide the window is before anything can lie unread
 
     def written(self, id: int) -> None:
         """The last byte of message ``id`` has just been handed to the connection."""
@@ -128,8 +154,8 @@ class Receipts:
         """Ask the kernel now."""
         if self._meter is None or not self._expected:
             return
-        acknowledged, received = self._meter.acknowledged(), 0
-        while self._expected and self._expected[0][0] <= acknowledged:
+        arrived, received = self._meter.received(self._clock.seconds()), 0
+        while self._expected and self._expected[0][0] <= arrived:
             _, received = self._expected.popleft()
         if received:
             self._delay = _SOONEST

@@ -68,6 +68,7 @@ class Session:
         self._performing = False
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
+        self._when_answered: Callable[[], object] | None = None
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
         self._closed = False
@@ -80,9 +81,26 @@ class Session:
     def logged_in(self) -> bool:
         return self._member is not None
 
+    @property
+    def answered(self) -> bool:
+        """Whether all that was asked so far has been carried out."""
+        return not (self._queue or self._performing or self._in_post)
+
+    def when_answered(self, then: Callable[[], object]) -> None:
+        """
+        Call ``then`` once all that was asked so far has been carried out, perhaps at once; never after ``stop``.
+        Nothing may be asked meanwhile, and only one can wait for it.
+        """
+        if self.answered:
+            then()
+        else:
+            self._when_answered = then
+            self._overloaded = True  # so that each answer looks whether it was the last
+
     def command(self, command: c.Command, size: int) -> None:
         """A command has come, in a frame of ``size`` bytes."""
-        if type(command) is c.Ack:
+        if type(command) is c.Ack and not self._queue and not self._performing:
+            # Messages that wait for the store's answer are nothing to it.
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
@@ -121,6 +139,7 @@ class Session:
         """The connection is about to close: carry out and answer nothing more. What it has received still counts."""
         self._closed = True
         self._queue.clear()
+        self._when_answered = None
         for slowed in self._slowed.values():
             slowed.cancel()
         self._slowed.clear()
@@ -136,7 +155,11 @@ class Session:
         """Carry out what waits, as far as it need not wait for what is under way."""
         while self._queue and not self._performing:
             command, size = self._queue[0]
-            if self._post_at_once(command, size):
+            if type(command) is c.Ack:
+                self._queue.popleft()
+                self._unanswered_bytes -= size
+                self._acknowledge(command)
+            elif self._post_at_once(command, size):
                 self._queue.popleft()
             elif self._in_post:
                 return
@@ -163,6 +186,9 @@ class Session:
         self._unanswered_bytes -= size
 
     def _relieve(self) -> None:
+        then = self._when_answered
+        if then is not None and not self.answered:
+            return
         limits = self._chat.limits
         many, much = self._in_post + len(self._queue), self._unanswered_bytes
         if (
@@ -172,6 +198,9 @@ class Session:
         ):
             self._overloaded = False
             self._connection.release("unanswered")
+        if then is not None:
+            self._when_answered = None
+            then()
 
     def _slow_down(self, reason: str, seconds: float) -> None:
         """Read on only after a while, which each further debt makes longer."""

@@ -33,6 +33,8 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from chatsvc.halves import lasting
+
 LIFETIME = timedelta(days=3650)
 """Of a certificate that we make: clients trust that very file, so its end would cut all off."""
 
@@ -226,7 +228,7 @@ class ServerContext:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A new connection for Twisted's TLS, on the files as they were last read."""
-        return SSL.Connection(self.context, None)
+        return lasting(self.context, tlsProtocol)
 
 
 def fingerprint(pem: bytes) -> str:

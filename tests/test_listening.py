@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOProtocol
+from twisted.protocols.tls import BufferingTLSTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.halves import HalfClosedTLS
 from chatsvc.listening import BadEndpoint, Doors, Listening
 from chatsvc.receipts import Meter, meter_of
 from chatsvc.tls import BadKeys, KeyFolder, ServerContext
@@ -114,7 +115,7 @@ class DoorsTests(SynchronousTestCase):
             lowest, wire = self.connect(text)
             layers = self.layers(lowest)
             self.assertIs(layers[0], Meter)
-            self.assertIn(TLSMemoryBIOProtocol, layers)
+            self.assertIn(HalfClosedTLS, layers)
             self.assertNotIn(BufferingTLSTransport, layers)
             self.assertIs(layers[-1], Application)
             self.assertIs(meter_of(self.applications.built[-1].transport), lowest)
@@ -138,7 +139,7 @@ class DoorsTests(SynchronousTestCase):
             lowest, _ = self.connect(text)
             layers = self.layers(lowest)
             self.assertIs(layers[0], Meter)
-            self.assertIn(TLSMemoryBIOProtocol, layers)
+            self.assertIn(HalfClosedTLS, layers)
             server = self.reactor.tcpServers[-1]
             self.assertEqual((server[0], server[3]), (port, interface), text)
 
@@ -176,7 +177,7 @@ class DoorsTests(SynchronousTestCase):
         """The PROXY header would be expected inside TLS, where no proxy can put it."""
         lowest, wire = self.connect("haproxy:ssl:1")
         lowest.dataReceived(PROXY)
-        self.assertIn(TLSMemoryBIOProtocol, self.layers(lowest))
+        self.assertIn(HalfClosedTLS, self.layers(lowest))
         self.assertFalse(wire.disconnecting or wire.aborted)
 
     def test_no_proxy_header(self) -> None:

@@ -593,7 +593,7 @@ class ReceiptTests(ProtocolTests):
         self.under_way = 0
         self.patch(
             receipts,
-            "_unacknowledged",
+            "unacknowledged",
             lambda descriptor: self.under_way,
         )
         tcp = Under()

@@ -44,7 +44,7 @@ class FakeTCP(StringTransport):
 class MeterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.under_way = 0
-        self.patch(receipts, "_unacknowledged", lambda descriptor: self.under_way)
+        self.patch(receipts, "unacknowledged", lambda descriptor: self.under_way)
         self.clock = Clock()
         self.received: list[int] = []
         self.tcp = FakeTCP()
@@ -113,7 +113,7 @@ class MeterTests(SynchronousTestCase):
             asked.append(self.clock.seconds())
             return self.under_way
 
-        self.patch(receipts, "_unacknowledged", unacknowledged)
+        self.patch(receipts, "unacknowledged", unacknowledged)
         self.under_way = 1
         self.write(1)
         self.clock.pump([0.001] * 10_000)

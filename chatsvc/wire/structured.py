@@ -22,10 +22,9 @@ PROTOCOL_VERSION = 1
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
-_OLD_HEADER = re.compile(
-    r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ (.*?)\|UID:(-?\d{1,18})(?: --> .*?)? \]:",
-    re.ASCII | re.DOTALL,
-)
+_OLD_START = re.compile(r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ ", re.ASCII)
+_OLD_UID = re.compile(r"\|UID:(-?\d{1,18})( \]:| --> )", re.ASCII)
+_OLD_END = " ]:"
 
 
 class BadField(Exception):
@@ -63,10 +62,11 @@ class StructuredDialect:
 
 
 def _fitting(thing: dict[str, Any]) -> bytes:
-    """One frame. Only what the older server left can be too long for one; its end is then cut off."""
+    """One frame. Only what the older server left can be too long for one; its end is then cut off, or its name's."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
-        thing["text"] = thing["text"][: len(thing["text"]) * 3 // 4] + "…"
+        longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
+        thing[longer] = thing[longer][: len(thing[longer]) * 3 // 4] + "…"
         frame = orjson.dumps(thing)
     return frame
 
@@ -203,15 +203,34 @@ def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
 
 def parse_old(message: e.Message) -> e.Message:
     """A message that the older server left, taken apart by its header; without one ``sender`` stays 0."""
-    header = _OLD_HEADER.match(message.text)
-    if not header:
+    header = _old_header(message.text)
+    if header is None:
         return message
-    when, name, uid = header.groups()
+    when, name, uid, end = header
     try:
-        at = int(time.mktime(time.strptime(when or "", "%Y-%m-%d %H:%M:%S"))) * 1000
+        at = int(time.mktime(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) * 1000
     except (ValueError, OverflowError):
         at = 0
-    return e.Message(message.id, int(uid), name, at, message.text[header.end() :])
+    return e.Message(message.id, uid, name, at, message.text[end:])
+
+
+def _old_header(text: str) -> tuple[str, str, int, int] | None:
+    """
+    Time (empty: none), name and uid in the header of a text, and where the header ends. Each search goes on where the
+    one before ended: one expression for all would try every uid with every end.
+    """
+    start = _OLD_START.match(text)
+    uid = _OLD_UID.search(text, start.end()) if start else None
+    if start is None or uid is None:
+        return None
+    end = uid.end()
+    if uid[2] != _OLD_END:
+        # Behind the arrow stands to whom it went. Without an end there, no later uid has one either.
+        found = text.find(_OLD_END, end)
+        if found < 0:
+            return None
+        end = found + len(_OLD_END)
+    return start[1] or "", text[start.end() : uid.start()], int(uid[1]), end
 
 
 def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""
+What the kernel knows of a TCP peer: how many bytes it has acknowledged, and whether its window shows that nobody there
+reads what it has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import sys
+from typing import Any
+
+_SIOCOUTQ = 0x5411  # asm-generic/ioctls.h
+_SIZE = 232
+"""Bytes of struct tcp_info (linux/tcp.h) up to the end of ``tcpi_snd_wnd``, which Linux has since 5.4."""
+
+_ACKNOWLEDGED = struct.Struct("=120xQ")  # tcpi_bytes_acked
+_WINDOW = struct.Struct("=228xI")  # tcpi_snd_wnd
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+MOST_DOUBT = 300.0
+"""Seconds for which a window that is small, but not closed, is taken for that of somebody who does not read."""
+
+
+def how_far(found: Any) -> tuple[int, int] | None:
+    """
+    How many bytes the peer of a TCP connection has acknowledged in all, and how many its window has room for; None
+    where that cannot be told.
+    """
+    if sys.platform != "linux" or getattr(found, "family", None) not in _INTERNET:
+        return None
+    told = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+    if len(told) < _SIZE:
+        return None
+    return _ACKNOWLEDGED.unpack_from(told)[0], _WINDOW.unpack_from(told)[0]
+
+
+def unacknowledged(descriptor: int) -> int:
+    """How many bytes the kernel has that the peer's has not acknowledged."""
+    if sys.platform != "linux":
+        return 0  # written is received, for want of anything better
+    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, _SIOCOUTQ, b"\0\0\0\0"))
+    return int(count)
+
+
+class Window:
+    """
+    The window of one peer, over time.
+
+    A kernel whose program has read everything offers more than half of what it offered at its best: below that it says
+    at once when there is room again (RFC 9293, section 3.8.6.2.2; ``tcp_cleanup_rbuf`` in Linux). Should that get lost,
+    the answer to the next keepalive probe says it. So half or less means that bytes lie there unread; more means
+    nothing. A peer short of memory may come to offer less for good, and yet read: what is not zero counts for
+    `MOST_DOUBT`, and then as its best.
+    """
+
+    def __init__(self) -> None:
+        self._best = 0
+        self._small_since: float | None = None
+
+    def shows_unread(self, window: int, now: float) -> bool:
+        """Whether a window shows that bytes lie unread at the peer; ``now`` is in seconds."""
+        if window * 2 > self._best:
+            self._best = max(self._best, window)
+            self._small_since = None
+            return False
+        if self._small_since is None:
+            self._small_since = now
+        if window and now - self._small_since >= MOST_DOUBT:
+            self._best, self._small_since = window, None
+            return False
+        return True

@@ -2,7 +2,8 @@
 A session: one connection's conversation with the service. It knows no bytes and no sockets.
 
 Commands are carried out in the order in which they came, and answered in that order. Messages need not wait for each
-other: those that follow one another go into the post together, whose outcomes come back in the same order.
+other: those that follow one another go into the post together, whose outcomes come back in the same order. An
+acknowledgement, which has no answer, waits only for what changes whose it is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from chatsvc.wire.problems import Problem, code_of
 
 _BUSY_RETRY = 1.0
 
+_MOVES = frozenset((c.Hello, c.Auth, c.Logout, c.Quit))
+"""After these an acknowledgement is another user's, or nobody's. The rest, such as a slow `find`, is nothing to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Member:
@@ -66,6 +70,9 @@ class Session:
         self._in_post = 0
         self._unanswered_bytes = 0
         self._performing = False
+        self._moves = (
+            0  # of those that wait or are under way, how many an acknowledgement must not overtake
+        )
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._when_answered: Callable[[], object] | None = None
@@ -99,13 +106,13 @@ class Session:
 
     def command(self, command: c.Command, size: int) -> None:
         """A command has come, in a frame of ``size`` bytes."""
-        if type(command) is c.Ack and not self._queue and not self._performing:
-            # Messages that wait for the store's answer are nothing to it.
+        if type(command) is c.Ack and not self._moves:
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
         if self._queue or self._performing or not self._post_at_once(command, size):
             self._queue.append((command, size))
+            self._moves += type(command) in _MOVES
             if not self._performing:
                 self._proceed()
         limits = self._chat.limits
@@ -172,17 +179,18 @@ class Session:
         performing = Deferred.fromCoroutine(self._perform(command))
         performing.addErrback(self._broken, command)
         if performing.called:
-            self._end(size)
+            self._end(command, size)
         else:
-            performing.addCallback(self._performed, size)
+            performing.addCallback(self._performed, command, size)
 
-    def _performed(self, _: object, size: int) -> None:
-        self._end(size)
+    def _performed(self, _: object, command: c.Command, size: int) -> None:
+        self._end(command, size)
         self._proceed()
         self._relieve()
 
-    def _end(self, size: int) -> None:
+    def _end(self, command: c.Command, size: int) -> None:
         self._performing = False
+        self._moves -= type(command) in _MOVES
         self._unanswered_bytes -= size
 
     def _relieve(self) -> None:

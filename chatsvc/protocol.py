@@ -402,9 +402,10 @@ class ChatProtocol(Int16StringReceiver):
 
     def _hang_up(self) -> None:
         """End the connection under TLS, once it has taken what lies in its buffer."""
-        self._deadline = self.factory.chat.clock.callLater(_CLOSING_PATIENCE, self._abort)
+        self._deadline = None
         if self._meter is not None:
             self._meter.loseConnection()
+        self._leave_soon(_CLOSING_PATIENCE)
 
     def _abort(self) -> None:
         self._deadline = None

@@ -70,9 +70,8 @@ class Session:
         self._in_post = 0
         self._unanswered_bytes = 0
         self._performing = False
-        self._moves = (
-            0  # of those that wait or are under way, how many an acknowledgement must not overtake
-        )
+        # How many wait or are under way that an acknowledgement must not overtake.
+        self._moves = 0
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._when_answered: Callable[[], object] | None = None

@@ -234,6 +234,68 @@ class DialectTests(ProtocolTests):
         self.turn()
         self.assertEqual(end.things(), [{"type": "pong"}])
 
+    def test_log_in_under_way(self) -> None:
+        """A brace behind a log-in that is under way would make a program of a person who logs in."""
+        end = self.connect()
+        end.raw()
+        self.world.passwords.hold = {"check"}
+        end.send("auth 10001 a", '{"type":"ping"}', "lang en")
+        self.turn()
+        self.assertEqual(end.raw(), [])
+        self.world.let_all()
+        self.turn()
+        unknown = "Unknown command, please see help or ?!"
+        self.assertEqual(end.raw(), ["Logged in!", unknown, "English it is!"])
+
+    def test_log_in_that_fails(self) -> None:
+        """A program behind a person's failed log-in would be answered in text, or the failure be told to a program."""
+        end = self.connect()
+        end.raw()
+        self.world.passwords.hold = {"check"}
+        end.send("auth 10001 b", {"type": "ping", "n": 1}, {"type": "ping", "n": 2})
+        self.turn()
+        self.world.let_all()
+        self.turn()
+        pongs = ['{"type":"pong","re":1}', '{"type":"pong","re":2}']
+        self.assertEqual(end.raw(), ["Log-in failed!", GREETING, *pongs])
+
+    def test_log_out_that_waits(self) -> None:
+        """Whether a brace behind a log-out is a program's would depend on how fast the store is."""
+        end = self.text()
+        self.world.inbox.hold = {"commit"}
+        end.send("msg 10002 hi", "logout", {"type": "ping", "n": 1})
+        self.turn()
+        self.world.let_all()
+        self.turn()
+        confirmed, *rest = end.raw()
+        self.assertTrue(confirmed.endswith(":hi"))
+        self.assertEqual(rest, ["You are logged out!", GREETING, '{"type":"pong","re":1}'])
+
+    def test_registering(self) -> None:
+        """A brace behind a registration would have it answered in another dialect than it was asked in."""
+        end = self.connect()
+        end.raw()
+        self.world.passwords.hold = {"hash"}
+        end.send("register dora d", {"type": "ping", "n": 1})
+        self.turn()
+        self.world.let_all()
+        self.turn()
+        registered, pong = end.raw()
+        self.assertTrue(registered.startswith("Registered!"), registered)
+        self.assertEqual(pong, '{"type":"pong","re":1}')
+
+    def test_lost_while_undecided(self) -> None:
+        """A connection that ends before a brace had its turn would be spoken to, or held for ever."""
+        end = self.connect()
+        end.raw()
+        self.world.passwords.hold = {"check"}
+        end.send("auth 10001 a", "{")
+        end.lose()
+        self.world.let_all()
+        self.turn()
+        self.assertEqual((end.raw(), self.world.online), ([], {}))
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
     def test_never_back(self) -> None:
         """A program's connection would fall back into text."""
         end = self.structured()
@@ -640,6 +702,17 @@ class ReceiptTests(ProtocolTests):
         self.turn(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
+    def test_last_of_a_backlog(self) -> None:
+        """The message with which a backlog comes to 64 KiB would never leave the inbox, and be shown at each log-in."""
+        end, _ = self.connect_metered()
+        for _ in range(8):  # with the eighth it is past 64 KiB
+            self.world.inbox.store(ALICE, "x" * 8_192)
+        end.send("auth 10001 a")
+        self.turn()
+        self.turn(1)
+        self.turn(REMOVAL_DELAY)
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
     def test_programs_acknowledge_themselves(self) -> None:
         """What a program's kernel has, and the program has not recorded, would be removed."""
         end, _ = self.connect_metered()
@@ -799,8 +872,8 @@ class FactoryTests(ProtocolTests):
         self.successResultOf(drained)
         shown = [(e["event"], e.get("connections"), e.get("reason")) for e in said]
         remaining = [("draining", 1, None)] * 4
-        ends = [("logout", None, "stopping"), ("disconnected", None, "stopping")]
-        self.assertEqual([shown[:3], shown[-2:]], [remaining[:3], ends])
+        left, gone = ("logout", None, "stopping"), ("disconnected", None, "stopping")
+        self.assertEqual(shown, [left, *remaining, gone])
 
     def test_drain_of_nobody(self) -> None:
         """A server without connections could not stop."""

@@ -797,6 +797,37 @@ class SendTests(SessionTests):
         self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
+    def test_acks_keep_their_place(self) -> None:
+        """An acknowledgement sent before a log-out and another log-in would remove the next account's messages."""
+        self.world.accounts.cached = {ALICE, BOB}
+        for uid in (ALICE, BOB):
+            for text in "xyz":
+                self.world.inbox.store(uid, text)
+        connection = self.log_in(ALICE)
+        self.world.inbox.hold = {"commit"}
+        connection.do(
+            *(c.Send(CAROL, "x"), c.Ack(1), c.Logout(), c.Auth(BOB, "b"), c.Ack(2), c.Ping(n=1))
+        )
+        self.world.let_all()
+        self.world.clock.advance(REMOVAL_DELAY)
+        self.assertEqual([m.text for m in self.world.inbox.waiting[ALICE]], ["y", "z"])
+        self.assertEqual([m.text for m in self.world.inbox.waiting[BOB]], ["z"])
+        self.assertEqual(connection.answers()[-1], e.Pong(re=1))
+        self.assertEqual(connection.session._unanswered_bytes, 0)
+
+    def test_ack_behind_a_log_in(self) -> None:
+        """An acknowledgement behind a log-in that is under way would be refused, or acknowledge for nobody."""
+        self.world.inbox.store(ALICE, "x")
+        connection = self.connect()
+        self.world.passwords.hold = {"check"}
+        connection.do(c.Auth(ALICE, "a"), c.Ack(1), c.Logout(), c.Ack(1, n=7))
+        self.world.let_all()
+        self.world.clock.advance(REMOVAL_DELAY)
+        said = connection.answers()
+        self.assertEqual([type(event) for event in said], [e.LoggedIn, e.LoggedOut, e.Refused])
+        self.assertEqual(said[-1], e.Refused(Problem.NOT_LOGGED_IN, re=7))
+        self.assertEqual(self.world.inbox.waiting[ALICE], [])
+
     def test_rate(self) -> None:
         """An account could send faster than its rate for long, or would be stopped within it."""
         self.world = World(Rate(2, 4))

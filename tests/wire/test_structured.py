@@ -381,6 +381,15 @@ class SayTests(SynchronousTestCase):
             self.assertTrue(text.startswith(shown.rstrip("…")))
             self.assertGreater(len(shown), 1000)
 
+    def test_longest_name(self) -> None:
+        """An old message whose name alone is too long for a frame would stop the server for good."""
+        text = f"[ {'x' * 70_000}|UID:7 ]:hi"
+        (frame,) = StructuredDialect("en").encode(e.Message(1, 0, "", 0, text))
+        self.assertLessEqual(len(frame), c.MAX_FRAME)
+        said = json.loads(frame)
+        self.assertEqual((said["from"], said["text"]), (7, "hi"))
+        self.assertTrue(said["name"].endswith("…"))
+
 
 class OldMessageTests(SynchronousTestCase):
     """What the asyncio server left."""
@@ -422,6 +431,33 @@ class OldMessageTests(SynchronousTestCase):
         ):
             (frame,) = StructuredDialect("en").encode(e.Message(3, 0, "", 0, text))
             self.assertEqual(json.loads(frame)["id"], 3)
+
+    def test_header_in_pieces(self) -> None:
+        """A header with several uids or ends in it would be taken apart in the wrong place."""
+        for text, name, uid, rest in (
+            ("[ a|UID:x|UID:7 ]:b", "a|UID:x", 7, "b"),
+            ("[ a|UID:7|UID:8 ]:b", "a|UID:7", 8, "b"),
+            ("[ a|UID:7 --> b|UID:8 --> c ]:d ]:e", "a", 7, "d ]:e"),
+            ("[ ]:[ a\nb|UID:-7 ]:", "]:[ a\nb", -7, ""),
+        ):
+            self.assertEqual(self.old(text), e.Message(3, uid, name, 0, rest))
+        for text in ("[ a|UID:7 --> b", "[ a|UID:7 -->  ]b|UID:8 --> ", "[a|UID:7 ]:b"):
+            self.assertEqual(self.old(text), e.Message(3, 0, "", 0, text))
+
+    def test_growth(self) -> None:
+        """An old message that is eight times as long would take much more than eight times as long to take apart."""
+        for piece in ("|UID:1 --> ", "|UID:1", "[ ", "|UID:" + "1" * 18 + " --> ]", " ]: --> "):
+            short, long = (
+                min(self.seconds("[ a" + piece * (size // len(piece))) for _ in range(5))
+                for size in (8_000, 64_000)
+            )
+            self.assertLess(long, max(24 * short, 0.002), piece)
+
+    def seconds(self, text: str) -> float:
+        """How long this process works to take a message apart."""
+        began = time.process_time()
+        self.old(text)
+        return time.process_time() - began
 
     def test_said(self) -> None:
         """A structured reader would get an old message unparsed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +35,9 @@ from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured_client import Confirmed, Heard, Rejected, parse
 
 CLIENT = f"chatsvc/{__version__}"
+
+_MOST_RETURNS = 8
+"""How often a program that only sends logs in again after others with its device, before something is confirmed."""
 
 PASSING = frozenset({"throttled", "store-unavailable"})
 """Refusals of a log-in that say nothing against it."""
@@ -71,6 +75,8 @@ class Conversation:
         self._member: Member | None = None
         self._last_member: Member | None = None
         self._retry_after: float | None = None
+        self._returns = 0
+        self._returning = Backoff(0.5, 15.0)
         self.welcomed = False
         self.connected = False
         self.heard = 0
@@ -127,6 +133,8 @@ class Conversation:
         """There is a connection; ``write`` sends a frame."""
         self._connection += 1
         self._retry_after = None
+        if self._member is not None:
+            self._device = self._member.outbox.device
         self._asking.connected(write)
         self._say_hello().addCallbacks(self._welcomed, _nevermind)
 
@@ -209,10 +217,9 @@ class Conversation:
         ask = self._asking.ask_at_once if at_once else self._asking.ask
         answer = await ask(self._proof(command, outbox))
         if isinstance(answer, e.LoggedIn):
-            tell, purpose = self._asking.tell, self._purpose
-            self._member = Member(
-                self._clock, answer.uid, answer.name, outbox, self._voice, tell, purpose
-            )
+            who = answer.uid, answer.name, outbox, self._voice
+            deeds = self._asking.tell, self._redirect
+            self._member = Member(self._clock, *who, *deeds, self._purpose)
             self._entered(self._member, answer)
         return answer
 
@@ -239,7 +246,7 @@ class Conversation:
         """
         if self._member is None or not self.connected:
             return succeed(None)
-        return self._member.repeat(to, n, text)
+        return Deferred.fromCoroutine(self._repeat(self._member, to, n, text))
 
     def give_up(self) -> int:
         """
@@ -277,6 +284,9 @@ class Conversation:
 
     def _hear(self, heard: Heard) -> None:
         if isinstance(heard, Confirmed | Rejected) and heard.to is not None:
+            if isinstance(heard, Confirmed):
+                self._returns = 0
+                self._returning.reset()
             if self._member is not None:
                 self._member.answered(heard)
         elif isinstance(heard, e.Event) and heard.re is not None:
@@ -289,8 +299,16 @@ class Conversation:
             self._member.arrived(message)
 
     def _hear_kicked(self, event: e.Kicked) -> None:
-        self._voice.tell(event)
-        self._leave()
+        if self._member is None or self._purpose.receive or self._returns >= _MOST_RETURNS:
+            self._voice.tell(event)
+            self._leave()
+        else:
+            # Nobody else reads: another process has a copy of this state.
+            self.connected = False
+            self._returns += 1
+            self._member.displaced()
+            returning = Deferred.fromCoroutine(self._return(self._member))
+            returning.addErrback(self._not_performed)
 
     def _hear_bye(self, event: e.Bye) -> None:
         self._retry_after = event.retry_after
@@ -354,7 +372,7 @@ class Conversation:
         return replace(command, after=after, receive=receive)
 
     def _entered(self, member: Member, answer: e.LoggedIn) -> None:
-        member.entered(answer)
+        member.entered(answer, self._device)
         self.take_token(answer.token)
 
     def _forget(self, uid: int) -> None:
@@ -385,6 +403,59 @@ class Conversation:
             return
         if self._connection == connection:  # the user has logged out meanwhile
             self._begin()
+
+    # Devices
+
+    def _redirect(self) -> None:
+        """Messages wait for the session to speak as the outbox's device."""
+        if self._member is not None:
+            changing = Deferred.fromCoroutine(self._change_device(self._member))
+            changing.addErrback(self._not_performed)
+
+    async def _change_device(self, member: Member) -> None:
+        connection, backoff = self._connection, Backoff(0.5, 15.0)
+        while self._connection == connection and self._member is member:
+            if await self._speak_as(member, member.outbox.device):
+                return
+            await deferLater(self._clock, backoff.delay())
+
+    async def _speak_as(self, member: Member, device: str) -> bool:
+        """Whether the server now takes messages as a device's; else it may take them as that of before."""
+        member.pause()
+        before, self._device = self._device, device
+        try:
+            answer = await self._say_hello()
+        except Lost:
+            return False
+        if isinstance(answer, e.Welcome):
+            member.speaks_as(device)
+            return True
+        self._device = before
+        return False
+
+    async def _repeat(self, member: Member, to: int, n: int, text: str) -> Fate | None:
+        before, device = self._device, member.confirmed_as(to)
+        if device != before:
+            if member.outbox.count():
+                return None  # which goes first
+            if not await self._speak_as(member, device):
+                member.speaks_as(before)
+                return None
+        return await member.repeat(to, n, text)
+
+    async def _return(self, member: Member) -> None:
+        """Log in again, when all that was on its way is answered: the server has not stored what it refused."""
+        connection = self._connection
+        with suppress(Lost):
+            await self._asking.ask_at_once(c.Ping())
+            if (
+                self._returns > 1
+            ):  # two that take the device from each other do not turn in circles at full speed
+                await deferLater(self._clock, self._returning.delay())
+            if self._connection == connection:
+                self._device = member.outbox.device
+                self._say_hello().addErrback(_nevermind)
+                await self._log_in_again(member)
 
     def _leave(self) -> None:
         """Nobody is logged in any more."""

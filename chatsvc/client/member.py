@@ -40,7 +40,7 @@ class Purpose:
 class Member:
     """
     ``uid``, until they log out. ``tell`` sends a command that is not answered by a number of its own, and drops it when
-    there is no connection.
+    there is no connection; ``redirect`` is called when messages wait for the session to speak as the outbox's device.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Member:
         outbox: Outbox,
         voice: Voice,
         tell: Callable[[c.Command], None],
+        redirect: Callable[[], None],
         purpose: Purpose,
     ) -> None:
         self.uid = uid
@@ -61,7 +62,10 @@ class Member:
         self._voice = voice
         self._tell = tell
         self._purpose = purpose
-        self._posting = Posting(clock, outbox, tell, self._settled, self._put_off)
+        self._posting = Posting(clock, outbox, tell, self._settled, self._put_off, redirect)
+        self._confirmed_as: dict[
+            int, str
+        ] = {}  # as which device, the last message to each recipient
         self._reading: Reading | None = None
         self._fates: dict[int, Deferred[Fate]] = {}
         self._left: deque[tuple[Entry, Deferred[Fate]]] = deque()
@@ -75,13 +79,29 @@ class Member:
         """How many of the messages that waited at log-in have not come yet."""
         return max(0, self._reading.awaited) if self._reading else 0
 
-    def entered(self, event: e.LoggedIn) -> None:
-        """A connection is logged in."""
+    def entered(self, event: e.LoggedIn, device: str) -> None:
+        """A connection is logged in, as a device."""
         self.token = event.token
         if self._purpose.receive:
             self.outbox.logged_in(event.epoch)
             self._reading = self._begin_reading(event)
-        self._posting.start()
+        self._posting.start(device)
+
+    def pause(self) -> None:
+        """Send no messages: as which device the session speaks is about to change."""
+        self._posting.pause()
+
+    def speaks_as(self, device: str) -> None:
+        """The session speaks as another device now."""
+        self._posting.start(device)
+
+    def displaced(self) -> None:
+        """Another process has logged in as the same device."""
+        self._posting.displaced()
+
+    def confirmed_as(self, to: int) -> str:
+        """As which device the last message to a recipient was confirmed."""
+        return self._confirmed_as.get(to, self.outbox.device)
 
     def _begin_reading(self, event: e.LoggedIn) -> Reading:
         return Reading(
@@ -179,6 +199,7 @@ class Member:
     def _settled(self, entry: Entry, answer: Fate) -> None:
         self._postponed.discard(entry.key)
         if isinstance(answer, Confirmed):
+            self._confirmed_as[entry.to] = self._posting.speaks_as
             self._voice.tell(self._sent(entry, answer))
         else:
             self._voice.audience.not_sent(entry.to, entry.text, answer.text)

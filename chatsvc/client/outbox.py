@@ -6,6 +6,10 @@ refused it; what was read is in it before it is acknowledged.
 
 Several processes may use an account at once. Each holds a *device* of its own by a lock on a file, with its own numbers
 and unconfirmed messages; what was read is known to all.
+
+The file may be an older one that was put back, or a copy that another machine uses, too: then its device's numbers are
+used already. Such a device is given up for a new one. What may have been stored under it stays with it until that is
+decided, and only what was certainly not stored goes on under the new one.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, count
@@ -41,7 +45,8 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
     slot INTEGER NOT NULL,
     recipient INTEGER NOT NULL,
     n INTEGER NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    device TEXT                -- of which n is a number; NULL, as older clients have it: of the slot's device
 );
 CREATE TABLE IF NOT EXISTS reading (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -72,6 +77,7 @@ class Entry:
 class Outbox:
     """
     The state of ``uid`` on ``server`` (``HOST:PORT``), with a device that no other process uses until :meth:`close`.
+    ``present_device`` is the one under which messages are numbered now.
 
     A device that a crashed process left with unconfirmed messages is taken before all others, if the first of them
     ``suits``.
@@ -95,7 +101,7 @@ class Outbox:
             self._database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
             self._prepare()
             self._slot = self._take_slot(suits)
-            self.device = self._name_device()
+            self.present_device = self._name_device()
         except (OSError, sqlite3.Error) as problem:
             self._let_go()
             reason = getattr(problem, "strerror", None) or str(problem)
@@ -114,18 +120,27 @@ class Outbox:
             n = self._next(to)
             self._set_next(to, n + 1)
             cursor = self._database.execute(
-                "INSERT INTO unconfirmed (slot, recipient, n, text) VALUES (?, ?, ?, ?)",
-                (self._slot, to, n, text),
+                "INSERT INTO unconfirmed (slot, recipient, n, text, device) VALUES (?, ?, ?, ?, ?)",
+                (self._slot, to, n, text, self.present_device),
             )
         assert cursor.lastrowid is not None
         return Entry(cursor.lastrowid, to, n, text)
 
-    def unconfirmed(self, to: int, after: int = 0, limit: int = -1) -> list[Entry]:
-        """What the server has not confirmed to one recipient, in order, from the first key above ``after``."""
+    def unconfirmed(self, to: int) -> list[Entry]:
+        """What the server has not confirmed to one recipient, in order."""
         rows = self._database.execute(
             "SELECT key, recipient, n, text FROM unconfirmed"
-            " WHERE slot = ? AND recipient = ? AND key > ? ORDER BY key LIMIT ?",
-            (self._slot, to, after, limit),
+            " WHERE slot = ? AND recipient = ? ORDER BY key",
+            (self._slot, to),
+        )
+        return [Entry(*row) for row in rows]
+
+    def numbered(self, device: str, to: int, after: int = 0, limit: int = -1) -> list[Entry]:
+        """What of that is numbered as ``device``'s, from the first key above ``after``."""
+        rows = self._database.execute(
+            "SELECT key, recipient, n, text FROM unconfirmed"
+            " WHERE slot = ? AND recipient = ? AND key > ? AND device = ? ORDER BY key LIMIT ?",
+            (self._slot, to, after, device, limit),
         )
         return [Entry(*row) for row in rows]
 
@@ -148,14 +163,17 @@ class Outbox:
     def refuse(self, key: int) -> None:
         """The server will not have a message. Its number was not used up: those after it move up."""
         with self._transaction():
-            row = self._one("SELECT recipient, n FROM unconfirmed WHERE key = ?", key)
+            row = self._one("SELECT recipient, n, device FROM unconfirmed WHERE key = ?", key)
             if row is None:
                 return
-            to, n = row
+            to, n, device = row
             self._database.execute("DELETE FROM unconfirmed WHERE key = ?", (key,))
+            if device != self.present_device:
+                return  # what stays with a device that was given up is asked about under the numbers that it has
             self._database.execute(
-                "UPDATE unconfirmed SET n = n - 1 WHERE slot = ? AND recipient = ? AND n > ?",
-                (self._slot, to, n),
+                "UPDATE unconfirmed SET n = n - 1"
+                " WHERE slot = ? AND recipient = ? AND device = ? AND n > ?",
+                (self._slot, to, device, n),
             )
             self._set_next(to, self._next(to) - 1)
 
@@ -165,10 +183,57 @@ class Outbox:
         lower number was accepted, though the answer was lost: it stays, and is answered when it is sent again.
         """
         with self._transaction():
-            refused = [entry for entry in self.unconfirmed(to) if entry.n >= expected]
-            for n, entry in enumerate(refused, expected):
-                self._database.execute("UPDATE unconfirmed SET n = ? WHERE key = ?", (n, entry.key))
-            self._set_next(to, expected + len(refused))
+            present = self.numbered(self.present_device, to)
+            self._number([entry for entry in present if entry.n >= expected], to, expected)
+
+    # Devices
+
+    @property
+    def device(self) -> str:
+        """As which device to log in: one that was given up, while something that it may have sent is undecided."""
+        row = self._one(
+            "SELECT device FROM unconfirmed WHERE slot = ? AND device <> ? ORDER BY key LIMIT 1",
+            self._slot,
+            self.present_device,
+        )
+        return str(row[0]) if row else self.present_device
+
+    def change_device(self, keys: Iterable[int]) -> None:
+        """
+        Give the present device up: others use its numbers. ``keys`` are what was certainly not stored under it: they
+        are numbered from 1 under a new one. All else stays with it, to be asked about.
+        """
+        device = secrets.token_hex(16)
+        with self._transaction():
+            self._database.execute("UPDATE device SET id = ? WHERE slot = ?", (device, self._slot))
+            self._database.execute("DELETE FROM recipient WHERE slot = ?", (self._slot,))
+            self._move(keys, device)
+        self.present_device = device
+
+    def move(self, key: int) -> None:
+        """
+        What was given to a device that was given up is certainly not stored: it takes its place under the present
+        device, as which nothing has been sent yet.
+        """
+        with self._transaction():
+            self._move([key], self.present_device)
+
+    def _move(self, keys: Iterable[int], device: str) -> None:
+        moved = [
+            self._one(
+                "UPDATE unconfirmed SET device = ? WHERE key = ? RETURNING recipient", device, key
+            )
+            for key in keys
+        ]
+        for to in {to for (to,) in filter(None, moved)}:
+            self._number(self.numbered(device, to), to, 1)
+
+    def _number(self, entries: Sequence[Entry], to: int, first: int) -> None:
+        self._database.executemany(
+            "UPDATE unconfirmed SET n = ? WHERE key = ?",
+            [(n, entry.key) for n, entry in enumerate(entries, first)],
+        )
+        self._set_next(to, first + len(entries))
 
     # What was read
 
@@ -195,10 +260,16 @@ class Outbox:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_SCHEMA)
-        columns = self._database.execute("PRAGMA table_info(reading)").fetchall()
-        if "token" in [name for _, name, *_ in columns]:  # older clients kept one unasked
+        if "token" in self._columns("reading"):  # older clients kept one unasked
             self._database.execute("PRAGMA secure_delete = ON")
             self._database.execute("ALTER TABLE reading DROP COLUMN token")
+        with self._transaction():  # another process may be about to do the same
+            if "device" not in self._columns("unconfirmed"):
+                self._database.execute("ALTER TABLE unconfirmed ADD COLUMN device TEXT")
+
+    def _columns(self, table: str) -> list[str]:
+        columns = self._database.execute(f"PRAGMA table_info({table})").fetchall()
+        return [name for _, name, *_ in columns]
 
     def _take_slot(self, suits: Callable[[Entry], bool]) -> int:
         """A device that no process holds."""
@@ -229,7 +300,12 @@ class Outbox:
         self._database.execute(
             "INSERT OR IGNORE INTO device VALUES (?, ?)", (self._slot, secrets.token_hex(16))
         )
-        return str(self._one("SELECT id FROM device WHERE slot = ?", self._slot)[0])
+        device = str(self._one("SELECT id FROM device WHERE slot = ?", self._slot)[0])
+        self._database.execute(
+            "UPDATE unconfirmed SET device = ? WHERE slot = ? AND device IS NULL",
+            (device, self._slot),
+        )
+        return device
 
     def _let_go(self) -> None:
         if self._lock >= 0:

@@ -77,7 +77,8 @@ class Entry:
 class Outbox:
     """
     The state of ``uid`` on ``server`` (``HOST:PORT``), with a device that no other process uses until :meth:`close`.
-    ``present_device`` is the one under which messages are numbered now.
+    ``present_device`` is the one under which messages are numbered now; ``is_new``: this process has made it, so that
+    there is no older copy of its numbers.
 
     A device that a crashed process left with unconfirmed messages is taken before all others, if the first of them
     ``suits``.
@@ -101,6 +102,7 @@ class Outbox:
             self._database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
             self._prepare()
             self._slot = self._take_slot(suits)
+            self.is_new = False
             self.present_device = self._name_device()
         except (OSError, sqlite3.Error) as problem:
             self._let_go()
@@ -208,7 +210,7 @@ class Outbox:
             self._database.execute("UPDATE device SET id = ? WHERE slot = ?", (device, self._slot))
             self._database.execute("DELETE FROM recipient WHERE slot = ?", (self._slot,))
             self._move(keys, device)
-        self.present_device = device
+        self.present_device, self.is_new = device, True
 
     def move(self, key: int) -> None:
         """
@@ -297,9 +299,10 @@ class Outbox:
         return True
 
     def _name_device(self) -> str:
-        self._database.execute(
+        made = self._database.execute(
             "INSERT OR IGNORE INTO device VALUES (?, ?)", (self._slot, secrets.token_hex(16))
         )
+        self.is_new = made.rowcount == 1
         device = str(self._one("SELECT id FROM device WHERE slot = ?", self._slot)[0])
         self._database.execute(
             "UPDATE unconfirmed SET device = ? WHERE slot = ? AND device IS NULL",

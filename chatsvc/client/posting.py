@@ -7,8 +7,9 @@ message, although numbers change after that.
 
 The outbox may be an older one than the server knows, or a copy. Then a message that was never sent is a duplicate, or
 one meets a gap that ends above it; or another process has logged in as the same device. The device is given up: what
-was sent under it is only asked about, never stored, and when all of that is decided, the rest is sent under another one.
-So that this is known before anything overtakes the message that shows it, the first one to a recipient goes alone.
+was sent under it is only asked about, never stored, and when all of that is decided, the rest is sent under another.
+So that this is known before anything overtakes the message that shows it, the first one to a recipient goes alone, but
+under a device that is new.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Posting:
         lane.backoff.reset()
         if not answer.duplicate:
             self._accepted.add((self.speaks_as, lane.to))
-        lane.tried = (self.speaks_as, lane.to) in self._accepted
+        lane.tried = self._is_tried(lane.to)
         self._settled(entry, answer)
 
     def _not_stored(self, entry: Entry) -> None:
@@ -185,7 +186,12 @@ class Posting:
             self._redirect()
 
     def _lane(self, to: int) -> _Lane:
-        return self._lanes.setdefault(to, _Lane(to))
+        if to not in self._lanes:
+            self._lanes[to] = _Lane(to, self._is_tried(to))
+        return self._lanes[to]
+
+    def _is_tried(self, to: int) -> bool:
+        return self._outbox.is_new or (self.speaks_as, to) in self._accepted
 
     def _advance(self, lane: _Lane) -> None:
         if not self._open or lane.held:

@@ -12,8 +12,8 @@ REMEMBERED = 64
 
 class Ledger:
     """
-    The messages that are stored, and by device and recipient those that were accepted. With ``digests`` it tells another
-    text under a used number from the one that was accepted; servers before that could not.
+    The messages that are stored, and by device and recipient those that were accepted. With ``digests`` it tells
+    another text under a used number from the one that was accepted; servers before that could not.
     """
 
     def __init__(self, *, digests: bool = True) -> None:

@@ -261,6 +261,30 @@ class ClientTests(TestCase):
         self.assertTrue(self.acknowledged(10002))
         self.assertEqual(self.server.tracebacks(), [])
 
+    def test_older_state(self) -> None:
+        """Who writes a client by the page would lose every message after a restore, or have some twice."""
+        kept = self.folder / "one.json"
+        self.send("1")
+        older = kept.read_text()
+        self.send("2")
+        self.send("3")
+        # As after a crash: the one of these that was stored since, and one that was never sent.
+        state = json.loads(older)
+        for n, text in ((2, "2"), (3, "4")):
+            state["unconfirmed"].append({"type": "msg", "n": n, "to": 10002, "text": text})
+            state["last"]["10002"] = n
+        kept.write_text(json.dumps(state))
+        self.send("5")
+        self.send("6")
+        self.assertNotEqual(json.loads(kept.read_text())["device"], state["device"])
+        kept.write_text(older)
+        self.send("6")  # the text that the number had
+        with closing(self.server.structured()) as reader:
+            count = reader.log_in(10002, "secret")["waiting"]
+            came = [reader.await_type("msg")["text"] for _ in range(count)]
+        self.assertEqual(came, [*"1234566"])
+        self.assertEqual(self.server.tracebacks(), [])
+
     def test_refused(self) -> None:
         """A refusal would be kept from the user, or the client go on as if nothing were."""
         client = self.begin("10001", "one.json", "77", "hello")

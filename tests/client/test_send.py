@@ -569,7 +569,7 @@ class Taking(PeerCase):
         self.enter()
         self.send("a", "b")
         self.refuse(1, "gap", expected=2)
-        self.assertEqual((self.conversation.give_up(), self.left()), (0, []))
+        self.assertEqual((self.conversation.give_up(), self.left()), (1, ["b"]))
 
     def test_logged_out(self) -> None:
         """What is in doubt when one is no longer let in would be said not to be sent."""

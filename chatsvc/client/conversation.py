@@ -20,21 +20,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc import __version__
 from chatsvc.client.asking import Asking, Lost
 from chatsvc.client.backoff import Backoff
 from chatsvc.client.member import Fate, Member, Purpose
 from chatsvc.client.outbox import Outbox, StateUnusable
 from chatsvc.client.performing import find, perform
 from chatsvc.client.remembered import Account, Memory
+from chatsvc.client.speaking import Speaking
 from chatsvc.client.voice import Audience, Voice
 from chatsvc.client.words import Words
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured_client import Confirmed, Heard, Rejected, parse
-
-CLIENT = f"chatsvc/{__version__}"
 
 _MOST_RETURNS = 8
 """How often a program that only sends logs in again after others with its device, before something is confirmed."""
@@ -67,8 +65,8 @@ class Conversation:
         self._open_outbox = open_outbox
         self._voice = Voice(audience, lang)
         self._asking = Asking()
+        self._speaking = Speaking(clock, self._asking, self._voice)
         self._outboxes: dict[int, Outbox] = {}
-        self._device = ""
         self._connection = 0
         self._greeted = False
         self._expectant: list[Deferred[None]] = []
@@ -134,9 +132,9 @@ class Conversation:
         self._connection += 1
         self._retry_after = None
         if self._member is not None:
-            self._device = self._member.outbox.device
+            self._speaking.device = self._member.outbox.device
         self._asking.connected(write)
-        self._say_hello().addCallbacks(self._welcomed, _nevermind)
+        self._speaking.hello().addCallbacks(self._welcomed, _nevermind)
 
     def frame(self, frame: bytes) -> None:
         """
@@ -197,7 +195,7 @@ class Conversation:
         """Use another language from now on, and ask the server to."""
         self._voice.lang = lang
         if self.connected:
-            self._say_hello().addErrback(_nevermind)
+            self._speaking.hello().addErrback(_nevermind)
 
     def come_back(self, account: Account) -> None:
         """Log in by a remembered token as soon as there is a connection."""
@@ -211,9 +209,9 @@ class Conversation:
         """
         await self._read_up()
         outbox = self._outbox(command.uid)
-        self._device = outbox.device
+        self._speaking.device = outbox.device
         if self.connected or at_once:
-            self._say_hello().addErrback(_nevermind)
+            self._speaking.hello().addErrback(_nevermind)
         ask = self._asking.ask_at_once if at_once else self._asking.ask
         answer = await ask(self._proof(command, outbox))
         if isinstance(answer, e.LoggedIn):
@@ -246,7 +244,7 @@ class Conversation:
         """
         if self._member is None or not self.connected:
             return succeed(None)
-        return Deferred.fromCoroutine(self._repeat(self._member, to, n, text))
+        return Deferred.fromCoroutine(self._speaking.repeat(self._member, to, n, text))
 
     def give_up(self) -> int:
         """
@@ -320,11 +318,6 @@ class Conversation:
 
     # Logging in and out
 
-    def _say_hello(self) -> Deferred[e.Event]:
-        """Also when the device or the language changes: the server goes by the last one."""
-        hello = c.Hello(client=CLIENT, device=self._device, lang=self.lang)
-        return self._asking.ask_at_once(hello)
-
     def _welcomed(self, answer: e.Event) -> None:
         if not isinstance(answer, e.Welcome):
             return
@@ -372,7 +365,7 @@ class Conversation:
         return replace(command, after=after, receive=receive)
 
     def _entered(self, member: Member, answer: e.LoggedIn) -> None:
-        member.entered(answer, self._device)
+        member.entered(answer, self._speaking.device)
         self.take_token(answer.token)
 
     def _forget(self, uid: int) -> None:
@@ -409,39 +402,11 @@ class Conversation:
     def _redirect(self) -> None:
         """Messages wait for the session to speak as the outbox's device."""
         if self._member is not None:
-            changing = Deferred.fromCoroutine(self._change_device(self._member))
-            changing.addErrback(self._not_performed)
-
-    async def _change_device(self, member: Member) -> None:
-        connection, backoff = self._connection, Backoff(0.5, 15.0)
-        while self._connection == connection and self._member is member:
-            if await self._speak_as(member, member.outbox.device):
-                return
-            await deferLater(self._clock, backoff.delay())
-
-    async def _speak_as(self, member: Member, device: str) -> bool:
-        """Whether the server now takes messages as a device's; else it may take them as that of before."""
-        member.pause()
-        before, self._device = self._device, device
-        try:
-            answer = await self._say_hello()
-        except Lost:
-            return False
-        if isinstance(answer, e.Welcome):
-            member.speaks_as(device)
-            return True
-        self._device = before
-        return False
-
-    async def _repeat(self, member: Member, to: int, n: int, text: str) -> Fate | None:
-        before, device = self._device, member.confirmed_as(to)
-        if device != before:
-            if member.outbox.count():
-                return None  # which goes first
-            if not await self._speak_as(member, device):
-                member.speaks_as(before)
-                return None
-        return await member.repeat(to, n, text)
+            member, connection = self._member, self._connection
+            speaking = self._speaking.redirect(
+                member, lambda: self._connection == connection and self._member is member
+            )
+            Deferred.fromCoroutine(speaking).addErrback(self._not_performed)
 
     async def _return(self, member: Member) -> None:
         """Log in again, when all that was on its way is answered: the server has not stored what it refused."""
@@ -453,8 +418,8 @@ class Conversation:
             ):  # two that take the device from each other do not turn in circles at full speed
                 await deferLater(self._clock, self._returning.delay())
             if self._connection == connection:
-                self._device = member.outbox.device
-                self._say_hello().addErrback(_nevermind)
+                self._speaking.device = member.outbox.device
+                self._speaking.hello().addErrback(_nevermind)
                 await self._log_in_again(member)
 
     def _leave(self) -> None:

@@ -178,6 +178,37 @@ class Devices(OutboxCase):
             self.assertEqual(stranger.recipients(), [])
             stranger.close()
 
+    def test_given_up(self) -> None:
+        """What may have been stored under a device that is given up would be sent under another one, too."""
+        outbox = self.open()
+        keys = [outbox.add(to, text).key for to, text in ((7, "a"), (7, "b"), (8, "c"), (7, "d"))]
+        old = outbox.device
+        outbox.change_device([keys[1], keys[3]])
+        new = outbox.present_device
+        self.assertEqual((outbox.device, outbox.add(7, "e").n), (old, 3))
+        outbox.close()
+        again = self.open()
+        self.assertEqual((again.device, again.present_device), (old, new))
+        kept = [(entry.n, entry.text) for to in (7, 8) for entry in again.numbered(old, to)]
+        self.assertEqual(kept, [(1, "a"), (1, "c")])
+        again.refuse(keys[2])
+        again.move(keys[0])
+        moved = [(entry.n, entry.text) for entry in again.numbered(new, 7)]
+        self.assertEqual(moved, [(1, "a"), (2, "b"), (3, "d"), (4, "e")])
+        self.assertEqual((again.device, again.add(7, "f").n, again.add(8, "g").n), (new, 5, 1))
+
+    def test_file_of_an_older_client(self) -> None:
+        """What a client of the version before has left would never be sent, or be taken for another device's."""
+        outbox = self.open()
+        outbox.add(7, "a")
+        device = outbox.device
+        outbox.close()
+        with closing(sqlite3.connect(outbox.path)) as database, database:
+            database.execute("ALTER TABLE unconfirmed DROP COLUMN device")
+        again = self.open()
+        self.assertEqual([entry.text for entry in again.numbered(device, 7)], ["a"])
+        self.assertEqual((again.device, again.is_new), (device, False))
+
     def test_accounts_apart(self) -> None:
         """One account's messages would be sent in another's name."""
         self.open(1).add(7, "a")

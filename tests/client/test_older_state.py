@@ -401,6 +401,21 @@ class LoggedInElsewhere(StateCase):
         self.assertEqual((self.ledger.stored, self.conversation.unconfirmed), (list("abc"), 0))
         self.assertNotEqual(self.device, old)
 
+    def test_while_the_reader_is_waited_for(self) -> None:
+        """``--wait`` would ask as the new device, under a number that it has not, and lose track of its message."""
+        self.enter()
+        old = self.device
+        self.send("a")
+        self.kick()
+        self.serve()
+        self.assertNotEqual(self.device, old)
+        asked = self.conversation.repeat(YOU, 1, "a")
+        self.serve()
+        answer = self.successResultOf(asked)
+        self.assertTrue(isinstance(answer, Confirmed) and answer.duplicate)
+        self.send("b")
+        self.assertEqual((self.ledger.stored, self.device == old), (["a", "b"], False))
+
     def test_again_and_again(self) -> None:
         """Two that take one device from each other would do so for ever."""
         self.enter()

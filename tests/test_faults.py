@@ -21,7 +21,9 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
         timeout=280,
         check=False,
     )
-    counts = re.findall(r"^(confirmed|lost|shown twice|out of order) (\d+)$", run.stdout, re.M)
+    counts = re.findall(
+        r"^(confirmed|lost|shown twice|out of order|shown though refused) (\d+)\b", run.stdout, re.M
+    )
     return run.returncode, {name: int(count) for name, count in counts}, run.stdout + run.stderr
 
 

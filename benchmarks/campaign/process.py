@@ -46,8 +46,9 @@ class Process:
         self._process.stdin.flush()
 
     def freeze(self) -> None:
-        """It does nothing more; its kernel still answers for it."""
+        """It does nothing more, from the moment that this returns; its kernel still answers for it."""
         self._signal(signal.SIGSTOP)
+        wait_until(self._is_stopped, f"the standstill of {self.log.stem}", 5)
 
     def thaw(self) -> None:
         """A frozen one goes on as if nothing had happened."""
@@ -68,6 +69,14 @@ class Process:
         """What it printed last."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return lines[-1] if lines else ""
+
+    def _is_stopped(self) -> bool:
+        """Whether each of its threads stands still."""
+        assert self._process is not None
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return all(
+            (task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks
+        )
 
     def _signal(self, number: int) -> None:
         assert self._process is not None

@@ -11,13 +11,14 @@ from benchmarks.campaign.process import Process, wait_until
 
 
 class Redis(Process):
-    """``socket`` is where it listens, and nowhere else."""
+    """``socket``, in ``folder``, is where it listens, and nowhere else; its ``data`` are in there, too."""
 
     def __init__(self, folder: Path) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             raise SystemExit("redis-server is not installed (Debian: apt install redis-server)")
         self.socket = folder / "redis.sock"
+        self.data = folder / "appendonlydir"
         always = [
             *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(folder)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
@@ -35,6 +36,19 @@ class Redis(Process):
             line.connect(str(self.socket))
             line.sendall(command.encode() + b"\r\n")
             return line.recv(4096).decode().partition("\r\n")[0]
+
+    def text(self, *words: str) -> str:
+        """Its answer to a command, which is one text; '' if there is none."""
+        with closing(socket.socket(socket.AF_UNIX)) as line:
+            line.settimeout(10)
+            line.connect(str(self.socket))
+            sent = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+            line.sendall(f"*{len(words)}\r\n{sent}".encode())
+            answer = line.makefile("rb")
+            kind, size = (head := answer.readline())[:1], head[1:].strip()
+            if kind != b"$":
+                raise RuntimeError(f"Redis answered {head!r} to {words[0]}")
+            return answer.read(int(size)).decode() if int(size) > 0 else ""
 
     def left(self, uids: list[int]) -> int:
         """How many messages wait in these users' inboxes."""

@@ -7,11 +7,18 @@ import signal
 import time
 from collections import Counter
 
+from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
+from benchmarks.campaign.process import wait_until
+from benchmarks.campaign.set_back import SetBack
 from benchmarks.campaign.world import World
 
 _OVER_PATIENCE = (5.5, 7)
 """Seconds in which a server gives up waiting for its store."""
+
+
+_HUNG = (1, 6)
+"""Seconds: less than a node's lease."""
 
 
 class Faults:
@@ -33,11 +40,16 @@ class Faults:
             "cable silent": 1.5,
             "readers stalled": 1.5,
             "readers moved": 1.5,
+            "senders moved": 2,
+            "senders killed": 1.5,
+            "senders set back": 1,
+            "server hung": 1.5,
         }
         if self._world.store == "redis":
             weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
+            weights |= {"redis set back": 1}
         else:
-            weights |= {"sqlite locked": 0.4}
+            weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
         if self._dialect == "structured":
             weights |= {"connections cut": 4, "clients killed": 2}
         return weights
@@ -55,9 +67,13 @@ class Faults:
     def end(self) -> None:
         """Undo what still lasts."""
 
+    def _well(self) -> list[Node]:
+        """The nodes that no fault holds."""
+        return self._world.nodes
+
     def _node(self) -> Node:
         """Whom it strikes."""
-        return self._world.nodes[0]
+        return random.choice(self._well())
 
     def _server_killed(self) -> None:
         self._node().restart(signal.SIGKILL)
@@ -106,3 +122,49 @@ class Faults:
         crowd = random.choice(self._world.crowds)
         crowd.end(signal.SIGKILL)
         crowd.start()
+
+    def _senders_moved(self) -> None:
+        """Some come again by another connection; what they said last is still on its way."""
+        with self._world.network.silence():
+            time.sleep(random.uniform(0.2, 2))
+            random.choice(self._world.senders).tell(random.choice(["move", "hop"]))
+
+    def _senders_killed(self) -> None:
+        """The same, by the end of their process."""
+        crowd = random.choice(self._world.senders)
+        with self._world.network.silence():
+            time.sleep(random.uniform(0, 1))
+            crowd.end(signal.SIGKILL)
+        crowd.start()
+
+    def _senders_set_back(self) -> None:
+        """Their disk has lost the last numbers that they used, and they use them again."""
+        before = self._numbers_lost()
+        random.choice(self._world.senders).tell("forget")
+        wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
+
+    def _numbers_lost(self) -> int:
+        journals = self._world.folder.glob("*s.journal")
+        return sum(entry.kind == "b" for path in journals for entry in entries(path))
+
+    def _server_hung(self) -> None:
+        """Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets."""
+        node, world = self._node(), self._world
+        node.process.freeze()
+        time.sleep(random.uniform(0.1, 0.5))
+        for crowd in world.crowds:
+            crowd.tell(f"leave {node.target}")
+        if random.random() < 0.5:
+            self._kill_senders()
+        time.sleep(random.uniform(*_HUNG))
+        node.process.thaw()
+
+    def _kill_senders(self) -> None:
+        crowd = random.choice(self._world.senders)
+        crowd.end(signal.SIGKILL)
+        crowd.start()
+
+    def _redis_set_back(self) -> None:
+        SetBack(self._world, self._dialect == "structured").strike(self._well())
+
+    _sqlite_set_back = _redis_set_back

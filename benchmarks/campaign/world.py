@@ -54,6 +54,9 @@ class World:
         program = [sys.executable, str(HERE / "proxy.py"), PROXY, door]
         self.proxy = Process(program, folder, "proxy", self.network.users)
         self.crowds: list[Process] = []
+        """All processes of users; some of them are ``readers``, and others ``senders``, who only send."""
+        self.readers: list[Process] = []
+        self.senders: list[Process] = []
 
     def start(self) -> None:
         self.network.open()
@@ -72,7 +75,7 @@ class World:
 
     def add_crowds(self, dialect: str, rate: float) -> None:
         """
-        Start the users, in four processes.
+        Start the users, in four processes, and the second sessions of some of them, which only send, in two more.
 
         In the structured dialect all write to all, half of them through the proxy. In the text dialect one half writes
         and the other reads, and without proxy and balancer, which would acknowledge in the readers' place.
@@ -81,14 +84,18 @@ class World:
         everybody, writers, readers = self.uids, self.uids[:half], self.uids[half:]
         nodes = [node.target for node in self.all_nodes]
         if dialect == "structured":
+            doors = [self.front_door, PROXY]
             for i in range(4):
-                self._add_crowd(
-                    "structured", self.uids[i::4], everybody, rate, [self.front_door, PROXY]
+                self.readers.append(
+                    self._add_crowd("structured", self.uids[i::4], everybody, rate, doors)
                 )
         else:
+            everybody = readers
             for i in range(2):
-                self._add_crowd("reader", readers[i::2], [], rate, nodes)
+                self.readers.append(self._add_crowd("reader", readers[i::2], [], rate, nodes))
                 self._add_crowd("writer", writers[i::2], readers, rate, [self.front_door])
+        for i in range(2):
+            self.senders.append(self._add_crowd("sender", writers[i::4], everybody, rate, nodes))
 
     @property
     def all_nodes(self) -> list[Node]:
@@ -97,10 +104,11 @@ class World:
 
     def _add_crowd(
         self, part: str, uids: list[int], others: list[int], rate: float, targets: list[str]
-    ) -> None:
+    ) -> Process:
         arguments = [
             *(sys.executable, str(HERE / "crowd.py"), "--part", part, "--rate", str(rate)),
             *("--users", ",".join(map(str, uids)), "--others", ",".join(map(str, others))),
+            *("--slow", str(self.uids[-1])),
             *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
             *(word for target in targets for word in ("--target", target)),
             *(word for node in self.all_nodes for word in ("--node", node.target)),
@@ -109,6 +117,7 @@ class World:
         crowd = Process(arguments, self.folder, name, self.network.users)
         crowd.start()
         self.crowds.append(crowd)
+        return crowd
 
     def waiting(self) -> tuple[int, int]:
         """How many messages are unconfirmed, and how many were shown in the users' present lives."""

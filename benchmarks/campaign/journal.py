@@ -48,6 +48,8 @@ class Journal:
         self.epoch = ""
         self.cursor = 0
         self.device = 0
+        self.doubtful: set[int] = set()
+        """Recipients to whom the next number is not known, until one has been accepted."""
         for entry in entries(path):
             self._apply(entry.kind, entry.words)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -64,7 +66,9 @@ class Journal:
             self.next_n[to] = n + 1
             self.next_k[to] = max(self.next_k[to], k + 1)
         elif kind in "cg":
-            self.outbox[int(words[0])].pop(int(words[1]), None)
+            to, k = map(int, words[:2])
+            if self.outbox[to].pop(k, None) is not None:
+                self.doubtful.discard(to)
         elif kind == "x":
             self._give_number_back(*map(int, words))
         elif kind == "s":
@@ -78,6 +82,7 @@ class Journal:
             to, n = map(int, words)
             self.outbox[to].clear()
             self.next_n[to] = n
+            self.doubtful.add(to)
 
     def _give_number_back(self, to: int, k: int) -> None:
         # Those above it are numbered anew by who sent them, when all of them have been answered.
@@ -87,6 +92,7 @@ class Journal:
 
     def _number_anew(self) -> None:
         self.next_n.clear()
+        self.doubtful.clear()
         for to, unconfirmed in self.outbox.items():
             for n, k in enumerate(unconfirmed, 1):
                 unconfirmed[k] = n

@@ -6,10 +6,12 @@ import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.process import wait_until
+from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.set_back import SetBack
 from benchmarks.campaign.world import World
 
@@ -139,13 +141,19 @@ class Faults:
 
     def _senders_set_back(self) -> None:
         """Their disk has lost the last numbers that they used, and they use them again."""
+        journals = self._journals_of_senders()
+        wait_until(lambda: all(any(entries(path)) for path in journals), "a sender's text", 30)
         before = self._numbers_lost()
         random.choice(self._world.senders).tell("forget")
         wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
 
     def _numbers_lost(self) -> int:
-        journals = self._world.folder.glob("*s.journal")
+        journals = self._journals_of_senders()
         return sum(entry.kind == "b" for path in journals for entry in entries(path))
+
+    def _journals_of_senders(self) -> list[Path]:
+        names = [f"{uid}{SendingUser.kind}" for uid in self._world.sending]
+        return [self._world.folder / f"{name}.journal" for name in names]
 
     def _server_hung(self) -> None:
         """Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets."""

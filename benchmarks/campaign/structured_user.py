@@ -86,8 +86,14 @@ class StructuredUser(User):
         self.say(type="msg", n=n, to=to, text=self.text(to, k))
 
     def recipients(self) -> list[int]:
-        """To whom something new may be said."""
-        return [to for to in self.others if to not in self.again]
+        """
+        To whom something new may be said. Where a number may have been used, one at a time: the next one could be
+        accepted although it is not.
+        """
+        outbox, doubtful = self.journal.outbox, self.journal.doubtful
+        return [
+            to for to in self.others if to not in self.again and not (to in doubtful and outbox[to])
+        ]
 
     def free(self) -> bool:
         return not self.collided and bool(self.recipients())

@@ -57,6 +57,8 @@ class World:
         """All processes of users; some of them are ``readers``, and others ``senders``, who only send."""
         self.readers: list[Process] = []
         self.senders: list[Process] = []
+        self.sending = self.uids[: max(2, users // 3)]
+        """The uids of those who have a second session, which only sends."""
 
     def start(self) -> None:
         self.network.open()
@@ -95,7 +97,8 @@ class World:
                 self.readers.append(self._add_crowd("reader", readers[i::2], [], rate, nodes))
                 self._add_crowd("writer", writers[i::2], readers, rate, [self.front_door])
         for i in range(2):
-            self.senders.append(self._add_crowd("sender", writers[i::4], everybody, rate, nodes))
+            some = self.sending[i::2]
+            self.senders.append(self._add_crowd("sender", some, everybody, rate, nodes))
 
     @property
     def all_nodes(self) -> list[Node]:

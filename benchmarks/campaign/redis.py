@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from benchmarks.campaign.process import Process, wait_until
@@ -27,7 +27,13 @@ class Redis(Process):
 
     def start(self) -> None:
         super().start()
-        wait_until(self.socket.exists, "Redis", 10)
+        wait_until(self._answers, "Redis", 20)
+
+    def _answers(self) -> bool:
+        """Whether it has read its data; the socket of the process before may still be there."""
+        with suppress(OSError):
+            return self.ask("PING") == "+PONG"
+        return False
 
     def ask(self, command: str) -> str:
         """The first line of its answer to a command in one line."""

@@ -39,6 +39,7 @@ class SetBack:
     def strike(self, nodes: Sequence[Node]) -> None:
         """Let the store of these nodes, which are well, lose writes."""
         copy = self._copy(nodes)
+        wait_until(lambda: copy.batches() > 0, "the first message", _PATIENCE)
         begin = copy.make()
         content = copy.content()
         if not content.batches:
@@ -96,6 +97,5 @@ def _mark(world: World) -> None:
 def _see_that_it_went_back(world: World) -> None:
     redis = world.redis
     assert redis is not None
-    wait_until(lambda: redis.ask("PING") == "+PONG", "Redis with its older data", 20)
     if redis.ask(f"EXISTS {_MARK}") != ":0":
         raise SystemExit("nothing was set back: Redis has its newest data")

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from benchmarks.campaign.journal import message_of
 from benchmarks.campaign.losses import Message
-from benchmarks.campaign.process import Process, wait_until
+from benchmarks.campaign.process import Process
 from benchmarks.campaign.redis import Redis
 
 _TEXTS = """
@@ -70,7 +70,6 @@ class RedisCopy:
         other = Redis(self._folder)
         other.start()
         try:
-            wait_until(lambda: other.ask("PING") == "+PONG", "Redis on the copy", 20)
             texts = other.text("EVAL", _TEXTS, "0").split()
             return Content(_batches_of(other), _messages(texts))
         finally:

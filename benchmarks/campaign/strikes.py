@@ -13,11 +13,14 @@ from benchmarks.campaign.node import Node
 from benchmarks.campaign.process import wait_until
 from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.set_back import SetBack
-from benchmarks.campaign.world import World
+from benchmarks.campaign.world import DETOUR, World
 
 _OVER_PATIENCE = (5.5, 7)
 """Seconds in which a server gives up waiting for its store."""
 
+
+_LATE = (1, 4)
+"""Seconds by which something comes late."""
 
 _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
@@ -127,9 +130,15 @@ class Faults:
 
     def _senders_moved(self) -> None:
         """Some come again by another connection; what they said last is still on its way."""
-        with self._world.network.silence():
-            time.sleep(random.uniform(0.2, 2))
-            random.choice(self._world.senders).tell(random.choice(["move", "hop"]))
+        self._tell_on_the_way(f"leave {DETOUR}")
+
+    def _tell_on_the_way(self, command: str) -> None:
+        """Some of the senders are at a detour, which holds what they say: it comes when they have gone on elsewhere."""
+        self._world.detour.tell(f"hold {random.uniform(*_LATE):.1f}")
+        time.sleep(random.uniform(0.1, 0.5))
+        for crowd in self._world.senders:
+            crowd.tell(command)
+        time.sleep(_LATE[1])
 
     def _senders_killed(self) -> None:
         """The same, by the end of their process."""
@@ -140,11 +149,14 @@ class Faults:
         crowd.start()
 
     def _senders_set_back(self) -> None:
-        """Their disk has lost the last numbers that they used, and they use them again."""
+        """
+        Their disk has lost the last numbers that they used, and they use them again, while the last of what they said
+        is still on its way.
+        """
         journals = self._journals_of_senders()
         wait_until(lambda: all(any(entries(path)) for path in journals), "a sender's text", 30)
         before = self._numbers_lost()
-        random.choice(self._world.senders).tell("forget")
+        self._tell_on_the_way("forget")
         wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
 
     def _numbers_lost(self) -> int:

@@ -21,6 +21,9 @@ _HOLD_BACK_AT_THE_END = 0.2
 _GIVEN_UP = 0.5
 """The share of the messages refused with a full inbox that are not tried again."""
 
+_MOVES_TOO = 0.3
+"""The share of those who leave for another node although they may not be at the one that does not answer."""
+
 _BACK = 5
 """So many of the last numbers are lost at most."""
 
@@ -102,13 +105,15 @@ class StructuredUser(User):
         return random.choice(self.recipients())
 
     def leave(self, target: str) -> None:
-        self.avoided = target
-        random.choice((self.hop, self.move))()
+        if self.place == target or random.random() < _MOVES_TOO:
+            self.avoided = target
+            random.choice((self.hop, self.move))()
 
     def forget_numbers(self) -> None:
         """Its disk has lost the last numbers; what was said under them is forgotten, and they are used again."""
         for to, n in list(self.journal.next_n.items()):
             self.journal.record("b", to, max(1, n - random.randint(1, _BACK)))
+        self.avoided = self.place
         self.forget_older()
         self.move()
 

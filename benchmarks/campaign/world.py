@@ -26,6 +26,9 @@ BALANCER_PORT = 10_000
 PROXY = "127.0.0.1:10001"
 """Where half of the users connect: a proxy that cuts their connections."""
 
+DETOUR = "127.0.0.1:10002"
+"""Where half of the senders connect: a proxy that holds what they say."""
+
 FIRST_UID = 20_001
 NAMES = "abcdefgh"
 
@@ -53,6 +56,8 @@ class World:
         self.front_door = door
         program = [sys.executable, str(HERE / "proxy.py"), PROXY, door]
         self.proxy = Process(program, folder, "proxy", self.network.users)
+        program = [sys.executable, str(HERE / "proxy.py"), DETOUR, self.nodes[0].target]
+        self.detour = Process(program, folder, "detour", self.network.users)
         self.crowds: list[Process] = []
         """All processes of users; some of them are ``readers``, and others ``senders``, who only send."""
         self.readers: list[Process] = []
@@ -74,6 +79,7 @@ class World:
         if self.balancer is not None:
             self.balancer.start()
         self.proxy.start()
+        self.detour.start()
 
     def add_crowds(self, dialect: str, rate: float) -> None:
         """
@@ -96,9 +102,10 @@ class World:
             for i in range(2):
                 self.readers.append(self._add_crowd("reader", readers[i::2], [], rate, nodes))
                 self._add_crowd("writer", writers[i::2], readers, rate, [self.front_door])
+        doors = [*nodes, *([DETOUR] * len(nodes))]
         for i in range(2):
             some = self.sending[i::2]
-            self.senders.append(self._add_crowd("sender", some, everybody, rate, nodes))
+            self.senders.append(self._add_crowd("sender", some, everybody, rate, doors))
 
     @property
     def all_nodes(self) -> list[Node]:
@@ -138,7 +145,7 @@ class World:
         other.close()
 
     def close(self) -> None:
-        for process in [*self.crowds, self.proxy]:
+        for process in [*self.crowds, self.proxy, self.detour]:
             process.end()
         for node in self.all_nodes:
             node.close()

@@ -84,7 +84,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
         say(f"the log of server {', '.join(tracebacks)} has a traceback")
     repeats = 0 if options.dialect == "text" else verdict.shown_twice + verdict.out_of_order
     broken = verdict.lost or verdict.shown_though_refused or repeats
-    return drained and not (left or tracebacks or broken)
+    return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
 def _drain(world: World) -> bool:

@@ -95,3 +95,18 @@ class RulesMatter(TestCase):
         only = ("--only", "readers moved")
         arguments = ("--dialect", "text", "--store", "sqlite", "--faults", "6")
         self.broken("lost", "--sabotage", "receipts", *arguments, *only)
+
+    def test_generations(self) -> None:
+        """The campaign would not notice that what was said in a session that ended is stored later."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("out of order", "--sabotage", "generations", "--faults", "1", *only)
+
+    def test_digests(self) -> None:
+        """The campaign would not notice that another text under a used number is confirmed, and stored nowhere."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("lost", "--sabotage", "digests", "--faults", "1", *only)
+
+    def test_life(self) -> None:
+        """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""
+        only = ("--only", "redis set back")
+        self.broken("lost", "--sabotage", "life", "--faults", "2", *only)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from benchmarks.campaign.balancer import Balancer
 from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
-from benchmarks.campaign.process import Process
+from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.redis import Redis
 from tests.servers import PrivateMariaDB
 
@@ -106,6 +106,7 @@ class World:
         for i in range(2):
             some = self.sending[i::2]
             self.senders.append(self._add_crowd("sender", some, everybody, rate, doors))
+        wait_until(lambda: self.waiting()[1] > 0, "the users", 60)
 
     @property
     def all_nodes(self) -> list[Node]:

@@ -7,7 +7,7 @@ says itself:
 
 ====================  =============================================
 ``o TO N K``          message K to TO is in the outbox, as number N
-``c TO K AT``         it was confirmed
+``c TO K AT ID``      it was confirmed, under ID in the recipient's inbox; 0: that is not known
 ``x TO K``            it was refused for good: nobody may be shown it, and its number is free
 ``g TO K``            it was given up, and nobody knows what became of it
 ``s ID BY K AT``      message K of the sender BY was shown, under ID

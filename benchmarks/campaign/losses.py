@@ -3,12 +3,14 @@ The campaign's record of the writes that a store lost because it went back, one 
 
 ====================  =============================================
 ``l FROM TO``         what was stored between these times, in seconds since 1970, is lost
-``w BY TO K``         message K of BY to TO waited in the copy that came back
+``w BY TO K``         message K of BY to TO waited in the data that came back
+``i UID ID``          ID was the last one that the inbox of UID had given out there
 ====================  =============================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,33 +24,47 @@ Message = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
+class Content:
+    """
+    What is in a store: how many ``batches`` with messages it has taken, what is ``waiting`` in it, and the last id that
+    each inbox has given out, by uid.
+    """
+
+    batches: int
+    waiting: frozenset[Message]
+    last: Mapping[int, int]
+
+
+@dataclass(frozen=True)
 class Loss:
-    """
-    ``begin`` is just before the copy was made, ``end`` when nobody had more than the copy; ``waiting`` is what waited
-    in it.
-    """
+    """``begin`` is just before the moment that the store went back to, ``end`` when nobody had more than that."""
 
     begin: float
     end: float
     waiting: frozenset[Message]
+    last: Mapping[int, int]
 
 
-def record_loss(path: Path, loss: Loss) -> None:
+def record_loss(path: Path, begin: float, end: float, content: Content) -> None:
     """Append it, as a whole."""
-    lines = [line_of("l", f"{loss.begin:.6f}", f"{loss.end:.6f}")]
-    lines += [line_of("w", *message) for message in sorted(loss.waiting)]
+    lines = [line_of("l", f"{begin:.6f}", f"{end:.6f}")]
+    lines += [line_of("w", *message) for message in sorted(content.waiting)]
+    lines += [line_of("i", *place) for place in sorted(content.last.items())]
     with path.open("ab") as file:
         file.write(b"".join(lines))
 
 
 def read_losses(path: Path) -> list[Loss]:
     """All of them, oldest first."""
-    found: list[tuple[float, float, set[Message]]] = []
+    found: list[tuple[float, float, set[Message], dict[int, int]]] = []
     for entry in entries(path):
         if entry.kind == "l":
             begin, end = map(float, entry.words)
-            found.append((begin, end, set()))
-        else:
+            found.append((begin, end, set(), {}))
+        elif entry.kind == "w":
             sender, to, k = entry.words
             found[-1][2].add((sender, int(to), int(k)))
-    return [Loss(begin, end, frozenset(waiting)) for begin, end, waiting in found]
+        else:
+            uid, id = map(int, entry.words)
+            found[-1][3][uid] = id
+    return [Loss(begin, end, frozenset(waiting), last) for begin, end, waiting, last in found]

@@ -43,6 +43,24 @@ class Redis(Process):
             line.sendall(command.encode() + b"\r\n")
             return line.recv(4096).decode().partition("\r\n")[0]
 
+    def wait_until_loaded(self) -> None:
+        """Wait until it has read its data and answers questions about them."""
+        wait_until(self._answers, "Redis with its data", 30)
+
+    def keep_file(self) -> None:
+        """Write to the newest append-only file from now on, and begin no newer one before it starts again."""
+        self.ask("CONFIG SET auto-aof-rewrite-percentage 0")
+
+    def batches(self) -> int:
+        """How many batches with messages it has taken."""
+        return int(self.text("GET", "chat:life").rpartition(" ")[2] or 0)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING") == "+PONG"
+        except OSError:
+            return False
+
     def text(self, *words: str) -> str:
         """Its answer to a command, which is one text; '' if there is none."""
         with closing(socket.socket(socket.AF_UNIX)) as line:

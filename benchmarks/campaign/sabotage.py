@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.scripts.twistd import run
 
@@ -18,6 +19,7 @@ from chatsvc.inbox.sqlite_batch import Batch
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.reader import Reader, _State
 from chatsvc.receipts import Receipts
+from chatsvc.tap import workers
 from chatsvc.wire.events import Message
 
 
@@ -109,7 +111,19 @@ RULES: dict[str, Callable[[], None]] = {
     "life": life,
 }
 
-if __name__ == "__main__":
-    RULES[sys.argv.pop(1)]()
-    sys.argv[0] = "twistd"
+
+def serve(rule: str) -> None:
+    """Be ``twistd`` without a rule, and so are the workers that it starts."""
+    RULES[rule]()
+    here = str(Path(__file__).parents[2])
+    workers._TWISTD = (
+        f"import sys; sys.path.insert(0, {here!r});"
+        f" from benchmarks.campaign.sabotage import serve; serve({rule!r})"
+    )
     run()
+
+
+if __name__ == "__main__":
+    chosen = sys.argv.pop(1)
+    sys.argv[0] = "twistd"
+    serve(chosen)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.campaign.earlier import EarlierState, RedisCopy, RedisTruncation, SQLiteCopy
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.process import wait_until
@@ -17,7 +18,6 @@ from benchmarks.campaign.world import DETOUR, World
 
 _OVER_PATIENCE = (5.5, 7)
 """Seconds in which a server gives up waiting for its store."""
-
 
 _LATE = (1, 4)
 """Seconds by which something comes late."""
@@ -48,11 +48,11 @@ class Faults:
             "senders moved": 2,
             "senders killed": 1.5,
             "senders set back": 1,
-            "server hung": 1.5,
+            "server hung": 2,
         }
         if self._world.store == "redis":
             weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
-            weights |= {"redis set back": 1}
+            weights |= {"redis set back": 1, "redis truncated": 1}
         else:
             weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
         if self._dialect == "structured":
@@ -170,14 +170,14 @@ class Faults:
     def _server_hung(self) -> None:
         """Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets."""
         node, world = self._node(), self._world
-        node.process.freeze()
+        go_on = node.hang()
         time.sleep(random.uniform(0.1, 0.5))
         for crowd in world.crowds:
             crowd.tell(f"leave {node.target}")
         if random.random() < 0.5:
             self._kill_senders()
         time.sleep(random.uniform(*_HUNG))
-        node.process.thaw()
+        go_on()
 
     def _kill_senders(self) -> None:
         crowd = random.choice(self._world.senders)
@@ -185,6 +185,22 @@ class Faults:
         crowd.start()
 
     def _redis_set_back(self) -> None:
-        SetBack(self._world, self._dialect == "structured").strike(self._well())
+        """An older copy takes the place of its data."""
+        assert self._world.redis is not None
+        self._set_back(RedisCopy(self._world.redis, self._copies))
 
-    _sqlite_set_back = _redis_set_back
+    def _redis_truncated(self) -> None:
+        """What it wrote last is not in its file any more."""
+        assert self._world.redis is not None
+        self._set_back(RedisTruncation(self._world.redis, self._copies))
+
+    def _sqlite_set_back(self) -> None:
+        (node,) = self._world.nodes
+        self._set_back(SQLiteCopy(self._world.folder / "chat.db", node.process, self._copies))
+
+    @property
+    def _copies(self) -> Path:
+        return self._world.folder / "copy"
+
+    def _set_back(self, state: EarlierState) -> None:
+        SetBack(self._world, self._dialect == "structured").strike(state, self._well())

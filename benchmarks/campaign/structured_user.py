@@ -161,7 +161,7 @@ class StructuredUser(User):
         elif kind == "sent":
             _, k = self._answered(thing)
             self.unknown.discard((thing["to"], k))
-            self.journal.record("c", thing["to"], k, thing["at"])
+            self.journal.record("c", thing["to"], k, thing["at"], thing.get("id", 0))
         elif kind == "error":
             self._refused(thing)
         elif kind in ("bye", "kicked"):

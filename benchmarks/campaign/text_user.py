@@ -52,7 +52,7 @@ class TextWriter(User):
             to, _, k = self.outstanding.popleft()
             if (self.name, to, k) != message_of(header[2]):
                 raise AssertionError(f"{self.name} was confirmed {header[0]!r} instead of {to}#{k}")
-            self.journal.record("c", to, k, _milliseconds(header[1]))
+            self.journal.record("c", to, k, _milliseconds(header[1]), 0)
         elif self.outstanding and ("存储" in frame or frame.startswith(_REFUSED)):
             to, _, k = self.outstanding.popleft()
             self.journal.record("x" if frame.startswith(_REFUSED) else "g", to, k)

@@ -1,21 +1,22 @@
 """
 What the journals say: was everything that was confirmed shown, once and in order, and nothing that was refused?
 
-A store that goes back loses what came after a copy of it was made. The campaign records each such loss
-(``losses.py``): it began at FROM, just before the store was held to be copied, and ended at TO, when the process that
-had more was dead; in the copy waited the messages of a list. This alone is exempt, all else is strict:
+A store that goes back loses what came after a moment. The campaign records each such loss (``losses.py``): it began at
+FROM, just before a moment to which the store went back, or past which, and ended at TO, when the process that had more
+was dead; what waited in the data that came back, and the last id that each inbox had given out there. This alone is
+exempt, all else is strict:
 
-*Lost with the store* may be a confirmed message that nobody was shown, if the sender was told after FROM, the server
-had accepted it (``at`` of the answer) before TO, and it did not wait in the copy. Who was told before FROM was told
-of what is in the copy; what was accepted after TO, a repetition too, was stored, or found, in the store that came
-back.
+*Lost with the store* may be a message that was confirmed after FROM, that the server had accepted (``at`` of the answer)
+before TO, and that does not wait in the data which came back, under an id above the last one there, or one that nobody
+knows. Who was told before FROM was told of what is in these data; what was accepted after TO, a repetition too, was stored,
+or found, in them.
 
-*Shown again* after TO may be a message that waited in the copy, or one that was shown before after FROM, having been
-accepted (``at`` of the message) before TO: the store has lost that it was acknowledged, or that it was stored at all.
-For each loss once. The order is counted on from there.
+*Shown again* after TO may be a message that waits in the data which came back, for they know no acknowledgement of it,
+or one that was shown after FROM, that the server had accepted (``at`` of the message) before TO, under an id above the
+last one in these data: they know nothing of it. For each loss once. The order is counted on from there.
 
-*Refused* is a message for good, but one that was shown of what the store lost (shown after FROM, accepted before TO)
-may be refused afterwards: the store knows nothing of it.
+*Refused* is a message for good, and must not be shown, but for one that was shown of what the store lost, as above: it
+may be refused afterwards. Confirmed and lost is not refused, and the other way round.
 """
 
 from __future__ import annotations
@@ -33,11 +34,15 @@ _Pair = tuple[str, int]
 
 @dataclass(frozen=True)
 class _Told:
-    """Of a message K: when it was confirmed or shown, and when the server had accepted it, in seconds since 1970."""
+    """
+    Of a message K: when it was confirmed or shown, when the server had accepted it, in seconds since 1970, and under which
+    id; 0: nobody knows.
+    """
 
     k: int
     time: float
     at: float
+    id: int
 
 
 @dataclass
@@ -76,15 +81,15 @@ class _Records:
 
     def take(self, owner: str, entry: Entry) -> None:
         if entry.kind == "c":
-            to, k, at = map(int, entry.words)
-            # Who has forgotten its numbers may be told twice.
-            self.confirmed[owner, to].setdefault(k, _Told(k, entry.time, at / 1000))
+            to, k, at, id = map(int, entry.words)
+            self.confirmed[owner, to][k] = _Told(k, entry.time, at / 1000, id)
         elif entry.kind == "x":
             to, k = map(int, entry.words)
             self.refused[owner, to].add(k)
         elif entry.kind == "s":
-            _, sender, k_shown, at_shown = entry.words
-            told = _Told(int(k_shown), entry.time, int(at_shown) / 1000)
+            sender = entry.words.pop(1)
+            id, k, at = map(int, entry.words)
+            told = _Told(k, entry.time, at / 1000, id)
             self.shown[sender, int(owner)].append(told)
 
 
@@ -116,7 +121,7 @@ def _judge_confirmed(
     verdict.confirmed += len(confirmed)
     for k in sorted(set(confirmed) - {told.k for told in shown}):
         told = confirmed[k]
-        if any(_in(loss, told) and (*pair, k) not in loss.waiting for loss in losses):
+        if any(_is_unknown(loss, pair, told) for loss in losses):
             verdict.lost_with_store += 1
         else:
             verdict.blame("lost", pair, k)
@@ -127,7 +132,7 @@ def _judge_refused(
 ) -> None:
     verdict.refused += len(refused)
     for told in shown:
-        if told.k in refused and not any(_in(loss, told) for loss in losses):
+        if told.k in refused and not any(_is_unknown(loss, pair, told) for loss in losses):
             verdict.blame("shown_though_refused", pair, told.k)
 
 
@@ -140,7 +145,7 @@ def _judge_shown(verdict: Verdict, pair: _Pair, shown: list[_Told], losses: list
             loss
             for loss in losses
             if loss.end <= told.time
-            and ((*pair, k) in loss.waiting or any(_in(loss, other) for other in before))
+            and ((*pair, k) in loss.waiting or any(_is_unknown(loss, pair, o) for o in before))
         ]
         if before and len(before) <= len(reasons):
             verdict.shown_again += 1
@@ -153,6 +158,8 @@ def _judge_shown(verdict: Verdict, pair: _Pair, shown: list[_Told], losses: list
         newest = max(newest, k)
 
 
-def _in(loss: Loss, told: _Told) -> bool:
-    """Whether this was told after the copy, of a message that was accepted before the data was lost."""
-    return told.time >= loss.begin and told.at <= loss.end
+def _is_unknown(loss: Loss, pair: _Pair, told: _Told) -> bool:
+    """Whether the data that came back know nothing of a message, which was told after that moment and before the loss."""
+    lies_within = told.time >= loss.begin and told.at <= loss.end
+    is_known = (*pair, told.k) in loss.waiting or 0 < told.id <= loss.last.get(pair[1], 0)
+    return lies_within and not is_known

@@ -2,7 +2,7 @@
 The campaign's world: servers in one network namespace, users in another.
 
 One server has SQLite for its accounts. Several have one MariaDB, one Redis and one key folder, and a balancer before
-them. Everything lives in one folder, is started by this process and ended by it.
+them; each second one consists of two workers. Everything lives in one folder, is started by this process and ended by it.
 """
 
 from __future__ import annotations
@@ -165,7 +165,10 @@ class World:
         if self._mariadb is not None:
             account = f"{self._mariadb.user}:{quote(self._mariadb.password, safe='')}"
             accounts = f"mysql://{account}@/chat?unix_socket={self._mariadb.socket}"
-        return Node(self.folder, NAMES[number], ports, namespace, redis, accounts, sabotage)
+        workers = 2 if number % 2 else 1
+        return Node(
+            self.folder, NAMES[number], ports, namespace, redis, accounts, sabotage, workers
+        )
 
     def _make_accounts(self) -> None:
         rows = [(uid, f"user{uid}", f"pw{uid}") for uid in self.uids]

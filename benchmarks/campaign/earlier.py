@@ -47,8 +47,8 @@ class EarlierState(Protocol):
 
     def put_back(self, batches: int) -> Content:
         """
-        Replace the data, which nobody uses now and which had taken so many batches, by what they were, or were after
-        that; what is in them now.
+        Replace the data, which nobody uses now and which had taken so many batches, by what they were when they were
+        noted, or after that; what is in them now.
         """
 
 
@@ -74,8 +74,9 @@ class RedisCopy:
 
 class RedisTruncation:
     """
-    Takes the last part of the newest append-only file away, in the middle of a command or between two. Whatever was
-    answered before a moment stands before the file's end of that moment, for it is written before anything is answered.
+    Takes the last part of the newest append-only file away, and half a transaction that is then its end, as an admin
+    does: Redis itself lets that stand, and applies it at a later start. Whatever was answered before a moment stands
+    before the end that the file had at that moment, for it is written before anything is answered.
     """
 
     def __init__(self, redis: Redis, folder: Path) -> None:
@@ -108,6 +109,7 @@ class RedisTruncation:
     def _truncate(self, size: int) -> None:
         with self._file.open("r+b") as file:
             file.truncate(size)
+        self._redis.mend_file()
 
     def _newest(self) -> Path:
         files = self._redis.data.glob("*.incr.aof")
@@ -139,7 +141,7 @@ class SQLiteCopy:
         return self._content()
 
     def _content(self) -> Content:
-        """As SQLite says, which tidies up when it closes a file: so the copy is looked at, not what was put back."""
+        """SQLite tidies up when it closes a file: so the copy is looked at, not what was put back."""
         with closing(sqlite3.connect(self._folder / self._file.name)) as database:
             texts = [text for (text,) in database.execute("SELECT text FROM chat_inbox")]
             last = dict(database.execute("SELECT uid, last_id FROM chat_reader"))
@@ -159,7 +161,6 @@ def _content(redis: Redis, folder: Path) -> Content:
     other = Redis(folder)
     other.start()
     try:
-        other.wait_until_loaded()
         batches, texts, last = json.loads(other.text("EVAL", _CONTENT, "0"))
     finally:
         other.end()

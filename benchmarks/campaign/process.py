@@ -47,7 +47,7 @@ class Process:
         self._process.stdin.flush()
 
     def freeze(self) -> None:
-        """It and its children do nothing more, from the moment that this returns; their kernel still answers for them."""
+        """It and its children do nothing more when this returns; their kernel still answers for them."""
         freeze(self.pids())
 
     def thaw(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -43,23 +44,23 @@ class Redis(Process):
             line.sendall(command.encode() + b"\r\n")
             return line.recv(4096).decode().partition("\r\n")[0]
 
-    def wait_until_loaded(self) -> None:
-        """Wait until it has read its data and answers questions about them."""
-        wait_until(self._answers, "Redis with its data", 30)
-
     def keep_file(self) -> None:
         """Write to the newest append-only file from now on, and begin no newer one before it starts again."""
         self.ask("CONFIG SET auto-aof-rewrite-percentage 0")
 
+    def mend_file(self) -> None:
+        """Remove half a transaction from the end of its newest append-only file, while it does not run."""
+        program = shutil.which("redis-check-aof") or shutil.which("valkey-check-aof")
+        if program is None:
+            raise SystemExit("redis-check-aof is not installed (Debian: apt install redis-tools)")
+        mending = [program, "--fix", str(self.data / "appendonly.aof.manifest")]
+        done = subprocess.run(mending, input="y\n", capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(mending)}: {done.stdout}{done.stderr}")
+
     def batches(self) -> int:
         """How many batches with messages it has taken."""
         return int(self.text("GET", "chat:life").rpartition(" ")[2] or 0)
-
-    def _answers(self) -> bool:
-        try:
-            return self.ask("PING") == "+PONG"
-        except OSError:
-            return False
 
     def text(self, *words: str) -> str:
         """Its answer to a command, which is one text; '' if there is none."""

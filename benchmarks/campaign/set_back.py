@@ -72,7 +72,6 @@ class SetBack:
         time.sleep(random.uniform(0, 0.5))
         if redis is not None:
             redis.start()
-            redis.wait_until_loaded()
             if redis.ask(f"EXISTS {_MARK}") != ":0":
                 raise SystemExit("nothing was set back: Redis has its newest data")
         for node in restarted:

@@ -2,21 +2,21 @@
 What the journals say: was everything that was confirmed shown, once and in order, and nothing that was refused?
 
 A store that goes back loses what came after a moment. The campaign records each such loss (``losses.py``): it began at
-FROM, just before a moment to which the store went back, or past which, and ended at TO, when the process that had more
-was dead; what waited in the data that came back, and the last id that each inbox had given out there. This alone is
-exempt, all else is strict:
+FROM, just before the moment to which the store went back, or past which, and ended at TO, when the process that had
+more was dead; what waited in the data that came back, and the last id that each inbox had given out there. This alone
+is exempt, all else is strict:
 
-*Lost with the store* may be a message that was confirmed after FROM, that the server had accepted (``at`` of the answer)
-before TO, and that does not wait in the data which came back, under an id above the last one there, or one that nobody
-knows. Who was told before FROM was told of what is in these data; what was accepted after TO, a repetition too, was stored,
-or found, in them.
+*Lost with the store* may be a message that was confirmed after FROM, that the server had accepted (``at`` of the
+answer) before TO, and that does not wait in the data which came back, under an id above the last one there, or one that
+nobody knows. Who was told before FROM was told of what is in these data; what was accepted after TO, a repetition too,
+was stored, or found, in them.
 
 *Shown again* after TO may be a message that waits in the data which came back, for they know no acknowledgement of it,
 or one that was shown after FROM, that the server had accepted (``at`` of the message) before TO, under an id above the
 last one in these data: they know nothing of it. For each loss once. The order is counted on from there.
 
 *Refused* is a message for good, and must not be shown, but for one that was shown of what the store lost, as above: it
-may be refused afterwards. Confirmed and lost is not refused, and the other way round.
+may be refused afterwards.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _Pair = tuple[str, int]
 @dataclass(frozen=True)
 class _Told:
     """
-    Of a message K: when it was confirmed or shown, when the server had accepted it, in seconds since 1970, and under which
-    id; 0: nobody knows.
+    Of a message K: when it was confirmed or shown, when the server had accepted it, in seconds since 1970, and under
+    which id; 0: nobody knows.
     """
 
     k: int
@@ -159,7 +159,7 @@ def _judge_shown(verdict: Verdict, pair: _Pair, shown: list[_Told], losses: list
 
 
 def _is_unknown(loss: Loss, pair: _Pair, told: _Told) -> bool:
-    """Whether the data that came back know nothing of a message, which was told after that moment and before the loss."""
+    """Whether the data that came back know nothing of a message which was told of before the loss."""
     lies_within = told.time >= loss.begin and told.at <= loss.end
     is_known = (*pair, told.k) in loss.waiting or 0 < told.id <= loss.last.get(pair[1], 0)
     return lies_within and not is_known

@@ -2,7 +2,8 @@
 The campaign's world: servers in one network namespace, users in another.
 
 One server has SQLite for its accounts. Several have one MariaDB, one Redis and one key folder, and a balancer before
-them; each second one consists of two workers. Everything lives in one folder, is started by this process and ended by it.
+them; each second one consists of two workers. Everything lives in one folder, is started by this process and ended by
+it.
 """
 
 from __future__ import annotations

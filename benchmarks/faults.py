@@ -52,13 +52,13 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
             if faults.struck.total() % 50 == 0:
                 say(f"{time.monotonic() - began:.0f} s: {faults.struck.total()} faults")
         faults.end()
-        while reconcile(folder, world.uids).confirmed < options.messages:
+        while reconcile(folder).confirmed < options.messages:
             time.sleep(2)
         drained = _drain(world)
         left = _left(world)
     finally:
         world.close()
-    verdict = reconcile(folder, world.uids)
+    verdict = reconcile(folder)
     say(
         f"store {options.store}, dialect {options.dialect}, nodes {options.nodes},"
         f" seed {options.seed}, rule off: {options.sabotage or 'none'}"
@@ -67,6 +67,9 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     say(f"lost {verdict.lost}")
     say(f"shown twice {verdict.shown_twice}")
     say(f"out of order {verdict.out_of_order}")
+    say(f"shown though refused {verdict.shown_though_refused} of {verdict.refused}")
+    say(f"lost with the store {verdict.lost_with_store}, shown again {verdict.shown_again}")
+    say(f"new devices {verdict.devices}")
     say(f"kicked for no reason {verdict.kicked}")
     counted = ", ".join(f"{name} {n}" for name, n in faults.struck.most_common())
     say(f"faults {faults.struck.total()}: {counted}")
@@ -80,7 +83,8 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     if tracebacks:
         say(f"the log of server {', '.join(tracebacks)} has a traceback")
     repeats = 0 if options.dialect == "text" else verdict.shown_twice + verdict.out_of_order
-    return drained and not (left or tracebacks or verdict.lost or repeats)
+    broken = verdict.lost or verdict.shown_though_refused or repeats
+    return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
 def _drain(world: World) -> bool:

@@ -21,7 +21,9 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
         timeout=280,
         check=False,
     )
-    counts = re.findall(r"^(confirmed|lost|shown twice|out of order) (\d+)$", run.stdout, re.M)
+    counts = re.findall(
+        r"^(confirmed|lost|shown twice|out of order|shown though refused) (\d+)\b", run.stdout, re.M
+    )
     return run.returncode, {name: int(count) for name, count in counts}, run.stdout + run.stderr
 
 
@@ -93,3 +95,18 @@ class RulesMatter(TestCase):
         only = ("--only", "readers moved")
         arguments = ("--dialect", "text", "--store", "sqlite", "--faults", "6")
         self.broken("lost", "--sabotage", "receipts", *arguments, *only)
+
+    def test_generations(self) -> None:
+        """The campaign would not notice that what was said in a session that ended is stored later."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("out of order", "--sabotage", "generations", "--faults", "1", *only)
+
+    def test_digests(self) -> None:
+        """The campaign would not notice that another text under a used number is confirmed, and stored nowhere."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("lost", "--sabotage", "digests", "--faults", "1", *only)
+
+    def test_life(self) -> None:
+        """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""
+        only = ("--only", "redis set back")
+        self.broken("lost", "--sabotage", "life", "--faults", "2", *only)

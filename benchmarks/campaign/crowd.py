@@ -1,10 +1,11 @@
 """
 One process of users who write to each other through thick and thin.
 
-They speak the wire's frames on asyncio, with nothing of the server in it. Commands come on standard input: ``stall S``
-(nobody reads for S seconds), ``move`` (leave the connection without a word), ``hop`` (log in at another node while
-still logged in), ``finish`` (write no more, only get the outbox confirmed). Each second a line on standard output says
-how things are: ``UNCONFIRMED SHOWN``.
+They speak the wire's frames on asyncio, with nothing of the server in it. Commands come on standard input: ``stall
+S`` (nobody reads for S seconds), ``move`` (leave the connection without a word), ``hop`` (log in at another node
+while still logged in), ``leave TARGET`` (log in at another node than this one), ``away`` (leave and stay away) until
+``back``, ``forget`` (lose the last numbers), ``finish`` (write no more, only get the outbox confirmed). Each second a
+line on standard output says how things are: ``UNCONFIRMED SHOWN``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.structured_user import StructuredUser
 from benchmarks.campaign.text_user import TextReader, TextWriter
 from benchmarks.campaign.user import MakeUser, User
 
 PARTS: dict[str, MakeUser] = {
     "structured": StructuredUser,
+    "sender": SendingUser,
     "writer": TextWriter,
     "reader": TextReader,
 }
@@ -37,7 +40,7 @@ async def obey(users: list[User]) -> None:
             _tell(user, *words)
 
 
-def _tell(user: User, command: str, seconds: str = "0") -> None:
+def _tell(user: User, command: str, detail: str = "0") -> None:
     match command:
         case "finish":
             user.finishing = True
@@ -45,9 +48,17 @@ def _tell(user: User, command: str, seconds: str = "0") -> None:
             user.move()
         case "hop":
             user.hop()
+        case "leave":
+            user.leave(detail)
+        case "away":
+            user.go_away()
+        case "back":
+            user.present.set()
+        case "forget":
+            user.forget_numbers()
         case "stall":
-            user.stalled_until = asyncio.get_running_loop().time() + float(seconds)
-            user.stall_for = float(seconds)
+            user.stalled_until = asyncio.get_running_loop().time() + float(detail)
+            user.stall_for = float(detail)
 
 
 async def report(users: list[User]) -> None:
@@ -66,6 +77,7 @@ async def main() -> None:
     parser.add_argument("--ca", required=True)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--slow", type=int, required=True, help="who acknowledges seldom")
     parser.add_argument("--rate", type=float, required=True, help="messages a second of each user")
     options = parser.parse_args()
     everybody = [int(uid) for uid in options.others.split(",") if uid]

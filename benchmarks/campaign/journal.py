@@ -1,14 +1,19 @@
 """
-A user's record of what it sent, was told and showed: what the campaign is judged by.
+A sender's and reader's record of what it sent, was told and showed: what the campaign is judged by.
 
-One line an entry, appended with one ``write`` each, so that a SIGKILL loses nothing that was recorded:
+One line an entry, appended with one ``write`` each, so that a SIGKILL loses nothing that was recorded. Before each
+stands when it was recorded, in seconds since 1970; AT is when the server accepted a message, in ms since 1970, as it
+says itself:
 
 ====================  =============================================
 ``o TO N K``          message K to TO is in the outbox, as number N
-``c TO K``            it was confirmed
-``x TO K``            it was refused for good, or given up
-``s ID FROM K``       message K of FROM was shown, under ID
+``c TO K AT ID``      it was confirmed, under ID in the recipient's inbox; 0: that is not known
+``x TO K``            it was refused for good: nobody may be shown it, and its number is free
+``g TO K``            it was given up, and nobody knows what became of it
+``s ID BY K AT``      message K of the sender BY was shown, under ID
 ``e EPOCH``           the inbox's epoch is EPOCH: ids begin anew
+``d NUMBER``          it is the device with this number from now on, and all that is in the outbox has numbers from 1 on
+``b TO N``            it has forgotten its outbox to TO, and that it ever used the number N and those above
 ``k``                 it was told of a log-in elsewhere that it knows nothing of
 ====================  =============================================
 """
@@ -16,9 +21,20 @@ One line an entry, appended with one ``write`` each, so that a SIGKILL loses not
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``time`` is in seconds since 1970."""
+
+    time: float
+    kind: str
+    words: list[str]
 
 
 class Journal:
@@ -31,14 +47,16 @@ class Journal:
         self.next_k: dict[int, int] = defaultdict(lambda: 1)
         self.epoch = ""
         self.cursor = 0
-        for kind, *words in entries(path):
-            self._apply(kind, words)
+        self.device = 0
+        self.doubtful: set[int] = set()
+        """Recipients to whom the next number is not known, until one has been accepted."""
+        for entry in entries(path):
+            self._apply(entry.kind, entry.words)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def record(self, kind: str, *words: object) -> None:
         """Append an entry and take it into account."""
-        line = " ".join([kind, *map(str, words)])
-        os.write(self._file, line.encode() + b"\n")
+        os.write(self._file, line_of(kind, *words))
         self._apply(kind, [str(word) for word in words])
 
     def _apply(self, kind: str, words: list[str]) -> None:
@@ -47,17 +65,61 @@ class Journal:
             self.outbox[to][k] = n
             self.next_n[to] = n + 1
             self.next_k[to] = max(self.next_k[to], k + 1)
-        elif kind in "cx":
-            self.outbox[int(words[0])].pop(int(words[1]), None)
+        elif kind in "cg":
+            to, k = map(int, words[:2])
+            if self.outbox[to].pop(k, None) is not None:
+                self.doubtful.discard(to)
+        elif kind == "x":
+            self._give_number_back(*map(int, words))
         elif kind == "s":
             self.cursor = int(words[0])
         elif kind == "e":
             self.epoch, self.cursor = words[0], 0
+        elif kind == "d":
+            self.device = int(words[0])
+            self._number_anew()
+        elif kind == "b":
+            to, n = map(int, words)
+            self.outbox[to].clear()
+            self.next_n[to] = n
+            self.doubtful.add(to)
+
+    def _give_number_back(self, to: int, k: int) -> None:
+        # Those above it are numbered anew by who sent them, when all of them have been answered.
+        n = self.outbox[to].pop(k, None)
+        if n is not None and n + 1 == self.next_n[to]:
+            self.next_n[to] = n
+
+    def _number_anew(self) -> None:
+        self.next_n.clear()
+        self.doubtful.clear()
+        for to, unconfirmed in self.outbox.items():
+            for n, k in enumerate(unconfirmed, 1):
+                unconfirmed[k] = n
+            self.next_n[to] = len(unconfirmed) + 1
 
 
-def entries(path: Path) -> Iterator[list[str]]:
+def line_of(kind: str, *words: object) -> bytes:
+    """An entry of now."""
+    return " ".join([f"{time.time():.6f}", kind, *map(str, words)]).encode() + b"\n"
+
+
+def entries(path: Path) -> Iterator[Entry]:
     """The entries of a journal, oldest first; a last line that was cut short is left out."""
     if path.exists():
         for line in path.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
-                yield line.split()
+                at, kind, *words = line.split()
+                yield Entry(float(at), kind, words)
+
+
+def text_of(sender: str, to: int, k: int) -> str:
+    """The text of a message, which says which one it is."""
+    return f"{sender}>{to}#{k} " + "聊" * (k % 60)
+
+
+def message_of(text: str) -> tuple[str, int, int]:
+    """The sender, the recipient and the K of a text, or of its first word."""
+    sender, _, rest = text.split()[0].partition(">")
+    to, _, k = rest.partition("#")
+    return sender, int(to), int(k)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.campaign.network import SERVERS
-from benchmarks.campaign.process import Process, wait_until
+from benchmarks.campaign.process import Process, freeze, thaw, wait_until
 
 HERE = Path(__file__).parent
 _PATIENCE = 60
 _STARTED = b"Next, in another terminal"
 _LIMITS = (
-    *("--rate", "0", "--inbox-limit", "1000000", "--inbox-share", "1000000"),
+    # A share that who only sends fills time and again, with the reader who acknowledges seldom.
+    *("--rate", "0", "--inbox-limit", "1000000", "--inbox-share", "24"),
     *("--max-per-ip", "10000", "--max-connections", "20000"),
 )
 
@@ -38,7 +41,7 @@ class Ports:
 class Node:
     """
     A server named ``name``. With ``redis``, the path of its socket, messages wait there; ``accounts`` is the URL of
-    the accounts. ``sabotage`` names a rule that it is to break.
+    the accounts. ``sabotage`` names a rule that it is to break; it consists of so many ``workers``.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Node:
         redis: str = "",
         accounts: str = "sqlite:chat.db",
         sabotage: str = "",
+        workers: int = 1,
     ) -> None:
         self.name = name
+        self.workers = workers
         self.ports = ports
         self.link: Process | None = None
         stores: Sequence[str] = ("--accounts", accounts)
@@ -66,7 +71,7 @@ class Node:
             *("--metrics", f"tcp:{ports.health}:interface=127.0.0.1"),
         )
         program = [sys.executable, str(HERE / "sabotage.py"), sabotage or "nothing", "-n", "chat"]
-        arguments = [*program, *listening, *stores, *_LIMITS]
+        arguments = [*program, *listening, *stores, *_LIMITS, "--workers", str(workers)]
         self.process = Process(arguments, folder, f"server-{name}", namespace)
 
     @property
@@ -93,6 +98,19 @@ class Node:
         self.process.end(number)
         self.start()
 
+    def kill(self) -> None:
+        """End it at once; its workers end a moment later by themselves."""
+        self.process.end(signal.SIGKILL)
+
+    def hang(self) -> Callable[[], None]:
+        """Let the server, or one of its workers, stand still; what is returned lets it go on."""
+        first, *workers = self.process.pids()
+        stopped = (
+            [random.choice(workers)] if workers and random.random() < 0.7 else [first, *workers]
+        )
+        freeze(stopped)
+        return lambda: thaw(stopped)
+
     def runs(self) -> bool:
         return self.process.runs()
 
@@ -102,6 +120,10 @@ class Node:
         return log.exists() and "Traceback" in log.read_text(errors="replace")
 
     def close(self) -> None:
+        if self.process.runs():
+            # Workers, too: their folder goes next.
+            for pid in reversed(self.process.pids()):
+                os.kill(pid, signal.SIGKILL)
         self.process.end(signal.SIGKILL)
         if self.link is not None:
             self.link.end()

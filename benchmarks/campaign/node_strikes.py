@@ -77,9 +77,6 @@ class NodeFaults(Faults):
         held = [lasting.node for lasting in self._lasting]
         return [node for node in self._world.nodes if node not in held]
 
-    def _node(self) -> Node:
-        return random.choice(self._well())
-
     def _choose(self) -> str:
         """The last node that is well is left alone."""
         name = super()._choose()

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -46,12 +47,19 @@ class Process:
         self._process.stdin.flush()
 
     def freeze(self) -> None:
-        """It does nothing more; its kernel still answers for it."""
-        self._signal(signal.SIGSTOP)
+        """It and its children do nothing more when this returns; their kernel still answers for them."""
+        freeze(self.pids())
 
     def thaw(self) -> None:
         """A frozen one goes on as if nothing had happened."""
-        self._signal(signal.SIGCONT)
+        thaw(self.pids())
+
+    def pids(self) -> list[int]:
+        """Of itself and of its children."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
 
     def end(self, number: int = signal.SIGKILL, patience: float = 15) -> None:
         """End it by a signal and wait for that."""
@@ -72,6 +80,33 @@ class Process:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+def freeze(pids: Iterable[int]) -> None:
+    """Let processes stand still."""
+    for pid in pids:
+        _send(pid, signal.SIGSTOP)
+    wait_until(lambda: all(map(_stands_still, pids)), "a standstill", 5)
+
+
+def thaw(pids: Iterable[int]) -> None:
+    """Let them go on."""
+    for pid in pids:
+        _send(pid, signal.SIGCONT)
+
+
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # a child may have ended
+        os.kill(pid, number)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each of its threads does, or it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if (task / "stat").read_text().rpartition(")")[2].split()[0] not in ("T", "Z", "X"):
+                return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience: float) -> None:

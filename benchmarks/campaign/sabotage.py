@@ -6,16 +6,20 @@ A campaign against such a server must report losses or repeats, or it could not 
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.scripts.twistd import run
 
-from chatsvc.inbox import redis
+from chatsvc.inbox import redis, script, sqlite_batch
 from chatsvc.inbox.interface import Draft
 from chatsvc.inbox.sqlite_batch import Batch
+from chatsvc.inbox.watermark import Watermark
 from chatsvc.reader import Reader, _State
 from chatsvc.receipts import Receipts
+from chatsvc.tap import workers
 from chatsvc.wire.events import Message
 
 
@@ -68,15 +72,58 @@ def receipts() -> None:
     Receipts.written = written  # type: ignore[method-assign]
 
 
+def generations() -> None:
+    """Who has logged in again as the same device does not end what the session before still has to say."""
+    _in_script("return generation < sending[key]", "return false")
+    Batch._is_superseded = lambda self, draft, sending: False  # type: ignore[method-assign]
+
+
+def digests() -> None:
+    """Whatever has a number that was accepted passes for the message that was accepted."""
+    _in_script("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
+    sqlite_batch._is_the_same = lambda digests, back, text: True
+
+
+def life() -> None:
+    """A store that went back is not noticed."""
+    _in_script("return batches < known_batches", "return false")
+    Watermark.known = property(lambda self: None)  # type: ignore[assignment, method-assign]
+
+
+def _in_script(rule: str, instead: str) -> None:
+    """Replace a rule in the script that runs in Redis."""
+    before = script.SCRIPT
+    after = before.replace(rule.encode(), instead.encode())
+    if after == before:
+        raise SystemExit(f"there is no {rule!r} in the script any more")
+    script.SCRIPT = redis.SCRIPT = after  # type: ignore[attr-defined]
+    script.SCRIPT_HASH = hashlib.sha1(after).hexdigest()
+
+
 RULES: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,
     "acknowledgement": acknowledgement,
     "cursor": cursor,
     "duplicates": duplicates,
     "receipts": receipts,
+    "generations": generations,
+    "digests": digests,
+    "life": life,
 }
 
-if __name__ == "__main__":
-    RULES[sys.argv.pop(1)]()
-    sys.argv[0] = "twistd"
+
+def serve(rule: str) -> None:
+    """Be ``twistd`` without a rule, and so are the workers that it starts."""
+    RULES[rule]()
+    here = str(Path(__file__).parents[2])
+    workers._TWISTD = (
+        f"import sys; sys.path.insert(0, {here!r});"
+        f" from benchmarks.campaign.sabotage import serve; serve({rule!r})"
+    )
     run()
+
+
+if __name__ == "__main__":
+    chosen = sys.argv.pop(1)
+    sys.argv[0] = "twistd"
+    serve(chosen)

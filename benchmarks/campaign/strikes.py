@@ -6,12 +6,24 @@ import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
+from benchmarks.campaign.earlier import EarlierState, RedisCopy, RedisTruncation, SQLiteCopy
+from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
-from benchmarks.campaign.world import World
+from benchmarks.campaign.process import wait_until
+from benchmarks.campaign.sending_user import SendingUser
+from benchmarks.campaign.set_back import SetBack
+from benchmarks.campaign.world import DETOUR, World
 
 _OVER_PATIENCE = (5.5, 7)
 """Seconds in which a server gives up waiting for its store."""
+
+_LATE = (1, 4)
+"""Seconds by which something comes late."""
+
+_HUNG = (1, 6)
+"""Seconds: less than a node's lease."""
 
 
 class Faults:
@@ -33,11 +45,16 @@ class Faults:
             "cable silent": 1.5,
             "readers stalled": 1.5,
             "readers moved": 1.5,
+            "senders moved": 2,
+            "senders killed": 1.5,
+            "senders set back": 1,
+            "server hung": 2,
         }
         if self._world.store == "redis":
             weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
+            weights |= {"redis set back": 1, "redis truncated": 1}
         else:
-            weights |= {"sqlite locked": 0.4}
+            weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
         if self._dialect == "structured":
             weights |= {"connections cut": 4, "clients killed": 2}
         return weights
@@ -55,9 +72,13 @@ class Faults:
     def end(self) -> None:
         """Undo what still lasts."""
 
+    def _well(self) -> list[Node]:
+        """The nodes that no fault holds."""
+        return self._world.nodes
+
     def _node(self) -> Node:
         """Whom it strikes."""
-        return self._world.nodes[0]
+        return random.choice(self._well())
 
     def _server_killed(self) -> None:
         self._node().restart(signal.SIGKILL)
@@ -106,3 +127,80 @@ class Faults:
         crowd = random.choice(self._world.crowds)
         crowd.end(signal.SIGKILL)
         crowd.start()
+
+    def _senders_moved(self) -> None:
+        """Some come again by another connection; what they said last is still on its way."""
+        self._tell_on_the_way(f"leave {DETOUR}")
+
+    def _tell_on_the_way(self, command: str) -> None:
+        """Some of the senders are at a detour, which holds what they say: it comes when they have gone on elsewhere."""
+        self._world.detour.tell(f"hold {random.uniform(*_LATE):.1f}")
+        time.sleep(random.uniform(0.1, 0.5))
+        for crowd in self._world.senders:
+            crowd.tell(command)
+        time.sleep(_LATE[1])
+
+    def _senders_killed(self) -> None:
+        """The same, by the end of their process."""
+        crowd = random.choice(self._world.senders)
+        with self._world.network.silence():
+            time.sleep(random.uniform(0, 1))
+            crowd.end(signal.SIGKILL)
+        crowd.start()
+
+    def _senders_set_back(self) -> None:
+        """
+        Their disk has lost the last numbers that they used, and they use them again, while the last of what they said
+        is still on its way.
+        """
+        journals = self._journals_of_senders()
+        wait_until(lambda: all(any(entries(path)) for path in journals), "a sender's text", 30)
+        before = self._numbers_lost()
+        self._tell_on_the_way("forget")
+        wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
+
+    def _numbers_lost(self) -> int:
+        journals = self._journals_of_senders()
+        return sum(entry.kind == "b" for path in journals for entry in entries(path))
+
+    def _journals_of_senders(self) -> list[Path]:
+        names = [f"{uid}{SendingUser.kind}" for uid in self._world.sending]
+        return [self._world.folder / f"{name}.journal" for name in names]
+
+    def _server_hung(self) -> None:
+        """Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets."""
+        node, world = self._node(), self._world
+        go_on = node.hang()
+        time.sleep(random.uniform(0.1, 0.5))
+        for crowd in world.crowds:
+            crowd.tell(f"leave {node.target}")
+        if random.random() < 0.5:
+            self._kill_senders()
+        time.sleep(random.uniform(*_HUNG))
+        go_on()
+
+    def _kill_senders(self) -> None:
+        crowd = random.choice(self._world.senders)
+        crowd.end(signal.SIGKILL)
+        crowd.start()
+
+    def _redis_set_back(self) -> None:
+        """An older copy takes the place of its data."""
+        assert self._world.redis is not None
+        self._set_back(RedisCopy(self._world.redis, self._copies))
+
+    def _redis_truncated(self) -> None:
+        """What it wrote last is not in its file any more."""
+        assert self._world.redis is not None
+        self._set_back(RedisTruncation(self._world.redis, self._copies))
+
+    def _sqlite_set_back(self) -> None:
+        (node,) = self._world.nodes
+        self._set_back(SQLiteCopy(self._world.folder / "chat.db", node.process, self._copies))
+
+    @property
+    def _copies(self) -> Path:
+        return self._world.folder / "copy"
+
+    def _set_back(self, state: EarlierState) -> None:
+        SetBack(self._world, self._dialect == "structured").strike(state, self._well())

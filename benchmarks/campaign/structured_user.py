@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from typing import Any
 
+from benchmarks.campaign.journal import message_of
 from benchmarks.campaign.user import User
 
 _BETWEEN_PINGS = 5
+_SELDOM = 2.0
+"""Seconds between the acknowledgements of the one who acknowledges seldom."""
+
+_HOLD_BACK = (0.1, 2.0)
+"""Seconds in which nothing more is said to somebody whose inbox is full."""
+
+_HOLD_BACK_AT_THE_END = 0.2
+_GIVEN_UP = 0.5
+"""The share of the messages refused with a full inbox that are not tried again."""
+
+_MOVES_TOO = 0.3
+"""The share of those who leave for another node although they may not be at the one that does not answer."""
+
+_BACK = 5
+"""So many of the last numbers are lost at most."""
 
 
 class StructuredUser(User):
     """Keeps the promise's other half, as docs/protocol.md asks of a client."""
 
+    number = 0
+    """Tells the user's sessions apart in their devices."""
+    receives = True
     token = ""
     acknowledged = 0
+    acknowledged_at = pinged = 0.0
+    collided = False
+    """Whether another text was stored under a number than the one that has it now."""
+    again: dict[int, float]
+    """Whom something was not accepted for, and when all that is unconfirmed is sent again."""
     expected: dict[int, int]
-    trouble = False
-    pinged = 0.0
+    unknown: set[tuple[int, int]]
+    """The unconfirmed (recipient, K) that may have been stored."""
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)
-        self.trouble, self.expected = False, {}
-        self.say(type="hello", version=1, client="campaign/1", device=f"{self.uid:032x}")
-        proof: dict[str, Any] = (
-            {"token": self.token} if self.token else {"password": f"pw{self.uid}"}
-        )
-        self.say(type="auth", n=1, uid=self.uid, after=self.journal.cursor, **proof)
+        self.again, self.expected, self.collided = {}, {}, False
+        self.unknown = {(to, k) for to, ks in self.journal.outbox.items() for k in ks}
+        device = f"{self.uid:016x}{self.number:08x}{self.journal.device:08x}"
+        self.say(type="hello", version=1, client="campaign/1", device=device)
+        self.say(type="auth", n=1, uid=self.uid, **self._proof(), **self._purpose())
         while True:
             thing = json.loads(await self.read(reader))
             if thing["type"] == "ok":
@@ -36,18 +60,24 @@ class StructuredUser(User):
                 self.token = "" if thing["code"] == "bad-credentials" else self.token
                 raise ConnectionError(thing["code"])
         self.token = thing["token"]
-        if thing["epoch"] != self.journal.epoch:
+        if self.receives and thing["epoch"] != self.journal.epoch:
             self.forget_older()
             self.journal.record("e", thing["epoch"])
         self.acknowledged = 0
 
-    async def resume(self) -> None:
-        self._submit_all()
+    def _proof(self) -> dict[str, Any]:
+        return {"token": self.token} if self.token else {"password": f"pw{self.uid}"}
 
-    def _submit_all(self) -> None:
-        for to, unconfirmed in self.journal.outbox.items():
-            for k in list(unconfirmed):
-                self.submit(to, k)
+    def _purpose(self) -> dict[str, Any]:
+        return {"after": self.journal.cursor} if self.receives else {"receive": False}
+
+    async def resume(self) -> None:
+        for to in self.journal.outbox:
+            self._submit_all(to)
+
+    def _submit_all(self, to: int) -> None:
+        for k in list(self.journal.outbox[to]):
+            self.submit(to, k)
 
     def say(self, writer: asyncio.StreamWriter | None = None, **thing: Any) -> None:
         self.send(json.dumps(thing), writer)
@@ -55,32 +85,73 @@ class StructuredUser(User):
     def submit(self, to: int, k: int) -> None:
         n = self.journal.outbox[to][k]
         self.outstanding.append((to, n, k))
+        self.unknown.add((to, k))
         self.say(type="msg", n=n, to=to, text=self.text(to, k))
 
+    def recipients(self) -> list[int]:
+        """
+        To whom something new may be said. Where a number may have been used, one at a time: the next one could be
+        accepted although it is not.
+        """
+        outbox, doubtful = self.journal.outbox, self.journal.doubtful
+        return [
+            to for to in self.others if to not in self.again and not (to in doubtful and outbox[to])
+        ]
+
     def free(self) -> bool:
-        return not self.trouble
+        return not self.collided and bool(self.recipients())
+
+    def choose(self) -> int:
+        return random.choice(self.recipients())
+
+    def leave(self, target: str) -> None:
+        if self.place == target or random.random() < _MOVES_TOO:
+            self.avoided = target
+            random.choice((self.hop, self.move))()
+
+    def forget_numbers(self) -> None:
+        """Its disk has lost the last numbers; what was said under them is forgotten, and they are used again."""
+        for to, n in list(self.journal.next_n.items()):
+            self.journal.record("b", to, max(1, n - random.randint(1, _BACK)))
+        self.avoided = self.place
+        self.forget_older()
+        self.move()
 
     def idle(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self.journal.cursor > self.acknowledged:
-            self.acknowledged = self.journal.cursor
-            self.say(type="ack", id=self.acknowledged)
+        self._acknowledge(now)
         if now > self.pinged + _BETWEEN_PINGS:
             self.pinged = now
             self.say(type="ping")
-        if self.trouble and not self.outstanding:
-            # Everything has been answered, so nothing of what is left can still be on its way.
-            self.trouble = False
-            self._renumber()
-            self._submit_all()
+        awaited = {to for to, _, _ in self.outstanding}
+        for to in [to for to, due in self.again.items() if due <= now and to not in awaited]:
+            # Everything to it has been answered, so nothing of what is left can still be on its way.
+            del self.again[to]
+            self._send_again(to)
+        if self.collided and not self.outstanding and not self.unknown:
+            # None of what is left was stored, so that it may be numbered anew.
+            self.journal.record("d", self.journal.device + 1)
+            raise ConnectionError("the numbers of this device are used")
 
-    def _renumber(self) -> None:
-        for to, expected in self.expected.items():
+    def _acknowledge(self, now: float) -> None:
+        seldom = self.uid == self.options.slow and not self.finishing
+        if seldom and now < self.acknowledged_at + _SELDOM:
+            return
+        if self.journal.cursor > self.acknowledged:
+            self.acknowledged, self.acknowledged_at = self.journal.cursor, now
+            self.say(type="ack", id=self.acknowledged)
+
+    def _send_again(self, to: int) -> None:
+        unconfirmed = self.journal.outbox[to]
+        if self.collided and not any((to, k) in self.unknown for k in unconfirmed):
+            return
+        expected = self.expected.pop(to, None)
+        if expected is not None and not self.collided:
             # A lower number was accepted, though its answer was lost: it is asked for again as it is.
-            refused = [k for k, n in self.journal.outbox[to].items() if n >= expected]
+            refused = [k for k, n in unconfirmed.items() if n >= expected]
             for n, k in enumerate(refused, expected):
                 self.journal.record("o", to, n, k)
-        self.expected = {}
+        self._submit_all(to)
 
     def heard(self, frame: str) -> None:
         thing = json.loads(frame)
@@ -88,7 +159,9 @@ class StructuredUser(User):
         if kind == "msg":
             self._show(thing)
         elif kind == "sent":
-            self.journal.record("c", thing["to"], self._answered(thing))
+            _, k = self._answered(thing)
+            self.unknown.discard((thing["to"], k))
+            self.journal.record("c", thing["to"], k, thing["at"], thing.get("id", 0))
         elif kind == "error":
             self._refused(thing)
         elif kind in ("bye", "kicked"):
@@ -107,21 +180,34 @@ class StructuredUser(User):
 
     def _show(self, thing: dict[str, Any]) -> None:
         if thing["id"] > self.journal.cursor:
-            k = thing["text"].split("#")[1].split()[0]
-            self.journal.record("s", thing["id"], thing["from"], k)
+            sender, _, k = message_of(thing["text"])
+            self.journal.record("s", thing["id"], sender, k, thing["at"])
             self.shown += 1
 
-    def _answered(self, thing: dict[str, Any]) -> int:
+    def _answered(self, thing: dict[str, Any]) -> tuple[int, int]:
+        """The N and the K that this is the answer to."""
         for answered in self.outstanding:
             if answered[:2] == (thing["to"], thing["re"]):
                 self.outstanding.remove(answered)
-                return answered[2]
+                return answered[1:]
         raise ConnectionError("an answer to nothing")
 
     def _refused(self, thing: dict[str, Any]) -> None:
         if "to" not in thing:
             raise ConnectionError(thing["code"])
-        self._answered(thing)
-        self.trouble = True
-        if thing["code"] == "gap":
-            self.expected[thing["to"]] = thing["expected"]
+        to, code = thing["to"], thing["code"]
+        n, k = self._answered(thing)
+        hold_back = 0.0
+        if code != "store-unavailable":
+            self.unknown.discard((to, k))
+        if code == "gap" and thing["expected"] > n:
+            self.collided = True
+        elif code == "gap":
+            self.expected[to] = thing["expected"]
+        elif code == "inbox-full":
+            hold_back = _HOLD_BACK_AT_THE_END if self.finishing else random.uniform(*_HOLD_BACK)
+            if random.random() < _GIVEN_UP:
+                self.journal.record("x", to, k)
+                self.expected[to] = n
+        due = asyncio.get_running_loop().time() + hold_back
+        self.again[to] = max(due, self.again.get(to, 0.0))

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from benchmarks.campaign.journal import message_of
 from benchmarks.campaign.user import LENGTH, User
 
 _TICK = 0.3
@@ -21,8 +22,9 @@ _LONG_SILENCE = 66
 """In ticks: some 20 seconds."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 _HEADER = re.compile(
-    r"^(?:\[离线消息\]\n)?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n\[ .*?\|UID:(\d+) \]:(\d+)>(\d+)#(\d+)"
+    r"^(?:\[离线消息\]\n)?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n\[ .*?\|UID:\d+ \]:(\w+>\d+#\d+)"
 )
+_REFUSED = "消息未发送:"
 _LOGGED_IN = "认证成功!"
 _KICKED = "有用户登录您的账号,您已被挤下线!"
 
@@ -33,7 +35,7 @@ class TextWriter(User):
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         for to, unconfirmed in self.journal.outbox.items():
             for k in list(unconfirmed):
-                self.journal.record("x", to, k)
+                self.journal.record("g", to, k)
         await self.read(reader)
         self.send(f"auth {self.uid} pw{self.uid}")
         answer = (await self.read(reader)).decode()
@@ -48,12 +50,12 @@ class TextWriter(User):
         header = _HEADER.match(frame)
         if header:
             to, _, k = self.outstanding.popleft()
-            if (self.uid, to, k) != tuple(int(word) for word in header.groups()[1:]):
-                raise AssertionError(f"{self.uid} was confirmed {header[0]!r} instead of {to}#{k}")
-            self.journal.record("c", to, k)
-        elif self.outstanding and "存储" in frame:
+            if (self.name, to, k) != message_of(header[2]):
+                raise AssertionError(f"{self.name} was confirmed {header[0]!r} instead of {to}#{k}")
+            self.journal.record("c", to, k, _milliseconds(header[1]), 0)
+        elif self.outstanding and ("存储" in frame or frame.startswith(_REFUSED)):
             to, _, k = self.outstanding.popleft()
-            self.journal.record("x", to, k)
+            self.journal.record("x" if frame.startswith(_REFUSED) else "g", to, k)
         else:
             raise ConnectionError(frame)
 
@@ -96,7 +98,8 @@ class TextReader(User):
             threading.Thread(target=self._read_on, args=(connection, frames), daemon=True).start()
 
     def _connect_now(self) -> ssl.SSLSocket:
-        host, port = self.target().rsplit(":", 1)
+        self.place = self.target()
+        host, port = self.place.rsplit(":", 1)
         self.hopping.clear()
         context = ssl.create_default_context(cafile=self.options.ca)
         raw = socket.create_connection((host, int(port)), 5)
@@ -116,7 +119,8 @@ class TextReader(User):
         for frame in frames:
             header = _HEADER.match(frame)
             if header:
-                self.journal.record("s", 0, header[2], header[4])
+                sender, _, k = message_of(header[2])
+                self.journal.record("s", 0, sender, k, _milliseconds(header[1]))
                 self.shown += 1
             if frame == _KICKED:
                 return False
@@ -160,3 +164,8 @@ class TextReader(User):
                 end = 2 + LENGTH.unpack(received[:2])[0]
                 yield received[2:end].decode()
                 received = received[end:]
+
+
+def _milliseconds(time_said: str) -> int:
+    """The server's local time, which is ours, as ms since 1970."""
+    return int(time.mktime(time.strptime(time_said, "%Y-%m-%d %H:%M:%S"))) * 1000

@@ -11,7 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 
-from benchmarks.campaign.journal import Journal
+from benchmarks.campaign.journal import Journal, text_of
 
 WINDOW = 16
 """Messages that may be unconfirmed at once."""
@@ -26,11 +26,15 @@ _LOST = (OSError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError)
 class User:
     """Connects, talks, and starts over whenever that ends."""
 
+    kind = ""
+    """Follows the uid in the sender's name, of one whose user has another session."""
+
     def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
         self.uid = uid
+        self.name = f"{uid}{self.kind}"
         self.others = others
         self.options = options
-        self.journal = Journal(options.state / f"{uid}.journal")
+        self.journal = Journal(options.state / f"{self.name}.journal")
         self.shown = 0
         self.finishing = False
         self.stalled_until = self.stall_for = 0.0
@@ -38,6 +42,9 @@ class User:
         self.writer: asyncio.StreamWriter | None = None
         """Of the connection that it talks on; of older ones it only hears."""
         self.hopping = asyncio.Event()
+        self.present = asyncio.Event()
+        self.present.set()
+        self.place = self.avoided = ""
         self._older: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,13 +53,15 @@ class User:
 
     async def live(self) -> None:
         while True:
+            await self.present.wait()
             with contextlib.suppress(*_LOST):
                 await self._connect()
             if not self.hopping.is_set():
                 await asyncio.sleep(random.uniform(0.05, 0.4))
 
     async def _connect(self) -> None:
-        host, port = self.target().rsplit(":", 1)
+        self.place = self.target()
+        host, port = self.place.rsplit(":", 1)
         self.hopping.clear()
         context = ssl.create_default_context(cafile=self.options.ca)
         connecting = asyncio.open_connection(
@@ -102,9 +111,10 @@ class User:
             listening.cancel()
 
     def target(self) -> str:
-        """Where to connect next: who hops, hops to a certain node."""
+        """Where to connect next: who hops, hops to a certain node. One that is avoided is the last choice, once."""
         places: list[str] = self.options.node if self.hopping.is_set() else self.options.target
-        return random.choice(places)
+        avoided, self.avoided = self.avoided, ""
+        return random.choice([place for place in places if place != avoided] or places)
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
         """The next frame."""
@@ -134,7 +144,7 @@ class User:
         while True:
             await asyncio.sleep(random.uniform(0, 2 * pause))
             if not self.finishing and len(self.outstanding) < WINDOW and self.free():
-                to = random.choice(self.others)
+                to = self.choose()
                 k = self.journal.next_k[to]
                 self.journal.record("o", to, self.journal.next_n[to], k)
                 self.submit(to, k)
@@ -143,7 +153,25 @@ class User:
             self.idle()
 
     def text(self, to: int, k: int) -> str:
-        return f"{self.uid}>{to}#{k} " + "聊" * (k % 60)
+        return text_of(self.name, to, k)
+
+    def choose(self) -> int:
+        """Whom to write to next."""
+        return random.choice(self.others)
+
+    def leave(self, target: str) -> None:
+        """Log in elsewhere: the node at this target does not answer."""
+        self.avoided = target
+        self.hop()
+
+    def go_away(self) -> None:
+        """Leave, and do not come back before ``present`` is set."""
+        self.present.clear()
+        self.forget_older()
+        self.move()
+
+    def forget_numbers(self) -> None:
+        """Lose what was written to disk last, if numbers are written there."""
 
     def hop(self) -> None:
         """Log in at another node while still logged in at this one."""

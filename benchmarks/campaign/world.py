@@ -2,7 +2,8 @@
 The campaign's world: servers in one network namespace, users in another.
 
 One server has SQLite for its accounts. Several have one MariaDB, one Redis and one key folder, and a balancer before
-them. Everything lives in one folder, is started by this process and ended by it.
+them; each second one consists of two workers. Everything lives in one folder, is started by this process and ended by
+it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from urllib.parse import quote
 from benchmarks.campaign.balancer import Balancer
 from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
-from benchmarks.campaign.process import Process
+from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.redis import Redis
 from tests.servers import PrivateMariaDB
 
 BALANCER_PORT = 10_000
 PROXY = "127.0.0.1:10001"
 """Where half of the users connect: a proxy that cuts their connections."""
+
+DETOUR = "127.0.0.1:10002"
+"""Where half of the senders connect: a proxy that holds what they say."""
 
 FIRST_UID = 20_001
 NAMES = "abcdefgh"
@@ -53,7 +57,14 @@ class World:
         self.front_door = door
         program = [sys.executable, str(HERE / "proxy.py"), PROXY, door]
         self.proxy = Process(program, folder, "proxy", self.network.users)
+        program = [sys.executable, str(HERE / "proxy.py"), DETOUR, self.nodes[0].target]
+        self.detour = Process(program, folder, "detour", self.network.users)
         self.crowds: list[Process] = []
+        """All processes of users; some of them are ``readers``, and others ``senders``, who only send."""
+        self.readers: list[Process] = []
+        self.senders: list[Process] = []
+        self.sending = self.uids[: max(2, users // 3)]
+        """The uids of those who have a second session, which only sends."""
 
     def start(self) -> None:
         self.network.open()
@@ -69,10 +80,11 @@ class World:
         if self.balancer is not None:
             self.balancer.start()
         self.proxy.start()
+        self.detour.start()
 
     def add_crowds(self, dialect: str, rate: float) -> None:
         """
-        Start the users, in four processes.
+        Start the users, in four processes, and the second sessions of some of them, which only send, in two more.
 
         In the structured dialect all write to all, half of them through the proxy. In the text dialect one half writes
         and the other reads, and without proxy and balancer, which would acknowledge in the readers' place.
@@ -81,14 +93,21 @@ class World:
         everybody, writers, readers = self.uids, self.uids[:half], self.uids[half:]
         nodes = [node.target for node in self.all_nodes]
         if dialect == "structured":
+            doors = [self.front_door, PROXY]
             for i in range(4):
-                self._add_crowd(
-                    "structured", self.uids[i::4], everybody, rate, [self.front_door, PROXY]
+                self.readers.append(
+                    self._add_crowd("structured", self.uids[i::4], everybody, rate, doors)
                 )
         else:
+            everybody = readers
             for i in range(2):
-                self._add_crowd("reader", readers[i::2], [], rate, nodes)
+                self.readers.append(self._add_crowd("reader", readers[i::2], [], rate, nodes))
                 self._add_crowd("writer", writers[i::2], readers, rate, [self.front_door])
+        doors = [*nodes, *([DETOUR] * len(nodes))]
+        for i in range(2):
+            some = self.sending[i::2]
+            self.senders.append(self._add_crowd("sender", some, everybody, rate, doors))
+        wait_until(lambda: self.waiting()[1] > 0, "the users", 60)
 
     @property
     def all_nodes(self) -> list[Node]:
@@ -97,10 +116,11 @@ class World:
 
     def _add_crowd(
         self, part: str, uids: list[int], others: list[int], rate: float, targets: list[str]
-    ) -> None:
+    ) -> Process:
         arguments = [
             *(sys.executable, str(HERE / "crowd.py"), "--part", part, "--rate", str(rate)),
             *("--users", ",".join(map(str, uids)), "--others", ",".join(map(str, others))),
+            *("--slow", str(self.uids[-1])),
             *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
             *(word for target in targets for word in ("--target", target)),
             *(word for node in self.all_nodes for word in ("--node", node.target)),
@@ -109,6 +129,7 @@ class World:
         crowd = Process(arguments, self.folder, name, self.network.users)
         crowd.start()
         self.crowds.append(crowd)
+        return crowd
 
     def waiting(self) -> tuple[int, int]:
         """How many messages are unconfirmed, and how many were shown in the users' present lives."""
@@ -126,7 +147,7 @@ class World:
         other.close()
 
     def close(self) -> None:
-        for process in [*self.crowds, self.proxy]:
+        for process in [*self.crowds, self.proxy, self.detour]:
             process.end()
         for node in self.all_nodes:
             node.close()
@@ -145,7 +166,10 @@ class World:
         if self._mariadb is not None:
             account = f"{self._mariadb.user}:{quote(self._mariadb.password, safe='')}"
             accounts = f"mysql://{account}@/chat?unix_socket={self._mariadb.socket}"
-        return Node(self.folder, NAMES[number], ports, namespace, redis, accounts, sabotage)
+        workers = 2 if number % 2 else 1
+        return Node(
+            self.folder, NAMES[number], ports, namespace, redis, accounts, sabotage, workers
+        )
 
     def _make_accounts(self) -> None:
         rows = [(uid, f"user{uid}", f"pw{uid}") for uid in self.uids]

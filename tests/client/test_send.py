@@ -469,7 +469,7 @@ class Waited(ErrandCase):
             closing(sqlite3.connect(self.server.folder / "chat.db", timeout=30)) as database,
             database,
         ):
-            database.execute("DELETE FROM chat_device WHERE uid = ?", (self.other,))
+            database.execute("DELETE FROM chat_sending WHERE uid = ?", (self.other,))
         self.failed(self.ended(process), "sent, but", "no longer knows the number")
         self.assertEqual(self.waiting(self.other), ["waited for"])
 

@@ -19,6 +19,7 @@ from chatsvc.accounts import Accounts
 from chatsvc.chat import Chat
 from chatsvc.config import CannotStart, Config
 from chatsvc.database import Database
+from chatsvc.descriptors import within_open_files
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
 from chatsvc.health import Health
@@ -212,7 +213,7 @@ class ChatServer(Service):
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             registration=config.registration,
             lang=config.lang,
-            limits=config.connections,
+            limits=within_open_files(config.connections),
             metrics=metrics,
         )
 

@@ -10,11 +10,8 @@ from chatsvc.accounts import (
     MOST_FOUND,
     Account,
     Accounts,
-    NameTaken,
-    Newcomer,
-    Refused,
-    Taken,
 )
+from chatsvc.enrolment import NameTaken, Newcomer, Refused, Taken, UidsUsedUp
 from chatsvc.names import BadName
 from chatsvc.store import STORE_PATIENCE, StoreUnavailable
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite

@@ -141,11 +141,19 @@ class Accounts:
         """
         Make accounts, all or none, and give their uids in the same order.
 
+        One transaction makes them, and is short. Their names are indexed outside of it: beforehand where the uid is
+        known, so that nobody can take a name that compares equal meanwhile, and no hit counts without its row.
+
         :raise Taken: somebody has a name or a uid.
         :raise Refused: the database cannot hold one of them.
         """
         await self._index_new()
-        return await self._database.run(lambda t: enrolment.enrol(t, newcomers), lock=_LOCK)
+        await self.check(newcomers)
+        given, index = [one.uid for one in newcomers], self._database.run_gently
+        await index(enrolment.indexing(newcomers, given), _LOCK)
+        uids = await self._database.run(lambda t: enrolment.enrol(t, newcomers), lock=_LOCK)
+        await index(enrolment.indexing(newcomers, uids), _LOCK)
+        return uids
 
     async def find(self, name: str) -> list[int]:
         """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
@@ -187,7 +195,7 @@ class Accounts:
         while True:
             page = partial(Transaction.one, sql=_PLAIN, args=(after, _COUNTED))
             plain, last = await self._database.run(page, write=False) or (0, None)
-            count += plain
+            count += int(plain)
             if last is None:
                 return count
             after = last
@@ -211,7 +219,9 @@ class Accounts:
         """Once: each registration would say the same."""
         if not self._used_up_said:
             self._used_up_said = True
-            text = "The table user cannot number new accounts, for its highest id is the last: {what}"
+            text = (
+                "The table user cannot number new accounts, for its highest id is the last: {what}"
+            )
             say(text, event="uids-used-up", what=what)
 
 

@@ -25,7 +25,7 @@ class Chat:
     ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
 
     ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
-    by address; ``login_rate`` for log-ins that succeed, by uid.
+    by address; ``login_rate`` for log-ins that succeed, ``find_rate`` for questions after a name, both by uid.
     """
 
     clock: IReactorTime
@@ -40,6 +40,7 @@ class Chat:
     message_rate: Pace[int]
     request_rate: Pace[int | str]
     login_rate: Pace[int]
+    find_rate: Pace[int]
     login_throttle: LoginThrottle
     registration_limit: RegistrationLimit
     registration: bool

@@ -13,7 +13,7 @@ from chatsvc.limits import ConnectionLimits
 _log = Logger()
 
 _OTHERS = 64
-"""Files that are no user's connection. Measured: 15 at the start, 30 with stores and log; the rest is for who asks for metrics."""
+"""Files that are no user's connection. Measured: 15 at the start, 30 with stores and log; the rest is for metrics."""
 
 
 def within_open_files(limits: ConnectionLimits) -> ConnectionLimits:

@@ -55,7 +55,7 @@ class Transaction:
         return int(self._run(sql, args).lastrowid)
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Run one INSERT without its VALUES and give the ids that the rows got, in their order, if the table gave them."""
+        """Run one INSERT without its VALUES and give the ids that the table gave to the rows, in their order."""
         places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
         id = self.insert(f"{sql} VALUES {places}", [value for row in rows for value in row])
         if self.dialect == "sqlite":

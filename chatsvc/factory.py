@@ -28,7 +28,7 @@ _TOLD_THERE = 20
 """The same for one address. Those whose handshake has not ended count too."""
 
 _SILENCE = 5.0
-"""Seconds after which a connection without a log-in makes room for another one when all places, or its address's, are taken."""
+"""Seconds after which a connection without a log-in makes room when all places, or all of its address, are taken."""
 
 _FULL_SAID = 60.0
 """Seconds in which the log says once that a limit keeps connections out."""

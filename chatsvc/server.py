@@ -209,6 +209,7 @@ class ChatServer(Service):
             message_rate=Pace(config.rate, reactor.seconds),
             request_rate=Pace(config.request_rate, reactor.seconds),
             login_rate=Pace(_LOGINS, reactor.seconds),
+            find_rate=Pace(config.find_rate, reactor.seconds),
             login_throttle=LoginThrottle(config.tries, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             registration=config.registration,

@@ -1,4 +1,4 @@
-"""Strangers: connections on which nobody is logged in. They make room for others, the one that has waited longest first."""
+"""Strangers: connections on which nobody is logged in. They make room for others, the oldest first."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class Chat:
     ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
 
     ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
-    by address; ``login_rate`` for log-ins that succeed, by uid; ``dead_tokens`` for tokens that no longer count.
-    ``brevity`` is how often the log has what a peer can cause.
+    by address; ``login_rate`` for log-ins that succeed, ``find_rate`` for questions after a name, both by uid;
+    ``dead_tokens`` for tokens that no longer count. ``brevity`` is how often the log has what a peer can cause.
     """
 
     clock: IReactorTime
@@ -46,6 +46,7 @@ class Chat:
     message_rate: Pace[int]
     request_rate: Pace[int | str]
     login_rate: Pace[int]
+    find_rate: Pace[int]
     login_throttle: LoginThrottle
     registration_limit: RegistrationLimit
     registration: bool

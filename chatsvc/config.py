@@ -40,6 +40,7 @@ class Config:
     limits: Limits
     rate: Rate
     request_rate: Rate
+    find_rate: Rate
     registration_rate: Rate
     connections: ConnectionLimits
     tries: Tries

@@ -4,13 +4,14 @@ SQL over adbapi: one pool of threads, one transaction a call, and one way to say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import get_ident
 from typing import Any, TypeVar
 
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatsvc.dialects import Dialect, Transaction, dialect_of, first_line
@@ -90,6 +91,20 @@ class Database:
             outcome is unknown.
         """
         return await self._pulse.of(self._run(interaction, write, lock))
+
+    async def run_gently(
+        self, interactions: Iterable[Callable[[Transaction], Any]], lock: str = ""
+    ) -> None:
+        """
+        Run one after another, each in a transaction of its own; after each leave the database to others for as long as
+        it took, or a writer of another process that looks for its turn now and then, as SQLite's do, would find none.
+
+        :raise StoreUnavailable: as `run` does; what came before is done.
+        """
+        for interaction in interactions:
+            began = self._reactor.seconds()
+            await self.run(interaction, lock=lock)
+            await deferLater(self._reactor, self._reactor.seconds() - began)
 
     async def _run(self, interaction: Callable[[Transaction], T], write: bool, lock: str) -> T:
         pool = self._pool

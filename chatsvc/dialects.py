@@ -54,6 +54,16 @@ class Transaction:
         """Run one INSERT and give the id that the row got."""
         return int(self._run(sql, args).lastrowid)
 
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Run one INSERT without its VALUES and give the ids that the table gave to the rows, in their order."""
+        places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
+        id = self.insert(f"{sql} VALUES {places}", [value for row in rows for value in row])
+        if self.dialect == "sqlite":
+            return list(range(id - len(rows) + 1, id + 1))  # the last one's
+        # The first one's; the others follow one another (MySQL's manual, "AUTO_INCREMENT Handling in InnoDB").
+        (step,) = self.one("SELECT @@auto_increment_increment") or (1,)
+        return [id + step * i for i in range(len(rows))]
+
     def _run(self, sql: str, args: Sequence[Any]) -> Any:
         cursor = self._connection.cursor()
         if self.dialect == "sqlite":

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chatsvc import names, passwords
-from chatsvc.accounts import Account, NameTaken
+from chatsvc.accounts import Account
 from chatsvc.chat import Chat
+from chatsvc.enrolment import NameTaken, UidsUsedUp
 from chatsvc.passwords import Verdict
 from chatsvc.throttle import Throttled, Turn
 from chatsvc.waiting import Caller
@@ -63,6 +64,8 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         raise Refusal(Problem.BAD_NAME) from None
     except NameTaken:
         raise Refusal(Problem.NAME_TAKEN) from None
+    except UidsUsedUp:
+        raise Refusal(Problem.REGISTRATION_CLOSED) from None
 
 
 async def change_password(

@@ -17,17 +17,18 @@ from chatsvc.limits import network_of
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
 from chatsvc.seldom import Seldom
+from chatsvc.strangers import Strangers
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 
-_TOLD = 100
+TOLD = 100
 """Connections past the limit that are told so at the same time; any more are just closed."""
 
 _TOLD_THERE = 20
 """The same for one address. Those whose handshake has not ended count too."""
 
 _SILENCE = 5.0
-"""Seconds after which a connection without a log-in makes room for another one when all places are taken."""
+"""Seconds after which a connection without a log-in makes room when all places, or all of its address, are taken."""
 
 _FULL_SAID = 60.0
 """Seconds in which the log says once that a limit keeps connections out."""
@@ -46,7 +47,8 @@ class ChatFactory(Factory):
     Connections have the numbers ``first``, ``first + step`` and so on: workers of one server use different ones.
 
     Who says nothing cannot keep others out: when all places are taken, the oldest connection without a log-in goes, if
-    it has had some seconds' time.
+    it has had some seconds' time; when those of one address are taken, the oldest such one from there. A handshake that
+    has not ended is no log-in.
     """
 
     noisy = False
@@ -57,9 +59,11 @@ class ChatFactory(Factory):
         self._limits = chat.limits
         self._numbers = count(first, step)
         self._connections: set[ChatProtocol] = set()
-        # When those came that have not logged in yet, the oldest first.
-        self._strangers: dict[ChatProtocol, float] = {}
+        self._strangers = Strangers[ChatProtocol]()
         self._by_address: Counter[str] = Counter()
+        # Those that made room. They hold their descriptors until the reactor's next turn.
+        self._cut: set[ChatProtocol] = set()
+        self._cut_by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
         self._kept_out = Seldom(chat.clock.seconds, _FULL_SAID)
 
@@ -81,30 +85,43 @@ class ChatFactory(Factory):
         A connection, None where it is not even worth a refusal.
         """
         address = getattr(addr, "host", "")
-        if self.connections >= self._limits.total:
-            self._make_room()
-        # Some more than the limits allow come in, to be told so.
-        if self._all_gone is not None or self._exceeds(address, 1 - _TOLD, 1 - _TOLD_THERE):
+        network = network_of(address)
+        self._make_room(network)
+        # Some more than the limits allow come in, to be told so, and some while others make room for them.
+        more = 1 - TOLD - min(len(self._cut), TOLD)
+        more_there = 1 - _TOLD_THERE - min(self._cut_by_address[network], _TOLD_THERE)
+        if self._all_gone is not None or self._exceeds(address, more, more_there):
             return None
         connection = protocol(next(self._numbers), address)
         connection.factory = self
         kind = "legacy" if protocol is LegacyChatProtocol else "ordinary"
         self.chat.metrics.accepted[kind].inc()
         self._connections.add(connection)
-        self._strangers[connection] = self.chat.clock.seconds()
-        self._count(address, 1)
+        self._count(connection, 1, self._by_address)
+        self.moved_out(connection)
         return connection
 
-    def _make_room(self) -> None:
-        latest = self.chat.clock.seconds() - _SILENCE
-        while self.connections >= self._limits.total:
-            oldest = next(iter(self._strangers), None)
-            if oldest is None or self._strangers[oldest] > latest:
-                return
-            del self._strangers[oldest]
-            self._connections.discard(oldest)
-            self.chat.metrics.ended["silent"].inc()
-            oldest.cut("silent")
+    def _make_room(self, network: str) -> None:
+        """For one more connection, in all and from a network, as far as there are strangers that can go."""
+        limits = self._limits
+        while len(self._connections) - len(self._cut) >= limits.total and self._cut_oldest(None):
+            pass
+        if network:
+            here, cut = self._by_address, self._cut_by_address
+            while here[network] - cut[network] >= limits.per_address and self._cut_oldest(network):
+                pass
+
+    def _cut_oldest(self, network: str | None) -> bool:
+        """Cut the stranger that has been silent longest, if it has been for long enough; say whether there was one."""
+        oldest = self._strangers.oldest(self.chat.clock.seconds() - _SILENCE, network)
+        if oldest is None:
+            return False
+        self.settled_in(oldest)
+        self._cut.add(oldest)
+        self._count(oldest, 1, self._cut_by_address)
+        self.chat.metrics.ended["silent"].inc()
+        oldest.cut("silent")
+        return True
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
         """A connection is ready; None: it may stay."""
@@ -135,28 +152,33 @@ class ChatFactory(Factory):
 
     def settled_in(self, connection: ChatProtocol) -> None:
         """Somebody has logged in on a connection."""
-        self._strangers.pop(connection, None)
+        self._strangers.discard(connection, network_of(connection.address))
 
     def moved_out(self, connection: ChatProtocol) -> None:
         """Nobody is logged in on a connection any more."""
-        self._strangers[connection] = self.chat.clock.seconds()
+        network, now = network_of(connection.address), self.chat.clock.seconds()
+        self._strangers.add(connection, network, now)
 
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
-        self._strangers.pop(connection, None)
-        self._count(connection.address, -1)
+        self.settled_in(connection)
+        self._count(connection, -1, self._by_address)
+        if connection in self._cut:
+            self._cut.remove(connection)
+            self._count(connection, -1, self._cut_by_address)
         gone = self._all_gone
         if gone is not None and not gone.called and not self._connections:
             gone.callback(None)
 
-    def _count(self, address: str, change: int) -> None:
-        if not address:
+    @staticmethod
+    def _count(connection: ChatProtocol, change: int, counter: Counter[str]) -> None:
+        if not connection.address:
             return  # a Unix socket
-        network = network_of(address)
-        self._by_address[network] += change
-        if not self._by_address[network]:
-            del self._by_address[network]
+        network = network_of(connection.address)
+        counter[network] += change
+        if not counter[network]:
+            del counter[network]
 
     def retry_after(self) -> float:
         """Seconds after which a program should come back: not all at the same moment."""

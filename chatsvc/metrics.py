@@ -33,7 +33,7 @@ C = TypeVar("C", bound=Collector)
 
 disable_created_metrics()  # twice the lines, for what no dashboard asks
 
-HOLDING = ("message-rate", "request-rate", "unanswered", "output")
+HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
 """Why a connection is not read: its account sends too fast, it asks too much, it does not take its answers."""
 
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")

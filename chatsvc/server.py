@@ -20,6 +20,7 @@ from chatsvc.accounts import Accounts
 from chatsvc.chat import DEAD_TOKENS, Chat
 from chatsvc.config import CannotStart, Config
 from chatsvc.database import Database
+from chatsvc.descriptors import within_open_files
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.filelock import FileLock
 from chatsvc.health import Health
@@ -215,13 +216,14 @@ class ChatServer(Service):
             message_rate=Pace(config.rate, reactor.seconds),
             request_rate=Pace(config.request_rate, reactor.seconds),
             login_rate=Pace(_LOGINS, reactor.seconds),
+            find_rate=Pace(config.find_rate, reactor.seconds),
             login_throttle=LoginThrottle(config.tries, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             brevity=Brevity(reactor.seconds),
             dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
             registration=config.registration,
             lang=config.lang,
-            limits=config.connections,
+            limits=within_open_files(config.connections),
             metrics=metrics,
         )
 

@@ -334,6 +334,8 @@ class Session(CommandPipeline):
         self._say(e.PasswordChanged(token, re=command.n))
 
     async def _find(self, command: c.Find) -> None:
+        assert self._member is not None
+        self._slow_down("find-rate", self._chat.find_rate.delay(self._member.uid))
         uids = await self._chat.accounts.find(command.name)
         here = self._chat.online
         elsewhere = await self._chat.inbox.elsewhere([uid for uid in uids if uid not in here])

@@ -12,16 +12,18 @@ from twisted.python import usage
 from chatsvc.client.remembered import Account
 from chatsvc.tap.options import PREFIX, Option
 from chatsvc.wire.commands import Auth
-from chatsvc.wire.text import parse_uid
+from chatsvc.wire.text import UID_RANGE, possible_uid
 
 PASSWORD = f"{PREFIX}PASSWORD"
 """The environment variable of a password that stands in no file."""
 
 
 def _uid(text: str) -> int | None:
-    uid = parse_uid(text) if text else None
-    if text and uid is None:
-        raise ValueError("a whole number is expected")
+    if not text:
+        return None
+    uid = possible_uid(text)
+    if uid is None:
+        raise ValueError(f"{UID_RANGE} is expected")
     return uid
 
 

@@ -106,6 +106,12 @@ class Options(TableOptions):
             " address, N[/BURST]; 0: no limit.",
         ),
         Option(
+            "find-rate",
+            "5/50",
+            parse_rate,
+            "Questions after a name a second from one account, N[/BURST]; 0: no limit.",
+        ),
+        Option(
             "workers",
             "1",
             whole(1, 1024),
@@ -179,6 +185,7 @@ class Options(TableOptions):
             limits=Limits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
             rate=values["rate"],
             request_rate=values["request-rate"],
+            find_rate=values["find-rate"],
             registration_rate=values["registration-rate"],
             connections=ConnectionLimits(
                 total=ceil(values["max-connections"] / team.count),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 
 from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.logger import capturedLogs
 
+from chatsvc import accounts as module
+from chatsvc import name_index
 from chatsvc.accounts import (
     MOST_FOUND,
     Account,
     Accounts,
-    NameTaken,
-    Newcomer,
-    Refused,
-    Taken,
 )
+from chatsvc.enrolment import HIGHEST_GIVEN, NameTaken, Newcomer, Refused, Taken, UidsUsedUp
 from chatsvc.names import BadName
 from chatsvc.store import STORE_PATIENCE, BadStore, StoreUnavailable
 from tests.databases import OnDatabase, OnMariaDB, OnSQLite
@@ -271,6 +271,45 @@ class BothKinds:
             self.assertEqual(await accounts.listing(0, 10), [])
             self.assertEqual(await accounts.find("a"), [])
 
+        async def test_walks_in_pages(self) -> None:
+            """What is looked at in pages would be counted or indexed twice, or not at all."""
+            self.patch(name_index, "_WALKED", 3)
+            self.patch(module, "_COUNTED", 3)
+            accounts = await self.accounts()
+            for uid in range(1, 9):
+                self.insert(uid * 10, f"u{uid}", "plain")
+            self.insert(100, "u9", "$argon2id$")
+            self.sql("INSERT INTO chat_name VALUES (?, 40)", (b"u4",))
+            self.sql("INSERT INTO chat_name VALUES (?, 100)", (b"u9",))
+            self.assertEqual(await accounts.plain_passwords(), 8)
+            await accounts.open()
+            self.assertEqual(
+                self.sql("SELECT COUNT(*), MIN(uid), MAX(uid) FROM chat_name"), [(9, 10, 100)]
+            )
+
+        async def test_the_numbering_is_used_up(self) -> None:
+            """One row with the last number would end all registration, with a traceback or as a store that is away."""
+            accounts = await self.accounts()
+            uid = await accounts.register("Ann", "$")
+            gone = await accounts.register("Gone", "$")
+            self.sql("DELETE FROM user WHERE id = ?", (gone,))
+            self.insert(self.last_number, "Last")
+            with capturedLogs() as said:
+                given = [await accounts.register(name, "$") for name in ("Bob", "Carol")]
+                given += await accounts.enrol([Newcomer("Dave", "$"), Newcomer("Eve", "$")])
+            self.assertEqual(given, list(range(gone + 1, gone + 5)))
+            self.assertEqual(await accounts.find("carol"), [given[1]])
+            warnings = [one for one in said if one["event"] == "uids-used-up"]
+            self.assertEqual([one["log_level"].name for one in warnings], ["warn"])
+            self.insert(HIGHEST_GIVEN - 1, "Highest")
+            with self.assertRaises(UidsUsedUp):
+                await accounts.register("Frank", "$")
+            with self.assertRaises(Refused):
+                await accounts.enrol([Newcomer("Frank", "$")])
+            self.assertEqual(await accounts.find("ann"), [uid])
+
+        last_number = 0
+
         async def test_plain_passwords(self) -> None:
             """An admin could not see how many passwords are still plain."""
             accounts = await self.accounts()
@@ -283,6 +322,7 @@ class BothKinds:
 
 
 class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
+    last_number = 2**63 - 1
     old_table = (
         "CREATE TABLE user (id integer primary key, username varchar(255), password varchar(255))"
     )
@@ -296,6 +336,7 @@ class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
 
 
 class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
+    last_number = 2**31 - 1
     old_table = (
         "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"
         " password varchar(255)) CHARSET=utf8mb3"

@@ -76,7 +76,7 @@ class BothKinds:
             self.assertEqual(await apply(database), [])
 
         async def test_existing_users_stay(self) -> None:
-            """The user table of a deployment would be changed or emptied."""
+            """The user table of a deployment would be changed, but for an index, or emptied."""
             for table in self.old_tables:
                 self.sql("DROP TABLE IF EXISTS user")
                 self.sql("DROP TABLE IF EXISTS chat_schema")
@@ -84,12 +84,15 @@ class BothKinds:
                 self.sql("INSERT INTO user VALUES (7, 'old', 'plain')")
                 before = self.definition()
                 await apply(await self.open())
-                self.assertEqual(self.definition(), before)
+                after = self.definition().replace(self.added_index, "")
+                self.assertEqual(after, before)
                 self.assertEqual(self.sql("SELECT * FROM user"), [(7, "old", "plain")])
 
         old_tables: tuple[str, ...] = ()
 
-        def definition(self) -> object:
+        added_index = ""
+
+        def definition(self) -> str:
             """Give the user table as the database describes it."""
             raise NotImplementedError
 
@@ -100,9 +103,9 @@ class SQLiteMigrationTests(BothKinds.Tests, OnSQLite):
         "CREATE TABLE user (id integer primary key autoincrement, username text, password text)",
     )
 
-    def definition(self) -> object:
+    def definition(self) -> str:
         """Give the user table as SQLite describes it."""
-        return self.sql("SELECT sql FROM sqlite_master WHERE name = 'user'")
+        return str(self.sql("SELECT sql FROM sqlite_master WHERE name = 'user'"))
 
 
 class MariaDBMigrationTests(BothKinds.Tests, OnMariaDB):
@@ -112,9 +115,11 @@ class MariaDBMigrationTests(BothKinds.Tests, OnMariaDB):
         for engine, charset in [("InnoDB", "utf8mb3"), ("MyISAM", "latin1")]
     )
 
-    def definition(self) -> object:
+    added_index = r",\n  KEY `chat_username` (`username`(32))"
+
+    def definition(self) -> str:
         """Give the user table as MariaDB describes it."""
-        return self.sql("SHOW CREATE TABLE user")
+        return str(self.sql("SHOW CREATE TABLE user"))
 
     async def test_account_that_may_not(self) -> None:
         """An account of MySQL without CREATE would get a riddle, or fail with its tables there."""

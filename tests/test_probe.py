@@ -16,7 +16,16 @@ class ProbeTests(SynchronousTestCase):
     def setUp(self) -> None:
         def make() -> tuple[Watch, ChatServer]:
             watch = Watch()
-            options = ("--max-per-ip", "3", "--frame-timeout", "1", "--request-rate", "50/10")
+            options = (
+                "--max-connections",
+                "500",
+                "--max-per-ip",
+                "3",
+                "--frame-timeout",
+                "1",
+                "--request-rate",
+                "50/10",
+            )
             legacy = ("--legacy-port", f"ssl:{LEGACY_PORT}:interface=127.0.0.1")
             return watch, ChatServer(*watch.options, *options, *legacy).start()
 
@@ -51,7 +60,7 @@ class ProbeTests(SynchronousTestCase):
         client.ask(type="msg", n=4, to=404, text="x")
         self.assertEqual(self.rise(*names), [1, 0, 1, 2, 2, 2, 2, 1, 3, 1, 1, 1, 0])
         self.assertEqual(self.watch.value('chatsvc_build_info{version="0.1.0"}'), 1)
-        self.assertEqual(self.watch.value("chatsvc_connections_limit"), 20_000)
+        self.assertEqual(self.watch.value("chatsvc_connections_limit"), 500)
         self.assertNotIn("secret", self.watch.get("metrics")[1])
 
     def test_legacy(self) -> None:

@@ -845,6 +845,40 @@ class FactoryTests(ProtocolTests):
         newcomer.makeConnection(wire)
         self.assertFalse(wire.disconnecting)
 
+    def test_silence_makes_room_at_its_address(self) -> None:
+        """Connections from one address that say nothing could keep everybody else there out, or others there too."""
+        self.make(per_address=2)
+        elsewhere = self.connect(host="192.0.2.2")
+        user, silent = self.text(), self.connect()
+        refused = self.connect()
+        self.assertTrue(refused.wire.disconnecting, "nobody has been silent for long")
+        refused.lose()
+        self.turn(6)
+        ends = (elsewhere, user, silent)
+        newcomers = [
+            self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5000)) for _ in range(2)
+        ]
+        self.assertEqual([end.wire.aborted for end in ends], [False, False, True])
+        silent.lose()
+        wires = [Wire(), Wire()]
+        for newcomer, wire in zip(newcomers, wires, strict=True):
+            assert newcomer is not None
+            wire.protocol = newcomer
+            newcomer.makeConnection(wire)
+        # Both are past the limit together, and neither was silent for long.
+        self.assertEqual([wire.disconnecting for wire in wires], [True, True])
+        self.assertFalse(user.wire.disconnecting)
+
+    def test_those_that_made_room_still_hold_it(self) -> None:
+        """Many who come in one turn of the reactor could have more descriptors than there are places."""
+        self.make(total=1)
+        silent = self.connect()
+        self.turn(6)
+        come = [self.factory.buildProtocol(None) for _ in range(103)]
+        self.assertTrue(silent.wire.aborted)
+        self.assertEqual(come.index(None), 101)
+        self.assertEqual(self.factory.connections, 102)
+
     def test_drain(self) -> None:
         """A server that stops would not say goodbye, or not wait for its connections to end."""
         person, program = self.text(), self.structured(BOB)

@@ -41,6 +41,7 @@ class World:
         registration: bool = True,
         request_rate: Rate = UNLIMITED,
         login_rate: Rate = UNLIMITED,
+        find_rate: Rate = UNLIMITED,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -67,6 +68,7 @@ class World:
             message_rate=Pace(rate, now),
             request_rate=Pace(request_rate, now),
             login_rate=Pace(login_rate, now),
+            find_rate=Pace(find_rate, now),
             login_throttle=LoginThrottle(Tries(), now),
             registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
             registration=registration,
@@ -786,6 +788,21 @@ class SendTests(SessionTests):
         self.world = World(login_rate=Rate(1, 5))
         held = [self.log_in().held for _ in range(7)]
         self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
+
+    def test_names_without_end(self) -> None:
+        """One account could have the database do nothing but look names up, over any number of connections."""
+        self.world = World(find_rate=Rate(1, 3))
+        connection = self.log_in()
+        connection.do(*[c.Find("bob")] * 3, c.Ping())
+        self.assertEqual(connection.held, set())
+        connection.do(c.Find("bob"))
+        self.assertEqual(connection.held, {"find-rate"})
+        self.world.clock.advance(1.1)
+        self.assertEqual(connection.held, set())
+        other = self.log_in()
+        other.do(c.Find("bob"))
+        self.assertEqual(other.held, {"find-rate"})
+        self.assertEqual(sum(isinstance(one, e.Found) for one in connection.said), 4)
 
     def test_acks_do_not_wait(self) -> None:
         """An acknowledgement would wait behind a slow command."""

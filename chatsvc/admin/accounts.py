@@ -7,7 +7,7 @@ import click
 from chatsvc import passwords
 from chatsvc.accounts import Account
 from chatsvc.admin.desk import Desk, work_on
-from chatsvc.admin.options import accounts_option, json_option, new_password, password_options
+from chatsvc.admin.options import UID, accounts_option, json_option, new_password, password_options
 from chatsvc.admin.table import print_rows
 from chatsvc.names import BadName, enforce
 
@@ -42,7 +42,7 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
 
 
 @account.command()
-@click.argument("uid", type=int)
+@click.argument("uid", type=UID)
 @password_options
 @accounts_option
 def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
@@ -61,7 +61,7 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
 
 
 @account.command()
-@click.argument("uid", type=int)
+@click.argument("uid", type=UID)
 @accounts_option
 def lock(url: str, uid: int) -> None:
     """Let nobody log in to the account UID; its tokens end."""
@@ -78,7 +78,7 @@ def lock(url: str, uid: int) -> None:
 
 
 @account.command()
-@click.argument("uid", type=int)
+@click.argument("uid", type=UID)
 @accounts_option
 def unlock(url: str, uid: int) -> None:
     """Let the account UID be logged in to again, by its password: tokens from before stay worthless."""

@@ -12,9 +12,10 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ReactorNotRunning
 
 from chatsvc import passwords
-from chatsvc.accounts import Account, Accounts, NameTaken
+from chatsvc.accounts import Account, Accounts
 from chatsvc.database import Database
 from chatsvc.dialects import SQL_ERRORS, first_line
+from chatsvc.enrolment import NameTaken
 from chatsvc.store import (
     STORE_PATIENCE,
     BadStore,

@@ -13,11 +13,11 @@ import click
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatsvc import migration, passwords
-from chatsvc.accounts import Newcomer, Refused, Taken
 from chatsvc.admin.desk import Desk, work_on
 from chatsvc.admin.options import accounts_option, json_option
 from chatsvc.admin.roster import BadRoster, Entry, parse_roster
 from chatsvc.admin.table import print_json
+from chatsvc.enrolment import Newcomer, Refused, Taken
 from chatsvc.passwords import Hashing
 
 _PATIENCE = 120.0

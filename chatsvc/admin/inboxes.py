@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from chatsvc.admin.desk import one_line, require_file, under_reactor
-from chatsvc.admin.options import inbox_option, json_option, make_sure, require_terminal, yes_option
+from chatsvc.admin.options import (
+    UID,
+    inbox_option,
+    json_option,
+    make_sure,
+    require_terminal,
+    yes_option,
+)
 from chatsvc.admin.table import local_time, print_json, print_rows
 from chatsvc.filelock import FileLock
 from chatsvc.inbox.interface import Backlog
@@ -29,7 +36,7 @@ def inbox() -> None:
 
 
 @inbox.command()
-@click.argument("uid", type=int, required=False)
+@click.argument("uid", type=UID, required=False)
 @json_option
 @inbox_option
 def count(url: str, uid: int | None, as_json: bool) -> None:
@@ -55,7 +62,7 @@ def count(url: str, uid: int | None, as_json: bool) -> None:
 
 
 @inbox.command()
-@click.argument("uid", type=int)
+@click.argument("uid", type=UID)
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
@@ -83,7 +90,7 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
 
 
 @inbox.command()
-@click.argument("uid", type=int)
+@click.argument("uid", type=UID)
 @click.option(
     "--up-to",
     type=click.IntRange(1, _LARGEST_ID),

@@ -11,8 +11,30 @@ from typing import Any, TypeVar
 import click
 
 from chatsvc import passwords
+from chatsvc.wire.text import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Uid(click.ParamType):
+    """A uid, as people type it; one that no store could hold is an error to say."""
+
+    name = "uid"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        uid = possible_uid(str(value))
+        if uid is None:
+            shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+            self.fail(f"{shown!r} is no uid: {UID_RANGE} is expected", parameter, context)
+        return uid
+
+
+UID = _Uid()
+
+_SHOWN = 40
+"""Characters of what was typed that an error repeats."""
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

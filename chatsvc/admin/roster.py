@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 from chatsvc import passwords
 from chatsvc.argon import MOST_LANES, MOST_WORK, is_too_dear
+from chatsvc.enrolment import HIGHEST_GIVEN
 from chatsvc.names import BadName, enforce, fold
 
 _COLUMNS = frozenset({"name", "password", "uid"})
 _NEEDED = frozenset({"name", "password"})
-
-_HIGHEST_UID = 2**31 - 1
-"""Of the ``int`` column that deployments have."""
 
 _OTHER_HASH = re.compile(r"[!*]?\$[0-9a-z-]+\$", re.ASCII)
 """How crypt(5) and its kin begin: taken for a plain password, the hash itself would let its readers in."""
@@ -118,8 +116,8 @@ def _entry(line: int, columns: Sequence[str], cells: Sequence[str]) -> Entry:
 def _uid(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= _HIGHEST_UID):
-        raise _BadField(f"a uid is a whole number from 1 to {_HIGHEST_UID}")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) < HIGHEST_GIVEN):
+        raise _BadField(f"a uid is a whole number from 1 to {HIGHEST_GIVEN - 1}")
     return int(text)
 
 

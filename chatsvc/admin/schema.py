@@ -9,6 +9,9 @@ from chatsvc.admin.desk import Desk, work_on
 from chatsvc.admin.options import accounts_option, json_option
 from chatsvc.admin.table import print_rows
 
+_PATIENCE = 600.0
+"""Seconds for one statement: an index of a large table takes some minutes."""
+
 
 @click.group(invoke_without_command=True)
 @accounts_option
@@ -20,7 +23,7 @@ def schema(context: click.Context, url: str) -> None:
     Without a command: create or upgrade, whichever is needed.
     """
     if context.invoked_subcommand is None:
-        _say(work_on(url, _apply, make=True))
+        _say(work_on(url, _apply, make=True, patience=_PATIENCE))
 
 
 @schema.command()
@@ -54,7 +57,7 @@ def create(url: str) -> None:
             raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
         return await _apply(desk)
 
-    _say(work_on(url, work, make=True))
+    _say(work_on(url, work, make=True, patience=_PATIENCE))
 
 
 @schema.command()
@@ -66,7 +69,7 @@ def upgrade(url: str, dry_run: bool) -> None:
         script = work_on(url, lambda desk: migration.script(desk.database))
         click.echo(script or "-- up to date\n", nl=False)
     else:
-        _say(work_on(url, _apply))
+        _say(work_on(url, _apply, patience=_PATIENCE))
 
 
 async def _apply(desk: Desk) -> list[str]:

@@ -20,6 +20,11 @@ from chatsvc.wire import events as e
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
 
+UID_RANGE = f"a whole number from {-c.NO_UID} to {c.NO_UID - 1}"
+"""What a uid is, for people."""
+
+_MOST_TYPED = 100
+
 _UID = re.compile(r"-?[0-9]+", re.ASCII)
 _MAX_UID_DIGITS = 19
 
@@ -58,6 +63,12 @@ def _fitting(line: str) -> bytes:
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
     return frame
+
+
+def possible_uid(word: str) -> int | None:
+    """A uid as an admin types it, None if it is none that could be somebody's: stores hold 64 bits."""
+    uid = int(word) if len(word) <= _MOST_TYPED and _UID.fullmatch(word) else c.NO_UID
+    return uid if -c.NO_UID <= uid < c.NO_UID else None
 
 
 def parse_uid(word: str) -> int | None:

@@ -60,13 +60,13 @@ class BadTests(SynchronousTestCase):
 
     def test_all_lines(self) -> None:
         """An admin would hear of one bad line at a time, or of the wrong one."""
-        lines = ["]a,x,", "b,x,secret", '"c', 'd",x,', ",x,", "e,x", "f,x,0", "g,x,9999999999"]
+        lines = ["]a,x,", "b,x,secret", '"c', 'd",x,', ",x,", "e,x", "f,x,0", "g,x,2000000000"]
         found = problems("\n".join(["name,password,uid", *lines]))
         self.assertEqual(list(found), [2, 3, 4, 6, 7, 8, 9])
         self.assertIn("may not stand there", found[2])
         self.assertNotIn("secret", found[3])
         self.assertIn("the first line has 3", found[7])
-        self.assertIn("from 1 to 2147483647", found[8])
+        self.assertIn("from 1 to 1999999999", found[8])
 
     def test_repeated(self) -> None:
         """Two lines would make one account, or two whose names look the same."""

@@ -63,7 +63,7 @@ def calm_log(server: ChatServer) -> str:
 
 class DeceitCase(AttackCase):
     options: tuple[str, ...] = (
-        *("--rate", "0", "--request-rate", "0", "--login-tries", "99999/99999"),
+        *("--rate", "0", "--request-rate", "0", "--find-rate", "0", "--login-tries", "99999/99999"),
     )
 
     def setUp(self) -> None:

@@ -23,6 +23,8 @@ SURROGATES = b'{"type":"find","name":"' + b"\\ud800" * 10_000 + b'"}'
 
 
 class FloodTests(AttackCase):
+    options = ("--find-rate", "0")
+
     @contextmanager
     def others_go_on(self) -> Iterator[None]:
         """Fail if two others cannot talk as before, or if the server takes much memory."""

@@ -84,7 +84,16 @@ class Both:
 
         options = (
             *("--registration", "open", "--registration-rate", "0"),
-            *("--login-tries", "99999/99999", "--rate", "0", "--request-rate", "0"),
+            *(
+                "--login-tries",
+                "99999/99999",
+                "--rate",
+                "0",
+                "--request-rate",
+                "0",
+                "--find-rate",
+                "0",
+            ),
             *("--inbox-share", "1000"),
         )
         tables: str

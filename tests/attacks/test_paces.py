@@ -56,7 +56,7 @@ def timed(client: StructuredClient, kind: Kind) -> tuple[set[str], float]:
 
 class PaceTests(AttackCase):
     options = (
-        *("--request-rate", f"{RATE}/{BURST}"),
+        *("--request-rate", f"{RATE}/{BURST}", "--find-rate", "0"),
         *("--rate", f"{MESSAGE_RATE}/{MESSAGE_BURST}"),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tests.attacks.bystanders import AttackCase
 from tests.clients import FrameClient
-from tests.processes import PASSWORD, new_address
+from tests.processes import PASSWORD, ChatServer, Stores, new_address
 
 CROWD = 10_000
 AT_ONE_ADDRESS = 20
@@ -92,6 +92,19 @@ class PlacesTests(SilenceCase):
             self.text(uid)
             self.assertGreater(len(still_open(crowd)), 45)
 
+    def test_silent_ones_make_room_at_their_address(self) -> None:
+        """Who opens connections that say nothing would keep everybody else behind the same address out for a minute."""
+        uid, here = self.user(), new_address()
+        with self.talk():
+            inside = self.text(uid, source=here)
+            for _ in range(24):
+                one = socket.create_connection(("127.0.0.1", self.server.port), 10, (here, 0))
+                self.addCleanup(one.close)
+            self.assertTrue(self.refused(here))
+            time.sleep(5.5)
+            self.text(self.user(), source=here)
+            self.assertTrue(inside.ask(f"msg {uid} 还在").endswith("还在"))
+
     def test_logged_out_ones_make_room(self) -> None:
         """Who logs in and out on many connections would keep everybody out for good with one account."""
         uid, other = self.user(), self.user()
@@ -121,3 +134,35 @@ class PlacesTests(SilenceCase):
                     self.addCleanup(one.close)
             self.text(uid)
             self.assertRaises(OSError, self.text, source=here)
+
+
+FILES = 400
+"""What a server may have open; 136 connections and what else it needs."""
+
+
+class _FewFiles(ChatServer):
+    def command(self) -> list[str]:
+        return ["prlimit", f"--nofile={FILES}", *super().command()]
+
+
+class FewFilesTests(SilenceCase):
+    def make_server(self, stores: Stores) -> ChatServer:
+        return _FewFiles(*stores.options)
+
+    def test_silent_ones_make_room(self) -> None:
+        """
+        Who opens more connections than the server may have files, and says nothing, would keep everybody out, or keep
+        the server from its stores; an admin would not learn that fewer connections fit than were allowed.
+        """
+        (line,) = [line for line in self.server.log().splitlines() if " files may be open" in line]
+        self.assertRegex(line, f" warn +At most {FILES} files .* {FILES - 264} connections, not ")
+        uid = self.user()
+        with self.talk():
+            self.crowd(FILES + 100)
+            time.sleep(5.5)
+            self.text(uid)
+            # All at once, while those before them go.
+            self.crowd(FILES + 100, "251")
+            time.sleep(5.5)
+            self.text(uid)
+        self.assertNotIn("EMFILE", self.server.log())

@@ -60,7 +60,16 @@ class OptionsTests(SynchronousTestCase):
             *("--inbox-limit", "5", "--inbox-share", "4", "--inbox-days", "3", "--rate", "2/9"),
             *("--max-connections", "7", "--max-per-ip", "6", "--login-timeout", "8"),
             *("--frame-timeout", "9", "--max-unanswered", "10", "--max-unanswered-kib", "11"),
-            *("--request-rate", "3/4", "--registration-rate", "1/2", "--login-tries", "12/13"),
+            *(
+                "--find-rate",
+                "5/6",
+                "--request-rate",
+                "3/4",
+                "--registration-rate",
+                "1/2",
+                "--login-tries",
+                "12/13",
+            ),
             *("--argon2-passes", "3", "--argon2-memory", "20", "--argon2-threads", "4"),
             *("--argon2-queue", "5", "--token-days", "2", "--batch-messages", "6"),
             *("--batch-kib", "7"),
@@ -73,8 +82,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((config.lang, config.limits), ("en", Limits(5, 4, 3)))
         self.assertEqual(config.connections, ConnectionLimits(7, 6, 8, 9, 10, 11 * 1024))
         self.assertEqual(
-            (config.rate, config.request_rate, config.registration_rate),
-            (Rate(2, 9), Rate(3, 4), Rate(1, 2)),
+            (config.rate, config.request_rate, config.find_rate, config.registration_rate),
+            (Rate(2, 9), Rate(3, 4), Rate(5, 6), Rate(1, 2)),
         )
         self.assertEqual((config.tries, config.hashing), (Tries(12, 13), Hashing(3, 20_480, 4, 5)))
         self.assertEqual((config.token_lifetime, config.batch), (172_800, BatchLimits(6, 7168)))

@@ -105,7 +105,7 @@ class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
             accounts = Accounts(await self.open())
             await accounts.open()
             # As after an upgrade that was cut off before it was noted down.
-            self.sql("DELETE FROM chat_schema WHERE version = 3")
+            self.sql("DELETE FROM chat_schema WHERE version = 6")
             await accounts.open()
             ((_, definition),) = self.sql("SHOW CREATE TABLE user")
             self.assertEqual(definition.count("KEY `"), 1, definition)

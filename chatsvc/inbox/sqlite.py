@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from sqlite3 import sqlite_version
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -22,15 +23,20 @@ from chatsvc.inbox.interface import (
     Committed,
     DeviceClaim,
     Draft,
+    Failed,
     IInbox,
     IStoreWatcher,
     Limits,
     Removal,
 )
 from chatsvc.inbox.life import Mark
+from chatsvc.inbox.room import Room, is_for_want_of_room
 from chatsvc.inbox.sqlite_batch import Batch
 from chatsvc.inbox.watermark import Watermark
+from chatsvc.store import StoreUnavailable
 from chatsvc.wire.events import Message
+
+T = TypeVar("T")
 
 _BACKLOGS = """
 SELECT uid, last_id - acknowledged, last_id,
@@ -67,10 +73,13 @@ class SQLiteInbox:
         self._foreign = ForeignEntries()
         self._watermark = watermark
         self._mark: Mark | None = None
+        self._room = Room(database.url.path)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         # The watcher is never called: a file does not go away and come back with something missing while it is open.
         await migration.apply(self._database)
+        if self._watermark is not None:  # this is a server
+            await self._database.run(self._room.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None
         fresh = secrets.token_hex(8)
         epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
@@ -108,7 +117,32 @@ class SQLiteInbox:
                 self._mark = Mark(self._mark.epoch, "", batches)
             return Committed(outcomes, refused, expired=batch.expired)
 
-        return Deferred.fromCoroutine(self._database.run(interaction))
+        return Deferred.fromCoroutine(self._commit(interaction, len(drafts), removals))
+
+    async def _commit(
+        self,
+        interaction: Callable[[Transaction], Committed],
+        drafts: int,
+        removals: Sequence[Removal],
+    ) -> Committed:
+        try:
+            return await self._write(interaction)
+        except StoreUnavailable as problem:
+            # What was read goes all the same: it is what makes room.
+            if not (drafts and removals and is_for_want_of_room(problem)):
+                raise
+            alone = await self.commit([], removals)
+            return replace(alone, outcomes=[Failed(str(problem))] * drafts)
+
+    async def _write(self, interaction: Callable[[Transaction], T]) -> T:
+        """Run an interaction, a second time where there was no room on the disk for it and some can be made."""
+        try:
+            return await self._database.run(interaction)
+        except StoreUnavailable as problem:
+            if not is_for_want_of_room(problem):
+                raise
+        await self._database.run(self._room.make, write=False)
+        return await self._database.run(interaction)
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
@@ -134,14 +168,14 @@ class SQLiteInbox:
                 *(book.acknowledged, batch.expired),
             )
 
-        return await self._database.run(interaction)
+        return await self._write(interaction)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         def interaction(transaction: Transaction) -> DeviceClaim:
             batch = self._batch(transaction, [uid])
             return DeviceClaim(batch.take_generation(uid, device), batch.book(uid).waiting)
 
-        return await self._database.run(interaction)
+        return await self._write(interaction)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         rows = await self._database.run(
@@ -155,7 +189,12 @@ class SQLiteInbox:
         return [self._foreign.message(uid, *row) for row in rows]
 
     async def examine(self) -> None:
-        await self.count(1)
+        if not await self._database.run(self._room.in_doubt, write=False):
+            return
+        suffices = await self._write(self._room.suffices)
+        await self._database.run(self._room.grow, write=False)
+        if not suffices:
+            raise StoreUnavailable(f"{self._database.url}: database or disk is full")
 
     async def count(self, uid: int) -> int:
         row = await self._database.run(
@@ -199,7 +238,7 @@ class SQLiteInbox:
                 batch.finish()
             return before - book.waiting
 
-        return await self._database.run(interaction)
+        return await self._write(interaction)
 
 
 def _begin(transaction: Transaction, known: Mark | None, fresh: str) -> tuple[str, int]:

@@ -49,7 +49,7 @@ from chatsvc.inbox.interface import (
 )
 from chatsvc.inbox.redis import RedisInbox
 from chatsvc.inbox.sqlite import SQLiteInbox
-from chatsvc.store import parse_store_url
+from chatsvc.store import StoreURL, parse_store_url
 from chatsvc.wire.events import Message
 from tests.inbox.test_inbox import SilentWatcher
 from tests.servers import PrivateRedis, redis
@@ -85,7 +85,7 @@ class BlockingDatabase:
     """A :class:`~chatsvc.database.Database` without threads."""
 
     def __init__(self, path: str) -> None:
-        self.url = f"sqlite:{path}"
+        self.url = StoreURL("sqlite", path, shown=f"sqlite:{path}")
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
 

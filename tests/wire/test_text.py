@@ -21,6 +21,7 @@ from chatsvc.wire.text import (
     harmless,
     harmless_lines,
     parse_uid,
+    possible_uid,
     show,
 )
 
@@ -39,6 +40,25 @@ AT = 1763888424123
 
 def message(text: str = "你好", sender: int = 10001, name: str = "张三") -> e.Message:
     return e.Message(41, sender, name, AT, text)
+
+
+class PossibleUidTests(SynchronousTestCase):
+    def test_range(self) -> None:
+        """An admin's uid that no store can hold, or that is none, would be taken, or one that can be refused."""
+        for word in (
+            str(2**63),
+            str(-(2**63) - 1),
+            "1" + "0" * 400,
+            "１",
+            "1_0",
+            "0x10",
+            "1.5",
+            "",
+            " 1",
+        ):
+            self.assertIsNone(possible_uid(word), word)
+        for word in ("0", "-1", str(-(2**63)), str(2**63 - 1), "007"):
+            self.assertEqual(possible_uid(word), int(word))
 
 
 class ParseTests(SynchronousTestCase):

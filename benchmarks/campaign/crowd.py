@@ -3,7 +3,8 @@ One process of users who write to each other through thick and thin.
 
 They speak the wire's frames on asyncio, with nothing of the server in it. Commands come on standard input: ``stall
 S`` (nobody reads for S seconds), ``move`` (leave the connection without a word), ``hop`` (log in at another node
-while still logged in), ``leave TARGET`` (log in at another node than this one), ``away`` (leave and stay away) until
+while still logged in), ``leave TARGET`` (log in at another node than this one), ``hoard S`` (the one who acknowledges
+seldom does not for S seconds), ``quiet S`` (what was refused is not tried again, nor anything new, for S seconds), ``away`` (leave and stay away) until
 ``back``, ``forget`` (lose the last numbers), ``finish`` (write no more, only get the outbox confirmed). Each second a
 line on standard output says how things are: ``UNCONFIRMED SHOWN``.
 """
@@ -56,6 +57,10 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
             user.present.set()
         case "forget":
             user.forget_numbers()
+        case "hoard":
+            user.hoard_until = asyncio.get_running_loop().time() + float(detail)
+        case "quiet":
+            user.hold_tongue(float(detail))
         case "stall":
             user.stalled_until = asyncio.get_running_loop().time() + float(detail)
             user.stall_for = float(detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import random
@@ -44,6 +45,10 @@ class StructuredUser(User):
     expected: dict[int, int]
     unknown: set[tuple[int, int]]
     """The unconfirmed (recipient, K) that may have been stored."""
+
+    def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
+        super().__init__(uid, others, options)
+        self.again = {}
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)

@@ -32,7 +32,7 @@ class Complaints(TestCase):
         self._append(str(_READER), second, f"s {self.ids} {_SENDER} {k}", at)
 
     def lost(self, begin: int, end: int, *waiting: int, last: int = 0) -> None:
-        """The store went back from the second ``end`` to ``begin``, when these K waited and ``last`` was the last id."""
+        """The store went back from the second ``end`` to ``begin``: these K waited, and ``last`` was the last id."""
         messages = frozenset((_SENDER, _READER, k) for k in waiting)
         record_loss(self.folder / LOSSES, Loss(begin, end, messages, {_READER: last}))
 

@@ -12,6 +12,7 @@ how things are: ``UNCONFIRMED SHOWN``. Commands come on standard input:
 ``away``          leave, and stay away until ``back``
 ``forget``        lose the last numbers
 ``hoard S``       the one who acknowledges seldom does not for S seconds
+``insist``        try again at once what was refused
 ``quiet S``       say nothing for S seconds
 ``finish``        write no more, only get the outbox confirmed
 ================  ==============================================================================
@@ -67,6 +68,8 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
             user.forget_numbers()
         case "hoard":
             user.hoard_until = asyncio.get_running_loop().time() + float(detail)
+        case "insist":
+            user.insist()
         case "quiet":
             user.hold_tongue(float(detail))
         case "stall":

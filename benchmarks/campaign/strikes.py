@@ -179,26 +179,31 @@ class Faults:
         the one who acknowledges seldom has a full share while it hangs, and room when it goes on: what lay there was
         refused elsewhere meanwhile, and its number is free.
         """
-        node, world = self._node(), self._world
-        refuses = self._dialect == "structured" and random.random() < 0.5
+        node = self._node()
+        refuses = self._dialect == "structured" and random.random() < 0.6
         if refuses:
             self._tell_all(f"hoard {_FILLING + _HUNG[1] + 1}")
             time.sleep(_FILLING)
         go_on = node.hang()
+        if refuses:
+            self._tell_senders("insist")
         time.sleep(random.uniform(0.1, 0.5))
         self._tell_all(f"leave {node.target}")
         if random.random() < 0.5:
             self._kill_senders()
         time.sleep(random.uniform(*_HUNG))
         if refuses:
-            for senders in world.senders:
-                senders.tell("quiet 2")
+            self._tell_senders("quiet 2")
             self._tell_all("hoard 0")
             time.sleep(_TAKING)
         go_on()
 
     def _tell_all(self, command: str) -> None:
         for crowd in self._world.crowds:
+            crowd.tell(command)
+
+    def _tell_senders(self, command: str) -> None:
+        for crowd in self._world.senders:
             crowd.tell(command)
 
     def _kill_senders(self) -> None:

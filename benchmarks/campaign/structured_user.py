@@ -114,6 +114,9 @@ class StructuredUser(User):
             self.avoided = target
             random.choice((self.hop, self.move))()
 
+    def insist(self) -> None:
+        self.again = dict.fromkeys(self.again, 0.0)
+
     def hold_tongue(self, seconds: float) -> None:
         due = asyncio.get_running_loop().time() + seconds
         self.again = {to: max(due, self.again.get(to, 0.0)) for to in self.others}

@@ -171,6 +171,9 @@ class User:
         self.forget_older()
         self.move()
 
+    def insist(self) -> None:
+        """Try at once again what was refused, if that can be told."""
+
     def hold_tongue(self, seconds: float) -> None:
         """Say nothing to anybody for a while, if it can be told from what is on its way."""
 

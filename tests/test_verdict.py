@@ -21,8 +21,8 @@ class Complaints(TestCase):
         self.folder.mkdir()
         self.ids = 0
 
-    def confirmed(self, k: int, second: int, at: float | None = None) -> None:
-        self._append(_SENDER, second, f"c {_READER} {k}", at)
+    def confirmed(self, k: int, second: int, at: float | None = None, id: int = 0) -> None:
+        self._append(_SENDER, second, f"c {_READER} {k}", at, str(id))
 
     def refused(self, k: int, second: int) -> None:
         self._append(_SENDER, second, f"x {_READER} {k}", "")
@@ -31,15 +31,17 @@ class Complaints(TestCase):
         self.ids += 1
         self._append(str(_READER), second, f"s {self.ids} {_SENDER} {k}", at)
 
-    def lost(self, begin: int, end: int, *waiting: int) -> None:
-        """The store went back from the second ``end`` to ``begin``, when these K waited."""
+    def lost(self, begin: int, end: int, *waiting: int, last: int = 0) -> None:
+        """The store went back from the second ``end`` to ``begin``: these K waited, and ``last`` was the last id."""
         messages = frozenset((_SENDER, _READER, k) for k in waiting)
-        record_loss(self.folder / LOSSES, Loss(begin, end, messages))
+        record_loss(self.folder / LOSSES, Loss(begin, end, messages, {_READER: last}))
 
-    def _append(self, owner: str, second: int, words: str, at: float | str | None) -> None:
+    def _append(
+        self, owner: str, second: int, words: str, at: float | str | None, rest: str = ""
+    ) -> None:
         accepted = int((second if at is None else at) * 1000) if at != "" else ""
         with (self.folder / f"{owner}.journal").open("a") as file:
-            file.write(f"{second} {words} {accepted}\n")
+            file.write(f"{second} {words} {accepted} {rest}\n")
 
     def complaints(self) -> list[str]:
         return self.verdict().examples
@@ -62,6 +64,17 @@ class Complaints(TestCase):
         self.confirmed(4, 25, at=21)  # the store that came back has it
         self.assertEqual(self.complaints(), ["lost: 1s>2#1", "lost: 1s>2#4"])
         self.assertEqual(self.verdict().lost_with_store, 2)
+
+    def test_known_by_its_id(self) -> None:
+        """What the data that came back knew, by its id, would be excused if it was lost, or shown again."""
+        self.lost(10, 20, last=3)
+        self.confirmed(1, 15, id=3)
+        self.confirmed(2, 15, id=4)
+        for k in (5, 6, 7, 8):  # under the ids 1, 2, 3, 4
+            self.shown(k, 15)
+        self.shown(7, 25)
+        self.shown(8, 25)
+        self.assertEqual(self.complaints(), ["lost: 1s>2#1", "shown_twice: 1s>2#7"])
 
     def test_waiting_in_the_copy(self) -> None:
         """What waited in the copy would be excused if it was never shown."""

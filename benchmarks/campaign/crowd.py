@@ -1,11 +1,21 @@
 """
 One process of users who write to each other through thick and thin.
 
-They speak the wire's frames on asyncio, with nothing of the server in it. Commands come on standard input: ``stall
-S`` (nobody reads for S seconds), ``move`` (leave the connection without a word), ``hop`` (log in at another node
-while still logged in), ``leave TARGET`` (log in at another node than this one), ``away`` (leave and stay away) until
-``back``, ``forget`` (lose the last numbers), ``finish`` (write no more, only get the outbox confirmed). Each second a
-line on standard output says how things are: ``UNCONFIRMED SHOWN``.
+They speak the wire's frames on asyncio, with nothing of the server in it. Each second a line on standard output says
+how things are: ``UNCONFIRMED SHOWN``. Commands come on standard input:
+
+================  ==============================================================================
+``stall S``       nobody reads for S seconds
+``move``          leave the connection without a word
+``hop``           log in at another node while still logged in
+``leave TARGET``  log in at another node than this one
+``away``          leave, and stay away until ``back``
+``forget``        lose the last numbers
+``hoard S``       the one who acknowledges seldom does not for S seconds
+``insist``        try again at once what was refused
+``quiet S``       say nothing for S seconds
+``finish``        write no more, only get the outbox confirmed
+================  ==============================================================================
 """
 
 from __future__ import annotations
@@ -56,6 +66,12 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
             user.present.set()
         case "forget":
             user.forget_numbers()
+        case "hoard":
+            user.hoard_until = asyncio.get_running_loop().time() + float(detail)
+        case "insist":
+            user.insist()
+        case "quiet":
+            user.hold_tongue(float(detail))
         case "stall":
             user.stalled_until = asyncio.get_running_loop().time() + float(detail)
             user.stall_for = float(detail)

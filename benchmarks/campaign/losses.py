@@ -37,7 +37,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Loss:
-    """``begin`` is just before the moment that the store went back to, ``end`` when nobody had more than that."""
+    """
+    ``begin`` is just before the moment to which the store went back, or past which, ``end`` when nobody had more than
+    that; ``waiting`` and ``last`` are as in the `Content` that came back.
+    """
 
     begin: float
     end: float
@@ -45,11 +48,11 @@ class Loss:
     last: Mapping[int, int]
 
 
-def record_loss(path: Path, begin: float, end: float, content: Content) -> None:
+def record_loss(path: Path, loss: Loss) -> None:
     """Append it, as a whole."""
-    lines = [line_of("l", f"{begin:.6f}", f"{end:.6f}")]
-    lines += [line_of("w", *message) for message in sorted(content.waiting)]
-    lines += [line_of("i", *place) for place in sorted(content.last.items())]
+    lines = [line_of("l", f"{loss.begin:.6f}", f"{loss.end:.6f}")]
+    lines += [line_of("w", *message) for message in sorted(loss.waiting)]
+    lines += [line_of("i", *place) for place in sorted(loss.last.items())]
     with path.open("ab") as file:
         file.write(b"".join(lines))
 

@@ -73,9 +73,9 @@ class Process:
         return self._process is not None and self._process.poll() is None
 
     def last_line(self) -> str:
-        """What it printed last."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return lines[-1] if lines else ""
+        """What it printed last; a line that is not complete yet does not count."""
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return said.rpartition("\n")[0].rpartition("\n")[2]
 
     def _signal(self, number: int) -> None:
         assert self._process is not None

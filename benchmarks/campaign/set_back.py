@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.campaign.earlier import EarlierState
-from benchmarks.campaign.losses import LOSSES, record_loss
+from benchmarks.campaign.losses import LOSSES, Loss, record_loss
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.world import World
@@ -68,7 +68,8 @@ class SetBack:
         content = state.put_back(batches)
         if not 0 < content.batches < batches:
             raise SystemExit(f"nothing was set back: {content.batches} batches of {batches}")
-        record_loss(self._world.folder / LOSSES, begin, end, content)
+        loss = Loss(begin, end, content.waiting, content.last)
+        record_loss(self._world.folder / LOSSES, loss)
         time.sleep(random.uniform(0, 0.5))
         if redis is not None:
             redis.start()

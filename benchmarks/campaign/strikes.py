@@ -22,6 +22,12 @@ _OVER_PATIENCE = (5.5, 7)
 _LATE = (1, 4)
 """Seconds by which something comes late."""
 
+_FILLING = 1.5
+"""Seconds in which the senders have filled their shares with somebody who acknowledges nothing."""
+
+_TAKING = 0.5
+"""Seconds in which an acknowledgement has been carried out."""
+
 _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
 
@@ -168,16 +174,37 @@ class Faults:
         return [self._world.folder / f"{name}.journal" for name in names]
 
     def _server_hung(self) -> None:
-        """Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets."""
-        node, world = self._node(), self._world
+        """
+        Its users go elsewhere, or are killed, and go on; then it carries out what lay in its sockets. Half of the times
+        the one who acknowledges seldom has a full share while it hangs, and room when it goes on: what lay there was
+        refused elsewhere meanwhile, and its number is free.
+        """
+        node = self._node()
+        refuses = self._dialect == "structured" and random.random() < 0.6
+        if refuses:
+            self._tell_all(f"hoard {_FILLING + _HUNG[1] + 1}")
+            time.sleep(_FILLING)
         go_on = node.hang()
+        if refuses:
+            self._tell_senders("insist")
         time.sleep(random.uniform(0.1, 0.5))
-        for crowd in world.crowds:
-            crowd.tell(f"leave {node.target}")
+        self._tell_all(f"leave {node.target}")
         if random.random() < 0.5:
             self._kill_senders()
         time.sleep(random.uniform(*_HUNG))
+        if refuses:
+            self._tell_senders("quiet 2")
+            self._tell_all("hoard 0")
+            time.sleep(_TAKING)
         go_on()
+
+    def _tell_all(self, command: str) -> None:
+        for crowd in self._world.crowds:
+            crowd.tell(command)
+
+    def _tell_senders(self, command: str) -> None:
+        for crowd in self._world.senders:
+            crowd.tell(command)
 
     def _kill_senders(self) -> None:
         crowd = random.choice(self._world.senders)

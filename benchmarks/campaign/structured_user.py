@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import random
@@ -40,10 +41,14 @@ class StructuredUser(User):
     collided = False
     """Whether another text was stored under a number than the one that has it now."""
     again: dict[int, float]
-    """Whom something was not accepted for, and when all that is unconfirmed is sent again."""
+    """To whom nothing new is said, and when all that is unconfirmed is sent again."""
     expected: dict[int, int]
     unknown: set[tuple[int, int]]
     """The unconfirmed (recipient, K) that may have been stored."""
+
+    def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
+        super().__init__(uid, others, options)
+        self.again = {}
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)
@@ -109,6 +114,13 @@ class StructuredUser(User):
             self.avoided = target
             random.choice((self.hop, self.move))()
 
+    def insist(self) -> None:
+        self.again = dict.fromkeys(self.again, 0.0)
+
+    def hold_tongue(self, seconds: float) -> None:
+        due = asyncio.get_running_loop().time() + seconds
+        self.again = {to: max(due, self.again.get(to, 0.0)) for to in self.others}
+
     def forget_numbers(self) -> None:
         """Its disk has lost the last numbers; what was said under them is forgotten, and they are used again."""
         for to, n in list(self.journal.next_n.items()):
@@ -135,7 +147,7 @@ class StructuredUser(User):
 
     def _acknowledge(self, now: float) -> None:
         seldom = self.uid == self.options.slow and not self.finishing
-        if seldom and now < self.acknowledged_at + _SELDOM:
+        if seldom and now < max(self.acknowledged_at + _SELDOM, self.hoard_until):
             return
         if self.journal.cursor > self.acknowledged:
             self.acknowledged, self.acknowledged_at = self.journal.cursor, now

@@ -45,6 +45,7 @@ class User:
         self.present = asyncio.Event()
         self.present.set()
         self.place = self.avoided = ""
+        self.hoard_until = 0.0
         self._older: set[asyncio.Task[None]] = set()
 
     @property
@@ -169,6 +170,12 @@ class User:
         self.present.clear()
         self.forget_older()
         self.move()
+
+    def insist(self) -> None:
+        """Try at once again what was refused, if that can be told."""
+
+    def hold_tongue(self, seconds: float) -> None:
+        """Say nothing to anybody for a while, if it can be told from what is on its way."""
 
     def forget_numbers(self) -> None:
         """Lose what was written to disk last, if numbers are written there."""

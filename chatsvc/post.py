@@ -283,7 +283,7 @@ class PostOffice:
         self._delay = 0.0
         for parcel, outcome in zip(batch.parcels, committed.outcomes, strict=True):
             try:
-                self._settle(parcel, outcome)
+                self._settle(parcel, outcome, committed.lost)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
                 text = "Telling what became of a message failed"
@@ -311,7 +311,7 @@ class PostOffice:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
 
-    def _settle(self, parcel: _Parcel, outcome: Outcome) -> None:
+    def _settle(self, parcel: _Parcel, outcome: Outcome, lost: bool) -> None:
         if type(outcome) is Stored:
             message = parcel.message(outcome.id)
             # The reader first: for who writes to oneself in the text dialect, the message is the answer.
@@ -319,7 +319,7 @@ class PostOffice:
             if ear is not None:
                 if outcome.elsewhere:
                     ear.kick()  # it has not heard that it was taken over
-                else:
+                elif not lost:  # else readers are compared with the store first
                     ear.news(message)
             parcel.tell(outcome, message)
         elif type(outcome) is Moved:

@@ -56,7 +56,7 @@ class Owner(Protocol):
 
 
 class Reader:
-    """One log-in's reading of the inbox of ``uid``."""
+    """One log-in's reading of the inbox of ``uid``, whose client was ``shown`` messages up to an id before."""
 
     _log = Logger()
 
@@ -68,6 +68,7 @@ class Reader:
         uid: int,
         claim: Claim,
         owner: Owner,
+        shown: int = 0,
     ) -> None:
         self._clock = clock
         self._inbox = inbox
@@ -75,6 +76,7 @@ class Reader:
         self.uid = uid
         self.generation = claim.generation
         self.cursor = claim.acknowledged
+        self._shown = shown
         self._handed: Message | None = None
         self._acknowledged = self.cursor
         self._count = post.handed
@@ -110,7 +112,7 @@ class Reader:
         """How far this reader is."""
         handed = self._handed
         at = handed.at if handed is not None else None
-        return Cursor(self.uid, self.cursor, self.generation, at)
+        return Cursor(self.uid, self.cursor, self.generation, at, self._shown)
 
     def look(self) -> None:
         """Something may have been stored that nobody told."""
@@ -192,7 +194,7 @@ class Reader:
         self._check_claim()
 
     def _start_over(self) -> None:
-        self.cursor = self._acknowledged = self._newest = 0
+        self.cursor = self._acknowledged = self._newest = self._shown = 0
         self._handed = None
         self._behind = True
         self._owner.restarted()

@@ -54,7 +54,8 @@ class Session(CommandPipeline):
         # What a reader has for its owner goes out at once.
         self.hand = connection.hand
         self._member: _Member | None = None
-        self._device = ""
+        # None: another one was asked for, and could not be claimed. Under which numbers one sends, nobody knows.
+        self._device: str | None = ""
         self._log_in: Deferred[tuple[Account, str]] | None = None
         self._paused = False
 
@@ -139,7 +140,9 @@ class Session(CommandPipeline):
     def _post_at_once(self, command: c.Command, size: int) -> bool:
         """The short way of a message, when everything that must be known is known."""
         member, chat = self._member, self._chat
-        if type(command) is not c.Send or member is None or (command.again and not self._device):
+        if type(command) is not c.Send or member is None or self._device is None:
+            return False
+        if command.again and not self._device:
             return False
         if command.to not in chat.online and chat.accounts.cached_name(command.to) is None:
             return False
@@ -155,7 +158,7 @@ class Session(CommandPipeline):
         generation = reader.generation if reader is not None else None
         draft = Draft(
             *(command.to, member.uid, member.name, at, command.text),
-            *(self._device, n, command.again, generation, member.sending),
+            *(self._device or "", n, command.again, generation, member.sending),
         )
         self._in_post += 1
         chat.post.send(draft, partial(self._told, command, size))
@@ -165,6 +168,8 @@ class Session(CommandPipeline):
 
     async def _send(self, command: c.Send) -> None:
         member = self._member
+        if self._device is None:
+            raise StoreUnavailable("the device could not be claimed")
         if command.again and not self._device:
             raise Refusal(Problem.BAD_FIELD)  # nobody could tell whether it was stored before
         if await self._chat.accounts.name(command.to) is None:
@@ -270,9 +275,9 @@ class Session(CommandPipeline):
         if older is not None:
             older.settle()
         await chat.post.removed(uid)  # or the claim would make these removals stale
-        claim = await chat.inbox.claim(uid, after, device=self._device)
+        claim = await chat.inbox.claim(uid, after, device=self._device or "")
         chat.post.expired(claim.expired)
-        reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self)
+        reader = Reader(chat.clock, chat.inbox, chat.post, uid, claim, self, after or 0)
         older = chat.online.get(uid)
         if not self._closed:
             chat.online[uid] = reader
@@ -353,7 +358,7 @@ class Session(CommandPipeline):
         self._say(e.Welcome(self._chat.registration, re=command.n))
 
     async def _change_device(self, member: _Member, device: str) -> None:
-        sending = None
+        self._device, sending = None, None
         if device:
             sending = (await self._chat.inbox.claim_device(member.uid, device)).generation
         if self._member is member:  # not logged out meanwhile

@@ -620,9 +620,12 @@ class SendTests(SessionTests):
         connection.do(c.Hello(device=DEVICE, n=4))
         self.assertRefused(connection, Problem.STORE_UNAVAILABLE, re=4)
         self.world.inbox.away = False
+        # Under the numbers of the other device it could be a repetition, without any it could come twice.
         connection.do(c.Send(BOB, "x", n=1))
+        self.assertRefused(connection, Problem.STORE_UNAVAILABLE, to=BOB, re=1)
+        connection.do(c.Hello(device=DEVICE), c.Send(BOB, "x", n=1))
         self.turn()
-        self.assertEqual(self.world.inbox.batches[-1][0][0].device, "")
+        self.assertEqual(self.world.inbox.batches[-1][0][0].device, DEVICE)
 
     def test_gone_while_a_device_is_claimed(self) -> None:
         """A connection that is lost meanwhile would leave an error, or somebody logged in."""

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.address import RedisAddress
 from chatsvc.inbox.interface import IStoreWatcher
+from chatsvc.inbox.life import Life
 from chatsvc.inbox.link import RedisLink
 from chatsvc.sockets import watch_peer
 from chatsvc.wire.events import Message
@@ -33,9 +34,8 @@ class Hearing:
     """
     A connection of its own that subscribes to ``channel``.
 
-    ``counted`` is told which Redis had taken how many batches when something was stored; ``returned`` is called when
-    the connection was lost and is back: something may have been said meanwhile. ``nobody`` is called with the uid of a
-    user who is not here.
+    ``life`` is what this node knows of the data in Redis. ``returned`` is called when something may have been said that
+    was not heard, or was of other data. ``nobody`` is called with the uid of a user who is not here.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Hearing:
         clock: IReactorTime,
         address: RedisAddress,
         channel: str,
-        counted: Callable[[str, int], None],
+        life: Life,
         returned: Callable[[], None],
         nobody: Callable[[int], None],
     ) -> None:
         self._address = address
         self._channel = channel
-        self._counted = counted
+        self._life = life
         self._returned = returned
         self._nobody = nobody
         self._was_here = False
@@ -91,22 +91,27 @@ class Hearing:
         words = orjson.loads(said)
         news = words.get("news")
         if news:
-            self._counted(words.get("run", ""), int(words.get("batches", 0)))
+            self._life.counted(words.get("run", ""), int(words.get("batches", 0)))
             self._news(
                 [
                     (int(uid), Message(int(id), int(sender), name, int(at), text))
                     for uid, id, sender, name, at, text in news
-                ]
+                ],
+                self._life.is_of(words.get("epoch", ""), words.get("run", "")),
             )
         for uid, generation in words.get("taken", ()):
             self._taken(int(uid), int(generation))
 
-    def _news(self, news: list[tuple[int, Message]]) -> None:
+    def _news(self, news: list[tuple[int, Message]], of_this_data: bool) -> None:
         if self._heard_of:
             for uid, message in news:
                 heard = self._heard_of.get(uid)
                 if heard is not None:
                     heard.newest = max(heard.newest, message.id)
+        if not of_this_data:
+            # Readers know these ids of other messages: they are compared with the store first.
+            self._returned()
+            return
         for uid in self._watcher.news(news):
             if uid not in self._heard_of:
                 self._nobody(uid)

@@ -148,25 +148,29 @@ class Committed:
     """
     What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale; ``taken``:
     those of them whose inbox another node's session holds. ``expired`` messages had waited too long and were removed.
+    ``lost``: the store has lost some before; the ids of what it has stored now may be known of other messages.
     """
 
     outcomes: list[Outcome]
     refused: list[Removal]
     taken: list[Removal] = field(default_factory=list)
     expired: int = 0
+    lost: bool = False
 
 
 @value
 class Cursor:
     """
     How far the session that claimed ``generation`` has read the inbox of ``uid``: up to the message ``id``, of the time
-    ``at`` (ms), None where it has been handed none.
+    ``at`` (ms), None where it has been handed none. ``shown`` is the id up to which its client was shown messages
+    before.
     """
 
     uid: int
     id: int
     generation: int
     at: int | None
+    shown: int = 0
 
 
 @value

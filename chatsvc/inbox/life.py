@@ -74,6 +74,11 @@ class Life:
         if known is not None and known.run == run and known.batches < batches:
             self._known = Mark(known.epoch, run, batches)
 
+    def is_of(self, epoch: str, run: str) -> bool:
+        """Whether what another node says of its messages is about the data that this node's readers know."""
+        known = self._known
+        return known is not None and (known.epoch, known.run) == (epoch, run) and not self.is_over
+
     def begin_anew(self) -> None:
         """No reader of this node knows the data of before any more."""
         self.epoch, self._known = self.newest, self._newest

@@ -120,7 +120,7 @@ class RedisInbox:
         self._watermark = watermark
         self._life = life = Life(watermark.known if watermark else None)
         self._hearing = Hearing(
-            reactor, address, channel, life.counted, self._may_have_missed, self._vacate
+            reactor, address, channel, life, self._may_have_missed, self._vacate
         )
         self._foreign = ForeignEntries()
         self._commits = Sequenced(b"commit")
@@ -333,11 +333,11 @@ class RedisInbox:
         self._life.counted(run, batches)
         if lost:
             self._may_have_missed()
-        return outcomes, done, expired
+        return outcomes, done, expired, lost
 
     async def _check(self, protocol: Any) -> None:
         """Compare the sessions' cursors with the inboxes, and tell the watcher."""
-        cursors = [[str(c.uid), c.id, c.generation, c.at] for c in self._watcher.cursors()]
+        cursors = [[str(c.uid), c.id, c.generation, c.at, c.shown] for c in self._watcher.cursors()]
         if self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
         self._say_loss(self._life.is_over)
@@ -351,8 +351,12 @@ class RedisInbox:
             restarted, claimed = await evaluate(protocol, b"check", asked)
             stale += map(int, restarted)
             taken += [(int(uid), int(generation)) for uid, generation in claimed]
+        self._clock.callLater(0, self._returned, stale, taken)
+
+    def _returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+        # Not before: what is stored until then is of data that these readers do not know.
         self._life.begin_anew()
-        self._clock.callLater(0, self._watcher.store_returned, stale, taken)
+        self._watcher.store_returned(stale, taken)
 
 
 def _fields(draft: Draft) -> list[str | int]:
@@ -376,11 +380,12 @@ def _time(at: str) -> int:
 
 
 def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
-    outcomes, done, expired = answer
+    outcomes, done, expired, lost = answer
     verdicts = list(zip(done, removals, strict=False))
     return Committed(
         [_OUTCOMES[kind](*details) for kind, *details in outcomes],
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
         expired,
+        lost,
     )

@@ -44,6 +44,9 @@ SELECT uid, last_id - acknowledged, last_id,
 FROM chat_reader WHERE last_id > acknowledged AND uid = coalesce(?, uid) ORDER BY uid
 """
 
+_EPOCHS = 64
+"""Epochs before the present one that are remembered."""
+
 _LEAP = 3600.0
 """Seconds by which the clock may be set forward while the server runs, without making messages older."""
 
@@ -217,9 +220,7 @@ class SQLiteInbox:
 
     async def renew_epoch(self) -> None:
         fresh = secrets.token_hex(8)
-        await self._database.run(
-            lambda t: t.execute("UPDATE chat_setting SET value = ? WHERE name = 'epoch'", (fresh,))
-        )
+        await self._database.run(lambda t: _begin_epoch(t, fresh))
 
     async def about(self) -> str:
         return f"SQLite {sqlite_version}"
@@ -246,7 +247,20 @@ def _begin(transaction: Transaction, known: Mark | None, fresh: str) -> tuple[st
     transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
     settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
     epoch, batches = settings["epoch"], int(settings["batches"])
-    if known is not None and known.epoch == epoch and batches < known.batches:
-        transaction.execute("UPDATE chat_setting SET value = ? WHERE name = 'epoch'", (fresh,))
+    if known is None:
+        return epoch, batches
+    is_behind = known.epoch == epoch and batches < known.batches
+    # An epoch that this file does not know is one after which an older copy was put back.
+    if is_behind or known.epoch not in (epoch, *settings["epochs"].split()):
+        _begin_epoch(transaction, fresh, known.epoch)
         epoch = fresh
     return epoch, batches
+
+
+def _begin_epoch(transaction: Transaction, fresh: str, known: str = "") -> None:
+    """A new epoch follows on those before: that of this file, and the one that is known of it."""
+    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
+    before = dict.fromkeys([settings["epoch"], *known.split(), *settings["epochs"].split()])
+    change = "UPDATE chat_setting SET value = ? WHERE name = ?"
+    transaction.execute(change, (fresh, "epoch"))
+    transaction.execute(change, (" ".join([*before][:_EPOCHS]), "epochs"))

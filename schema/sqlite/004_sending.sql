@@ -24,3 +24,6 @@ CREATE TABLE IF NOT EXISTS chat_generation (
 
 -- How many batches with messages were stored: less than a server knows, and the file is an older one.
 INSERT OR IGNORE INTO chat_setting VALUES ('batches', '0');
+
+-- The epochs before the present one: a server that knows another one has seen a newer file.
+INSERT OR IGNORE INTO chat_setting VALUES ('epochs', '');

@@ -106,8 +106,8 @@ class WentBackTests(OlderData):
         with capturedLogs() as logged:
             outcomes = await self.store_there(*[draft() for _ in range(3)])
             self.assertEqual([outcome.id for outcome in outcomes], [9, 10, 11])
-            await self.until(lambda: self.theirs.returned)
-        self.assertEqual(losses(logged), 1)
+            await self.until(lambda: self.theirs.returned and self.mine.returned)
+        self.assertEqual(losses(logged), 2, "once by each node")
         claim = await self.here.claim(READER, 10)
         self.assertNotEqual(claim.epoch, before.epoch)
 

@@ -54,6 +54,9 @@ local function is_superseded(sender, device, generation)
   return generation < sending[key]
 end
 
+-- How many messages this batch has stored.
+local appended = 0
+
 -- draft: to, sender, name, at, text and perhaps device, n, again (strings, '' where there is none), generation, sending
 local function append(draft)
   local to, sender, name, at, text, device, n, again, generation, sent_by = unpack(draft)
@@ -84,6 +87,7 @@ local function append(draft)
   if since ~= acknowledged then share = 0 end
   if share >= asked.share then return {'full', book.waiting, true} end
   add(book.inbox, book.last + 1, sender, name, at, text)
+  appended = appended + 1
   book.last, book.waiting = book.last + 1, book.waiting + 1
   set_sender(book.senders, sender, share + 1, acknowledged, numbers, notes)
   if not book.renewed then book.renewed = redis.call('EXPIRE', book.senders, asked.memory) end
@@ -137,17 +141,16 @@ function entrances.commit()
     if not lost then well, verdict = pcall(remove, unpack(removal)) end
     done[i] = well and verdict or 'failed'
   end
-  local before = change
   for i, draft in ipairs(asked.drafts) do
     -- One that fails leaves the others alone.
     local well, outcome = pcall(append, draft)
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
   local run, batches = life()
-  if change > before then
+  if appended > 0 then
     batches = batches + 1
     pcall(set_life, run, batches)
   end
-  for node, told in pairs(news) do tell(node, {news = told, run = run, batches = batches}) end
+  for node, told in pairs(news) do tell(node, {news = told, run = run, batches = batches, epoch = redis.call('GET', 'chat:epoch')}) end
   return {outcomes, done, lost and true or false, run, batches, expired}
 end

@@ -47,7 +47,7 @@ function entrances.total()
 end
 
 function entrances.restored()
-  redis.call('SET', 'chat:epoch', asked.fresh)
+  begin_epoch()
   return {}
 end
 
@@ -105,17 +105,18 @@ local function is_another(inbox, id, at)
   return entry ~= nil and (at == cjson.null or (tonumber(entry[2][6]) or 0) ~= at)
 end
 
--- cursor: uid, id, generation, time of the message that was handed last or null
+-- cursor: uid, id, generation, time of the message that was handed last or null, the last id that the client knows
 function entrances.check()
   local stale, taken = {}, {}
   for _, cursor in ipairs(asked.cursors) do
-    local uid, id, generation, at = unpack(cursor)
+    local uid, id, generation, at, shown = unpack(cursor)
     local node, current = session(uid)
     local inbox = inbox_of(uid)
     local last = ends(inbox)
     if is_taken(node, current, lost and 0 or generation) then
       taken[#taken + 1] = {uid, number(current)}
-    elseif id > last or is_another(inbox, id, at) then
+    elseif id > last or is_another(inbox, id, at) or lost and id < shown then
+      -- Or the client was shown more in an earlier session, and nobody can tell whether that is still what is there.
       renew_epoch(uid)
       -- What its session still has to remove was of the epoch before.
       take_over(uid, node, math.max(current, generation) + 1)

@@ -41,16 +41,43 @@ local function has_lost_writes()
   return batches < known_batches
 end
 
+-- The most epochs that are remembered.
+local EPOCHS = 64
+
+-- A new epoch follows on those before: that of this data, and the one that a node knows.
+local function begin_epoch(known)
+  local before, found = {}, {}
+  local current = redis.call('GET', 'chat:epoch') or ''
+  local all = current .. ' ' .. (known or '') .. ' ' .. (redis.call('GET', 'chat:epochs') or '')
+  for epoch in string.gmatch(all, '%x+') do
+    if not found[epoch] and #before < EPOCHS then
+      found[epoch] = true
+      before[#before + 1] = epoch
+    end
+  end
+  redis.call('SET', 'chat:epoch', asked.fresh)
+  redis.call('SET', 'chat:epochs', ' ' .. table.concat(before, ' ') .. ' ')
+end
+
+-- Whether an epoch is one before the present one. An epoch that this data does not know is one after which an older copy
+-- was put back.
+local function has_passed(epoch)
+  return string.find(redis.call('GET', 'chat:epochs') or '', ' ' .. epoch .. ' ', 1, true) ~= nil
+end
+
 -- Whether this is not the data that this node knows: it was deleted, or older data was put in its place, or it went back
 -- and on from there. The generations and ids that this node knows are nothing to it then. Who notices it first begins a
 -- new epoch, by which all others notice.
 local went_back = false
 local function is_another_store()
   if not asked.epoch then return false end
-  if asked.epoch ~= redis.call('GET', 'chat:epoch') then return true end
-  if not has_lost_writes() then return false end
+  if asked.epoch ~= redis.call('GET', 'chat:epoch') then
+    if has_passed(asked.epoch) then return true end
+  elseif not has_lost_writes() then
+    return false
+  end
   -- One that is full says no: then the next one who asks notices again.
-  redis.pcall('SET', 'chat:epoch', asked.fresh)
+  pcall(begin_epoch, asked.epoch)
   went_back = true
   return true
 end

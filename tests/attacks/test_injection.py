@@ -343,5 +343,6 @@ class MySQLAndRedis(Both.Tests):
         for key in keys:
             self.assertRegex(
                 key,
-                rb"^chat:(epoch|waiting|nodes|node:[^{}]+|\{[0-9]+\}:(inbox|from|session|epoch))$",
+                rb"^chat:(epochs?|waiting|nodes|(node|order):[^{}]+|life|lives"
+                rb"|\{[0-9]+\}:(inbox|from|session|epoch|generations))$",
             )

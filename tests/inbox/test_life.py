@@ -157,6 +157,69 @@ class WentBackTests(OlderData):
         await self.here.renew_epoch()
         self.assertNotEqual((await self.here.claim(READER, 2)).epoch, before.epoch)
 
+    async def test_news_of_other_data(self) -> None:
+        """Of four new messages under ids of which two are known, a reader at another node would get the last two."""
+        before = await self.begin()
+        await self.store_there(*[draft(at=n) for n in range(8)])
+        copy = self.copy()
+        await self.store_there(draft(at=9), draft(at=10))
+        await self.until(lambda: len(self.mine.heard) == 10)
+        self.mine.read = [Cursor(READER, 10, before.generation, 10)]
+        self.put_back(copy)
+        await self.store_there(*[draft(at=n) for n in range(11, 15)])
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual(len(self.mine.heard), 10, "nothing of the new data was heard")
+        self.assertEqual(self.mine.returned[0], [READER])
+
+    async def test_stored_here_in_other_data(self) -> None:
+        """The same on one node, where the batch that finds it out brings the new messages."""
+        await self.begin()
+        await self.store_there(*[draft() for _ in range(8)])
+        copy = self.copy()
+        await self.store_there(draft(), draft())
+        self.put_back(copy)
+        committed = await self.there.commit([draft()], [])
+        self.assertTrue(committed.lost)
+        await self.until(lambda: self.theirs.returned)
+        self.assertFalse((await self.there.commit([draft()], [])).lost)
+
+    async def test_what_an_earlier_session_showed(self) -> None:
+        """A client that has shown more than its session was handed would drop new messages under those ids."""
+        before = await self.begin()
+        await self.store_there(*[draft(at=n) for n in range(1, 9)])
+        copy = self.copy()
+        await self.store_there(draft(at=9), draft(at=10))
+        await self.until(lambda: len(self.mine.heard) == 10)
+        # It was handed 5 again, and has shown 10 before.
+        self.mine.read = [Cursor(READER, 5, before.generation, 5, shown=10)]
+        self.put_back(copy)
+        await self.here.examine()
+        await self.until(lambda: self.mine.returned)
+        self.assertEqual(self.mine.returned[0], [READER])
+
+    async def test_the_same_copy_again(self) -> None:
+        """A copy that is put back a second time would bring an epoch back, and with it the ids that clients know."""
+        before, copy = await self.read_up_to_ten()
+        for _ in range(2):
+            self.put_back(copy)
+            self.mine.returned.clear()
+            await self.here.examine()
+            await self.until(lambda: self.mine.returned)
+            self.assertNotEqual((await self.here.claim(READER, 10)).epoch, before.epoch)
+
+    async def test_batch_that_makes_room(self) -> None:
+        """A batch that removed more, because it had waited too long, than it stored would not be missed."""
+        inbox = self.store(Limits(waiting=2, days=1))
+        await inbox.open(self.watcher)
+        old = ("f", "7", "u", "n", "a", "1", "t", "x")
+        for id in ("1-0", "2-0"):
+            redis().execute("XADD", f"chat:{{{READER}}}:inbox", id, *old, db=self.db)
+        before = inbox._life.mark
+        committed = await inbox.commit([draft()], [])
+        self.assertEqual(committed.expired, 2)
+        assert before is not None and inbox._life.mark is not None
+        self.assertEqual(inbox._life.mark.batches, before.batches + 1)
+
     async def test_noticed_once(self) -> None:
         """Each node would begin an epoch of its own, and readers begin anew for ever."""
         _, copy = await self.read_up_to_ten()
@@ -324,6 +387,17 @@ class SQLiteTests(TestCase):
         committed = await inbox.commit([draft() for _ in range(3)], [])
         self.assertEqual(committed.outcomes[-1], Stored(11, 11))
         self.assertNotEqual((await inbox.claim(READER, 10)).epoch, before.epoch)
+
+    async def test_the_same_older_file_again(self) -> None:
+        """A copy that is put back a second time would bring an epoch back, and with it the ids that clients know."""
+        before = await self.read_up_to_ten()
+        for _ in range(2):
+            for file in self.folder.glob("chat.db*"):
+                file.unlink()
+            shutil.copy(self.folder / "copy.db", self.file)
+            inbox = await self.open()
+            self.assertNotEqual((await inbox.claim(READER, 10)).epoch, before.epoch)
+            await inbox.close()
 
     async def test_the_same_file(self) -> None:
         """Each start would make clients show again what they had shown."""

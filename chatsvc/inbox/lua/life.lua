@@ -55,8 +55,9 @@ local function begin_epoch(known)
       before[#before + 1] = epoch
     end
   end
-  redis.call('SET', 'chat:epoch', asked.fresh)
+  -- This first: one that is full may refuse the second, and the next one who asks then does both again.
   redis.call('SET', 'chat:epochs', ' ' .. table.concat(before, ' ') .. ' ')
+  redis.call('SET', 'chat:epoch', asked.fresh)
 end
 
 -- Whether an epoch is one before the present one. An epoch that this data does not know is one after which an older copy

@@ -11,7 +11,6 @@ from typing import Any
 import click
 import orjson
 
-from chatsvc.admin.options import UID
 from chatsvc.client.errand import Errand
 from chatsvc.client.lines import Feed
 from chatsvc.client.listen import Listening, Wish
@@ -50,7 +49,7 @@ class _SendCommand(click.Command):
 
 
 @click.command(cls=_SendCommand)
-@click.option("--to", type=UID, required=True, metavar="UID", help="Whom it is for.")
+@click.option("--to", type=int, required=True, metavar="UID", help="Whom it is for.")
 @click.option("--lines", is_flag=True, help="Each line of standard input is a message.")
 @click.option(
     "--timeout",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import sys
@@ -27,11 +28,16 @@ class _Uid(click.ParamType):
         uid = possible_uid(str(value))
         if uid is None:
             shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-            self.fail(f"{shown!r} is no uid: {UID_RANGE} is expected", parameter, context)
+            problem = f"{shown!r} is no uid: {UID_RANGE} is expected"
+            if _NUMBER.fullmatch(value):  # one that nobody has
+                raise click.ClickException(problem)
+            self.fail(problem, parameter, context)
         return uid
 
 
 UID = _Uid()
+
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 
 _SHOWN = 40
 """Characters of what was typed that an error repeats."""

@@ -83,8 +83,8 @@ class BothKinds:
             for command in ("lock", "unlock"):
                 line = self.chatsvc("account", command, "77", status=1)
                 self.assertEqual(line, "Error: there is no account 77\n")
-            self.chatsvc("account", "passwd", "0", "--generate", status=1)
-            self.chatsvc("account", "passwd", "99999999999999999999", "--generate", status=2)
+            for uid in ("0", "99999999999999999999"):
+                self.chatsvc("account", "passwd", uid, "--generate", status=1)
             self.chatsvc("account", "lock", "x", status=2)
             self.chatsvc("account", "add", "x", "--generate", "--password-stdin", status=2)
             self.assertEqual(len(self.listed()), 1)

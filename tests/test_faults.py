@@ -83,7 +83,7 @@ class RulesMatter(TestCase):
     def test_news(self) -> None:
         """The campaign would not notice that what another node has stored, and nobody told, is passed over."""
         only = ("--only", "news lost")
-        self.broken("lost", "--sabotage", "cursor", "--faults", "4", "--nodes", "2", *only)
+        self.broken("lost", "--sabotage", "cursor", "--faults", "12", "--nodes", "2", *only)
 
     def test_duplicates(self) -> None:
         """The campaign would not notice that a message which is sent again is stored again."""

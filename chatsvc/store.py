@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -41,6 +42,13 @@ class StoreURL:
         return self.shown
 
 
+def _without_hosts(url: str) -> tuple[str, str]:
+    """The hosts of a URL that names several, and it without them: urlsplit takes a bracket behind a comma for wrong."""
+    place = re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]
+    hosts = place.rpartition("@")[2]
+    return hosts, url.replace(place, place.removesuffix(hosts), 1) if hosts else url
+
+
 def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     """
     Take a store's URL apart.
@@ -57,10 +65,11 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         return StoreURL(scheme, rest, shown=url)
     if not rest.startswith("//"):
         raise BadStore(f"{without_password(url)!r} is no URL: write {scheme}://…")
+    several = scheme == "redis+sentinel"
+    hosts, url_of_one = _without_hosts(url) if several else ("", url)
     try:
-        parts = urlsplit(url)
-        several = scheme == "redis+sentinel"
-        host = parts.netloc.rpartition("@")[2] if several else parts.hostname or ""
+        parts = urlsplit(url_of_one)
+        host = hosts if several else parts.hostname or ""
         port = 0 if several else parts.port or 0
         query = dict(
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))

@@ -12,6 +12,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.logger import Logger
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -29,16 +31,12 @@ class Life:
     """
     What one node knows of the data in Redis; ``known`` is what it knew when it ended last.
 
-    ``epoch`` is that of the data that this node's readers know, ``newest``
-    the one that was there last: while they differ, readers have yet to begin anew.
+    It is what this node's readers know. While other data is there, they have yet to begin anew.
     """
 
     def __init__(self, known: Mark | None = None) -> None:
-        self.epoch: str | None = known.epoch if known else None
-        self.newest: str | None = self.epoch
         self.went_back = False
-        self._known = known
-        self._newest = known
+        self._known = self._newest = known
 
     @property
     def mark(self) -> Mark | None:
@@ -48,24 +46,21 @@ class Life:
     @property
     def is_over(self) -> bool:
         """Whether the data that this node's readers know is gone."""
-        return self.epoch != self.newest
+        known, newest = self._known, self._newest
+        return known is not None and newest is not None and known.epoch != newest.epoch
 
     def question(self) -> dict[str, Any]:
         """What the script needs to find out whether this is the data that the node knows."""
-        if self.epoch is None:
+        known = self._known
+        if known is None:
             return {}
-        asked: dict[str, Any] = {"epoch": self.epoch, "fresh": secrets.token_hex(8)}
-        if self._known is not None:
-            asked["known"] = [self._known.run, self._known.batches]
-        return asked
+        fresh = secrets.token_hex(8)
+        return {"epoch": known.epoch, "known": [known.run, known.batches], "fresh": fresh}
 
     def found(self, there: Mark, went_back: bool = False) -> None:
         """This is the data that is there; ``went_back``: it has taken fewer batches than was known."""
-        self.went_back = went_back
-        self.newest, self._newest = there.epoch, there
-        if self.epoch is None:
-            self.epoch = there.epoch
-        if not self.is_over:
+        self.went_back, self._newest = went_back, there
+        if self._known is None or not self.is_over:
             self._known = there
 
     def counted(self, run: str, batches: int) -> None:
@@ -81,4 +76,10 @@ class Life:
 
     def begin_anew(self) -> None:
         """No reader of this node knows the data of before any more."""
-        self.epoch, self._known = self.newest, self._newest
+        self._known = self._newest
+
+
+def say_loss(log: Logger, url: object) -> None:
+    """Say in a store's log that its data is not what it was."""
+    text = "{url} does not hold the data that it held: readers begin anew"
+    log.error(text, event="store-lost", url=str(url))

@@ -21,6 +21,8 @@ from chatsvc.inbox.foreign import ForeignEntries
 from chatsvc.inbox.hearing import PEER_PATIENCE, Hearing
 from chatsvc.inbox.interface import (
     DEVICES,
+    DIGEST_DIGITS,
+    DIGESTS,
     MEMORY_OF_SENDERS,
     MOST_DEVICES,
     RECENT,
@@ -43,7 +45,7 @@ from chatsvc.inbox.interface import (
     TakenOver,
 )
 from chatsvc.inbox.lease import LEASE, Lease
-from chatsvc.inbox.life import Life
+from chatsvc.inbox.life import Life, say_loss
 from chatsvc.inbox.link import RedisLink
 from chatsvc.inbox.script import NO_ANSWER, SCRIPT, away, evaluate, out_of_patience, reason
 from chatsvc.inbox.sequence import Sequenced
@@ -71,8 +73,10 @@ _MEMORY = {
     "recent": RECENT,
     "most": MOST_DEVICES,
     "memory": MEMORY_OF_SENDERS,
+    "digests": DIGESTS,
+    "digits": DIGEST_DIGITS,
 }
-"""How long the script remembers devices."""
+"""How long the script remembers devices, and how much of what they said."""
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "stored": Stored,
@@ -303,7 +307,8 @@ class RedisInbox:
         elif self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))
             # Another epoch alone is one that an admin has begun.
-            self._say_loss(self._life.went_back)
+            if self._life.went_back:
+                say_loss(self._log, self._url)
             self._life.begin_anew()  # nobody reads yet
         self._was_here = True
         self._pulse.found()
@@ -323,11 +328,6 @@ class RedisInbox:
         # The connection is gone: the next one begins with a check.
         self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
-    def _say_loss(self, lost: bool) -> None:
-        if lost:
-            text = "{url} does not hold the data that it held: readers begin anew"
-            self._log.error(text, event="store-lost", url=self._url)
-
     def _noticing_loss(self, answer: Any) -> Any:
         outcomes, done, lost, run, batches, expired = answer
         self._life.counted(run, batches)
@@ -340,7 +340,8 @@ class RedisInbox:
         cursors = [[str(c.uid), c.id, c.generation, c.at, c.shown] for c in self._watcher.cursors()]
         if self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
-        self._say_loss(self._life.is_over)
+        if self._life.is_over:
+            say_loss(self._log, self._url)
         stale: list[int] = []
         taken: list[tuple[int, int]] = []
         for i in range(0, len(cursors), _CURSORS_AT_ONCE):

@@ -29,7 +29,7 @@ from chatsvc.inbox.interface import (
     Limits,
     Removal,
 )
-from chatsvc.inbox.life import Mark
+from chatsvc.inbox.life import Mark, say_loss
 from chatsvc.inbox.room import Room, is_for_want_of_room
 from chatsvc.inbox.sqlite_batch import Batch
 from chatsvc.inbox.watermark import Watermark
@@ -87,8 +87,7 @@ class SQLiteInbox:
         fresh = secrets.token_hex(8)
         epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
         if known is not None and known.epoch != epoch == fresh:
-            text = "{url} does not hold the data that it held: readers begin anew"
-            self._log.error(text, event="store-lost", url=str(self._database.url))
+            say_loss(self._log, self._database.url)
         self._mark = Mark(epoch, "", batches)
         if self._watermark is not None:
             self._watermark.follow(lambda: self._mark)

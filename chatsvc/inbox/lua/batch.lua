@@ -74,7 +74,7 @@ local function append(draft)
     -- Also another text under a number that was accepted: it was never stored.
     if back ~= -1 or again ~= '' then return {'gap', number(newest + 1)} end
     if newest == 0 then others, other_notes = remembered(others, other_notes) end
-    digests = string.sub(digests .. digest(text), -DIGESTS * DIGITS)
+    digests = string.sub(digests .. digest(text), -asked.digests * asked.digits)
     numbers = ' ' .. device .. ' ' .. n .. ' ' .. number(book.last + 1) .. others
     notes = ',' .. device .. ':' .. seconds() .. ':' .. n .. ':' .. digests .. other_notes
   end

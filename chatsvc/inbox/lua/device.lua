@@ -53,15 +53,13 @@ local function remembered(numbers, notes)
   return numbers, notes
 end
 
--- Of how many of a device's messages, and by how many digits, the texts are remembered.
-local DIGESTS, DIGITS = 64, 6
-
-local function digest(text) return string.sub(redis.sha1hex(text), 1, DIGITS) end
+-- The texts of a device's last `asked.digests` messages are remembered, by `asked.digits` each.
+local function digest(text) return string.sub(redis.sha1hex(text), 1, asked.digits) end
 
 -- Whether a message that has a number which was accepted may be the one that was accepted.
 local function is_the_same(digests, back, text)
-  local from = #digests - (back + 1) * DIGITS + 1
-  return from < 1 or string.sub(digests, from, from + DIGITS - 1) == digest(text)
+  local from = #digests - (back + 1) * asked.digits + 1
+  return from < 1 or string.sub(digests, from, from + asked.digits - 1) == digest(text)
 end
 
 -- A user's devices that send stand in one text, " DEVICE:USED:GENERATION" for each, the last used first.

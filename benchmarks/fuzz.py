@@ -39,8 +39,8 @@ from benchmarks.fuzzing.conversations import Conversation, conversation
 from benchmarks.fuzzing.stage import FourDoors, People, restore, settle
 from tests.attacks.bystanders import Talk
 from tests.attacks.bystanders import _Pair as Pair
-from tests.clients import StructuredClient
-from tests.processes import PASSWORD, ServerStores, SQLiteStores, Stores, new_address
+from tests.support.clients import StructuredClient
+from tests.support.processes import PASSWORD, ServerStores, SQLiteStores, Stores, new_address
 
 MOST_GROWTH = 20.0
 """MB of memory."""

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.compare import STORES, allow_many_files, say
 from benchmarks.comparing.shapes import parse_shape
 from benchmarks.comparing.subjects import FIRST_UID, Pair, Service, running
-from tests.clients import StructuredClient
+from tests.support.clients import StructuredClient
 
 _BESIDE = parse_shape("40x8")
 _PACE = 5_000

@@ -27,8 +27,8 @@ import pexpect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.clients import StructuredClient
-from tests.processes import ChatServer
+from tests.support.clients import StructuredClient
+from tests.support.processes import ChatServer
 
 PASSWORD = "pw"
 BETWEEN_KEYS = 0.05

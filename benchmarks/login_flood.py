@@ -33,9 +33,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.login_flooder import KINDS
-from tests.clients import StructuredClient
-from tests.processes import ChatServer, phc
-from tests.servers import PrivateRedis
+from tests.support.clients import StructuredClient
+from tests.support.processes import ChatServer, phc
+from tests.support.servers import PrivateRedis
 
 LEAST = 0.025
 """Seconds that 99 of 100 messages may take in any case."""

@@ -24,13 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from chatsvc.client.backoff import Backoff
-from chatsvc.client.connection import FIRST_DELAY, LAST_DELAY
-from chatsvc.tls import KeyFolder
-from chatsvc.tokens import Tokens
-from tests.balancer import Balanced
-from tests.processes import phc
-from tests.servers import mariadb
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.client.connector import FIRST_DELAY, LAST_DELAY
+from chatsvc.client.transport.backoff import Backoff
+from chatsvc.tls.key_folder import KeyFolder
+from tests.support.balancer import Balanced
+from tests.support.processes import phc
+from tests.support.servers import mariadb
 
 _FIRST_UID = 20_001
 _ASKED = 10.0

@@ -31,11 +31,11 @@ from benchmarks.compare import allow_many_files, say
 from benchmarks.comparing.load import Load, words
 from benchmarks.comparing.shapes import QUICK, Shape, parse_shape
 from benchmarks.comparing.subjects import FIRST_UID, NO_LIMITS, PASSWORD, process_of
-from chatsvc.tls import KeyFolder
-from chatsvc.tokens import Tokens
-from tests.clients import StructuredClient
-from tests.processes import ChatServer, phc
-from tests.servers import PrivateMariaDB, PrivateRedis
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.tls.key_folder import KeyFolder
+from tests.support.clients import StructuredClient
+from tests.support.processes import ChatServer, phc
+from tests.support.servers import PrivateMariaDB, PrivateRedis
 
 _APART = 5_000
 """From the first user of one size to that of the next."""

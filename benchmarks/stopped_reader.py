@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.clients import StructuredClient
-from tests.processes import ChatServer
+from tests.support.clients import StructuredClient
+from tests.support.processes import ChatServer
 
 READER, SENDERS = 10_001, range(10_002, 10_006)
 _TEXT = "聊" * 300

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chatsvc.accounts.passwords import Hashing
 from chatsvc.inbox.interface import Limits
-from chatsvc.limits import ConnectionLimits, Rate
-from chatsvc.passwords import Hashing
-from chatsvc.post import BatchLimits
-from chatsvc.store import StoreURL
-from chatsvc.throttle import Tries
+from chatsvc.limits.login_throttle import Tries
+from chatsvc.limits.rates import ConnectionLimits, Rate
+from chatsvc.router import BatchLimits
+from chatsvc.storage.url import StoreURL
 
 
 @dataclass(frozen=True)

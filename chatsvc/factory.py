@@ -12,12 +12,12 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from chatsvc.chat import Chat
-from chatsvc.limits import network_of
+from chatsvc.limits.rates import network_of
+from chatsvc.limits.unauthenticated import Strangers
+from chatsvc.observability.log_limiter import Seldom
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
-from chatsvc.seldom import Seldom
-from chatsvc.strangers import Strangers
+from chatsvc.services import Chat
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 

@@ -20,10 +20,10 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chatsvc.receipts import Receipts, meter_of, read_at_once
 from chatsvc.session import Session
-from chatsvc.sockets import watch_peer
 from chatsvc.switchboard import Output, Switchboard
+from chatsvc.transport.ack_tracker import Receipts, meter_of, read_at_once
+from chatsvc.transport.sockets import watch_peer
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect

@@ -21,9 +21,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.inbox.interface import PAGE, Claim, Cursor, IInbox, TakenOver
-from chatsvc.post import PostOffice
-from chatsvc.store import StoreUnavailable
-from chatsvc.unexpected import wordless
+from chatsvc.observability.redaction import wordless
+from chatsvc.router import PostOffice
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 
 _RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0)

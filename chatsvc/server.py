@@ -16,40 +16,47 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc import __version__
-from chatsvc.accounts import Accounts
-from chatsvc.chat import DEAD_TOKENS, Chat
+from chatsvc.accounts.passwords import Passwords
+from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.tokens import Tokens
 from chatsvc.config import CannotStart, Config
-from chatsvc.database import Database
-from chatsvc.descriptors import within_open_files
 from chatsvc.factory import ChatFactory, Door
-from chatsvc.filelock import FileLock
-from chatsvc.health import Health
+from chatsvc.flush import Outgoing
+from chatsvc.gauges import Instruments
+from chatsvc.inbox.backends import make_inbox
 from chatsvc.inbox.interface import IInbox
-from chatsvc.inbox.places import make_inbox
+from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
-from chatsvc.instruments import Instruments
-from chatsvc.limits import AddressLimit, Pace, Rate, RegistrationLimit
-from chatsvc.listening import BadEndpoint, CannotListen, Context, Doors, Listening, listen_at
-from chatsvc.logbook import Brevity
-from chatsvc.metrics import Metrics
-from chatsvc.nodes import NodeFacts, differences
-from chatsvc.notify import Supervisor
-from chatsvc.outgoing import Outgoing
-from chatsvc.passwords import Passwords
-from chatsvc.post import PostOffice
-from chatsvc.probe import probe_site
-from chatsvc.pulse import Pulse
+from chatsvc.limits.login_throttle import LoginThrottle
+from chatsvc.limits.open_files import within_open_files
+from chatsvc.limits.rates import AddressLimit, Pace, Rate, RegistrationLimit
+from chatsvc.observability.health import Health
+from chatsvc.observability.http import probe_site
+from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.session_log import Brevity
 from chatsvc.reader import Reader
-from chatsvc.store import BadStore, StoreUnavailable, StoreURL
-from chatsvc.throttle import LoginThrottle
-from chatsvc.tls import (
+from chatsvc.router import PostOffice
+from chatsvc.services import DEAD_TOKENS, Chat
+from chatsvc.storage.database import Database
+from chatsvc.storage.file_lock import FileLock
+from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL
+from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.tls.key_folder import (
     BadKeys,
     KeyFolder,
     expiry,
     fingerprint,
     open_to_others,
 )
-from chatsvc.tokens import Tokens
+from chatsvc.transport.listeners import (
+    BadEndpoint,
+    CannotListen,
+    Context,
+    Doors,
+    Listening,
+    listen_at,
+)
 
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""

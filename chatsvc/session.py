@@ -10,19 +10,19 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from chatsvc import entrance
-from chatsvc.accounts import Account
-from chatsvc.chat import Chat
+from chatsvc.accounts import authenticator
+from chatsvc.accounts.authenticator import Refusal
+from chatsvc.accounts.passwords import PasswordsBusy
+from chatsvc.accounts.store import Account
 from chatsvc.connection import Connection
-from chatsvc.entrance import Refusal
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits import network_of
-from chatsvc.logbook import Logbook
-from chatsvc.passwords import PasswordsBusy
+from chatsvc.limits.rates import network_of
+from chatsvc.limits.wait_list import Caller
+from chatsvc.observability.session_log import Logbook
 from chatsvc.pipeline import CommandPipeline
 from chatsvc.reader import Reader
-from chatsvc.store import StoreUnavailable
-from chatsvc.waiting import Caller
+from chatsvc.services import Chat
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -227,7 +227,7 @@ class Session(CommandPipeline):
         if self._member is not None:
             raise Refusal(Problem.ALREADY_LOGGED_IN)
         chat = self._chat
-        self._log_in = Deferred.fromCoroutine(entrance.identify(chat, self._caller, command))
+        self._log_in = Deferred.fromCoroutine(authenticator.identify(chat, self._caller, command))
         try:
             account, stored = await self._log_in
         except Refusal as refusal:
@@ -326,14 +326,14 @@ class Session(CommandPipeline):
     # Accounts
 
     async def _register(self, command: c.Register) -> None:
-        uid = await entrance.register(self._chat, self._connection.address, command)
+        uid = await authenticator.register(self._chat, self._connection.address, command)
         self._logbook.registered(uid)
         self._say(e.Registered(uid, re=command.n))
 
     async def _passwd(self, command: c.Passwd) -> None:
         assert self._member is not None
         uid = self._member.uid
-        stored, locks = await entrance.change_password(self._chat, self._caller, uid, command)
+        stored, locks = await authenticator.change_password(self._chat, self._caller, uid, command)
         self._logbook.password_changed(uid)
         token = self._chat.tokens.issue(uid, stored, locks) if command.token else ""
         self._say(e.PasswordChanged(token, re=command.n))

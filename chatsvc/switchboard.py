@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from chatsvc.chat import Chat
+from chatsvc.services import Chat
 from chatsvc.session import Session
 from chatsvc.wire import events as e
 

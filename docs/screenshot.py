@@ -21,9 +21,9 @@ from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.client.tmux import Tmux
-from tests.clients import StructuredClient
-from tests.processes import ChatServer
+from tests.client.screen.tmux import Tmux
+from tests.support.clients import StructuredClient
+from tests.support.processes import ChatServer
 
 HERE = Path(__file__).parent
 COLUMNS, ROWS = 90, 18

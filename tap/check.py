@@ -8,12 +8,12 @@ from typing import Any
 
 from twisted.python import usage
 
+from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
-from chatsvc.finding import Finding, fail, ok, warn
-from chatsvc.tap.account import ACCOUNT, PASSWORD
-from chatsvc.tap.clicked import Words, given, with_table
+from chatsvc.tap.click_options import Words, given, with_table
+from chatsvc.tap.client_location import PLACE
+from chatsvc.tap.client_login import ACCOUNT, PASSWORD
 from chatsvc.tap.options import PREFIX
-from chatsvc.tap.place import PLACE
 from chatsvc.tap.server import Options
 
 _ABOUT = "config"

@@ -12,14 +12,14 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import provider
 
-from chatsvc.client.ink import wants_colour
-from chatsvc.client.remembered import Memory
-from chatsvc.client.screen import Look
+from chatsvc.client.screen.screen import Look
+from chatsvc.client.screen.theme import wants_colour
 from chatsvc.client.service import Client, Setting
-from chatsvc.tap.ending import end, end_badly
+from chatsvc.client.state.saved_login import Memory
+from chatsvc.tap.client_location import PLACE, Place, place
+from chatsvc.tap.exit import end, end_badly
 from chatsvc.tap.options import Option, fail, yes_or_no
 from chatsvc.tap.options import Options as TableOptions
-from chatsvc.tap.place import PLACE, Place, place
 
 
 class Options(TableOptions):

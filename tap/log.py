@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from chatsvc.loglines import LEVELS, Line, as_json, dated, level_of, undated
+from chatsvc.observability.log_format import LEVELS, Line, as_json, dated, level_of, undated
 from chatsvc.tap.options import Option, choice, fail
 
 LOG = (

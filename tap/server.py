@@ -15,22 +15,22 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.logger import Logger
 
+from chatsvc.accounts.passwords import Hashing
 from chatsvc.config import CannotStart, Config, Team
+from chatsvc.inbox.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import Limits
-from chatsvc.inbox.places import INBOX_SCHEMES
-from chatsvc.limits import ConnectionLimits, parse_rate
-from chatsvc.notify import Supervisor
-from chatsvc.passwords import Hashing
-from chatsvc.post import BatchLimits
+from chatsvc.limits.login_throttle import parse_tries
+from chatsvc.limits.rates import ConnectionLimits, parse_rate
+from chatsvc.router import BatchLimits
 from chatsvc.server import ChatServer
-from chatsvc.store import BadStore, StoreURL, parse_store_url, without_password
-from chatsvc.tap.ending import end_badly
+from chatsvc.storage.url import BadStore, StoreURL, parse_store_url, without_password
+from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.tap.exit import end_badly
+from chatsvc.tap.launcher import Launcher, hold_lifeline, team
 from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
 from chatsvc.tap.supervision import supervisor
-from chatsvc.tap.workers import Launcher, hold_lifeline, team
-from chatsvc.throttle import parse_tries
 from chatsvc.wire.phrases import LANGUAGES
 
 _log = Logger()
@@ -269,7 +269,9 @@ def _workers(
     reactor: Any, options: Options, above: Supervisor, given_up: Callable[[str | None], None]
 ) -> Any:
     """The workers that the options ask for."""
-    from chatsvc.workers import Workers  # needs a web client, which others need not wait for
+    from chatsvc.supervision.supervisor import (
+        Workers,  # needs a web client, which others need not wait for
+    )
 
     config, count = options.config, options.values_by_name["workers"]
     launcher = Launcher(reactor, count, options.parent or {}, options.words("workers", "metrics"))

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.notify import Supervisor
+from chatsvc.supervision.sd_notify import Supervisor
 
 
 def supervisor(clock: IReactorTime, environment: MutableMapping[str, str]) -> Supervisor:

@@ -20,7 +20,7 @@ import argon2
 from twisted.trial.unittest import TestCase
 
 import chatsvc
-from tests.processes import ChatServer
+from tests.support.processes import ChatServer
 
 _CHECKOUT = Path(__file__).parents[1]
 _SECRETS = re.compile(r"\.(key|crt|secret|pem|db|db-wal|db-shm)$|/keys/(?!README\.md$)")
@@ -110,7 +110,7 @@ class WheelTests(TestCase):
     def test_data_files(self) -> None:
         """The installed server would have no tables to make and no script for Redis."""
         for needed in (
-            "chatsvc/inbox/lua/batch.lua",
+            "chatsvc/inbox/redis/lua/batch.lua",
             "chatsvc/schema/sqlite/003_inbox.sql",
             "chatsvc/schema/mysql/001_user.sql",
             "chatsvc/py.typed",

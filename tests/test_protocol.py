@@ -17,15 +17,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from chatsvc import receipts
 from chatsvc.factory import ChatFactory, Door
-from chatsvc.limits import Rate
-from chatsvc.post import REMOVAL_DELAY
+from chatsvc.limits.rates import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
-from chatsvc.receipts import Meter, metered
+from chatsvc.router import REMOVAL_DELAY
+from chatsvc.transport.ack_tracker import Meter, metered
 from chatsvc.wire.commands import MAX_FRAME
-from tests.test_receipts import FakeTCP
 from tests.test_session import ALICE, BOB, DEVICE, MOST_UNANSWERED, UNLIMITED, World
+from tests.transport.test_ack_tracker import FakeTCP
 
 GREETING = "Please log in!"
 
@@ -654,7 +653,7 @@ class ReceiptTests(ProtocolTests):
         assert isinstance(meter, Meter)
         self.under_way = 0
         self.patch(
-            receipts,
+            ack_tracker,
             "unacknowledged",
             lambda descriptor: self.under_way,
         )

@@ -7,11 +7,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
-from chatsvc.post import REMOVAL_DELAY, RETRY_DELAY, PostOffice
 from chatsvc.reader import Reader
-from chatsvc.store import StoreUnavailable
+from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, PostOffice
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
-from tests.fakes import MemoryInbox
+from tests.support.fakes import MemoryInbox
 
 UID = 2
 

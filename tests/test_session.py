@@ -9,22 +9,22 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts import Accounts
-from chatsvc.chat import Chat
+from chatsvc.accounts.passwords import Passwords, PasswordsBusy
+from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.flush import Outgoing
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits import ConnectionLimits, Pace, Rate, RegistrationLimit
-from chatsvc.outgoing import Outgoing
-from chatsvc.passwords import Passwords, PasswordsBusy
-from chatsvc.post import REMOVAL_DELAY, PostOffice
+from chatsvc.limits.login_throttle import LoginThrottle, Tries
+from chatsvc.limits.rates import ConnectionLimits, Pace, Rate, RegistrationLimit
 from chatsvc.reader import Reader
+from chatsvc.router import REMOVAL_DELAY, PostOffice
+from chatsvc.services import Chat
 from chatsvc.session import Session
-from chatsvc.store import STORE_PATIENCE, StoreUnavailable
-from chatsvc.throttle import LoginThrottle, Tries
-from chatsvc.tokens import Tokens
+from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from tests.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
+from tests.support.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
 
 ALICE, BOB, CAROL = 10001, 10002, 10003
 UNLIMITED = Rate(0, 1)

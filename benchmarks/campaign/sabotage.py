@@ -13,13 +13,14 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
-from chatsvc.inbox import redis, script, sqlite_batch
 from chatsvc.inbox.interface import Draft
-from chatsvc.inbox.sqlite_batch import Batch
+from chatsvc.inbox.redis import inbox, script
+from chatsvc.inbox.sqlite import batch
+from chatsvc.inbox.sqlite.batch import Batch
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.reader import Reader, _State
-from chatsvc.receipts import Receipts
-from chatsvc.tap import workers
+from chatsvc.tap import launcher
+from chatsvc.transport.ack_tracker import Receipts
 from chatsvc.wire.events import Message
 
 
@@ -59,7 +60,7 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    redis._fields = fields
+    inbox._fields = fields
     Batch._seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
@@ -81,7 +82,7 @@ def generations() -> None:
 def digests() -> None:
     """Whatever has a number that was accepted passes for the message that was accepted."""
     _in_script("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
-    sqlite_batch._is_the_same = lambda digests, back, text: True
+    batch._is_the_same = lambda digests, back, text: True
 
 
 def life() -> None:
@@ -96,7 +97,7 @@ def _in_script(rule: str, instead: str) -> None:
     after = before.replace(rule.encode(), instead.encode())
     if after == before:
         raise SystemExit(f"there is no {rule!r} in the script any more")
-    script.SCRIPT = redis.SCRIPT = after  # type: ignore[attr-defined]
+    script.SCRIPT = inbox.SCRIPT = after  # type: ignore[attr-defined]
     script.SCRIPT_HASH = hashlib.sha1(after).hexdigest()
 
 
@@ -116,7 +117,7 @@ def serve(rule: str) -> None:
     """Be ``twistd`` without a rule, and so are the workers that it starts."""
     RULES[rule]()
     here = str(Path(__file__).parents[2])
-    workers._TWISTD = (
+    launcher._TWISTD = (
         f"import sys; sys.path.insert(0, {here!r});"
         f" from benchmarks.campaign.sabotage import serve; serve({rule!r})"
     )

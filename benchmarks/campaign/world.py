@@ -21,7 +21,7 @@ from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
 from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.redis import Redis
-from tests.servers import PrivateMariaDB
+from tests.support.servers import PrivateMariaDB
 
 BALANCER_PORT = 10_000
 PROXY = "127.0.0.1:10001"

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.comparing.load import Load, end_with_parent, words
-from chatsvc.tls import KeyFolder
-from chatsvc.tokens import Tokens
-from tests.clients import TextClient
-from tests.processes import ChatServer, phc
-from tests.servers import PrivateRedis, free_port
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.tls.key_folder import KeyFolder
+from tests.support.clients import TextClient
+from tests.support.processes import ChatServer, phc
+from tests.support.servers import PrivateRedis, free_port
 
 PASSWORD = "x"
 FIRST_UID = 20_001

@@ -1,1 +1,1 @@
-"""What ``benchmarks/fuzz.py`` is made of; ``tests/test_fuzz.py`` lets Hypothesis draw the same."""
+"""What ``benchmarks/fuzz.py`` is made of; ``tests/campaign/test_fuzz.py`` lets Hypothesis draw the same."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from benchmarks.fuzzing.attackers import Doors, Member
 from benchmarks.fuzzing.conversations import Corpora
 from benchmarks.fuzzing.frames import Targets
-from tests.processes import ChatServer, Stores, new_address, phc
-from tests.servers import free_port
+from tests.support.processes import ChatServer, Stores, new_address, phc
+from tests.support.servers import free_port
 
 TARGETS, MEMBERS = range(10_001, 10_009), range(7_000_001, 7_000_033)
 """

@@ -11,14 +11,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from chatsvc.client.admission import Admission
-from chatsvc.client.connection import Connector, Patience
-from chatsvc.client.conversation import Conversation
-from chatsvc.client.outbox import Outbox
-from chatsvc.client.pipe import Pipe
-from chatsvc.client.plain import PlainTerminal
-from chatsvc.client.remembered import Account, Memory
-from chatsvc.client.screen import Look, Screen
+from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.plain.pipe import Pipe
+from chatsvc.client.plain.plain import PlainTerminal
+from chatsvc.client.screen.screen import Look, Screen
+from chatsvc.client.state.outbox import Outbox
+from chatsvc.client.state.saved_login import Account, Memory
+from chatsvc.client.trust_policy import Admission
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
 """A pipe gives up what a person would wait for."""

@@ -1,0 +1,1 @@
+"""Inboxes: where messages wait for their readers. Nothing outside knows Redis."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from zope.interface import Interface
 
-from chatsvc.value import value
 from chatsvc.wire.events import Message
+from chatsvc.wire.record import value
 
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
@@ -247,8 +247,10 @@ class IStoreWatcher(Interface):
 
 class IInbox(Interface):
     """
-    All inboxes. Every method raises :class:`~chatsvc.store.StoreUnavailable` when the store is away or does not answer
-    in time; whether the command ran is then unknown.
+    All inboxes.
+
+    Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` when the store is away or does not answer in time;
+    whether the command ran is then unknown.
     """
 
     def open(watcher: IStoreWatcher):  # type: ignore[no-untyped-def]

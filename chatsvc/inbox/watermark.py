@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.life import Mark
+from chatsvc.inbox.rollback import Mark
 
 _EVERY = 1.0
 """Seconds after which what has changed is written down: a store that is not asked to sync more often loses as much."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from chatsvc.value import value
 from chatsvc.wire.problems import Problem
+from chatsvc.wire.record import value
 
 MAX_FRAME = 65_535
 """Bytes in a frame at most: what two bytes of length can say."""

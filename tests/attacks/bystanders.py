@@ -15,8 +15,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.clients import StructuredClient, TextClient
-from tests.processes import PASSWORD, ChatServer, SQLiteStores, Stores, new_address, shared
+from tests.support.clients import StructuredClient, TextClient
+from tests.support.processes import PASSWORD, ChatServer, SQLiteStores, Stores, new_address, shared
 
 PAUSE = 0.03
 """Seconds from one message's end to the next one; each of the two writes every second one, below the default rate."""

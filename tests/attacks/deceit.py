@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from tests.attacks.bystanders import AttackCase
-from tests.clients import TextClient
-from tests.processes import ChatServer
+from tests.support.clients import TextClient
+from tests.support.processes import ChatServer
 
 MARK = "攻"
 """Stands before whatever a terminal, or a reader, must not get as it is."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from tests.clients import FrameClient
+from tests.support.clients import FrameClient
 
 LARGEST = 65_535
 """Bytes of the longest frame."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.attacks.deceit import BREAKS, FORGED, MARK, SEQUENCES, DeceitCase
-from tests.processes import PASSWORD, ServerStores, SQLiteStores
+from tests.support.processes import PASSWORD, ServerStores, SQLiteStores
 
 NAMES = (
     *(f"老{MARK}{control}板" for control in (*SEQUENCES[:24:4], "\u202e", "\u2066", *BREAKS[::2])),

@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.attacks.bystanders import AttackCase
 from tests.attacks.floods import LARGEST, flood, largest, together
-from tests.clients import FrameClient
+from tests.support.clients import FrameClient
 
 UNKNOWN_COMMAND = "输入的命令不支持,请使用 help 或 ? 查看帮助!"
 TOO_LONG = "消息太长, 最多8192字节, 未发送!"

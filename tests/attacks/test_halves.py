@@ -10,9 +10,9 @@ from itertools import cycle
 from urllib.request import urlopen
 
 from tests.attacks.bystanders import AttackCase
-from tests.clients import FrameClient
-from tests.processes import ChatServer, Stores, new_address
-from tests.servers import free_port
+from tests.support.clients import FrameClient
+from tests.support.processes import ChatServer, Stores, new_address
+from tests.support.servers import free_port
 
 LARGEST = b"\xff\xff" + b"x" * 65_535
 

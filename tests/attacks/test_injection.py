@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from tests.attacks.bystanders import AttackCase
-from tests.clients import StructuredClient, TextClient
-from tests.processes import PASSWORD, ServerStores, SQLiteStores, phc
+from tests.support.clients import StructuredClient, TextClient
+from tests.support.processes import PASSWORD, ServerStores, SQLiteStores, phc
 
 STRINGS = (
     *("'", '"', "`", "\\", "\\'", "''", "%", "%s", "%(x)s", "%n%n%n", "%", "_", ":x", "@@version"),

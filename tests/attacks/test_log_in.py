@@ -9,11 +9,11 @@ from functools import partial
 from threading import Event, Thread
 from typing import Any
 
-from chatsvc.tokens import Tokens
+from chatsvc.accounts.tokens import Tokens
 from tests.attacks.bystanders import AttackCase
 from tests.attacks.floods import flood
-from tests.clients import StructuredClient
-from tests.processes import PASSWORD, new_address
+from tests.support.clients import StructuredClient
+from tests.support.processes import PASSWORD, new_address
 
 ACCOUNT_TRIES, ADDRESS_TRIES = 5, 20
 """Failures that cost nothing (design section 6), of an account and from an address."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.attacks.bystanders import AttackCase
 from tests.attacks.floods import flood, together
-from tests.clients import StructuredClient
-from tests.processes import PASSWORD, new_address
+from tests.support.clients import StructuredClient
+from tests.support.processes import PASSWORD, new_address
 
 RATE, BURST = 100, 50
 MESSAGE_RATE, MESSAGE_BURST = 40, 40

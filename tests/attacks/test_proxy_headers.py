@@ -10,9 +10,9 @@ from itertools import count
 
 from tests.attacks.bystanders import AttackCase
 from tests.attacks.floods import together
-from tests.clients import FrameClient, TextClient
-from tests.processes import PASSWORD, ChatServer, Stores, new_address
-from tests.servers import free_port
+from tests.support.clients import FrameClient, TextClient
+from tests.support.processes import PASSWORD, ChatServer, Stores, new_address
+from tests.support.servers import free_port
 
 PROXY = "127.0.0.9"
 THERE = 3

@@ -22,7 +22,7 @@ import pexpect
 
 from tests.attacks.deceit import ATTACKS, BREAKS, HARMFUL, MARK, SEQUENCES, DeceitCase
 from tests.client.programs import COMMAND
-from tests.processes import PASSWORD, ChatServer, ServerStores, Stores
+from tests.support.processes import PASSWORD, ChatServer, ServerStores, Stores
 
 OLD = (
     *("2019-01-01 00:00:00\n[ 李四|UID:7 ]:" + text for text in ATTACKS[:-3]),

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 
 from tests.attacks.bystanders import AttackCase
-from tests.clients import FrameClient
-from tests.processes import PASSWORD, ChatServer, Stores, new_address
+from tests.support.clients import FrameClient
+from tests.support.processes import PASSWORD, ChatServer, Stores, new_address
 
 CROWD = 10_000
 AT_ONE_ADDRESS = 20

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tests.attacks.bystanders import AttackCase
 from tests.attacks.floods import flood
-from tests.clients import FrameClient, StructuredClient
+from tests.support.clients import FrameClient, StructuredClient
 
 LIMIT, SHARE = 300, 200
 """Messages in an inbox, in all and from one sender."""

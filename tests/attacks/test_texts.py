@@ -7,9 +7,9 @@ from itertools import product
 from typing import Any
 
 from tests.attacks.deceit import ATTACKS, MARK, DeceitCase, calm_log
-from tests.clients import TextClient
-from tests.processes import ChatServer
-from tests.servers import free_port
+from tests.support.clients import TextClient
+from tests.support.processes import ChatServer
+from tests.support.servers import free_port
 
 
 class Texts(DeceitCase):

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from chatsvc.tokens import SKEW, Tokens
+from chatsvc.accounts.tokens import SKEW, Tokens
 from tests.attacks.bystanders import AttackCase
-from tests.processes import PASSWORD, phc
+from tests.support.processes import PASSWORD, phc
 
 DAYS = 3
 DAY = 86_400

@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.conversation import Conversation
-from chatsvc.client.member import Purpose
-from chatsvc.client.outbox import Outbox
-from chatsvc.client.remembered import Memory
+from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.state.outbox import Outbox
+from chatsvc.client.state.saved_login import Memory
 from chatsvc.wire.events import Event, Message
 from chatsvc.wire.text import TextDialect, show
 

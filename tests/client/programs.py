@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pexpect
 from twisted.trial.unittest import TestCase
 
-from tests.processes import ChatServer, shared, timeless
+from tests.support.processes import ChatServer, shared, timeless
 
 PATIENCE = 30
 PASSWORD = "pw"

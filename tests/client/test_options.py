@@ -8,7 +8,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.tap.client import Options
-from chatsvc.tap.place import Server, language, parse_server
+from chatsvc.tap.client_location import Server, language, parse_server
 
 
 class Where(SynchronousTestCase):

@@ -10,7 +10,7 @@ import pexpect
 
 from tests.client.programs import COMMAND, PASSWORD, PATIENCE, ProgramCase
 from tests.client.strangers import Listener, Papers, Stranger, papers
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 _NAMES = re.compile(r"localhost:\d+|SHA256:[0-9A-F:]+|--\w+|TLS|chatclient:")

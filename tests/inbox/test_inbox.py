@@ -13,8 +13,6 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from chatsvc.database import Database
-from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
     DIGESTS,
@@ -34,11 +32,13 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.inbox.redis import RedisInbox
-from chatsvc.inbox.sqlite import SQLiteInbox
-from chatsvc.store import parse_store_url
+from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.sqlite.inbox import SQLiteInbox
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import parse_store_url
 from chatsvc.wire.events import Message
-from tests.servers import redis
+from tests.support.servers import redis
 
 READER, OTHER = 10001, 10002
 A, B = 20001, 20002

@@ -31,8 +31,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.database import Database
-from chatsvc.dialects import Transaction
 from chatsvc.inbox.interface import (
     DEVICES,
     Backlog,
@@ -47,12 +45,14 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.inbox.redis import RedisInbox
-from chatsvc.inbox.sqlite import SQLiteInbox
-from chatsvc.store import StoreURL, parse_store_url
+from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.sqlite.inbox import SQLiteInbox
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import StoreURL, parse_store_url
 from chatsvc.wire.events import Message
 from tests.inbox.test_inbox import SilentWatcher
-from tests.servers import PrivateRedis, redis
+from tests.support.servers import PrivateRedis, redis
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def at_once(result: Coroutine[Any, Any, T] | Deferred[T]) -> T:
 
 
 class BlockingDatabase:
-    """A :class:`~chatsvc.database.Database` without threads."""
+    """A :class:`~chatsvc.storage.database.Database` without threads."""
 
     def __init__(self, path: str) -> None:
         self.url = StoreURL("sqlite", path, shown=f"sqlite:{path}")

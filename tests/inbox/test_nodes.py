@@ -20,11 +20,11 @@ from chatsvc.inbox.interface import (
     Stored,
     TakenOver,
 )
-from chatsvc.inbox.lease import Lease
-from chatsvc.inbox.redis import RedisInbox
-from chatsvc.store import StoreUnavailable
+from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.redis.lease import Lease
+from chatsvc.storage.url import StoreUnavailable
 from tests.inbox.test_inbox import DEVICE, OTHER, READER, A, OnRedis, SilentWatcher, draft
-from tests.servers import redis
+from tests.support.servers import redis
 
 
 class OnTwoNodes(OnRedis):

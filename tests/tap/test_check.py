@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.check.finding import Finding, Verdict
 from chatsvc.config import Config
-from chatsvc.finding import Finding, Verdict
 from chatsvc.tap.check import configuration
 from chatsvc.tap.server import Options
 

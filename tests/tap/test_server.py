@@ -15,13 +15,13 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from chatsvc.accounts.passwords import Hashing
 from chatsvc.config import Config
 from chatsvc.inbox.interface import Limits
-from chatsvc.limits import ConnectionLimits, Rate
-from chatsvc.passwords import Hashing
-from chatsvc.post import BatchLimits
+from chatsvc.limits.login_throttle import Tries
+from chatsvc.limits.rates import ConnectionLimits, Rate
+from chatsvc.router import BatchLimits
 from chatsvc.tap.server import Options, makeService
-from chatsvc.throttle import Tries
 
 
 class OptionsTests(SynchronousTestCase):

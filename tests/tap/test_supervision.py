@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.tap.supervision import supervisor
-from tests.supervisor import Supervising
+from tests.support.supervisor import Supervising
 
 
 class SupervisionTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+"""Accounts: who exists, under which name, and how somebody proves to be it."""

@@ -1,0 +1,209 @@
+"""Enrolment: how rows of new accounts come into the ``user`` table, one or many in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import pymysql
+
+from chatsvc.accounts import name_index
+from chatsvc.accounts.names import fold
+from chatsvc.storage.sql import SQL_ERRORS, Transaction
+
+HIGHEST_GIVEN = 2_000_000_000
+"""Uids below it are given out: after the last number of the ``int`` column that deployments have none would follow."""
+
+_FIRST = 10_001
+
+_INDEXED = 1000
+"""Names that are indexed in one go, within some 20 ms."""
+
+_LAST_NUMBERS = frozenset(2**bits - 1 for bits in (7, 8, 15, 16, 23, 24, 31, 32, 63, 64))
+"""The last numbers of the columns that count by themselves (MySQL's manual, "Integer Types"; SQLite has 63 bits)."""
+
+
+class NameTaken(Exception):
+    """Somebody has this name, or one that compares equal."""
+
+
+class UidsUsedUp(Exception):
+    """No uid is left that was certainly never given out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """
+    Somebody to make an account for: ``name`` as `enforce` gives it, ``uid`` None for the next free one.
+
+    ``folded`` is what the name is compared by. It takes longest of all, and others wait during a transaction.
+    """
+
+    name: str
+    stored: str
+    uid: int | None = None
+    folded: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folded", fold(self.name))
+
+
+class Taken(Exception):
+    """``names`` and ``uids`` of newcomers that others have."""
+
+    def __init__(self, names: set[str], uids: set[int]) -> None:
+        super().__init__(names, uids)
+        self.names, self.uids = names, uids
+
+
+class Refused(Exception):
+    """The database does not take the newcomer at ``index``; the text says why."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(why)
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The uid of a new account; ``by_hand``: the table could not number it by itself."""
+
+    uid: int
+    by_hand: bool = False
+
+
+def register(transaction: Transaction, name: str, phc: str) -> Given:
+    """
+    Make one account.
+
+    :raise NameTaken: an account has the name.
+    :raise UidsUsedUp: there is no uid for it.
+    """
+    _index_new(transaction)
+    if name_index.find(transaction, name, 1):
+        raise NameTaken(name)
+    given = _insert(transaction, name, phc)
+    name_index.index(transaction, [(given.uid, name)])
+    return given
+
+
+def check(transaction: Transaction, newcomers: Sequence[Newcomer]) -> None:
+    """
+    See that nobody has the names and uids of newcomers.
+
+    :raise Taken: somebody has.
+    """
+    by_fold = {newcomer.folded: newcomer.name for newcomer in newcomers}
+    uids = [newcomer.uid for newcomer in newcomers if newcomer.uid is not None]
+    folded = name_index.taken(transaction, by_fold)
+    names = {name for key, name in by_fold.items() if key in folded}
+    rows = name_index.in_pages(transaction, "SELECT id FROM user WHERE id IN", uids)
+    if names or rows:
+        raise Taken(names, {uid for (uid,) in rows})
+
+
+def enrol(transaction: Transaction, newcomers: Sequence[Newcomer]) -> list[int]:
+    """
+    Make accounts and give their uids in the same order; index nothing: others wait for the transaction's end.
+
+    :raise Taken: somebody has a name or a uid.
+    :raise Refused: the database cannot hold one of them.
+    """
+    _index_new(transaction)
+    check(transaction, newcomers)
+    uids: dict[int, int] = {}
+    # Those who bring their uid first, or it could be given to another one.
+    for with_uid in (True, False):
+        those = [i for i, one in enumerate(newcomers) if (one.uid is not None) is with_uid]
+        for start in range(0, len(those), name_index.PAGE):
+            uids |= _insert_page(transaction, newcomers, those[start : start + name_index.PAGE])
+    return [uids[i] for i in range(len(newcomers))]
+
+
+def indexing(
+    newcomers: Sequence[Newcomer], uids: Sequence[int | None]
+) -> Iterator[Callable[[Transaction], None]]:
+    """Steps that index newcomers who have these uids, but for those who have none yet."""
+    rows = [(uid, one.folded) for uid, one in zip(uids, newcomers, strict=True) if uid is not None]
+    for start in range(0, len(rows), _INDEXED):
+        yield partial(name_index.index_folded, rows=rows[start : start + _INDEXED])
+
+
+def _index_new(transaction: Transaction) -> None:
+    while page := name_index.new_rows(transaction):
+        name_index.index(transaction, page)
+
+
+def _insert_page(
+    transaction: Transaction, newcomers: Sequence[Newcomer], those: Sequence[int]
+) -> dict[int, int]:
+    """Insert the newcomers at some places, all of whom bring a uid or none; give the uids by place."""
+    some = [newcomers[i] for i in those]
+    try:
+        if some[0].uid is None:
+            rows = [(one.name, one.stored) for one in some]
+            given = transaction.insert_many("INSERT INTO user (username, password)", rows)
+        else:
+            numbered = [(one.uid, one.name, one.stored) for one in some]
+            transaction.insert_many("INSERT INTO user (id, username, password)", numbered)
+            given = [one.uid for one in some if one.uid is not None]
+    except SQL_ERRORS:
+        # One after the other, to learn which of them it is.
+        given = [_insert_newcomer(transaction, i, newcomers[i]) for i in those]
+    return dict(zip(those, given, strict=True))
+
+
+def _insert_newcomer(transaction: Transaction, index: int, newcomer: Newcomer) -> int:
+    try:
+        if newcomer.uid is None:
+            return _insert(transaction, newcomer.name, newcomer.stored).uid
+        _insert_numbered(transaction, newcomer.uid, newcomer.name, newcomer.stored)
+        return newcomer.uid
+    except UidsUsedUp:
+        raise Refused(index, "no uid is left for it") from None
+    except pymysql.DataError:
+        raise Refused(index, "this database cannot hold the name or the password") from None
+    except (pymysql.IntegrityError, sqlite3.IntegrityError):
+        # The table has a rule of its own, or another program was quicker.
+        raise Refused(index, "its name or uid is taken") from None
+
+
+def _insert(transaction: Transaction, name: str, stored: str) -> Given:
+    """Insert a row that the table numbers; where it has come to its last number, with a free one below."""
+    try:
+        return Given(
+            transaction.insert(
+                "INSERT INTO user (username, password) VALUES (?, ?)", (name, stored)
+            )
+        )
+    except SQL_ERRORS:
+        (last,) = transaction.one("SELECT MAX(id) FROM user") or (None,)
+        if last not in _LAST_NUMBERS:
+            raise
+    uid = _free_below(transaction)
+    try:
+        _insert_numbered(transaction, uid, name, stored)
+    except pymysql.DataError:
+        raise UidsUsedUp from None
+    return Given(uid, by_hand=True)
+
+
+def _free_below(transaction: Transaction) -> int:
+    """
+    A uid above all that were given out one after the other. Rows may be gone, but not from the index of names, where
+    they stay: who gets a number that was another's would read the messages that wait for it.
+    """
+    highest = _FIRST - 1
+    for column in ("id) FROM user WHERE id", "uid) FROM chat_name WHERE uid"):
+        (found,) = transaction.one(f"SELECT MAX({column} < ?", (HIGHEST_GIVEN,)) or (None,)
+        highest = max(highest, found or 0)
+    if highest + 1 >= HIGHEST_GIVEN:
+        raise UidsUsedUp
+    return highest + 1
+
+
+def _insert_numbered(transaction: Transaction, uid: int, name: str, stored: str) -> None:
+    insert = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)"
+    transaction.execute(insert, (uid, name, stored))

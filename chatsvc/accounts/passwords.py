@@ -1,0 +1,267 @@
+"""Passwords: argon2id in threads of its own, and the same cost for every way of being wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from chatsvc.accounts.hash_cost import (
+    MOST_WORK,
+    is_too_dear,
+    parameters,
+    verify_in_one_thread,
+    work_of,
+)
+
+MAX_PASSWORD = 1024
+"""UTF-8 bytes. Longer ones protect nobody, and hashing them is work for whoever sends them."""
+
+# A damaged hash must count as a hash: as a plain password it would let in whoever has read it.
+_PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
+
+_ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
+_LEAST_MEMORY = 8  # KiB for one lane (RFC 9106, section 3.1)
+
+_NICENESS = 10
+"""By how much hashing gives way to everything else (setpriority(2)): messages go first when cores are few."""
+
+T = TypeVar("T")
+
+
+class PasswordsBusy(Exception):
+    """Too many passwords wait for a thread: try again in some seconds."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a password was right, and what to store for it from now on (None: as it is)."""
+
+    right: bool
+    replacement: str | None
+
+
+WRONG = Verdict(False, None)
+
+
+def is_hashed(stored: str) -> bool:
+    """Whether it is an argon2 hash (PHC string), locked or not, rather than an old plain text."""
+    return _PHC.match(stored) is not None
+
+
+def is_locked(stored: str) -> bool:
+    """Whether the account is locked: a `!` directly before a hash. Plain texts never are."""
+    return stored.startswith("!") and is_hashed(stored)
+
+
+def lock(phc: str) -> str:
+    """
+    The hash with the mark of a locked account; a locked one stays as it is.
+
+    :raise ValueError: it is no hash: with the mark it would be another plain password.
+    """
+    if not is_hashed(phc):
+        raise ValueError("only an account with a hashed password can be locked")
+    return "!" + unlock(phc)
+
+
+def unlock(phc: str) -> str:
+    """The hash without the mark of a locked account."""
+    return phc[1:] if is_locked(phc) else phc
+
+
+def is_sound(phc: str) -> bool:
+    """Whether a hash says how it was made; a damaged one lets nobody in."""
+    return parameters(unlock(phc)) is not None
+
+
+def acceptable(password: str) -> bool:
+    """Whether it may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
+    try:
+        return 1 <= len(password.encode()) <= MAX_PASSWORD
+    except UnicodeEncodeError:
+        return False
+
+
+@dataclass(frozen=True)
+class Hashing:
+    """
+    What hashing a password costs, ``memory`` in KiB for each of ``threads``, and how many may wait for a thread.
+
+    19 MiB and 2 passes, in 1 lane, are the least that OWASP's Password Storage Cheat Sheet allows.
+    """
+
+    passes: int = 2
+    memory: int = 19 * 1024
+    threads: int = 2
+    queue: int = 256
+
+
+class _Yielding(threading.Thread):
+    """A thread that gives way to the reactor's."""
+
+    def run(self) -> None:
+        if sys.platform == "linux":  # elsewhere a nice value is the whole process's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        super().run()
+
+
+class Passwords:
+    """Hashes and checks passwords in threads of its own; ``took`` hears how many seconds each took, with its wait."""
+
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        hashing: Hashing = Hashing(),
+        took: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
+        self._reactor = reactor
+        self._took = took
+        self._threads = hashing.threads
+        self._most = hashing.threads + hashing.queue
+        self._hasher = PasswordHasher(hashing.passes, hashing.memory, parallelism=1)
+        # What is verified where there is no hash, so that its absence cannot be timed.
+        self._decoy = ""
+        # What every wrong password costs: as much as the dearest hash that this process has met.
+        self._work = hashing.passes * hashing.memory
+        self._most_work = max(MOST_WORK, self._work)
+        self._pool = self._new_pool()
+        self._jobs: set[Deferred] = set()
+
+    @property
+    def queue(self) -> int:
+        """How many passwords are being hashed, or wait for it."""
+        return len(self._jobs)
+
+    def start(self) -> None:
+        """Start the threads; what was asked for before is done now."""
+        self._decoy = self._hasher.hash(os.urandom(16))
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Give up what waits (its callers hear CancelledError), return when the threads ended."""
+        for job in list(self._jobs):
+            job.cancel()
+        self._pool.stop()
+        self._pool = self._new_pool()
+        self._jobs = set()
+
+    async def hash(self, password: str) -> str:
+        """
+        The PHC string to store for a new password.
+
+        :raise PasswordsBusy: too many wait.
+        :raise ValueError: the password is not :func:`acceptable`.
+        """
+        if not acceptable(password):
+            raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
+        return await self._in_thread(lambda: self._hasher.hash(password))
+
+    def is_too_dear(self, stored: str) -> bool:
+        """Whether a hash costs too much to be checked: for a stranger's guess the server would be busy for seconds."""
+        return is_hashed(stored) and is_too_dear(unlock(stored), self._most_work)
+
+    async def check(self, stored: str | None, password: str) -> Verdict:
+        """
+        Whether the password is that of an account with this stored value; None: no account.
+
+        :raise PasswordsBusy: too many wait.
+        """
+        return await self._in_thread(lambda: self._judge(stored or "", password))
+
+    def _new_pool(self) -> ThreadPool:
+        pool = ThreadPool(0, self._threads, "passwords")
+        pool.threadFactory = _Yielding
+        return pool
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        if len(self._jobs) >= self._most:
+            raise PasswordsBusy("too many passwords are waiting to be checked")
+        job: Deferred[T] = Deferred()
+        # A job counts until its turn is over, even if it was cancelled: so the queue stays bounded.
+        self._jobs.add(job)
+        began = time.monotonic()
+
+        def unless_cancelled() -> T:
+            if job.called:
+                raise CancelledError
+            return work()
+
+        def over(success: bool, result: T | Failure) -> None:
+            self._reactor.callFromThread(self._finish, job, result, time.monotonic() - began)
+
+        self._pool.callInThreadWithCallback(over, unless_cancelled)
+        return job
+
+    def _finish(self, job: Deferred[T], result: T | Failure, seconds: float) -> None:
+        self._jobs.discard(job)
+        self._took(seconds)
+        if not job.called:
+            job.callback(result)  # a Failure makes it an errback
+
+    def _judge(self, stored: str, password: str) -> Verdict:
+        secret = password.encode("utf-8", "surrogatepass")
+        if not self._is_right(stored, secret):
+            return WRONG
+        return Verdict(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
+
+    def _is_right(self, stored: str, secret: bytes) -> bool:
+        if is_hashed(stored) and not is_locked(stored) and not self.is_too_dear(stored):
+            return self._verify(stored, secret)
+        self._verify(self._decoy, secret)
+        same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
+        return same and stored != "" and not is_hashed(stored)
+
+    def _verify(self, phc: str, secret: bytes) -> bool:
+        used = parameters(phc)
+        try:
+            if used is not None and used.parallelism > 1:
+                right = verify_in_one_thread(phc, secret)
+            else:
+                right = self._hasher.verify(phc, secret)
+        except VerifyMismatchError:
+            right = False
+        except (Argon2Error, InvalidHashError, UnicodeError):
+            if phc != self._decoy:  # a damaged hash shows too quickly
+                self._verify(self._decoy, secret)
+            return False
+        if not right and used is not None:
+            self._make_up(work_of(used), secret)
+        return right
+
+    def _make_up(self, spent: int, secret: bytes) -> None:
+        """
+        Spend what a hash has saved that is cheaper than others, or the time would tell that there is such an account.
+
+        The time of argon2 grows with passes * memory (RFC 9106, section 3.1).
+        """
+        self._work = max(self._work, spent)
+        passes = self._hasher.time_cost
+        missing = (self._work - spent) // passes
+        if missing >= _LEAST_MEMORY:
+            PasswordHasher(passes, missing, parallelism=1).hash(secret)
+
+    def _is_outdated(self, stored: str) -> bool:
+        if not is_hashed(stored):
+            return True
+        used = parameters(stored)
+        return (
+            used is None
+            or used.type is not Type.ID
+            or used.version < _ARGON2_VERSION
+            or used.time_cost < self._hasher.time_cost
+            or used.memory_cost < self._hasher.memory_cost
+        )

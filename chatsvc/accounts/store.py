@@ -1,0 +1,258 @@
+"""
+Accounts: who exists, under which name, and what is stored for the password.
+
+The ``user`` table belongs to other programs too, so that rows come and change at any time: see
+`chatsvc.accounts.name_index` for what is asked of it, and `chatsvc.accounts.creation` for what is put into it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pymysql
+from cachetools import TTLCache
+from twisted.logger import Logger
+
+from chatsvc.accounts import creation, name_index
+from chatsvc.accounts.creation import NameTaken, Newcomer, UidsUsedUp
+from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
+from chatsvc.accounts.names import BadName, enforce, shown
+from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
+from chatsvc.limits.rates import Rate
+from chatsvc.observability.log_limiter import SeldomEach
+from chatsvc.storage import migrations
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Row, Transaction
+
+_log = Logger()
+
+_LONGEST = 255
+"""Characters of a name at most, as the table has it. Comparing much longer ones takes seconds."""
+
+MOST_FOUND = 100
+"""Most uids that `Accounts.find` gives."""
+
+_COUNTED = 10_000
+"""Rows that are counted in one go."""
+
+_LOCK = "names"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    One row: ``name`` is harmless to show; ``stored`` is the password column as it stands; ``locks`` is how often it was
+    locked and unlocked.
+    """
+
+    uid: int
+    name: str
+    stored: str | None
+    locks: int = 0
+
+
+class Accounts:
+    """
+    The accounts in one database, which whoever hands it in opens and closes.
+
+    Names are remembered for ``names_lifetime`` seconds of ``now``. All that is asynchronous
+    raises `chatsvc.storage.url.StoreUnavailable` when the database is away.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        names_size: int = 100_000,
+        names_lifetime: float = 300.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
+        self._not_changed: SeldomEach[int] = SeldomEach(now, Rate(1 / 60, 1))
+        self._used_up_said = False
+
+    async def open(self) -> None:
+        """
+        Make the tables that are missing and index the names that are not.
+
+        :raise BadStore: tables are missing and may not be made, or may not be read.
+        """
+        await migrations.apply(self._database)
+        await self._database.run(require_readable, write=False)
+        after: int | None = LOWEST
+        while after is not None:
+            look = partial(name_index.unindexed, after=after)
+            rows, after = await self._database.run(look, write=False)
+            await self._index(rows)
+
+    def cached_name(self, uid: int) -> str | None:
+        """Give the name of a user if it is remembered."""
+        return self._names.get(uid)
+
+    async def name(self, uid: int) -> str | None:
+        """Give the name of a user, None if there is none."""
+        known = self.cached_name(uid)
+        if known is not None:
+            return known
+        account = await self.get(uid)
+        return None if account is None else account.name
+
+    async def get(self, uid: int) -> Account | None:
+        """Give the account of a user, None if there is none."""
+        if not _possible(uid):
+            return None
+        row = await self._database.run(lambda t: t.one(ACCOUNT, (uid,)), write=False)
+        if row is None:
+            return None
+        account = _account(row)
+        self._names[uid] = account.name
+        return account
+
+    async def register(self, name: str, phc: str) -> int:
+        """
+        Make an account and give its uid.
+
+        :raise BadName: the name is none, or not one that this database can hold.
+        :raise NameTaken: an account has it, whoever made that one and when.
+        :raise UidsUsedUp: there is no uid for it.
+        """
+        stored = enforce(name)
+        try:
+            await self._index_new()
+            enter = partial(creation.register, name=stored, phc=phc)
+            given = await self._database.run(enter, lock=_LOCK)
+        except pymysql.DataError:
+            raise BadName("this database cannot hold a character of the name") from None
+        except UidsUsedUp:
+            self._say_used_up(_log.error, "there is none left for them")
+            raise
+        except (pymysql.IntegrityError, sqlite3.IntegrityError):
+            # The table has a rule of its own. Not in its words: they quote the name.
+            raise NameTaken(name) from None
+        self._names[given.uid] = shown(stored, given.uid)
+        if given.by_hand:
+            self._say_used_up(_log.warn, f"they get free ones below, {given.uid} now")
+        return given.uid
+
+    async def check(self, newcomers: Sequence[Newcomer]) -> None:
+        """
+        See that nobody has the names and uids of newcomers.
+
+        :raise Taken: somebody has.
+        """
+        await self._database.run(lambda t: creation.check(t, newcomers), write=False)
+
+    async def enrol(self, newcomers: Sequence[Newcomer]) -> list[int]:
+        """
+        Make accounts, all or none, and give their uids in the same order.
+
+        One transaction makes them, and is short. Their names are indexed outside of it: beforehand where the uid is
+        known, so that nobody can take a name that compares equal meanwhile, and no hit counts without its row.
+
+        :raise Taken: somebody has a name or a uid.
+        :raise Refused: the database cannot hold one of them.
+        """
+        await self._index_new()
+        await self.check(newcomers)
+        given, index = [one.uid for one in newcomers], self._database.run_gently
+        await index(creation.indexing(newcomers, given), _LOCK)
+        uids = await self._database.run(lambda t: creation.enrol(t, newcomers), lock=_LOCK)
+        await index(creation.indexing(newcomers, uids), _LOCK)
+        return uids
+
+    async def find(self, name: str) -> list[int]:
+        """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
+        if len(name) > _LONGEST:
+            return []
+        await self._index_new()
+        look = partial(name_index.find, name=name, most=MOST_FOUND)
+        return await self._database.run(look, write=False)
+
+    async def listing(self, after: int, limit: int) -> list[Account]:
+        """Give up to ``limit`` accounts with uids above ``after``, ascending."""
+        question = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?"
+        start = min(max(after, LOWEST), HIGHEST)
+        rows = await self._database.run(lambda t: t.all(question, (start, limit)), write=False)
+        return [_account(row) for row in rows]
+
+    async def replace_password(self, uid: int, old_stored: str, new_stored: str) -> bool:
+        """Store another password if the row still holds the old one, to the byte."""
+        if not _possible(uid):
+            return False
+        try:
+            return await self._database.run(lambda t: replace(t, uid, old_stored, new_stored))
+        except pymysql.DataError as problem:
+            # A column narrower than the schema's; what it holds goes on working.
+            text, why = "user.password not changed: {reason}", problem.args[-1]
+            if self._not_changed.count(uid):
+                _log.error(text, event="password-not-changed", uid=uid, reason=why)
+            return False
+
+    async def change_lock(self, uid: int, old_stored: str, new_stored: str) -> bool:
+        """Store the same password, locked or unlocked, as `replace_password` does; tokens from before end."""
+        return await self._database.run(lambda t: change_lock(t, uid, old_stored, new_stored))
+
+    async def set_stored(self, uid: int, stored: str) -> bool:
+        """Store another password, whatever the row holds; say whether there is such a row."""
+        if not _possible(uid):
+            return False
+        change = "UPDATE user SET password = ? WHERE id = ?"
+        return await self._database.run(lambda t: t.execute(change, (stored, uid))) > 0
+
+    async def plain_passwords(self) -> int:
+        """Count the accounts whose password is still an old plain text."""
+        count, after = 0, LOWEST
+        while True:
+            page = partial(Transaction.one, sql=_PLAIN, args=(after, _COUNTED))
+            plain, last = await self._database.run(page, write=False) or (0, None)
+            count += int(plain)
+            if last is None:
+                return count
+            after = last
+
+    async def try_out(self) -> None:
+        """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
+        change = "UPDATE user SET password = password WHERE id = 0"
+        await self._database.run(lambda t: t.execute(change))
+        await self._database.run(require_readable, write=False)
+
+    async def _index_new(self) -> None:
+        """Bring the index up to the highest uid, in steps for which nobody waits long."""
+        while rows := await self._database.run(name_index.new_rows, write=False):
+            await self._index(rows)
+
+    async def _index(self, rows: Sequence[Row]) -> None:
+        for start in range(0, len(rows), name_index.PAGE):
+            page = rows[start : start + name_index.PAGE]
+            await self._database.run(partial(name_index.index, rows=page), lock=_LOCK)
+
+    def _say_used_up(self, say: Callable[..., None], what: str) -> None:
+        """Once: each registration would say the same."""
+        if not self._used_up_said:
+            self._used_up_said = True
+            text = (
+                "The table user cannot number new accounts, for its highest id is the last: {what}"
+            )
+            say(text, event="uids-used-up", what=what)
+
+
+_PLAIN = (
+    "SELECT COUNT(CASE WHEN password <> '' AND password NOT LIKE '$argon2%'"
+    " AND password NOT LIKE '!$argon2%' THEN 1 END), MAX(id)"
+    " FROM (SELECT id, password FROM user WHERE id > ? ORDER BY id LIMIT ?) AS page"
+)
+
+
+def _account(row: Row) -> Account:
+    uid, name, stored, *times = row
+    stored = None if stored is None else as_text(stored)
+    return Account(uid, shown(as_text(name), uid), stored, *(n or 0 for n in times))
+
+
+def _possible(uid: int) -> bool:
+    # 0 is nobody: it marks what the older server left.
+    return uid != 0 and LOWEST <= uid <= HIGHEST

@@ -1,3 +1,0 @@
-from chatsvc.admin.command import main
-
-main(prog_name="chatsvc")

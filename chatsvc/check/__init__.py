@@ -1,0 +1,1 @@
+"""What ``chatsvc check`` looks at."""

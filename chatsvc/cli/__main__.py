@@ -1,0 +1,3 @@
+from chatsvc.cli.main import main
+
+main(prog_name="chatsvc")

@@ -1,0 +1,126 @@
+"""``chatsvc account import``: many accounts at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Sequence
+from typing import BinaryIO, NoReturn
+
+import click
+from twisted.internet.defer import Deferred, gatherResults
+
+from chatsvc.accounts import passwords
+from chatsvc.accounts.creation import Newcomer, Refused, Taken
+from chatsvc.accounts.passwords import Hashing
+from chatsvc.cli.account_csv import BadRoster, Entry, parse_roster
+from chatsvc.cli.options import accounts_option, json_option
+from chatsvc.cli.output import print_json
+from chatsvc.cli.runner import Desk, work_on
+from chatsvc.storage import migrations
+
+_PATIENCE = 120.0
+"""Seconds for the one transaction that makes all accounts."""
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Check everything, import nothing.")
+@json_option
+@accounts_option
+def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> None:
+    """
+    Make the accounts that FILE lists, or standard input if it is -: all of them or, if one line is wrong, none.
+
+    FILE is CSV in UTF-8. Its first line is name,password or name,password,uid, in any order. Without a uid the next
+    free one is given. A password that is empty is made up; one that is an argon2 hash ("$argon2id$...", quoted for its
+    commas; ! before the $ locks the account) is moved over as it is; anything else is hashed. Hashes of other kinds are
+    refused.
+
+    Prints uid,name,password of the new accounts as CSV: the password only where it was made up, for this is the only
+    time that it can be seen.
+    """
+    try:
+        entries = parse_roster(file.read())
+    except BadRoster as bad:
+        _refuse(bad.problems)
+
+    async def check(desk: Desk) -> None:
+        if await migrations.pending(desk.database):
+            raise click.ClickException("tables are missing: run `chatsvc schema` first")
+        await _check(desk, entries)
+
+    async def work(desk: Desk) -> list[dict[str, object]]:
+        await desk.accounts.open()
+        await _check(desk, entries)
+        made_up = [None if one.password else secrets.token_urlsafe(12) for one in entries]
+        given = [made or one.password for made, one in zip(made_up, entries, strict=True)]
+        people = [
+            Newcomer(one.name, stored, one.uid)
+            for one, stored in zip(entries, await _hash(desk, given), strict=True)
+        ]
+        try:
+            uids = await desk.accounts.enrol(people)
+        except Taken as taken:  # meanwhile
+            _refuse(_taken(entries, taken))
+        except Refused as refused:
+            _refuse([(entries[refused.index].line, str(refused))])
+        return [
+            {"uid": uid, "name": one.name, "password": made}
+            for uid, one, made in zip(uids, entries, made_up, strict=True)
+        ]
+
+    if dry_run:
+        work_on(url, check)
+        if as_json:
+            print_json({"accounts": len(entries)})
+        else:
+            click.echo(f"{len(entries)} accounts can be imported")
+        return
+    hashing = Hashing(threads=os.cpu_count() or 1, queue=len(entries))
+    made = work_on(url, work, make=True, hashing=hashing, patience=_PATIENCE)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(_as_csv(made), nl=False)
+
+
+async def _check(desk: Desk, entries: Sequence[Entry]) -> None:
+    try:
+        await desk.accounts.check([Newcomer(one.name, "", one.uid) for one in entries])
+    except Taken as taken:
+        _refuse(_taken(entries, taken))
+
+
+async def _hash(desk: Desk, given: Sequence[str]) -> list[str]:
+    """What to store for these passwords, hashed in as many threads as there are processors."""
+
+    async def stored(password: str) -> str:
+        return password if passwords.is_hashed(password) else await desk.hash(password)
+
+    hashed: list[str] = await gatherResults(
+        [Deferred.fromCoroutine(stored(password)) for password in given], consumeErrors=True
+    )
+    return hashed
+
+
+def _taken(entries: Sequence[Entry], taken: Taken) -> list[tuple[int, str]]:
+    names = [(e.line, f"the name {e.name!r} is taken") for e in entries if e.name in taken.names]
+    uids = [(e.line, f"the uid {e.uid} is taken") for e in entries if e.uid in taken.uids]
+    return sorted(names + uids)
+
+
+def _refuse(problems: Sequence[tuple[int, str]]) -> NoReturn:
+    for line, text in problems:
+        click.echo(f"line {line}: {text}", err=True)
+    raise click.ClickException(f"nothing was imported (problems: {len(problems)})")
+
+
+def _as_csv(made: Sequence[dict[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["uid", "name", "password"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(made)
+    return text.getvalue()

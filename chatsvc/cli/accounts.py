@@ -1,0 +1,126 @@
+"""``chatsvc account``: who may log in."""
+
+from __future__ import annotations
+
+import click
+
+from chatsvc.accounts import passwords
+from chatsvc.accounts.names import BadName, enforce
+from chatsvc.accounts.store import Account
+from chatsvc.cli.options import UID, accounts_option, json_option, new_password, password_options
+from chatsvc.cli.output import print_rows
+from chatsvc.cli.runner import Desk, work_on
+
+_PAGE = 1000
+
+
+@click.group()
+def account() -> None:
+    """Add, import, list, lock and unlock accounts."""
+
+
+@account.command()
+@click.argument("name")
+@password_options
+@accounts_option
+def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
+    """Make an account for NAME and print its uid."""
+    try:
+        enforce(name)  # before a password is asked for
+    except BadName as problem:
+        raise click.ClickException(str(problem)) from None
+    password = new_password(from_stdin, generate)
+
+    async def work(desk: Desk) -> int:
+        phc = await desk.hash(password)
+        await desk.accounts.open()
+        return await desk.accounts.register(name, phc)
+
+    click.echo(work_on(url, work, make=True))
+    if generate:
+        click.echo(password)
+
+
+@account.command()
+@click.argument("uid", type=UID)
+@password_options
+@accounts_option
+def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
+    """Give the account UID another password; a locked one stays locked."""
+    password = new_password(from_stdin, generate)
+
+    async def work(desk: Desk) -> None:
+        phc = await desk.hash(password)
+        found = await desk.account(uid)
+        locked = passwords.is_locked(found.stored or "")
+        await desk.store(found, passwords.lock(phc) if locked else phc)
+
+    work_on(url, work)
+    if generate:
+        click.echo(password)
+
+
+@account.command()
+@click.argument("uid", type=UID)
+@accounts_option
+def lock(url: str, uid: int) -> None:
+    """Let nobody log in to the account UID; its tokens end."""
+
+    async def work(desk: Desk) -> None:
+        found = await desk.account(uid)
+        if not found.stored:
+            raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
+        hashed = passwords.is_hashed(found.stored)
+        phc = found.stored if hashed else await desk.hash(found.stored)
+        await desk.change_lock(found, passwords.lock(phc))
+
+    work_on(url, work)
+
+
+@account.command()
+@click.argument("uid", type=UID)
+@accounts_option
+def unlock(url: str, uid: int) -> None:
+    """Let the account UID be logged in to again, by its password: tokens from before stay worthless."""
+
+    async def work(desk: Desk) -> None:
+        found = await desk.account(uid)
+        if found.stored:
+            await desk.change_lock(found, passwords.unlock(found.stored))
+
+    work_on(url, work)
+
+
+@account.command("list")
+@json_option
+@accounts_option
+def list_accounts(url: str, as_json: bool) -> None:
+    """
+    Print uid, name and state of all accounts.
+
+    The states: active, locked, plain (the older server's password, not hashed yet), none (no password). On a terminal
+    the columns stand below each other; elsewhere tabs separate them.
+    """
+    found = [
+        {"uid": one.uid, "name": one.name, "state": _state(one.stored)}
+        for one in work_on(url, _everybody)
+    ]
+    print_rows(found, as_json, ("uid", "name", "state"))
+
+
+async def _everybody(desk: Desk) -> list[Account]:
+    await desk.accounts.open()
+    found: list[Account] = []
+    page = await desk.accounts.listing(-(2**63), _PAGE)
+    while page:
+        found += page
+        page = await desk.accounts.listing(page[-1].uid, _PAGE)
+    return found
+
+
+def _state(stored: str | None) -> str:
+    if not stored:
+        return "none"
+    if not passwords.is_hashed(stored):
+        return "plain"
+    return "locked" if passwords.is_locked(stored) else "active"

@@ -1,0 +1,50 @@
+"""The ``chatsvc`` command: everything that is done from a shell."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from chatsvc.cli import messages
+from chatsvc.cli.account_import import import_accounts
+from chatsvc.cli.accounts import account
+from chatsvc.cli.check import check
+from chatsvc.cli.completion import completion
+from chatsvc.cli.inboxes import inbox
+from chatsvc.cli.keys import keys
+from chatsvc.cli.schema import schema
+
+
+@click.group()
+@click.option(
+    "--accounts",
+    "url",
+    metavar="URL",
+    envvar="CHATSVC_ACCOUNTS",
+    default="sqlite:chat.db",
+    show_default=True,
+    show_envvar=True,
+    help="Where the accounts are.",
+)
+@click.version_option(package_name="chatsvc")
+@click.pass_context
+def main(context: click.Context, url: str) -> None:
+    """Administer a chatsvc chat service, or talk to one."""
+    os.umask(0o077)  # a new SQLite file is going to hold password hashes and messages
+    context.obj = url
+
+
+account.add_command(import_accounts)
+for command in (
+    account,
+    inbox,
+    schema,
+    keys,
+    check,
+    completion,
+    messages.client,
+    messages.send,
+    messages.listen,
+):
+    main.add_command(command)

@@ -1,0 +1,166 @@
+"""The commands of ``chatsvc`` that talk to a server: ``client``, ``send`` and ``listen``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from itertools import count as count_from
+from typing import Any
+
+import click
+import orjson
+
+from chatsvc.client.plain.line_reader import Feed
+from chatsvc.client.script.job import Errand
+from chatsvc.client.script.listen import Listening, Wish
+from chatsvc.client.script.send import Order, Sending
+from chatsvc.tap.one_shot import Process, with_options
+from chatsvc.wire.client_codec import Confirmed
+from chatsvc.wire.text import harmless_lines
+
+_TWISTD = (
+    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
+)
+
+
+@click.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": [],
+    }
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def client(options: Sequence[str]) -> None:
+    """Start the terminal client: short for twistd -n chatclient."""
+    # -P, as what lies in the working directory is no module of ours
+    words = [sys.executable, "-P", "-c", _TWISTD, "-n", "chatclient", *options]
+    os.execv(sys.executable, words)
+
+
+class _SendCommand(click.Command):
+    """Takes ``--wait`` and ``--wait=S``, as GNU's ``getopt`` has optional values: a word after it is no value."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        args = ["--wait=inf" if word == "--wait" else word for word in args[:end]] + args[end:]
+        return super().parse_args(context, args)
+
+
+@click.command(cls=_SendCommand)
+@click.option("--to", type=int, required=True, metavar="UID", help="Whom it is for.")
+@click.option("--lines", is_flag=True, help="Each line of standard input is a message.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait for the server, each time.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="[=S]",
+    help="Wait, at most so many seconds, until the reader was online to take it.",
+)
+@click.option("--verbose", is_flag=True, help="Print what a person would be told.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each message.")
+@with_options
+@click.argument("text", required=False)
+def send(
+    to: int,
+    text: str | None,
+    lines: bool,
+    timeout: float,
+    wait: float | None,
+    verbose: bool,
+    as_json: bool,
+    **values: str | None,
+) -> None:
+    """
+    Send TEXT, or standard input if it is -, to a user.
+
+    The status is 0 when the server has confirmed all of it.
+    """
+    if text is None and not lines:
+        raise click.UsageError("TEXT is missing; - is for standard input")
+    if lines and text not in (None, "-"):
+        raise click.UsageError("--lines are those of standard input, not TEXT")
+    process = Process("send", values)
+    if as_json or verbose:
+        process.need(sys.stdout, "stdout")
+    if lines or text == "-":
+        process.need(sys.stdin, "stdin")
+    given = b"" if lines or text is None else process.given(text)
+
+    def make(reactor: Any) -> Errand:
+        texts = _lines(reactor) if lines else _one(given)
+        order = Order(to, texts, lines, timeout, wait)
+        sent = _print_confirmed if as_json else _nothing
+        heard = _print if verbose else _nothing
+        return Sending(reactor, process.visit(reactor), order, sent, heard, process.finish)
+
+    process.run(make)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="End after so many seconds; with --count, the status is then 1.",
+)
+@with_options
+def listen(as_json: bool, count: int | None, timeout: float | None, **values: str | None) -> None:
+    """
+    Print messages as they come, and those that wait.
+
+    Each is acknowledged when it has been written out; what could not be written comes again.
+    """
+    process = Process("listen", values)
+    process.need(sys.stdout, "stdout")
+    wish = Wish(as_json, sys.stdout.encoding, count, timeout)
+
+    def make(reactor: Any) -> Errand:
+        visit, descriptor = process.visit(reactor), sys.stdout.fileno()
+        return Listening(reactor, visit, wish, descriptor, process.warn, process.finish)
+
+    process.run(make)
+
+
+async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
+    yield 1, text
+
+
+async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
+    """The lines of standard input that have something in them, counted from 1."""
+    feed = Feed(reactor, sys.stdin.fileno())
+    for number in count_from(1):
+        line = await feed.next()
+        if line is None:
+            return
+        if line:
+            yield number, line
+
+
+def _nothing(_: object) -> None:
+    """For those who want to hear nothing."""
+
+
+def _print(line: str) -> None:
+    print(harmless_lines(line), flush=True)
+
+
+def _print_confirmed(sent: Confirmed) -> None:
+    thing = {
+        "to": sent.to,
+        "id": sent.id,
+        "at": sent.at,
+        "state": "online" if sent.online else "offline",
+        "waiting": sent.waiting,
+    }
+    print(orjson.dumps(thing).decode(), flush=True)

@@ -1,0 +1,147 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from chatsvc.accounts import passwords
+from chatsvc.wire.text import UID_RANGE, possible_uid
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Uid(click.ParamType):
+    """A uid, as people type it; one that no store could hold is an error to say."""
+
+    name = "uid"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        uid = possible_uid(str(value))
+        if uid is None:
+            shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+            problem = f"{shown!r} is no uid: {UID_RANGE} is expected"
+            if _NUMBER.fullmatch(value):  # one that nobody has
+                raise click.ClickException(problem)
+            self.fail(problem, parameter, context)
+        return uid
+
+
+UID = _Uid()
+
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+
+_SHOWN = 40
+"""Characters of what was typed that an error repeats."""
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+inbox_option = click.option(
+    "--inbox",
+    "url",
+    metavar="URL",
+    envvar="CHATSVC_INBOX",
+    default="sqlite:chat.db",
+    show_default=True,
+    show_envvar=True,
+    help="Where messages wait.",
+)
+
+keys_option = click.option(
+    "--keys",
+    "folder",
+    metavar="DIR",
+    envvar="CHATSVC_KEYS",
+    default="keys",
+    show_default=True,
+    show_envvar=True,
+    help="Folder of certificate, key and token secret.",
+)
+
+
+def _take_url(context: click.Context, _: click.Parameter, url: str | None) -> None:
+    if url:
+        context.obj = url
+
+
+def accounts_option(command: Command) -> Command:
+    """Give a command ``--accounts`` (which may stand before the command as well) as its object."""
+    option = click.option(
+        "--accounts",
+        metavar="URL",
+        callback=_take_url,
+        expose_value=False,
+        help="Where the accounts are.  [env var: CHATSVC_ACCOUNTS; default: sqlite:chat.db]",
+    )
+    return option(click.pass_obj(command))  # type: ignore[return-value]
+
+
+def require_terminal(yes: bool) -> None:
+    """
+    See that ``make_sure`` can ask.
+
+    :raise click.ClickException: there is nobody to ask.
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise click.ClickException("there is no terminal to ask whether you are sure: use --yes")
+
+
+def make_sure(question: str, yes: bool) -> None:
+    """
+    Have the admin confirm what cannot be undone, unless ``yes`` was said already.
+
+    :raise click.ClickException: there is nobody to ask.
+    :raise click.Abort: the answer was no.
+    """
+    require_terminal(yes)
+    if yes:
+        return
+    # A reactor's own handler would not be called before there is an answer.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        click.confirm(question, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def password_options(command: Command) -> Command:
+    """Give a command the ways to hand in a password that leave it off the command line."""
+    from_stdin = click.option(
+        "--password-stdin", "from_stdin", is_flag=True, help="Read it from stdin's first line."
+    )
+    generate = click.option("--generate", is_flag=True, help="Make one up and print it.")
+    return from_stdin(generate(command))
+
+
+def new_password(from_stdin: bool, generate: bool) -> str:
+    """The password that the admin hands in, or one made up."""
+    if from_stdin and generate:
+        raise click.UsageError("--password-stdin and --generate exclude each other")
+    if generate:
+        return secrets.token_urlsafe(12)
+    if from_stdin:
+        line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
+        return _acceptable(line.rstrip("\r\n"))
+    if not sys.stdin.isatty():
+        raise click.ClickException(
+            "there is no terminal to ask for a password: use --password-stdin or --generate"
+        )
+    prompt = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return _acceptable(str(prompt))
+
+
+def _acceptable(password: str) -> str:
+    if not passwords.acceptable(password):
+        most = passwords.MAX_PASSWORD
+        raise click.ClickException(f"a password has 1 to {most} bytes of UTF-8")
+    return password

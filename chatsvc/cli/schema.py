@@ -1,0 +1,85 @@
+"""``chatsvc schema``: the accounts' tables."""
+
+from __future__ import annotations
+
+import click
+
+from chatsvc.cli.options import accounts_option, json_option
+from chatsvc.cli.output import print_rows
+from chatsvc.cli.runner import Desk, work_on
+from chatsvc.storage import migrations
+
+_PATIENCE = 600.0
+"""Seconds for one statement: an index of a large table takes some minutes."""
+
+
+@click.group(invoke_without_command=True)
+@accounts_option
+@click.pass_context
+def schema(context: click.Context, url: str) -> None:
+    """
+    Make the accounts' tables, or bring them up to date, and say what was done.
+
+    Without a command: create or upgrade, whichever is needed.
+    """
+    if context.invoked_subcommand is None:
+        _say(work_on(url, _apply, make=True, patience=_PATIENCE))
+
+
+@schema.command()
+@json_option
+@accounts_option
+def status(url: str, as_json: bool) -> None:
+    """Print which files of the schema were applied, and when, and which are pending."""
+    steps = work_on(url, lambda desk: migrations.steps(desk.database))
+    rows = [
+        {
+            "file": step.name,
+            "state": "pending" if step.applied is None else "applied",
+            "applied": step.applied,
+        }
+        for step in steps
+    ]
+    print_rows(rows, as_json, ("file", "state", "applied"))
+
+
+@schema.command()
+@accounts_option
+def create(url: str) -> None:
+    """
+    Make the tables where there are none of this service.
+
+    A user table of an older server stays as it is.
+    """
+
+    async def work(desk: Desk) -> list[str]:
+        if any(step.applied for step in await migrations.steps(desk.database)):
+            raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
+        return await _apply(desk)
+
+    _say(work_on(url, work, make=True, patience=_PATIENCE))
+
+
+@schema.command()
+@click.option("--dry-run", is_flag=True, help="Print the SQL that would be run, run nothing.")
+@accounts_option
+def upgrade(url: str, dry_run: bool) -> None:
+    """Bring the tables up to date; nothing is done to those that are."""
+    if dry_run:
+        script = work_on(url, lambda desk: migrations.script(desk.database))
+        click.echo(script or "-- up to date\n", nl=False)
+    else:
+        _say(work_on(url, _apply, patience=_PATIENCE))
+
+
+async def _apply(desk: Desk) -> list[str]:
+    applied = await migrations.apply(desk.database)
+    await desk.accounts.open()
+    return applied
+
+
+def _say(applied: list[str]) -> None:
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("up to date")

@@ -1,0 +1,72 @@
+"""Says what is to be said, in the user's language and the text dialect's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chatsvc.client.conversation.receiver import Reader
+from chatsvc.client.i18n.client_messages import WORDS, Words
+from chatsvc.wire import events as e
+from chatsvc.wire.client_codec import Rejected
+from chatsvc.wire.phrases import PHRASES
+from chatsvc.wire.problems import Problem
+from chatsvc.wire.text import TextDialect
+
+
+class Audience(Reader, Protocol):
+    """
+    Who hears what is said.
+
+    ``show`` and ``recorded`` are those of :class:`~chatsvc.client.conversation.receiver.Reader`.
+    """
+
+    def say(self, text: str) -> None:
+        """Something other than a message."""
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        """What became of something; ``lines`` are what the text dialect says of it."""
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        """The server does not take a message."""
+
+    def failed(self, line: str) -> None:
+        """The state cannot be written, or messages cannot be shown: this cannot go on."""
+
+
+class Voice:
+    """Speaks to an audience; ``lang`` is ``zh`` or ``en`` and may change."""
+
+    def __init__(self, audience: Audience, lang: str) -> None:
+        self.audience = audience
+        self.lang = lang
+
+    @property
+    def words(self) -> Words:
+        """The client's own words."""
+        return WORDS[self.lang]
+
+    def tell(self, event: e.Event) -> None:
+        """What the text dialect says of an event."""
+        frames = TextDialect(self.lang).encode(event)
+        self.audience.told(event, [frame.decode() for frame in frames])
+
+    def refuse(self, problem: Problem) -> bool:
+        """What the server would say of a problem; False, as the command was not carried out."""
+        self.audience.say(PHRASES[self.lang].problems[problem])
+        return False
+
+    def reject_login(self, answer: e.Event) -> None:
+        """What the server says of a log-in that it refused."""
+        if isinstance(answer, Rejected):
+            self.audience.say(answer.text)
+            if answer.code == "bad-credentials":
+                self.tell(e.Greeting())
+
+    def rejection(self, code: str, problem: Problem) -> Rejected:
+        """The refusal that the server would answer with."""
+        return Rejected(code, PHRASES[self.lang].problems[problem])
+
+    def fail(self, problem: BaseException | None) -> None:
+        """The state cannot be written, or messages cannot be shown."""
+        self.audience.failed(self.words.state_unusable.format(reason=problem))

@@ -1,0 +1,1 @@
+"""What the client says, in each language."""

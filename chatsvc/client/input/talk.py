@@ -1,0 +1,144 @@
+"""
+Talking at a terminal: carries out what was typed, in order, and knows whom plain lines go to.
+
+Only messages are not waited for: one that cannot be stored yet does not hold up what is typed next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.i18n.labels import LABELS, Labels
+from chatsvc.client.input.contacts import People
+from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
+from chatsvc.wire import commands as c
+from chatsvc.wire.problems import Problem
+from chatsvc.wire.text import harmless, parse_uid
+
+
+class Place(Protocol):
+    """Where somebody talks."""
+
+    conversation: Conversation
+
+    def say(self, text: str) -> None:
+        """Something other than a message."""
+
+    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+        """A message is on its way."""
+
+    def left(self) -> None:
+        """The user quits."""
+
+    def failed(self, line: str) -> None:
+        """This cannot go on."""
+
+
+class Talk:
+    """One user's talking."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.people = People()
+        self.to: int | None = None
+        self._typed: deque[c.Command] = deque()
+        self._busy = False
+
+    @property
+    def _labels(self) -> Labels:
+        return LABELS[self._place.conversation.lang]
+
+    def meaning(self, line: str) -> Typed:
+        """What a line means now."""
+        return interpret(line, self.to)
+
+    async def take(self, typed: Typed) -> None:
+        """Carry out what was typed, or let it wait for its turn; returns when the next line may be typed."""
+        if isinstance(typed, TalkTo):
+            await self._talk_to(typed.whom)
+        elif isinstance(typed, Reply):
+            self._reply(typed.text)
+        elif isinstance(typed, Ask):
+            self._perform(c.Malformed(_USAGES[typed.kind]))
+        else:
+            self._perform(typed)
+
+    # Whom plain lines go to
+
+    async def _talk_to(self, whom: str) -> None:
+        uid = parse_uid(whom) if whom else None
+        if not whom:
+            self.to = None
+            self._place.say(self._labels.talking_to_nobody)
+        elif uid is not None:
+            self._begin_talk(uid)
+        else:
+            await self._talk_to_name(whom)
+
+    async def _talk_to_name(self, name: str) -> None:
+        uids = self.people.called(name) or await self._place.conversation.find(name)
+        if len(uids) == 1:
+            self.people.seen(uids[0], name)
+            self._begin_talk(uids[0])
+        elif uids:
+            shown = ", ".join(map(str, sorted(uids)))
+            self._place.say(self._labels.several.format(name=harmless(name), uids=shown))
+
+    def _begin_talk(self, uid: int) -> None:
+        self.to = uid
+        self._place.say(self._labels.talking_to.format(whom=harmless(self.people.label(uid))))
+
+    def _reply(self, text: str) -> None:
+        if self.people.last is None:
+            self._place.say(self._labels.nobody_wrote)
+        elif text:
+            self.to = self.people.last
+            self._perform(c.Send(self.to, text))
+        else:
+            self._begin_talk(self.people.last)
+
+    # Commands
+
+    def _perform(self, command: c.Command) -> None:
+        if isinstance(command, c.Quit) and not self._place.conversation.connected:
+            self._place.left()  # it would wait for a connection
+            return
+        self._typed.append(command)
+        if not self._busy:
+            self._busy = True
+            Deferred.fromCoroutine(self._go()).addErrback(self._broken)
+
+    async def _go(self) -> None:
+        conversation = self._place.conversation
+        await conversation.greeted()
+        while self._typed:
+            command = self._typed.popleft()
+            performing = conversation.perform(command)
+            if isinstance(command, c.Send):
+                performing.addErrback(self._broken)
+                self._place.sending(command, performing)
+            else:
+                await performing
+            if isinstance(command, c.Help):
+                self._place.say(self._labels.help)
+            if isinstance(command, c.Quit):
+                self._place.left()
+                return
+        self._busy = False
+
+    def _broken(self, failure: Failure) -> bool:
+        self._place.failed(failure.getErrorMessage())
+        return False
+
+
+_USAGES: dict[Callable[..., c.Command], Problem] = {
+    c.Auth: Problem.AUTH_USAGE,
+    c.Register: Problem.REGISTER_USAGE,
+    c.Passwd: Problem.PASSWD_USAGE,
+}

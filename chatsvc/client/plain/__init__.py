@@ -1,0 +1,1 @@
+"""Front ends that only have lines: plain terminals and pipes."""

@@ -1,0 +1,69 @@
+"""The client in a pipe: lines are carried out one by one, and what comes back is printed."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from chatsvc.client.plain.line_reader import Feed
+from chatsvc.client.plain.printer import Ending, Printer
+from chatsvc.wire.commands import Quit
+from chatsvc.wire.text import TextDialect
+
+QUIET = 0.5
+"""Seconds without a word from the server after which it has said everything."""
+
+PATIENCE = 5.0
+"""Seconds to wait for messages that are said to wait and do not come."""
+
+
+class Pipe(Printer):
+    """
+    Performs the lines of ``source`` on a conversation, each after the one before it was answered, and is its audience.
+    """
+
+    def __init__(
+        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: Ending
+    ) -> None:
+        super().__init__(output, errors, ending)
+        self._reactor = reactor
+        self._feed = Feed(reactor, source.fileno())
+
+    def startService(self) -> None:
+        super().startService()
+        running = Deferred.fromCoroutine(self._run())
+        running.addErrback(self._broken)
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._feed.stop()
+
+    async def _run(self) -> None:
+        conversation, well, left = self.conversation, True, False
+        await conversation.greeted()
+        while not left and (line := await self._feed.next()) is not None:
+            if line:
+                command = TextDialect(conversation.lang).parse(line)
+                well = await conversation.perform(command) and well
+                left = isinstance(command, Quit)
+        if not left:
+            await self._fall_silent()
+        self._ending.over(well)
+
+    async def _fall_silent(self) -> None:
+        """Wait until what is on its way has been answered and what waited has come."""
+        conversation = self.conversation
+        heard, quiet = -1, 0.0
+        while True:
+            quiet = quiet + QUIET if heard == conversation.heard else 0.0
+            heard = conversation.heard
+            busy = not conversation.connected or conversation.unconfirmed > 0
+            if quiet >= (PATIENCE if conversation.awaited else QUIET) and not busy:
+                return
+            await deferLater(self._reactor, QUIET)
+
+    def _broken(self, failure: Failure) -> None:
+        self.failed(failure.getErrorMessage())

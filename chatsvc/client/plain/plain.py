@@ -1,0 +1,71 @@
+"""The client at a terminal that can do no more than lines, such as an editor's."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from chatsvc.client.input.talk import Talk
+from chatsvc.client.plain.line_reader import Lines
+from chatsvc.client.plain.printer import Ending, Printer
+from chatsvc.wire import commands as c
+
+PROMPT = ">>> "
+
+
+class PlainTerminal(Printer):
+    """Lines in and out, and the audience of a conversation."""
+
+    def __init__(
+        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: Ending
+    ) -> None:
+        super().__init__(output, errors, ending, PROMPT)
+        self._lines = Lines(reactor, source.fileno(), self._typed, self.left)
+        self._talk = Talk(self)
+        self._question: tuple[str, Deferred[str]] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._lines.start()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._lines.stop()
+
+    def warn(self, text: str) -> None:
+        self.say(text)
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """Ask for one of ``choices``, and Enter; anything else is the last of them."""
+        self.say(text)
+        answer: Deferred[str] = Deferred()
+        self._question = (choices, answer)
+        return answer
+
+    def left(self) -> None:
+        """The user quits."""
+        if self._question is not None:
+            self._answer("")
+        self._ending.over(True)
+
+    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+        """A message is on its way."""
+
+    def _typed(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", "surrogateescape")
+        if self._question is not None:
+            self._answer(line)
+        elif line:
+            taking = Deferred.fromCoroutine(self._talk.take(self._talk.meaning(line)))
+            taking.addErrback(self._broken)
+
+    def _answer(self, line: str) -> None:
+        assert self._question is not None
+        (choices, answer), self._question = self._question, None
+        if not answer.called:
+            answer.callback(line if line and line in choices else choices[-1])
+
+    def _broken(self, failure: Failure) -> None:
+        self.failed(failure.getErrorMessage())

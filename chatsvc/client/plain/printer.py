@@ -1,0 +1,83 @@
+"""Plain output: everything is printed and flushed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol, TextIO
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.wire import events as e
+from chatsvc.wire.events import Message
+from chatsvc.wire.text import harmless_lines, show
+
+
+class Ending(Protocol):
+    """Who ends the client."""
+
+    def over(self, well: bool) -> None:
+        """The user has nothing more to do; ``well``: everything was carried out."""
+
+    def failed(self, line: str) -> None:
+        """This cannot go on."""
+
+    def interrupted(self, line: str) -> None:
+        """The user broke off."""
+
+
+class Printer(Service):
+    """
+    The audience of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
+    ``prompt``. Nothing that is said, not even by a server, drives the terminal.
+    """
+
+    conversation: Conversation
+
+    def __init__(self, output: TextIO, errors: TextIO, ending: Ending, prompt: str = "") -> None:
+        self._output = output
+        self._errors = errors
+        self._ending = ending
+        self._prompt = prompt
+
+    def say(self, text: str) -> None:
+        try:
+            self._print(text)
+        except OSError as problem:
+            self.failed(f"standard output: {problem.strerror}")
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.say(line)
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        self.say(why)
+
+    def changed(self) -> None:
+        """The connection was found or lost."""
+
+    def show(self, messages: Sequence[Message]) -> Deferred[None]:
+        self._print("\n".join(map(show, messages)))
+        return succeed(None)
+
+    def recorded(self, messages: Sequence[Message]) -> None:
+        pass
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """There is nobody to ask: the last of these letters."""
+        return succeed(choices[-1])
+
+    def warn(self, text: str) -> None:
+        """Say what is wrong with the connection."""
+        with suppress(OSError):  # whoever should read it may be gone
+            print(harmless_lines(text), file=self._errors, flush=True)
+
+    def failed(self, line: str) -> None:
+        self._ending.failed(line)
+
+    def _print(self, text: str) -> None:
+        back = "\r" if self._prompt else ""
+        self._output.write(f"{back}{harmless_lines(text)}\n{self._prompt}")
+        self._output.flush()

@@ -1,0 +1,51 @@
+"""The lines that were typed, kept between runs, without passwords."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from prompt_toolkit.history import FileHistory
+
+from chatsvc.client.input.parser import SECRET
+
+_MOST_BYTES = 256 * 1024
+"""Of the file, when a client starts: about the last two thousand lines."""
+
+
+class DiscreetHistory(FileHistory):
+    """Keeps no line that may have a password in it. A file that cannot be used is no reason not to talk."""
+
+    def __init__(self, path: Path) -> None:
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _shorten(path)
+        super().__init__(str(path))
+
+    def append_string(self, string: str) -> None:
+        if not is_secret(string):
+            super().append_string(string)
+
+    def load_history_strings(self) -> list[str]:  # type: ignore[override]
+        try:
+            return list(super().load_history_strings())
+        except OSError:
+            return []
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string)
+
+
+def is_secret(line: str) -> bool:
+    """Whether a line may have a password in it."""
+    word = line.lstrip().removeprefix("/").split(maxsplit=1)[:1]
+    return not SECRET.isdisjoint(word)
+
+
+def _shorten(path: Path) -> None:
+    if path.stat().st_size > _MOST_BYTES:
+        kept = path.read_bytes()[-_MOST_BYTES // 2 :]
+        path.write_bytes(kept[kept.find(b"\n#") + 1 :])

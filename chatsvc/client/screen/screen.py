@@ -1,0 +1,358 @@
+"""The client at a terminal: messages appear above the line that is being typed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.i18n.labels import LABELS, Labels
+from chatsvc.client.input.parser import Ask, is_unicode
+from chatsvc.client.input.talk import Talk
+from chatsvc.client.plain.printer import Ending
+from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
+from chatsvc.client.screen.masking import discreet
+from chatsvc.client.screen.scrollback import Scrollback
+from chatsvc.client.screen.status_bar import Status, bar, cut
+from chatsvc.client.screen.terminal import Terminal
+from chatsvc.client.screen.theme import Ink
+from chatsvc.client.screen.unconfirmed import Pending
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.events import Message
+from chatsvc.wire.phrases import PHRASES
+from chatsvc.wire.problems import Problem
+from chatsvc.wire.text import harmless, harmless_lines
+
+_AWAY = 5.0
+"""Seconds without a key after which what arrives is marked as unread."""
+
+_AT_ONCE = 8192
+"""Characters written in one go, or a single longer message; between two of them what is typed is shown."""
+
+_MOST_PREVIEWED = 3
+"""Of several pasted lines."""
+
+_PROMPT_ROWS = 8
+"""Rows for the prompt, what stands above it, and a menu."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a screen looks: ``history`` is the file of lines typed before."""
+
+    server: str
+    history: Path
+    coloured: bool = True
+    bell: bool = False
+
+
+class Screen(Service):
+    """A line editor with a status line, and the audience of a conversation."""
+
+    conversation: Conversation
+
+    def __init__(
+        self, reactor: Any, source: TextIO, output: TextIO, ending: Ending, look: Look
+    ) -> None:
+        self._reactor = reactor
+        self._terminal = Terminal(output)
+        self._ending = ending
+        self._look = look
+        self._ink = Ink(look.coloured)
+        self._status = Status(look.server)
+        self._talk = Talk(self)
+        self._pending = Pending(reactor, self._talk.people, self._redraw)
+        self._scrollback = Scrollback()
+        self._editor = Editor(
+            source,
+            self._terminal,
+            look.history,
+            look.coloured,
+            self._talk.people,
+            self._pressed,
+            self._resized,
+        )
+        self._title = ""
+        self._last_key = 0.0
+        self._marked = False
+        self._unwritten: deque[tuple[str, Deferred[None] | None]] = deque()
+        self._writing: IDelayedCall | None = None
+        self._over: Deferred[None] = succeed(None)
+
+    @property
+    def _labels(self) -> Labels:
+        return LABELS[self.conversation.lang]
+
+    def startService(self) -> None:
+        super().startService()
+        self._reactor.callWhenRunning(self._start)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._editor.stop()
+        self._pending.stop()
+        self._over.addBoth(self._leave_terminal)
+        return self._over  # until the terminal is as it was
+
+    # What the conversation tells
+
+    def say(self, text: str) -> None:
+        self._write(harmless_lines(text))
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        if isinstance(event, e.Sent):
+            self._stored(event)
+            return
+        if isinstance(event, e.Found):
+            for uid, _ in event.users:
+                self._talk.people.seen(uid, event.name)
+        for line in lines:
+            self.say(line)
+        self._redraw()
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        whom = harmless(self._talk.people.label(to))
+        line = self._labels.refused.format(whom=whom, text=harmless(text))
+        self._write(f"{harmless_lines(why)}\n{self._ink.faint(line)}")
+
+    def show(self, messages: Sequence[Message]) -> Deferred[None]:
+        written: Deferred[None] = Deferred()
+        self._mark_unread()
+        self._status.unread += len(messages)
+        for message in messages[:-1]:
+            self._show_one(message, None)
+        self._show_one(messages[-1], written)
+        if self._look.bell:
+            self._editor.bell()
+        self._retitle()
+        return written
+
+    def recorded(self, messages: Sequence[Message]) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        """Say what is wrong with the connection."""
+        self.say(text)
+
+    def changed(self) -> None:
+        """The connection was found or lost."""
+        self._notice_connection()
+        self._redraw()
+
+    def failed(self, line: str) -> None:
+        self._ending.failed(line)
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        """Ask the user to press one of ``choices``; the last of them is what giving up means."""
+        explained, _, question = harmless_lines(text).rpartition("\n")
+        if explained:
+            self._write(explained)
+        answer = self._editor.ask(lambda: self._around(question), choices)
+        return answer.addCallback(self._answered, question)
+
+    def _answered(self, key: str, question: str) -> str:
+        self._write(f"{question}{key}")
+        return key
+
+    def _stored(self, event: e.Sent) -> None:
+        if event.to != event.message.sender:
+            offline = PHRASES[self.conversation.lang].offline
+            self._write(self._ink.own(event, self._labels, offline))
+
+    def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
+        if message.sender:
+            self._talk.people.seen(message.sender, message.name)
+            if message.sender != self.conversation.uid:
+                self._talk.people.last = message.sender
+        self._write(self._ink.message(message), written)
+
+    def _mark_unread(self) -> None:
+        if not self._marked and self._reactor.seconds() - self._last_key >= _AWAY:
+            self._marked = True
+            self._write(self._ink.faint(f"──────── {self._labels.unread_from} ────────"))
+
+    # Typing
+
+    def left(self) -> None:
+        """The user quits."""
+        self._ending.over(True)
+
+    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+        """A message is on its way."""
+        self._pending.add(message, fate)
+
+    def _start(self) -> None:
+        self._last_key = self._reactor.seconds()
+        self._terminal.keep_title()
+        self._retitle()
+        self._over = Deferred.fromCoroutine(self._type())
+        self._over.addErrback(self._broken)
+
+    async def _type(self) -> None:
+        with self._editor.raw():
+            await self._read_lines()
+
+    async def _read_lines(self) -> None:
+        while self.running:
+            try:
+                lines = await self._editor.read(self._prompt, self._paste_question)
+                for line in lines:
+                    await self._take(line)
+            except GivenUp:
+                continue
+            except EOFError:
+                self.say(PHRASES[self.conversation.lang].farewell)
+                self.left()
+                return
+            except Interrupted:
+                self._ending.interrupted(self._labels.interrupted)
+                return
+            except asyncio.CancelledError:
+                return
+
+    async def _take(self, line: str) -> None:
+        if not line:
+            return
+        typed = self._talk.meaning(line)
+        if isinstance(typed, Ask):
+            typed = await self._with_passwords(typed)
+        taking = Deferred.fromCoroutine(self._talk.take(typed))
+        await self._editor.attend(taking, lambda: self._around(self._labels.patience))
+
+    async def _with_passwords(self, ask: Ask) -> c.Command:
+        """The command, with what only the user knows."""
+        labels = self._labels
+
+        async def secret(label: str) -> str:
+            typed = await self._editor.secret(lambda: self._around(label))
+            if not is_unicode(typed):
+                self.say(PHRASES[self.conversation.lang].problems[Problem.NOT_UTF8])
+                raise GivenUp
+            return typed
+
+        if ask.kind is c.Auth:
+            return c.Auth(int(ask.whom), password=await secret(labels.password))
+        old = await secret(labels.old_password) if ask.kind is c.Passwd else ""
+        new = await secret(labels.new_password)
+        if await secret(labels.again) != new:
+            self.say(labels.not_the_same)
+            raise GivenUp
+        return c.Passwd(old, new) if ask.kind is c.Passwd else c.Register(ask.whom, new)
+
+    def _paste_question(self, lines: list[str]) -> tuple[Prompt, str]:
+        choices = "sn" if self._talk.to is None else "son"
+        question = self._labels.pasted[len(choices) - 2].format(count=len(lines))
+        begun = [harmless(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
+        if len(lines) > _MOST_PREVIEWED:
+            begun.append("…")
+        return lambda: self._around(question, [f"│ {line}" for line in begun]), choices
+
+    def _broken(self, failure: Failure) -> None:
+        self.failed(failure.getErrorMessage())
+
+    def _pressed(self) -> None:
+        """A key was pressed: what stands there has been seen."""
+        self._last_key = self._reactor.seconds()
+        self._marked = False
+        if self._status.unread:
+            self._status.unread = 0
+            self._retitle()
+
+    # What stands around the typed line
+
+    def _prompt(self) -> StyleAndTextTuples:
+        to = self._talk.to
+        whom = "" if to is None else f"{harmless(self._talk.people.label(to))} "
+        return self._around(f"{whom}>>> ")
+
+    def _around(self, prompt: str, more: Sequence[str] = ()) -> StyleAndTextTuples:
+        """What stands above a prompt, and the prompt."""
+        columns = self._editor.size.columns
+        above = [*self._pending.lines(self._labels), *more]
+        return [
+            *(("class:aside", f"{cut(line, columns)}\n") for line in above),
+            ("class:status", bar(self._status_line(), columns)),
+            ("", "\n"),
+            ("class:prompt", prompt),
+        ]
+
+    def _notice_connection(self) -> None:
+        self._status.notice(self.conversation.connected, time.time())
+
+    def _status_line(self) -> str:
+        self._notice_connection()
+        self._status.me = harmless(self.conversation.me)
+        self._status.unconfirmed = self.conversation.unconfirmed
+        self._retitle()
+        return self._status.line(self.conversation.lang)
+
+    def _redraw(self) -> None:
+        self._editor.redraw()
+
+    def _retitle(self) -> None:
+        title = self._status.title()
+        if title != self._title and self.running:
+            self._title = title
+            self._editor.title(title)
+
+    def _resized(self) -> None:
+        """The screen is empty and has another size."""
+        rows, columns = self._editor.size
+        self._terminal.write_raw(self._scrollback.last(rows - _PROMPT_ROWS, columns))
+
+    def _leave_terminal(self, result: Any) -> Any:
+        self._write_all()
+        self._terminal.give_title_back()
+        return result
+
+    # Writing
+
+    def _write(self, text: str, written: Deferred[None] | None = None) -> None:
+        """Above the line that is being typed; ``written`` fires when it stands there."""
+        self._unwritten.append((text, written))
+        if not self._editor.busy:
+            self._write_all()
+        elif self._writing is None:
+            self._writing = self._reactor.callLater(0, self._write_on)
+
+    def _write_on(self) -> None:
+        """So much at once that somebody who is typing does not wait."""
+        self._writing = None
+        self._write_some()
+        if self._unwritten:
+            self._writing = self._reactor.callLater(0, self._write_on)
+
+    def _write_all(self) -> None:
+        while self._unwritten:
+            self._write_some()
+
+    def _write_some(self) -> None:
+        lines = list(self._next_lines())
+        for text, _ in lines:
+            self._scrollback.add(text)
+        try:
+            self._editor.above("".join(f"{text}\n" for text, _ in lines))
+        except OSError as problem:
+            self.failed(problem.strerror or str(problem))
+            return
+        for _, written in lines:
+            if written is not None:
+                written.callback(None)
+
+    def _next_lines(self) -> Iterator[tuple[str, Deferred[None] | None]]:
+        left = _AT_ONCE
+        while self._unwritten and left > 0:
+            left -= len(self._unwritten[0][0])
+            yield self._unwritten.popleft()

@@ -1,0 +1,74 @@
+"""The status line and the terminal's title: connected or since when not, who I am, what is unread and unconfirmed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from prompt_toolkit.utils import get_cwidth
+
+from chatsvc.client.i18n.labels import LABELS, Labels
+
+_MOST_FOR_A_COLUMN = 8
+"""Characters that may share a column: more are not looked at, somebody may have pasted a book."""
+
+
+@dataclass
+class Status:
+    """What the line says; ``since``: seconds since 1970 when the connection was lost, None while there is none yet."""
+
+    server: str
+    connected: bool = False
+    since: float | None = None
+    me: str = ""
+    unread: int = 0
+    unconfirmed: int = 0
+
+    def notice(self, connected: bool, now: float) -> None:
+        """The connection was found, lost, or is still missing; ``now``: seconds since 1970."""
+        if self.connected and not connected:
+            self.since = now
+        self.connected = connected
+
+    def line(self, lang: str) -> str:
+        """One line; what may be cut off in a narrow terminal comes last."""
+        labels = LABELS[lang]
+        parts = [self._connection(labels)]
+        if self.unread:
+            parts.append(labels.unread.format(count=self.unread))
+        if self.unconfirmed:
+            parts.append(labels.unconfirmed.format(count=self.unconfirmed))
+        return " " + " │ ".join([*parts, self.me or labels.nobody, self.server])
+
+    def title(self) -> str:
+        """The terminal's title."""
+        unread = f"({self.unread}) " if self.unread else ""
+        return f"{unread}{self.me or 'chatsvc'} @ {self.server}"
+
+    def _connection(self, labels: Labels) -> str:
+        if self.connected:
+            return f"● {labels.connected}"
+        if self.since is None:
+            return f"○ {labels.connecting}"
+        since = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return f"○ {labels.away_since.format(since=since)}"
+
+
+def bar(line: str, columns: int) -> str:
+    """A line as wide as a terminal: cut or filled up."""
+    line = cut(line, columns)
+    return line + " " * (columns - get_cwidth(line))
+
+
+def cut(line: str, columns: int) -> str:
+    """As much of a line as fits so many columns of a terminal; a Chinese character takes two."""
+    begun = line[: _MOST_FOR_A_COLUMN * columns]
+    if begun == line and get_cwidth(line) <= columns:
+        return line
+    room, fitting = columns - 1, 0
+    for character in begun:
+        room -= get_cwidth(character)
+        if room < 0:
+            break
+        fitting += 1
+    return line[:fitting] + "…"

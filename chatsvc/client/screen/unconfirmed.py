@@ -1,0 +1,74 @@
+"""The user's own messages that are not confirmed yet, as they stand above the line that is being typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from chatsvc.client.i18n.labels import Labels
+from chatsvc.client.input.contacts import People
+from chatsvc.wire.commands import Send
+from chatsvc.wire.text import harmless
+
+_SOON = 0.3
+"""Seconds within which an answer is nothing to speak of."""
+
+_MOST_LINES = 5
+_MOST_CHARACTERS = 40
+
+
+class Pending:
+    """Messages on their way; ``redraw`` is called when their lines change."""
+
+    def __init__(self, clock: IReactorTime, people: People, redraw: Callable[[], None]) -> None:
+        self._clock = clock
+        self._people = people
+        self._redraw = redraw
+        self._numbers = count()
+        self._waiting: dict[int, tuple[Send, float]] = {}
+        self._later: IDelayedCall | None = None
+
+    def add(self, message: Send, fate: Deferred[bool]) -> None:
+        """A message is on its way until ``fate`` fires."""
+        number = next(self._numbers)
+        self._waiting[number] = (message, self._clock.seconds() + _SOON)
+        fate.addBoth(self._decided, number)
+        if self._later is None and self._waiting:
+            self._later = self._clock.callLater(_SOON, self._look)
+
+    def lines(self, labels: Labels) -> list[str]:
+        """A line for each that has been waiting for a while, the oldest first."""
+        now = self._clock.seconds()
+        waiting = [message for message, shown in self._waiting.values() if shown <= now]
+        lines = [self._line(message, labels) for message in waiting[:_MOST_LINES]]
+        if len(waiting) > _MOST_LINES:
+            lines.append(labels.more_waiting.format(count=len(waiting) - _MOST_LINES))
+        return lines
+
+    def stop(self) -> None:
+        """Nobody looks any more."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    def _line(self, message: Send, labels: Labels) -> str:
+        text = harmless(message.text.replace("\n", " "))
+        if len(text) > _MOST_CHARACTERS:
+            text = text[: _MOST_CHARACTERS - 1] + "…"
+        whom = harmless(self._people.label(message.to))
+        return labels.waiting.format(whom=whom, text=text)
+
+    def _decided(self, result: bool, number: int) -> bool:
+        _, shown = self._waiting.pop(number)
+        if shown <= self._clock.seconds():
+            self._redraw()
+        return result
+
+    def _look(self) -> None:
+        self._later = None
+        self._redraw()
+        if self._waiting:
+            self._later = self._clock.callLater(_SOON, self._look)

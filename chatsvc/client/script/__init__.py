@@ -1,0 +1,1 @@
+"""Commands for scripts: ``chatsvc send`` and ``chatsvc listen``."""

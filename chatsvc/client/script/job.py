@@ -1,0 +1,215 @@
+"""An errand: a program logs in, does something, and ends with a status and perhaps a line that says what went wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.conversation import PASSING, Conversation
+from chatsvc.client.i18n.client_messages import Words
+from chatsvc.client.i18n.script_messages import REPORTS, Reports
+from chatsvc.client.state.outbox import Entry, Outbox, StateUnusable
+from chatsvc.client.state.saved_login import Memory
+from chatsvc.client.transport.backoff import Backoff
+from chatsvc.client.trust_policy import Admission
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.client_codec import Rejected
+
+FAILED = 1
+"""The status of an errand that was not done."""
+
+_FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """
+    Where an errand leads: the server, by endpoint and by name, whether it is let in, who logs in, how, and the state of
+    each uid, if what an earlier process left there suits (see :class:`~chatsvc.client.state.outbox.Outbox`).
+    """
+
+    endpoint: IStreamClientEndpoint
+    server: str
+    admission: Admission
+    open_outbox: Callable[[int, Callable[[Entry], bool]], Outbox]
+    memory: Memory
+    lang: str
+    proof: c.Auth
+
+
+class Errand:
+    """
+    One errand, the audience of its conversation and the observer of its connection. ``finish`` is told, once, the
+    status and the line.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        visit: Visit,
+        purpose: Purpose,
+        patience: Patience,
+        finish: Callable[[int, str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._visit = visit
+        self._finish = finish
+        self._entered = False
+        self._ending = False
+        self._trouble = ""
+        self._conversation = Conversation(
+            reactor, self._open_outbox, self, visit.lang, purpose, visit.memory, visit.server
+        )
+        self._connector = Connector(
+            reactor,
+            visit.endpoint,
+            visit.server,
+            visit.admission,
+            self._conversation,
+            self,
+            patience,
+        )
+
+    def start(self) -> None:
+        """Set out."""
+        running = Deferred.fromCoroutine(self._run())
+        running.addErrback(self._broken)
+
+    def interrupted(self, status: int) -> None:
+        """The user broke off."""
+        self.give_up(status, self.reports.interrupted)
+
+    async def prepare(self) -> bool:
+        """Get ready before there is a connection; False: there is nothing to do."""
+        return True
+
+    def suits(self, left: Entry) -> bool:
+        """Whether this errand goes on with what an earlier process left, of which ``left`` is the first."""
+        return False
+
+    async def do(self) -> None:
+        """Do what it is about, now that one is logged in."""
+        raise NotImplementedError
+
+    def give_up(self, status: int, reason: str) -> None:
+        """End without having done it."""
+        raise NotImplementedError
+
+    # For those who do something
+
+    @property
+    def reports(self) -> Reports:
+        """What an errand says when it fails."""
+        return REPORTS[self._visit.lang]
+
+    @property
+    def words(self) -> Words:
+        """The client's own words."""
+        return self._conversation.words
+
+    def unwritable(self, number: int) -> str:
+        """That standard output cannot be written, for a system's error."""
+        return self.reports.unwritable.format(reason=self.words.system_error(number))
+
+    def end(self, status: int, line: str = "") -> None:
+        """End, for this reason or an earlier one."""
+        if not self._ending:
+            self._ending = True
+            leaving = Deferred.fromCoroutine(self._leave())
+            leaving.addBoth(lambda _: self._finish(status, line))
+
+    async def _leave(self) -> None:
+        await self._connector.stopService()
+        await self._conversation.close()
+
+    async def _run(self) -> None:
+        if not await self.prepare():
+            self.end(0)
+            return
+        self._connector.startService()
+        await self._conversation.greeted()
+        answer = await self._enter()
+        if isinstance(answer, e.LoggedIn):
+            self._entered, self._trouble = True, ""
+            await self.do()
+        elif isinstance(answer, Rejected):
+            self._refused(answer)
+
+    def _open_outbox(self, uid: int) -> Outbox:
+        return self._visit.open_outbox(uid, self.suits)
+
+    async def _enter(self) -> e.Event:
+        """The server's answer to the log-in, when it is about that and not about the server."""
+        backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
+        while True:
+            answer = await self._conversation.enter(self._visit.proof)
+            if not isinstance(answer, Rejected) or answer.code not in PASSING:
+                return answer
+            self._trouble = answer.text
+            await deferLater(self._reactor, max(answer.retry_after, backoff.delay()))
+
+    def _refused(self, answer: Rejected) -> None:
+        proof = self._visit.proof
+        reason = answer.text
+        if proof.token is not None and answer.code == "bad-credentials":
+            self._visit.memory.forget(self._visit.server, proof.uid)
+            reason = self.words.forgotten.format(uid=proof.uid)
+        self.end(FAILED, reason)
+
+    def _broken(self, failure: Failure) -> None:
+        if failure.check(sqlite3.Error, StateUnusable):
+            self.failed(self.words.state_unusable.format(reason=failure.getErrorMessage()))
+        else:
+            self.failed(f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
+
+    # What is said
+
+    def say(self, text: str) -> None:
+        if self._entered and not self._conversation.logged_in:
+            self.give_up(FAILED, text)  # no longer let in
+        else:
+            self._trouble = "" if text == self.words.back else text
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        if isinstance(event, e.Kicked):
+            self.give_up(FAILED, "\n".join(lines))
+
+    def not_sent(self, to: int, text: str, why: str) -> None:
+        """Its fate says so, too."""
+
+    def show(self, messages: Sequence[e.Message]) -> Deferred[None]:
+        return succeed(None)
+
+    def recorded(self, messages: Sequence[e.Message]) -> None:
+        """They will not come again."""
+
+    def failed(self, line: str) -> None:
+        self.end(FAILED, line)
+
+    # What becomes of the connection
+
+    def found(self) -> None:
+        self._trouble = ""
+
+    def lost(self, reason: str, delay: float) -> None:
+        words, server = self.words, self._visit.server
+        self._trouble = words.lost.format(server=server, reason=reason, delay=delay)
+
+    def not_found(self, reason: str) -> None:
+        self._trouble = self.words.unreachable.format(server=self._visit.server, reason=reason)
+
+    def ask(self, text: str, choices: str) -> Deferred[str]:
+        return succeed(choices[-1])
+
+    def given_up(self, line: str) -> None:
+        self.give_up(FAILED, line)

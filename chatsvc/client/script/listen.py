@@ -1,0 +1,150 @@
+"""Listening: each message is written out, then recorded, then acknowledged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import orjson
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from chatsvc.client.connector import Patience
+from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.receiver import Appetite, Cut
+from chatsvc.client.script.fd_writer import Closed, Output
+from chatsvc.client.script.job import FAILED, Errand, Visit
+from chatsvc.wire import events as e
+from chatsvc.wire.text import harmless_lines, show
+
+FIRST_PATIENCE = 30.0
+"""Seconds without a server before the first connection; once there was one, tries go on."""
+
+_GOODBYE_PATIENCE = 3.0
+
+_ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+"""What ends a line or drives a terminal somewhere, and that JSON does not ask to escape."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """
+    ``encoding`` is that of messages as people read them. ``count``: end after so many messages; ``timeout``: end after
+    so many seconds; None: go on.
+    """
+
+    as_json: bool
+    encoding: str
+    count: int | None
+    timeout: float | None
+
+
+class Listening(Errand):
+    """Writes messages to ``descriptor``; ``warn`` is told of the connection's troubles."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        visit: Visit,
+        wish: Wish,
+        descriptor: int,
+        warn: Callable[[str], None],
+        finish: Callable[[int, str], None],
+    ) -> None:
+        self._appetite = Appetite() if wish.count is None else Appetite(wish.count)
+        purpose = Purpose(appetite=self._appetite)
+        super().__init__(reactor, visit, purpose, Patience(first=FIRST_PATIENCE), finish)
+        self._wish = wish
+        self._warn = warn
+        self._warned = False
+        self._output = Output(reactor, descriptor, self._unwritable)
+
+    def start(self) -> None:
+        super().start()
+        self._output.start()
+        if self._wish.timeout is not None:
+            self._reactor.callLater(self._wish.timeout, self._late)
+
+    async def do(self) -> None:
+        """Messages come by themselves."""
+
+    def give_up(self, status: int, reason: str) -> None:
+        self.end(status, reason)
+        self._output.close()
+
+    async def _leave(self) -> None:
+        goodbye = Deferred.fromCoroutine(self._conversation.log_out_quietly())
+        goodbye.addTimeout(_GOODBYE_PATIENCE, self._reactor).addErrback(lambda _: None)
+        await goodbye
+        self._output.close()
+        await super()._leave()
+
+    def _late(self) -> None:
+        if self._wish.count is not None:
+            self.give_up(FAILED, self.reports.too_few.format(count=self._appetite.left))
+        elif not self._entered:
+            no_answer = self.reports.no_answer.format(seconds=self._wish.timeout)
+            self.give_up(FAILED, self._trouble or no_answer)
+        else:
+            self.end(0)
+
+    def _unwritable(self, number: int) -> None:
+        self.give_up(FAILED, self.unwritable(number))
+
+    # Messages
+
+    def show(self, messages: Sequence[e.Message]) -> Deferred[None]:
+        form = as_json if self._wish.as_json else self._as_text
+        pieces = list(map(form, messages))
+        return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
+
+    def _as_text(self, message: e.Message) -> bytes:
+        return f"{harmless_lines(show(message))}\n".encode(self._wish.encoding, "replace")
+
+    def recorded(self, messages: Sequence[e.Message]) -> None:
+        if not self._appetite.left:
+            self.end(0)  # as soon as they are acknowledged, too
+
+    # What becomes of the connection
+
+    def found(self) -> None:
+        if self._warned:
+            self._warned = False
+            self._warn(self.words.back)
+        super().found()
+
+    def lost(self, reason: str, delay: float) -> None:
+        super().lost(reason, delay)
+        self._say_trouble()
+
+    def not_found(self, reason: str) -> None:
+        super().not_found(reason)
+        self._say_trouble()
+
+    def _say_trouble(self) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(self._trouble)
+
+
+def _cut(failure: Failure, pieces: list[bytes]) -> None:
+    """Not all of the pieces were written."""
+    failure.trap(Closed)
+    written: int = failure.value.written  # type: ignore[union-attr]
+    raise Cut(sum(end <= written for end in accumulate(map(len, pieces))))
+
+
+def as_json(message: e.Message) -> bytes:
+    """A message as one line of JSON."""
+    thing = {
+        "id": message.id,
+        "from": message.sender,
+        "name": message.name,
+        "at": message.at,
+        "text": message.text,
+    }
+    line = orjson.dumps(thing).decode()
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode() + b"\n"

@@ -1,0 +1,252 @@
+"""
+Sending: messages to one recipient, in order, until the server has confirmed all of them.
+
+What was not confirmed is either taken back, where the server certainly does not have it, or stays on record: sent
+again by the same command, or at the account's next log-in, it still arrives once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
+
+from chatsvc.client.connector import Patience
+from chatsvc.client.conversation.account import Fate, Purpose
+from chatsvc.client.conversation.sender import WINDOW
+from chatsvc.client.script.job import FAILED, Errand, Visit
+from chatsvc.client.state.outbox import Entry
+from chatsvc.wire import events as e
+from chatsvc.wire.client_codec import Confirmed, Rejected
+from chatsvc.wire.commands import MAX_TEXT
+from chatsvc.wire.phrases import PHRASES
+from chatsvc.wire.problems import Problem
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks whether the reader is there."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    ``texts`` go to ``to``, each with its number: they are ``lines`` of an input, or there is only one. ``timeout``:
+    seconds without a confirmation; ``wait``: seconds that the reader may take to come online, None: they need not come.
+    """
+
+    to: int
+    texts: AsyncIterator[tuple[int, bytes]]
+    lines: bool
+    timeout: float
+    wait: float | None
+
+
+class BadText(Exception):
+    """It is no message's text."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.name)
+        self.problem = problem
+
+
+class Sending(Errand):
+    """``sent`` is told of each message that is confirmed, ``heard`` what a person would be told of it."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        visit: Visit,
+        order: Order,
+        sent: Callable[[Confirmed], None],
+        heard: Callable[[str], None],
+        finish: Callable[[int, str], None],
+    ) -> None:
+        super().__init__(reactor, visit, Purpose(receive=False, takes_up=True), Patience(), finish)
+        self._order = order
+        self._sent = sent
+        self._heard = heard
+        self._first: tuple[int, bytes] | None = None
+        self._pending: dict[int, str] = {}
+        self._last: tuple[str, Confirmed] | None = None
+        self._refusal: tuple[int, str] | None = None
+        self._waiting = False
+        self._decision: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+
+    async def prepare(self) -> bool:
+        self._first = await anext(self._order.texts, None)
+        self._allow()
+        return self._first is not None
+
+    def suits(self, left: Entry) -> bool:
+        assert self._first is not None
+        return (left.to, left.text.encode()) == (self._order.to, self._first[1])
+
+    async def do(self) -> None:
+        self._allow()
+        async for number, raw in self._texts():
+            while len(self._pending) >= WINDOW:
+                await self._next_decision()
+            if self._refusal is not None:
+                return
+            self._post(number, raw)
+        while self._pending:
+            await self._next_decision()
+        if self._refusal is None:
+            await self._all_sent()
+
+    def give_up(self, status: int, reason: str) -> None:
+        if self._ending:
+            return
+        reports, pending = self.reports, list(self._pending)
+        in_doubt = pending[: self._conversation.give_up()]
+        if self._waiting:
+            line = reports.not_seen.format(to=self._order.to, reason=reason)
+        elif in_doubt:
+            line = self._place(*in_doubt) + reports.in_doubt.format(reason=reason)
+        elif pending or self._last is None:
+            line = self._place(*pending[:1]) + reports.not_sent.format(reason=reason)
+        else:
+            line = reason
+        self.end(status, line)
+
+    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+        super().told(event, lines)
+        if isinstance(event, e.Sent):
+            self._print(self._heard, "\n".join(lines))
+
+    def _print(self, printer: Callable[[Any], None], what: object) -> None:
+        try:
+            printer(what)
+        except OSError as problem:
+            self.give_up(FAILED, self.unwritable(problem.errno or 0))
+
+    def _place(self, *numbers: int) -> str:
+        """Which lines of the input, where they are lines of one."""
+        if not self._order.lines or not numbers:
+            return ""
+        form = self.reports.line if len(numbers) == 1 else self.reports.lines
+        return form.format(first=numbers[0], last=numbers[-1])
+
+    # Time
+
+    def _allow(self) -> None:
+        """Something has happened: there is as much time again for what is to happen next."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if not self._entered or self._pending or self._waiting:
+            self._timer = self._reactor.callLater(self._order.timeout, self._late)
+
+    def _late(self) -> None:
+        no_answer = self.reports.no_answer.format(seconds=self._order.timeout)
+        self.give_up(FAILED, self._trouble or no_answer)
+
+    # Messages
+
+    async def _texts(self) -> AsyncIterator[tuple[int, bytes]]:
+        if self._first is not None:
+            yield self._first
+        async for text in self._order.texts:
+            yield text
+
+    def _post(self, number: int, raw: bytes) -> None:
+        try:
+            text = _decoded(raw)
+        except BadText as bad:
+            self._pending[number] = ""
+            self._refuse(number, PHRASES[self._conversation.lang].problems[bad.problem])
+            return
+        first = not self._pending
+        self._pending[number] = text
+        if first:
+            self._allow()
+        self._conversation.send(self._order.to, text).addCallback(self._decided, number)
+
+    def _decided(self, fate: Fate, number: int) -> None:
+        if self._ending:
+            return
+        if isinstance(fate, Confirmed):
+            self._confirmed(fate, number)
+        elif fate.code != "not-logged-in":  # why one no longer is will be said in a moment
+            self._refuse(number, fate.text)
+        decision, self._decision = self._decision, None
+        if decision is not None:
+            decision.callback(None)
+
+    def _confirmed(self, fate: Confirmed, number: int) -> None:
+        self._last = self._pending.pop(number), fate
+        if self._order.lines or self._order.wait is None:
+            self._print(self._sent, fate)
+        self._allow()
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
+
+    def _refuse(self, number: int, reason: str) -> None:
+        """Nothing more is sent; what was before it is waited for."""
+        self._refusal = number, reason
+        if next(iter(self._pending)) == number:
+            self._conversation.give_up()
+            self.end(FAILED, self._place(number) + reason)
+
+    def _next_decision(self) -> Deferred[None]:
+        self._decision = Deferred()
+        return self._decision
+
+    # The reader
+
+    async def _all_sent(self) -> None:
+        if self._last is None or self._order.wait is None:
+            self.end(0)
+            return
+        self._waiting = True
+        self._allow()
+        text, sent = self._last
+        now = await self._look_for_reader(text, sent, self._order.wait)
+        if now is None:
+            self.give_up(FAILED, self.reports.lost_track)
+            return
+        if not self._order.lines:
+            self._print(self._sent, replace(sent, online=now.online, waiting=now.waiting))
+        if _taken(now):
+            self.end(0)
+        else:
+            self.give_up(FAILED, self.reports.in_time.format(seconds=self._order.wait))
+
+    async def _look_for_reader(self, text: str, sent: Confirmed, wait: float) -> Confirmed | None:
+        """
+        What the server says as soon as the reader has been there, or when the time is over. None: other devices of this
+        account have made it forget this one.
+        """
+        assert sent.re is not None
+        deadline = self._reactor.seconds() + wait
+        now = sent
+        while not _taken(now) and (left := deadline - self._reactor.seconds()) > 0:
+            await deferLater(self._reactor, min(_LOOK_AGAIN, left))
+            answer = await self._conversation.repeat(self._order.to, sent.re, text)
+            if isinstance(answer, Confirmed) and answer.duplicate:
+                now = answer
+                self._allow()
+            elif isinstance(answer, Confirmed) or _is_gap(answer):
+                return None
+        return now
+
+
+def _decoded(raw: bytes) -> str:
+    if len(raw) > MAX_TEXT:  # perhaps its end was not even read
+        raise BadText(Problem.TOO_LONG)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise BadText(Problem.NOT_UTF8) from None
+
+
+def _taken(sent: Confirmed) -> bool:
+    """Whether the reader is there, or has been."""
+    return sent.online or not sent.waiting
+
+
+def _is_gap(answer: Rejected | None) -> bool:
+    return answer is not None and answer.code == "gap"

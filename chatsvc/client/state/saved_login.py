@@ -1,0 +1,77 @@
+"""
+The account that a client logs in to by itself: server, uid and token, in one file of the state folder.
+
+Whoever can read the file can log in as that user until the token expires, the password changes or the account is
+locked.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from chatsvc.client.state.outbox import StateUnusable
+
+
+@dataclass(frozen=True)
+class Account:
+    """``server`` is ``HOST:PORT``."""
+
+    server: str
+    uid: int
+    token: str
+
+
+class Memory:
+    """What is remembered in a state folder. Without ``keeps``, no account but the one that is remembered is kept."""
+
+    def __init__(self, folder: Path, keeps: bool = False) -> None:
+        self._path = folder / "remembered.json"
+        self._keeps = keeps
+
+    def account(self) -> Account | None:
+        """The account that is remembered; a file that cannot be read remembers none."""
+        try:
+            thing = orjson.loads(self._path.read_bytes())
+            return Account(str(thing["server"]), int(thing["uid"]), str(thing["token"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(self, account: Account) -> None:
+        """
+        Somebody has logged in: remember it, with its newest token.
+
+        :raise StateUnusable: the file cannot be written.
+        """
+        if not self._keeps and not self._is(account.server, account.uid):
+            return
+        try:
+            self._write(orjson.dumps(asdict(account)))
+        except OSError as problem:
+            raise StateUnusable(f"{self._path}: {problem.strerror}") from None
+
+    def forget(self, server: str, uid: int) -> None:
+        """Somebody has logged out, or their token no longer works."""
+        if self._is(server, uid):
+            self._path.unlink(missing_ok=True)
+
+    def _is(self, server: str, uid: int) -> bool:
+        known = self.account()
+        return known is not None and (known.server, known.uid) == (server, uid)
+
+    def _write(self, data: bytes) -> None:
+        """All at once: another process never finds half of it."""
+        folder = self._path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".remembered-")  # of mode 0600
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(name, self._path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,1 @@
+"""Reaching a server, and knowing that it is the right one."""

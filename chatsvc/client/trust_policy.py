@@ -1,0 +1,86 @@
+"""Whether a server is talked to: decided on its certificate, with the user's help where nobody vouches for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from chatsvc.client.i18n.client_messages import Words
+from chatsvc.client.transport.certificates import Presented
+from chatsvc.client.transport.known_servers import KnownServers, KnownServersUnusable
+
+Ask = Callable[[str, str], Awaitable[str]]
+"""Asks the user a question; the answer is one of these letters, the last one if there is nobody to ask."""
+
+ONCE, ALWAYS, NO = "o", "a", "n"
+
+
+class Refused(Exception):
+    """The server is not talked to; what to tell the user, in several lines where it must not be overlooked."""
+
+
+class Admission:
+    """
+    Decides for one process about one server, ``HOST:PORT``, over all its connections.
+
+    With a ``pinned`` fingerprint only that certificate will do. If it is ``strict``, only roots are trusted, and nobody
+    is asked.
+    """
+
+    def __init__(
+        self, server: str, known: KnownServers, *, strict: bool = False, pinned: str = ""
+    ) -> None:
+        self._server = server
+        self._known = known
+        self._strict = strict
+        self._pinned = pinned
+        self._accepted = ""
+
+    async def admit(self, shown: Presented, ask: Ask, words: Words) -> None:
+        """
+        Return when the server that has shown this certificate may be talked to.
+
+        :raise Refused: it may not.
+        """
+        if self._pinned:
+            if shown.fingerprint != self._pinned:
+                raise Refused(self._say(words.not_pinned, shown, words))
+        elif shown.flaws and self._strict:
+            raise Refused(self._say(words.not_trusted, shown, words))
+        elif shown.flaws and shown.fingerprint != self._accepted:
+            try:
+                await self._decide(shown, ask, words)
+            except KnownServersUnusable as problem:
+                raise Refused(words.known_servers(problem)) from None
+        self._accepted = shown.fingerprint
+
+    async def _decide(self, shown: Presented, ask: Ask, words: Words) -> None:
+        """By what the user has said before, or says now."""
+        if self._is_known(shown, words):
+            return
+        if self._accepted:
+            raise Refused(self._say(words.changed_since, shown, words, expected=self._accepted))
+        answer = await ask(self._say(words.unknown, shown, words), ONCE + ALWAYS + NO)
+        if answer == ALWAYS:
+            self._known.add(self._server, shown.fingerprint)
+        elif answer != ONCE:
+            raise Refused(self._say(words.not_accepted, shown, words))
+        self._is_known(shown, words)  # another process may have been told something else meanwhile
+
+    def _is_known(self, shown: Presented, words: Words) -> bool:
+        known = self._known.find(self._server)
+        if known is not None and known.fingerprint != shown.fingerprint:
+            where = {"line": known.line, "path": self._known.path}
+            raise Refused(
+                self._say(words.changed, shown, words, expected=known.fingerprint, **where)
+            )
+        return known is not None
+
+    def _say(self, template: str, shown: Presented, words: Words, **more: object) -> str:
+        return template.format(
+            server=self._server,
+            fingerprint=shown.fingerprint,
+            names=shown.names,
+            issuer=shown.issuer,
+            reason=", ".join(words.flaws[flaw] for flaw in shown.flaws),
+            **more,
+        )

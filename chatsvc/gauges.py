@@ -1,0 +1,88 @@
+"""Instruments: what is looked up when a monitoring system asks, and what is measured meanwhile so that it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from chatsvc.factory import ChatFactory
+from chatsvc.observability.redaction import wordless
+from chatsvc.services import Chat
+from chatsvc.storage.url import StoreUnavailable
+
+_TICK = 0.25
+"""Seconds between two looks at how late the reactor is."""
+
+_COUNTED_EVERY = 10.0
+"""Seconds after which the store is asked again how many messages wait."""
+
+
+class Instruments:
+    """``expiry`` gives the time, in seconds since 1970, at which the first certificate ends; None: there is no TLS."""
+
+    _log = Logger()
+
+    def __init__(
+        self, chat: Chat, factory: ChatFactory, expiry: Callable[[], float] | None
+    ) -> None:
+        self._clock = chat.clock
+        self._inbox = chat.inbox
+        self._lag = chat.metrics.reactor_lag
+        self._waiting: int | None = None
+        self._due = 0.0
+        self._next: IDelayedCall | None = None
+        self._counting = LoopingCall(self._count)
+        self._counting.clock = self._clock
+        show = chat.metrics.gauge
+        show("chatsvc_connections", "Connections now.", lambda: factory.connections)
+        show("chatsvc_connections_limit", "Most connections at once.", lambda: chat.limits.total)
+        show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
+        show(
+            "chatsvc_password_queue",
+            "Passwords that are being hashed, or wait for it.",
+            lambda: chat.passwords.queue,
+        )
+        show(
+            "chatsvc_waiting_messages",
+            "Messages that wait in all inboxes of the store, also those of other servers, as the store counts them.",
+            lambda: self._waiting,
+        )
+        if expiry is not None:
+            show(
+                "chatsvc_certificate_days_left",
+                "Days until the first certificate expires.",
+                lambda: (expiry() - chat.now()) / 86_400,
+            )
+
+    def start(self) -> None:
+        """Measure from now on."""
+        self._due = self._clock.seconds()
+        self._tick()
+        self._counting.start(_COUNTED_EVERY)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._counting.stop()
+
+    def _tick(self) -> None:
+        now = self._clock.seconds()
+        self._lag.observe(max(0.0, now - self._due))
+        self._due = now + _TICK
+        self._next = self._clock.callLater(_TICK, self._tick)
+
+    def _count(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._count_waiting())
+
+    async def _count_waiting(self) -> None:
+        try:
+            self._waiting = await self._inbox.total()
+        except StoreUnavailable:
+            return  # what was known last stays
+        except Exception:
+            self._log.failure("Counting the messages that wait failed", wordless())

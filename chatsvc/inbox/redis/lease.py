@@ -1,0 +1,104 @@
+"""A node's lease: while it lasts, the others tell this node what they store for its users."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatsvc.inbox.rollback import Life, Mark
+from chatsvc.observability.redaction import wordless
+from chatsvc.storage.url import StoreUnavailable
+
+LEASE = 15.0
+"""Seconds after which the others take a node for dead that does not renew its lease."""
+
+
+class Lease:
+    """
+    The lease of ``node``, for so many ``seconds`` at a time; ``about`` says what the others may know of the node.
+
+    ``ask`` asks the script. ``ended`` is called when the lease may have ended for a while: the others took this node
+    for dead then, and told it nothing. ``life`` is what this node knows of the data in Redis.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        node: str,
+        about: Callable[[], str],
+        seconds: float,
+        ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
+        ended: Callable[[], None],
+        life: Life,
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._about = about
+        self._seconds = seconds
+        self._ask = ask
+        self._ended = ended
+        self._life = life
+        self._in_doubt = False
+        """Whether a renewal was given up: it may have run since, and found no lease."""
+        self._ahead: float | None = None
+        """By how many ms Redis's clock is ahead of ours, as of the last answer."""
+        self._renewing = LoopingCall(self._renew_if_possible)
+        self._renewing.clock = clock
+
+    async def take(self, ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]]) -> bool:
+        """Take or renew it; whether there was one."""
+        lasts = int(self._seconds * 1000)
+        asked = {"node": self._node, "about": self._about(), "lease": lasts}
+        question = {"fresh": secrets.token_hex(8), **self._life.question()}
+        had, now, epoch, run, batches, went_back = await ask(b"join", asked | question)
+        self._life.found(Mark(epoch, run, batches), went_back)
+        self._ahead = now - self._clock.seconds() * 1000
+        return bool(had)
+
+    def deadline(self, patience: float) -> dict[str, int]:
+        """Until when somebody waits, by Redis's clock in ms, as the script takes it; empty: its clock is not known."""
+        if self._ahead is None:
+            return {}
+        return {"until": int(self._ahead + (self._clock.seconds() + patience) * 1000)}
+
+    def keep(self) -> None:
+        """Renew it from now on, whenever a third of it has passed."""
+        self._renewing.start(self._seconds / 3, now=False).addErrback(self._broken)
+
+    async def renew(self) -> None:
+        """:raise StoreUnavailable: it could not be done."""
+        try:
+            had = await self.take(self._ask)
+        except StoreUnavailable:
+            self._in_doubt = True
+            raise
+        in_doubt, self._in_doubt = self._in_doubt, False
+        if in_doubt or not had or self._life.is_over:
+            self._ended()
+
+    async def give_up(self) -> None:
+        """
+        Let the others know at once that this node is no more.
+
+        :raise StoreUnavailable: they will find out when the lease ends.
+        """
+        if self._renewing.running:
+            self._renewing.stop()
+            await self._ask(b"leave", {})
+
+    async def _renew_if_possible(self) -> None:
+        with suppress(StoreUnavailable):
+            await self.renew()
+
+    def _broken(self, failure: Failure) -> None:
+        text = "The lease is not renewed any more"
+        self._log.failure(text, wordless(failure), event="lease-broken")

@@ -1,0 +1,310 @@
+"""
+One transaction on inboxes in SQLite: what it needs to know is asked for at first, what it changes is written at last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from chatsvc.inbox.interface import (
+    DEVICES,
+    DIGEST_DIGITS,
+    DIGESTS,
+    MEMORY_OF_SENDERS,
+    MOST_DEVICES,
+    RECENT,
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    Limits,
+    Moved,
+    Outcome,
+    Removal,
+    Stored,
+)
+from chatsvc.storage.sql import Transaction
+
+_READERS = """
+SELECT json_group_array(json_array(uid, last_id, acknowledged, generation))
+FROM chat_reader WHERE uid IN (SELECT value FROM json_each(?))
+"""
+
+_SHARES = """
+SELECT json_group_array(json_array(uid, sender, share, acknowledged))
+FROM json_each(?) AS asked CROSS JOIN chat_share
+ON uid = json_extract(asked.value, '$[0]') AND sender = json_extract(asked.value, '$[1]')
+"""
+
+_FORGET = """
+DELETE FROM {table} WHERE {owner} AND device IN (
+    SELECT device FROM (
+        SELECT device, used, row_number() OVER (ORDER BY used DESC, {newest} DESC) AS place
+        FROM {table} WHERE {owner}
+    ) WHERE used < ?1 OR place > ?2 OR (place > ?3 AND used < ?4)
+)
+"""
+"""Devices are forgotten by time first: one that was used a moment ago may have a message on its way."""
+
+_FORGET_NUMBERS = _FORGET.format(
+    table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
+)
+_FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", newest="generation")
+
+_GENERATIONS = """
+SELECT json_group_array(json_array(uid, device, generation))
+FROM json_each(?) AS asked CROSS JOIN chat_generation
+ON uid = json_extract(asked.value, '$[0]') AND device = json_extract(asked.value, '$[1]')
+"""
+
+_NEXT_GENERATION = """
+SELECT 1 + max(
+    coalesce((SELECT generation FROM chat_reader WHERE uid = ?1), 0),
+    coalesce((SELECT max(generation) FROM chat_generation WHERE uid = ?1), 0)
+)
+"""
+
+_DELETE = """
+DELETE FROM chat_inbox WHERE (uid, id) IN (
+    SELECT waiting.uid, waiting.id FROM json_each(?) AS asked CROSS JOIN chat_inbox AS waiting
+    ON waiting.uid = json_extract(asked.value, '$[0]') AND waiting.id <= json_extract(asked.value, '$[1]')
+)
+"""
+
+
+@dataclass(slots=True)
+class _Book:
+    """An inbox while a batch is stored in it: the last id given out, the last one acknowledged, the generation."""
+
+    last_id: int = 0
+    acknowledged: int = 0
+    generation: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.last_id - self.acknowledged
+
+
+class Batch:
+    """
+    The work of one transaction, on the inboxes of ``uids``, the (inbox, sender) of ``senders`` and the (sender, device)
+    of ``devices``. ``now`` is in ms, and ``latest`` is the time by which messages have waited too long.
+
+    What it needs to know is asked for at first, what it changes is written by ``finish``, each table by one statement:
+    a row that is stepped to or written by itself costs a fight for the interpreter's lock with the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        limits: Limits,
+        now: int,
+        latest: int,
+        uids: Iterable[int],
+        senders: Iterable[tuple[int, int]] = (),
+        devices: Iterable[tuple[int, str]] = (),
+    ) -> None:
+        self._transaction = transaction
+        self._limits = limits
+        self._now = now
+        self._latest = latest
+        self.expired = 0
+        self._books = {uid: _Book() for uid in uids}
+        for uid, *book in self._ask(_READERS, list(self._books)):
+            self._books[uid] = _Book(*book)
+        # By inbox and sender: the share, and what was acknowledged when it began.
+        self._shares = {(to, by): share for to, by, *share in self._ask(_SHARES, [*senders])}
+        self._generations: dict[tuple[int, str], int] = {
+            (by, device): generation
+            for by, device, generation in self._ask(_GENERATIONS, [*devices])
+        }
+        self._removed: dict[int, int] = {}
+        self._stored = False
+        self._appended: list[tuple[int, int, int, str, int, str]] = []
+
+    def book(self, uid: int) -> _Book:
+        return self._books[uid]
+
+    def append(self, draft: Draft) -> Outcome:
+        if draft.sending and self._is_superseded(draft, draft.sending):
+            return Moved()
+        book, key = self._books[draft.to], (draft.to, draft.sender)
+        digests = ""
+        if draft.n is not None:
+            seen = self._seen(draft)
+            if isinstance(seen, Duplicate):
+                return Duplicate(seen.id, book.waiting)
+            if isinstance(seen, Gap):
+                return seen
+            digests = seen
+        if book.waiting >= self._limits.waiting:
+            self.expire(draft.to)
+            if book.waiting >= self._limits.waiting:
+                return Full(book.waiting, share=False)
+        share, since = self._shares.get(key, (0, 0))
+        if since != book.acknowledged:
+            share = 0
+        if share >= self._limits.share:
+            return Full(book.waiting, share=True)
+        self._stored = True
+        book.last_id += 1
+        self._shares[key] = [share + 1, book.acknowledged]
+        self._appended.append((*key, book.last_id, draft.name, draft.at, draft.text))
+        if draft.n is not None:
+            self._remember_device(draft, book.last_id, digests)
+        return Stored(book.last_id, book.waiting)
+
+    def remove(self, removal: Removal) -> bool:
+        """False: the session that asks is no longer the inbox's."""
+        book = self._books[removal.uid]
+        if book.generation != removal.generation or removal.up_to > book.last_id:
+            return False
+        self._acknowledge(removal.uid, removal.up_to)
+        return True
+
+    def purge(self, uid: int, up_to: int) -> None:
+        """Remove what waits up to an id, whoever asks."""
+        self._acknowledge(uid, min(up_to, self._books[uid].last_id))
+
+    def expire(self, uid: int) -> None:
+        """Remove what has waited too long."""
+        if not self._limits.days:
+            return
+        self._write_messages()
+        oldest_kept = self._one(
+            "SELECT id FROM chat_inbox WHERE uid = ? AND at >= ? ORDER BY id LIMIT 1",
+            uid,
+            self._latest - self._limits.days * 86_400_000,
+        )
+        before = self._books[uid].waiting
+        self._acknowledge(uid, oldest_kept[0] - 1 if oldest_kept else self._books[uid].last_id)
+        self.expired += before - self._books[uid].waiting
+
+    def take_generation(self, uid: int, device: str) -> int:
+        """A generation above all that this user's sessions have taken; it becomes the device's, if there is one."""
+        (generation,) = self._one(_NEXT_GENERATION, uid)
+        if device:
+            self._set_generation(uid, device, generation)
+            self._forget(_FORGET_GENERATIONS, uid)
+        return int(generation)
+
+    def finish(self) -> int:
+        """Write what has changed; how many batches with messages there have been, 0: this was none."""
+        self._write_messages()
+        self._write(
+            "INSERT INTO chat_reader (uid, last_id, acknowledged, generation) VALUES",
+            [
+                (uid, book.last_id, book.acknowledged, book.generation)
+                for uid, book in self._books.items()
+            ],
+            " ON CONFLICT (uid) DO UPDATE SET last_id = excluded.last_id,"
+            " acknowledged = excluded.acknowledged, generation = excluded.generation",
+        )
+        self._write(
+            "REPLACE INTO chat_share (uid, sender, share, acknowledged) VALUES",
+            [(*key, *share) for key, share in self._shares.items()],
+        )
+        if self._removed:
+            self._execute(_DELETE, json.dumps(list(self._removed.items())))
+        if not self._stored:
+            return 0
+        count = "UPDATE chat_setting SET value = value + 1 WHERE name = 'batches' RETURNING value"
+        return int(self._one(count)[0])
+
+    def _write_messages(self) -> None:
+        self._write(
+            "INSERT INTO chat_inbox (uid, sender, id, name, at, text) VALUES", self._appended
+        )
+        self._appended = []
+
+    def _write(self, sql: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
+        if rows:
+            places = f"({', '.join('?' * len(rows[0]))})"
+            values = ", ".join([places] * len(rows))
+            self._execute(f"{sql} {values}{rest}", *chain.from_iterable(rows))
+
+    def _acknowledge(self, uid: int, up_to: int) -> None:
+        book = self._books[uid]
+        if up_to > book.acknowledged:
+            book.acknowledged = self._removed[uid] = up_to
+
+    def _is_superseded(self, draft: Draft, sending: int) -> bool:
+        """Whether the device has logged in again since the session that says this."""
+        key = (draft.sender, draft.device)
+        if (
+            self._generations.get(key, 0) < sending
+        ):  # an older file was put back: it has lost that log-in
+            self._generations[key] = sending
+            self._set_generation(*key, sending)
+        return sending < self._generations[key]
+
+    def _set_generation(self, uid: int, device: str, generation: int) -> None:
+        self._execute(
+            "REPLACE INTO chat_generation (uid, device, generation, used) VALUES (?, ?, ?, ?)",
+            *(uid, device, generation, self._now),
+        )
+
+    def _seen(self, draft: Draft) -> Duplicate | Gap | str:
+        """What stands against a numbered message, or the digests of its device's last texts."""
+        row = self._one(
+            "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
+            draft.to,
+            draft.sender,
+            draft.device,
+        )
+        newest, id, digests = row or (0, 0, "")
+        assert draft.n is not None
+        back = newest - draft.n
+        if back >= 0 and _is_the_same(digests, back, draft.text):
+            return Duplicate(None if back else id, 0)
+        # Also another text under a number that was accepted: it was never stored.
+        return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
+
+    def _remember_device(self, draft: Draft, id: int, digests: str) -> None:
+        digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
+        to, sender = draft.to, draft.sender
+        known = self._execute(
+            "UPDATE chat_sending SET n = ?, id = ?, used = ?, digests = ?"
+            " WHERE uid = ? AND sender = ? AND device = ?",
+            *(draft.n, id, self._now, digests, to, sender, draft.device),
+        )
+        if known:
+            return
+        self._execute(
+            "INSERT INTO chat_sending (uid, sender, device, n, id, used, digests)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(to, sender, draft.device, draft.n, id, self._now, digests),
+        )
+        self._forget(_FORGET_NUMBERS, to, sender)
+
+    def _forget(self, sql: str, *owner: int) -> None:
+        forgotten, recent = (self._now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
+        self._execute(sql, forgotten, MOST_DEVICES, DEVICES, recent, *owner)
+
+    def _ask(self, sql: str, keys: list[Any]) -> list[Any]:
+        """The rows of some keys, which come as one."""
+        if not keys:
+            return []
+        rows: list[Any] = json.loads(self._one(sql, json.dumps(keys))[0])
+        return rows
+
+    def _one(self, sql: str, *arguments: Any) -> Any:
+        return self._transaction.one(sql, arguments)
+
+    def _execute(self, sql: str, *arguments: Any) -> int:
+        return self._transaction.execute(sql, arguments)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
+
+
+def _is_the_same(digests: str, back: int, text: str) -> bool:
+    """Whether a message that is ``back`` numbers before the last one accepted may be the one that was accepted."""
+    start = len(digests) - (back + 1) * DIGEST_DIGITS
+    return start < 0 or digests[start : start + DIGEST_DIGITS] == _digest(text)

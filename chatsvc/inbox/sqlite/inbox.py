@@ -1,0 +1,265 @@
+"""Inboxes in SQLite: the same rules as in Redis, for one server on one machine."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from sqlite3 import sqlite_version
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from chatsvc.inbox.foreign_entries import ForeignEntries
+from chatsvc.inbox.interface import (
+    Backlog,
+    Claim,
+    Committed,
+    DeviceClaim,
+    Draft,
+    Failed,
+    IInbox,
+    IStoreWatcher,
+    Limits,
+    Removal,
+)
+from chatsvc.inbox.rollback import Mark, say_loss
+from chatsvc.inbox.sqlite.batch import Batch
+from chatsvc.inbox.sqlite.disk_space import Room, is_for_want_of_room
+from chatsvc.inbox.watermark import Watermark
+from chatsvc.storage import migrations
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import StoreUnavailable
+from chatsvc.wire.events import Message
+
+T = TypeVar("T")
+
+_BACKLOGS = """
+SELECT uid, last_id - acknowledged, last_id,
+    (SELECT at FROM chat_inbox WHERE chat_inbox.uid = chat_reader.uid ORDER BY id LIMIT 1)
+FROM chat_reader WHERE last_id > acknowledged AND uid = coalesce(?, uid) ORDER BY uid
+"""
+
+_EPOCHS = 64
+"""Epochs before the present one that are remembered."""
+
+_LEAP = 3600.0
+"""Seconds by which the clock may be set forward while the server runs, without making messages older."""
+
+
+@implementer(IInbox)
+class SQLiteInbox:
+    """
+    ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward; ``watermark`` keeps how far the
+    file was.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        now: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
+        watermark: Watermark | None = None,
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._now = now
+        self._seconds = seconds
+        self._began = now() - seconds()
+        self._foreign = ForeignEntries()
+        self._watermark = watermark
+        self._mark: Mark | None = None
+        self._room = Room(database.url.path)
+
+    async def open(self, watcher: IStoreWatcher) -> list[str]:
+        # The watcher is never called: a file does not go away and come back with something missing while it is open.
+        await migrations.apply(self._database)
+        if self._watermark is not None:  # this is a server
+            await self._database.run(self._room.keep, write=False)
+        known = self._watermark.known if self._watermark is not None else None
+        fresh = secrets.token_hex(8)
+        epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
+        if known is not None and known.epoch != epoch == fresh:
+            say_loss(self._log, self._database.url)
+        self._mark = Mark(epoch, "", batches)
+        if self._watermark is not None:
+            self._watermark.follow(lambda: self._mark)
+        return []
+
+    def close(self) -> Deferred[None]:
+        if self._watermark is not None:
+            self._watermark.close()
+        self._database.close()
+        return succeed(None)
+
+    def _latest(self) -> int:
+        """What time it is for messages that have waited too long, in ms: a clock that leaps makes none of them old."""
+        return int(min(self._now(), self._began + self._seconds() + _LEAP) * 1000)
+
+    def _batch(self, transaction: Transaction, *asked: Any) -> Batch:
+        return Batch(transaction, self._limits, int(self._now() * 1000), self._latest(), *asked)
+
+    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
+        def interaction(transaction: Transaction) -> Committed:
+            uids = {draft.to for draft in drafts} | {removal.uid for removal in removals}
+            senders = {(draft.to, draft.sender) for draft in drafts}
+            devices = {(draft.sender, draft.device) for draft in drafts if draft.sending}
+            batch = self._batch(transaction, uids, senders, devices)
+            refused = [removal for removal in removals if not batch.remove(removal)]
+            outcomes = [batch.append(draft) for draft in drafts]
+            batches = batch.finish()
+            if batches and self._mark is not None:
+                self._mark = Mark(self._mark.epoch, "", batches)
+            return Committed(outcomes, refused, expired=batch.expired)
+
+        return Deferred.fromCoroutine(self._commit(interaction, len(drafts), removals))
+
+    async def _commit(
+        self,
+        interaction: Callable[[Transaction], Committed],
+        drafts: int,
+        removals: Sequence[Removal],
+    ) -> Committed:
+        try:
+            return await self._write(interaction)
+        except StoreUnavailable as problem:
+            # What was read goes all the same: it is what makes room.
+            if not (drafts and removals and is_for_want_of_room(problem)):
+                raise
+            alone = await self.commit([], removals)
+            return replace(alone, outcomes=[Failed(str(problem))] * drafts)
+
+    async def _write(self, interaction: Callable[[Transaction], T]) -> T:
+        """Run an interaction, a second time where there was no room on the disk for it and some can be made."""
+        try:
+            return await self._database.run(interaction)
+        except StoreUnavailable as problem:
+            if not is_for_want_of_room(problem):
+                raise
+        await self._database.run(self._room.make, write=False)
+        return await self._database.run(interaction)
+
+    async def claim(
+        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+    ) -> Claim:
+        fresh = secrets.token_hex(8)
+
+        def interaction(transaction: Transaction) -> Claim:
+            batch = self._batch(transaction, [uid])
+            batch.expire(uid)
+            book = batch.book(uid)
+            book.generation = batch.take_generation(uid, device)
+            batch.finish()
+            if after is not None and after > book.last_id:
+                transaction.execute("UPDATE chat_reader SET epoch = ? WHERE uid = ?", (fresh, uid))
+            row = transaction.one(
+                "SELECT (SELECT value FROM chat_setting WHERE name = 'epoch'), epoch"
+                " FROM chat_reader WHERE uid = ?",
+                (uid,),
+            )
+            assert row is not None
+            return Claim(
+                *(book.generation, f"{row[0]}.{row[1]}", book.last_id, book.waiting),
+                *(book.acknowledged, batch.expired),
+            )
+
+        return await self._write(interaction)
+
+    async def claim_device(self, uid: int, device: str) -> DeviceClaim:
+        def interaction(transaction: Transaction) -> DeviceClaim:
+            batch = self._batch(transaction, [uid])
+            return DeviceClaim(batch.take_generation(uid, device), batch.book(uid).waiting)
+
+        return await self._write(interaction)
+
+    async def read(self, uid: int, after: int, limit: int) -> list[Message]:
+        rows = await self._database.run(
+            lambda t: t.all(
+                "SELECT id, sender, name, at, text FROM chat_inbox WHERE uid = ? AND id > ?"
+                " ORDER BY id LIMIT ?",
+                (uid, after, limit),
+            ),
+            write=False,
+        )
+        return [self._foreign.message(uid, *row) for row in rows]
+
+    async def examine(self) -> None:
+        if not await self._database.run(self._room.in_doubt, write=False):
+            return
+        suffices = await self._write(self._room.suffices)
+        await self._database.run(self._room.grow, write=False)
+        if not suffices:
+            raise StoreUnavailable(f"{self._database.url}: database or disk is full")
+
+    async def count(self, uid: int) -> int:
+        row = await self._database.run(
+            lambda t: t.one("SELECT last_id - acknowledged FROM chat_reader WHERE uid = ?", (uid,)),
+            write=False,
+        )
+        return int(row[0]) if row else 0
+
+    async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        return set()  # a file has one server
+
+    async def nodes(self) -> dict[str, str]:
+        return {}
+
+    async def total(self) -> int:
+        row = await self._database.run(
+            lambda t: t.one("SELECT SUM(last_id - acknowledged) FROM chat_reader"), write=False
+        )
+        return int(row[0] or 0) if row else 0
+
+    async def renew_epoch(self) -> None:
+        fresh = secrets.token_hex(8)
+        await self._database.run(lambda t: _begin_epoch(t, fresh))
+
+    async def about(self) -> str:
+        return f"SQLite {sqlite_version}"
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
+        rows = await self._database.run(lambda t: t.all(_BACKLOGS, (uid,)), write=False)
+        return [Backlog(*row) for row in rows]
+
+    async def purge(self, uid: int, up_to: int) -> int:
+        def interaction(transaction: Transaction) -> int:
+            batch = self._batch(transaction, [uid])
+            book = batch.book(uid)
+            before = book.waiting
+            batch.purge(uid, up_to)
+            if book.waiting < before:
+                batch.finish()
+            return before - book.waiting
+
+        return await self._write(interaction)
+
+
+def _begin(transaction: Transaction, known: Mark | None, fresh: str) -> tuple[str, int]:
+    """The file's epoch and how many batches it has taken; a new epoch where it is behind what is known of it."""
+    transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
+    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
+    epoch, batches = settings["epoch"], int(settings["batches"])
+    if known is None:
+        return epoch, batches
+    is_behind = known.epoch == epoch and batches < known.batches
+    # An epoch that this file does not know is one after which an older copy was put back.
+    if is_behind or known.epoch not in (epoch, *settings["epochs"].split()):
+        _begin_epoch(transaction, fresh, known.epoch)
+        epoch = fresh
+    return epoch, batches
+
+
+def _begin_epoch(transaction: Transaction, fresh: str, known: str = "") -> None:
+    """A new epoch follows on those before: that of this file, and the one that is known of it."""
+    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
+    before = dict.fromkeys([settings["epoch"], *known.split(), *settings["epochs"].split()])
+    change = "UPDATE chat_setting SET value = ? WHERE name = ?"
+    transaction.execute(change, (fresh, "epoch"))
+    transaction.execute(change, (" ".join([*before][:_EPOCHS]), "epochs"))

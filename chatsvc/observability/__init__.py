@@ -1,0 +1,1 @@
+"""Logs, metrics and health: what somebody who runs the server sees of it."""

@@ -1,0 +1,89 @@
+"""``--metrics``: what a monitoring system asks over HTTP, ``/metrics`` and ``/health``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, OK, SERVICE_UNAVAILABLE
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from chatsvc.observability.redaction import wordless
+
+HealthCheck = Callable[[], Coroutine[Any, Any, list[str]]]
+"""What is wrong, one line each; empty: nothing."""
+
+MetricsPage = Callable[[], Coroutine[Any, Any, bytes]]
+"""All metrics, in Prometheus's text format 0.0.4."""
+
+_TEXT = "text/plain; charset=utf-8"
+
+_Page = tuple[int, str, bytes]
+"""Status, type, text."""
+
+
+class _Pages(Resource):
+    """All pages; HEAD is answered as GET is, without the text."""
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, metrics: MetricsPage, check: HealthCheck) -> None:
+        super().__init__()
+        self._ask_metrics = metrics
+        self._check = check
+        self._pages: dict[bytes, Callable[[], Coroutine[Any, Any, _Page]]] = {
+            b"/": self._index,
+            b"/metrics": self._metrics,
+            b"/health": self._health,
+        }
+
+    def render_GET(self, request: Request) -> int:
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def answer(page: _Page) -> None:
+            if not gone:
+                status, kind, text = page
+                request.setResponseCode(status)
+                request.setHeader("content-type", kind)
+                request.write(text)
+                request.finish()
+
+        asked = Deferred.fromCoroutine(self._pages.get(request.path, self._unknown)())
+        asked.addErrback(self._broken).addCallback(answer)
+        return NOT_DONE_YET
+
+    async def _index(self) -> _Page:
+        return OK, _TEXT, b"/metrics  numbers for Prometheus\n/health   ok, or what is wrong\n"
+
+    async def _unknown(self) -> _Page:
+        return NOT_FOUND, _TEXT, b"there are /metrics and /health\n"
+
+    async def _metrics(self) -> _Page:
+        return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._ask_metrics()
+
+    async def _health(self) -> _Page:
+        """200 when all is well, else 503 and what is not."""
+        troubles = await self._check()
+        text = "".join(f"{line}\n" for line in troubles or ["ok"]).encode()
+        return SERVICE_UNAVAILABLE if troubles else OK, _TEXT, text
+
+    def _broken(self, failure: Failure) -> _Page:
+        kind = type(failure.value).__name__
+        self._log.failure("A page for monitoring failed", wordless(failure), event="probe-failed")
+        return INTERNAL_SERVER_ERROR, _TEXT, f"that failed: {kind}\n".encode()
+
+
+def probe_site(metrics: MetricsPage, check: HealthCheck) -> Site:
+    """The pages."""
+    site = Site(_Pages(metrics, check))
+    site.noisy = False
+    # One line for each look of a monitoring system would drown the others.
+    site.log = lambda request: None  # type: ignore[method-assign]
+    return site

@@ -1,0 +1,59 @@
+"""One page of metrics from those of several processes: mostly their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from chatsvc.observability.metrics import COMBINE
+
+_COUNTED = ("counter", "histogram")
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class _Summed(Collector):
+    def __init__(self, pages: Iterable[str], ended: Iterable[str]) -> None:
+        self._families: dict[str, Metric] = {}
+        self._values: dict[str, dict[_Key, list[float]]] = {}
+        for page in pages:
+            for family in text_string_to_metric_families(page):
+                self._add(family)
+        for page in ended:
+            for family in text_string_to_metric_families(page):
+                if family.type in _COUNTED:
+                    self._add(family)
+
+    def _add(self, family: Metric) -> None:
+        self._families.setdefault(family.name, family)
+        values = self._values.setdefault(family.name, {})
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            values.setdefault(key, []).append(sample.value)
+
+    def collect(self) -> Iterator[Metric]:
+        for name, family in self._families.items():
+            combine = COMBINE.get(name, sum)
+            summed = Metric(name, family.documentation, family.type)
+            summed.samples = [
+                Sample(sample, dict(labels), combine(values))
+                for (sample, labels), values in self._values[name].items()
+            ]
+            yield summed
+
+
+def add_up(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
+    """
+    Add pages of Prometheus's text format up, each metric as :data:`~chatsvc.observability.metrics.COMBINE` says.
+
+    Of the last pages of processes that have ended, only what they counted is added: a sum that falls would be taken for
+    a restart, and everything before it for having happened just now.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Summed(pages, ended))
+    return generate_latest(registry)

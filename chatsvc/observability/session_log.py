@@ -1,0 +1,127 @@
+"""
+What the log hears of one connection's session: who came and went, never what was said.
+
+Whoever connects can cause these lines, so each is said only so often.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from chatsvc.limits.rates import Now, Rate, network_of
+from chatsvc.observability.log_limiter import Passed, SeldomEach
+from chatsvc.observability.redaction import wordless
+from chatsvc.wire.problems import Problem, code_of
+
+_A_MINUTE = 1 / 60
+
+
+class Brevity:
+    """What the logbooks of all connections share: how often each thing was said."""
+
+    _log = Logger()
+
+    def __init__(self, now: Now) -> None:
+        # Of an address and a uid the first one, then one a minute; of all together some a second.
+        self.refusals: SeldomEach[tuple[str, int | None]] = SeldomEach(
+            now, Rate(_A_MINUTE, 1), Rate(5, 50)
+        )
+        # Only an account's owner can cause these, as often as `login_rate` allows.
+        self.comings: SeldomEach[tuple[str, int]] = SeldomEach(now, Rate(_A_MINUTE, 30))
+        self.registrations: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 50), Rate(5, 200))
+        self.damages: SeldomEach[int] = SeldomEach(now, Rate(1 / 86_400, 1), Rate(_A_MINUTE, 10))
+        self.faults: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 3))
+
+    def too_dear(self, uid: int) -> None:
+        """An account's hash costs more than the server spends: nobody can log in to it."""
+        passed = self.damages.count(uid)
+        if passed is not None:
+            text = (
+                "the password's hash costs too much to check: nobody can log in until it is changed"
+            )
+            facts = {"uid": uid, **_counts(passed)}
+            self._log.warn(text + _how_many(passed), event="password-too-dear", **facts)
+
+
+class Logbook:
+    """The entries of connection ``number``, from ``address`` (empty: a local socket)."""
+
+    _log = Logger()
+
+    def __init__(self, number: int, address: str, brevity: Brevity) -> None:
+        self._number = number
+        self._network = network_of(address)
+        self._address = address or "a local socket"
+        self._brevity = brevity
+
+    def logged_in(self, uid: int, *, receives: bool) -> None:
+        """Somebody has logged in; who does not receive only sends."""
+        text = "logged in from {address}" + ("" if receives else ", only to send")
+        passed = self._brevity.comings.count(("login", uid))
+        self._note("login", text, uid, passed, address=self._address, receives=receives)
+
+    def refused(self, uid: int | None, problem: Problem) -> None:
+        """A log-in was refused; None: as somebody who does not exist."""
+        throttled = problem is Problem.THROTTLED
+        whose = "log-in of nobody we know" if uid is None else "log-in"
+        level = LogLevel.warn if throttled else LogLevel.info
+        text, reason = whose + " from {address} refused: {reason}", code_of(problem)
+        passed = self._brevity.refusals.count((self._network, uid), gravity=int(throttled))
+        self._note("login-refused", text, uid, passed, level, address=self._address, reason=reason)
+
+    def logged_out(self, uid: int, seconds: float, why: str) -> None:
+        """A log-in has ended."""
+        text = "logged out after {seconds:.1f} s: {reason}"
+        passed = self._brevity.comings.count(("logout", uid))
+        self._note("logout", text, uid, passed, seconds=seconds, reason=why)
+
+    def registered(self, uid: int) -> None:
+        """An account was made."""
+        passed = self._brevity.registrations.count(self._network)
+        self._note("registered", "registered from {address}", uid, passed, address=self._address)
+
+    def password_changed(self, uid: int) -> None:
+        """A password was changed."""
+        passed = self._brevity.comings.count(("password-changed", uid))
+        self._note("password-changed", "changed the password", uid, passed)
+
+    def broken(self, uid: int | None, kind: str, failure: Failure) -> None:
+        """A command has failed in a way that nobody expected."""
+        passed = self._brevity.faults.count(kind)
+        if passed is not None:
+            facts = self._facts(uid) | _counts(passed) | {"event": "command-failed", "kind": kind}
+            self._log.failure("{kind} failed" + _how_many(passed), wordless(failure), **facts)
+
+    def _note(
+        self,
+        event: str,
+        text: str,
+        uid: int | None,
+        passed: Passed | None,
+        level: Any = LogLevel.info,
+        **facts: Any,
+    ) -> None:
+        if passed is not None:
+            facts = self._facts(uid) | _counts(passed) | facts
+            self._log.emit(level, text + _how_many(passed), event=event, **facts)
+
+    def _facts(self, uid: int | None) -> dict[str, Any]:
+        return {"connection": self._number, **({} if uid is None else {"uid": uid})}
+
+
+def _counts(passed: Passed) -> dict[str, Any]:
+    """How many things a line stands for, where that is more than one."""
+    return {
+        **({"count": passed.count} if passed.count > 1 else {}),
+        **({"others": passed.others} if passed.others else {}),
+    }
+
+
+def _how_many(passed: Passed) -> str:
+    """The same in words."""
+    return (" ({count} since this was said last)" if passed.count > 1 else "") + (
+        " ({others} others are not said)" if passed.others else ""
+    )

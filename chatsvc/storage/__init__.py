@@ -1,0 +1,1 @@
+"""SQL databases: their URLs, transactions, migrations, and whether they answer."""

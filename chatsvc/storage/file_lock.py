@@ -1,0 +1,36 @@
+"""One server for one SQLite file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from chatsvc.storage.url import BadStore
+
+
+class FileLock:
+    """
+    Holds a file for this process, and makes it (mode 0600) if it is not there.
+
+    The lock is ``flock``'s, which does not meet SQLite's own. It must be let go only after SQLite has closed the
+    file: closing any descriptor of a file drops all POSIX locks that the process has on it.
+
+    :raise BadStore: another server holds it, or it cannot be opened; one line that names it.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as problem:
+            raise BadStore(f"{path}: {problem.strerror}") from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise BadStore(
+                f"{path} is in use by another server; SQLite serves one, several need MySQL and Redis"
+            ) from None
+
+    def release(self) -> None:
+        """Let another server have the file."""
+        os.close(self._descriptor)

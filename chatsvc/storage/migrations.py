@@ -1,0 +1,127 @@
+"""
+Bring a database's tables up to date: the numbered files of ``schema/``, each once and in order.
+
+A file of MySQL may be interrupted half-way (its DDL commits at once), so that its statements must
+bear being run again; in SQLite a file is applied whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pymysql
+from pymysql.constants import ER
+
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import BadStore
+
+_BEGUN = {
+    "mysql": "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name = 'chat_schema'",
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'chat_schema'",
+}
+_DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR})
+
+
+async def pending(database: Database) -> list[str]:
+    """Give the names of the files that this database has not seen, in their order."""
+    return await database.run(_pending, write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file: ``applied`` is when, by the database's clock, None if it is pending."""
+
+    name: str
+    applied: str | None
+
+
+async def steps(database: Database) -> list[Step]:
+    """
+    Give all files in their order; one that only a newer release has is called ``NNN (of a newer release)``.
+    """
+    return await database.run(_steps, write=False)
+
+
+async def script(database: Database) -> str:
+    """Give the SQL that `apply` would run, empty if there is none."""
+    names = await pending(database)
+    return "\n".join(f"-- {name}\n{_text(database.url.scheme, name)}" for name in names)
+
+
+async def apply(database: Database) -> list[str]:
+    """
+    Apply what is pending and give the names of the files; two that start at once do it once.
+
+    :raise BadStore: this account of MySQL may not make tables.
+    """
+    if not await pending(database):
+        return []
+    try:
+        return await database.run(_apply, lock="schema")
+    except pymysql.OperationalError as problem:
+        if problem.args[0] not in _DENIED:
+            raise
+        raise BadStore(
+            f"{database.url}: tables are missing and this account may not make them: "
+            "run `chatsvc schema` once with an account that may"
+        ) from problem
+
+
+def _pending(transaction: Transaction) -> list[str]:
+    return [step.name for step in _steps(transaction) if step.applied is None]
+
+
+def _steps(transaction: Transaction) -> list[Step]:
+    seen = _seen(transaction)
+    names = {_version(name): name for name in _names(transaction.dialect)}
+    return [
+        Step(names.get(version, f"{version:03} (of a newer release)"), seen.get(version))
+        for version in sorted(names.keys() | seen.keys())
+    ]
+
+
+def _names(dialect: str) -> list[str]:
+    found = files("chatsvc.schema").joinpath(dialect).iterdir()
+    return [file.name for file in found if file.name.endswith(".sql")]
+
+
+def _text(dialect: str, name: str) -> str:
+    return files("chatsvc.schema").joinpath(dialect, name).read_text("utf-8")
+
+
+def _seen(transaction: Transaction) -> dict[int, str]:
+    """When each version was applied."""
+    if transaction.one(_BEGUN[transaction.dialect]) is None:
+        return {}
+    rows = transaction.all("SELECT version, applied_at FROM chat_schema")
+    return {version: str(applied) for version, applied in rows}
+
+
+def _apply(transaction: Transaction) -> list[str]:
+    names = _pending(transaction)
+    for name in names:
+        for statement in _statements(_text(transaction.dialect, name)):
+            transaction.execute(statement)
+        transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
+    return names
+
+
+def _version(name: str) -> int:
+    return int(name.partition("_")[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart; SQLite tells where a statement ends, which holds for MySQL as well."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"a statement without an end: {statement.strip()[:60]!r}")

@@ -1,0 +1,1 @@
+"""TLS: the server's keys and certificates, and the contexts made of them."""

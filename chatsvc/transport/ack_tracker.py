@@ -1,0 +1,184 @@
+"""
+When has a peer received a message that it cannot acknowledge? When its kernel has acknowledged the last byte, and does
+not show by its window that nobody reads.
+
+A :class:`Meter` stands between the TCP connection and whatever is above it (TLS, mostly) and counts the bytes that are
+handed down. The kernel says how many of them have been acknowledged (``TCP_INFO``). Where it does not, they are those
+handed down, less what still lies in Twisted's buffer, less what is not acknowledged (``SIOCOUTQ``, tcp(7)). That alone
+would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
+
+from chatsvc.tls.half_close import pass_up_the_end
+from chatsvc.transport.sockets import Prompt
+from chatsvc.transport.tcp_info import Window, how_far, unacknowledged
+
+_SOONEST, _LATEST = 0.02, 0.5
+"""Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Meter(Prompt):
+    """The lowest layer of a connection."""
+
+    handed = 0
+    """Bytes handed down so far, without those that nobody would send any more."""
+
+    about_to_close: Callable[[], None] | None = None
+    """Called while the socket is still there, the last chance to ask the kernel."""
+
+    closing: Callable[[], None] | None = None
+    """Called when a layer above has closed or aborted the connection: what is written from then on is dropped."""
+
+    _window: Window | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.disconnecting or not self.transport.connected:
+            return
+        self.handed += len(data)
+        super().write(data)
+
+    def acknowledged(self) -> int:
+        """How many bytes the peer's kernel has acknowledged."""
+        return self._how_far()[0]
+
+    def received(self, now: float) -> int:
+        """How many bytes the peer has received, as far as that can be told; ``now`` is in seconds."""
+        acknowledged, window = self._how_far()
+        if window is not None:
+            if self._window is None:
+                self._window = Window()
+            if self._window.shows_unread(window, now):
+                return 0
+        return acknowledged
+
+    def _how_far(self) -> tuple[int, int | None]:
+        own = self.transport.socket
+        told = how_far(own)
+        if told is None:
+            return self.handed - self.waiting() - unacknowledged(own.fileno()), None
+        return told
+
+    def loseConnection(self) -> None:
+        self._last_look()
+        super().loseConnection()
+        self._say_closing()
+
+    def abortConnection(self) -> None:
+        self.disconnecting = 1
+        self.transport.abortConnection()
+        self._say_closing()
+
+    def readConnectionLost(self) -> None:
+        # The peer sends no more. Without this method Twisted would close the socket before telling anybody.
+        pass_up_the_end(self.wrappedProtocol, self)
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
+        self.about_to_close = self.closing = None
+        self.connected = 0  # Twisted leaves it at 1, and the socket is gone
+        super().connectionLost(reason)
+
+    def _last_look(self) -> None:
+        if self.about_to_close is not None:
+            self.about_to_close()
+
+    def _say_closing(self) -> None:
+        closing, self.closing = self.closing, None
+        if closing is not None:
+            closing()
+
+
+def metered(factory: Any) -> WrappingFactory:
+    """Put a :class:`Meter` under the connections of a factory."""
+    wrapping = WrappingFactory(factory)
+    wrapping.protocol = Meter
+    wrapping.noisy = False
+    return wrapping
+
+
+def meter_of(transport: Any) -> Meter | None:
+    """The meter under all layers of a transport, None where there is none."""
+    while transport is not None and not isinstance(transport, Meter):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
+def read_at_once(meter: Meter | None, most: int) -> None:
+    """How many bytes a connection reads in one go; as many may wait to be sent before it asks for a pause."""
+    if meter is not None:
+        meter.transport.bufferSize = most
+
+
+class Receipts:
+    """
+    What one log-in was handed and its peer's kernel has not acknowledged yet.
+
+    ``received(id)`` is told of progress: this message and all before it.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, meter: Meter | None, received: Callable[[int], object]
+    ) -> None:
+        self._clock = clock
+        self._meter = meter
+        self._received = received
+        self._expected: deque[tuple[int, int]] = deque()
+        self._delay = _SOONEST
+        self._check: IDelayedCall | None = None
+        if meter is not None:
+            meter.about_to_close = self.look
+            meter.received(clock.seconds())  # how wide the window is before anything can lie unread
+
+    def written(self, id: int) -> None:
+        """The last byte of message ``id`` has just been handed to the connection."""
+        if self._meter is None:
+            self._received(id)
+            return
+        self._expected.append((self._meter.handed, id))
+        if self._check is None:
+            self._check = self._clock.callLater(self._delay, self._look_later)
+
+    def look(self) -> None:
+        """Ask the kernel now."""
+        if self._meter is None or not self._expected:
+            return
+        arrived, received = self._meter.received(self._clock.seconds()), 0
+        while self._expected and self._expected[0][0] <= arrived:
+            _, received = self._expected.popleft()
+        if received:
+            self._delay = _SOONEST
+            self._received(received)
+
+    def forget(self) -> None:
+        """The ids that were handed so far no longer count."""
+        self._expected.clear()
+
+    def close(self) -> None:
+        """The log-in is over; ask one last time while the connection is there."""
+        if self._meter is not None:
+            if self._meter.connected:
+                self.look()
+            self._meter.about_to_close = None
+        self._expected.clear()
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+
+    def _look_later(self) -> None:
+        self._check = None
+        self._delay = min(self._delay * 2, _LATEST)
+        self.look()
+        if self._expected:
+            self._check = self._clock.callLater(self._delay, self._look_later)

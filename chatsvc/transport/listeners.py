@@ -1,0 +1,257 @@
+"""
+Where the server listens: endpoint strings to layers of a connection.
+
+From the socket upwards: the meter that receipts need, the PROXY header (``haproxy:``), TLS (``ssl:``, ``tls:``),
+the chat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
+
+from chatsvc.tls.half_close import HalfClosedTLS
+from chatsvc.tls.key_folder import ServerContext
+from chatsvc.tls.sni import HostContexts
+from chatsvc.transport.ack_tracker import metered
+from chatsvc.transport.inherited import Inherited
+from chatsvc.transport.proxy_protocol import HangUp, TrustedProxies
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+_BACKLOG = 4096
+"""
+Connections that the kernel may complete before they are accepted; Linux has no more by default (net.core.somaxconn).
+With Twisted's 50 a burst of connections holds up everybody's connecting by a second.
+"""
+
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")
+_HANDED_OVER = "systemd"
+_TLS_FILES = ("privateKey", "certKey", "extraCertChain")
+
+
+Context = ServerContext | HostContexts
+
+
+class CannotListen(Exception):
+    """A place cannot be listened at; the text is one line that names it."""
+
+
+class BadEndpoint(Exception):
+    """An endpoint string cannot be used; the text is one line that names it."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """
+    A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``keys``: files that must be
+    private; ``bare``: the socket alone, without any layer above it.
+    """
+
+    text: str
+    endpoint: IStreamServerEndpoint
+    context: Context | None
+    keys: Sequence[str]
+    bare: IStreamServerEndpoint
+
+
+@implementer(IStreamServerEndpoint)
+@dataclass(frozen=True)
+class _Layered:
+    """An endpoint with one more layer between it and the factory."""
+
+    endpoint: IStreamServerEndpoint
+    layer: Callable[[IProtocolFactory], IProtocolFactory]
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return self.endpoint.listen(self.layer(protocolFactory))
+
+
+class _HangingUp(Factory):
+    """Builds what a factory builds, and hangs up where that builds nothing."""
+
+    noisy = False
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def logPrefix(self) -> str:
+        return _prefix(self._factory)
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
+        built: IProtocol | None = self._factory.buildProtocol(addr)
+        return HangUp() if built is None else built
+
+
+def _prefix(factory: Any) -> str:
+    return str(factory.logPrefix()) if hasattr(factory, "logPrefix") else type(factory).__name__
+
+
+class Doors:
+    """Makes listening places; one certificate of the key folder serves all that name none of their own."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        default_context: Callable[[], ServerContext],
+        trusted_proxies: Sequence[str] = LOOPBACK,
+    ) -> None:
+        self._reactor = reactor
+        self._default_context = default_context
+        self._trusted = trusted_proxies
+
+    def open(
+        self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
+    ) -> Listening:
+        """
+        The place that an endpoint string names; ``example`` is what could have been written. ``socket`` is one that
+        listens there already, as (descriptor, family).
+
+        :raise BadEndpoint: it names none.
+        :raise BadKeys: its certificate or key cannot be used.
+        """
+        with _one_line(text, example):
+            return self._open(text, socket)
+
+    def _open(self, text: str, socket: tuple[int, int] | None) -> Listening:
+        proxied = text.startswith("haproxy:")
+        place = text.removeprefix("haproxy:")
+        context: Context | None = None
+        keys: Sequence[str] = ()
+        if place.startswith("ssl:"):
+            place, files = _split_ssl(place)
+            context = self._context(files)
+            keys = [files["privateKey"]] if files else []
+        elif place.startswith("tls:"):
+            place, folder = _split_tls(place)
+            context = hosts = HostContexts(folder)
+            keys = hosts.key_paths()
+        lowest = self._lowest(place) if socket is None else Inherited(self._reactor, *socket)
+        endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
+        if proxied:
+            endpoint = _Layered(
+                endpoint, lambda factory: TrustedProxies(self._reactor, factory, self._trusted)
+            )
+        if context is not None:
+            endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
+        endpoint = _Layered(endpoint, _HangingUp)
+        return Listening(text, endpoint, context, keys, lowest)
+
+    def _lowest(self, place: str) -> IStreamServerEndpoint:
+        try:
+            found: IStreamServerEndpoint = serverFromString(self._reactor, _with_backlog(place))
+        except LookupError as problem:
+            if place.startswith(_HANDED_OVER):
+                raise ValueError("systemd has handed over no such socket") from None
+            raise ValueError(str(problem)) from None
+        return found
+
+    def _context(self, files: dict[str, str]) -> ServerContext:
+        if not files:
+            return self._default_context()
+        if "privateKey" not in files:
+            raise ValueError("certKey and extraCertChain need privateKey")
+        key = files["privateKey"]
+        return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
+
+
+async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) -> IListeningPort:
+    """
+    Listen at a place; ``text`` is what it is called.
+
+    :raise CannotListen: it cannot be had.
+    """
+    try:
+        return await endpoint.listen(factory)
+    except Exception as problem:
+        reason = getattr(problem, "socketError", None) or problem
+        raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
+
+
+@contextmanager
+def _one_line(text: str, example: str) -> Iterator[None]:
+    """What Twisted finds wrong with an endpoint string, as a :class:`BadEndpoint`."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, IndexError) as problem:
+        raise BadEndpoint(
+            f"{text!r} is no endpoint, write for instance {example} ({problem})"
+        ) from None
+
+
+def _with_backlog(place: str) -> str:
+    """The backlog is the second of what may be given without a name."""
+    kind, *parts = _UNESCAPED_COLON.split(place)
+    names = [part.partition("=")[0] for part in parts if "=" in part]
+    if kind not in ("tcp", "tcp6") or "backlog" in names or len(parts) - len(names) > 1:
+        return place
+    return f"{place}:backlog={_BACKLOG}"
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("\\:", ":").replace("\\\\", "\\")
+
+
+def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
+    """``ssl:…`` as ``tcp:…``, or ``ssl:systemd:…`` as ``systemd:…``, and the files that it names."""
+    rest, files = [], {}
+    for part in _UNESCAPED_COLON.split(place)[1:]:
+        name, equals, value = part.partition("=")
+        if equals and name in _TLS_FILES:
+            files[name] = _unescaped(value)
+        else:
+            rest.append(part)
+    return _lowest("tcp", rest), files
+
+
+def _lowest(kind: str, parts: list[str]) -> str:
+    """What lies under TLS: a port, but where systemd hands over a socket that listens."""
+    return ":".join(parts if parts[:1] == [_HANDED_OVER] else [kind, *parts])
+
+
+def _split_tls(place: str) -> tuple[str, str]:
+    """
+    ``tls:FOLDER:…`` as ``tcp6:…``, which takes the rest as Twisted's ``tls:`` does, or ``tls:FOLDER:systemd:…`` as
+    ``systemd:…``; and the folder.
+    """
+    parts = _UNESCAPED_COLON.split(place)[1:]
+    folder = next((part for part in parts if part.startswith("path=")), parts[0])
+    parts.remove(folder)
+    if not any(part.startswith("port=") or "=" not in part for part in parts):
+        parts.append("port=443")
+    if not folder.removeprefix("path="):
+        raise ValueError("it names no folder")
+    return _lowest("tcp6", parts), _unescaped(folder.removeprefix("path="))
+
+
+def _tls(
+    creator: IOpenSSLServerConnectionCreator, factory: IProtocolFactory
+) -> TLSMemoryBIOFactory:
+    layer = TLSMemoryBIOFactory(creator, isClient=False, wrappedFactory=factory)
+    layer.noisy = False
+    # Gathers nothing: ChatProtocol gathers frames itself, and on a legacy port each must be a record of its own.
+    layer.protocol = HalfClosedTLS
+    return layer

@@ -1,0 +1,177 @@
+"""
+Connections that come through a proxy: they begin with a PROXY header, which says where they come from.
+
+https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, versions 1 (a line) and 2 (binary).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from struct import Struct
+from typing import Any
+
+from twisted.internet import address
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from zope.interface import directlyProvides, implementer, providedBy
+
+from chatsvc.tls.half_close import pass_up_the_end
+
+_PATIENCE = 5.0
+"""Seconds in which the header must have come; section 2 asks for 3 at least."""
+
+_LINE = re.compile(
+    rb"PROXY (?:UNKNOWN(?: .*)?|(TCP[46]) ([0-9A-Fa-f:.]+) \S+ ([0-9]{1,5}) [0-9]{1,5})"
+)
+_LONGEST_LINE = 107
+"""Bytes, its end included (section 2.1)."""
+
+_BINARY = Struct("!12sBBH")
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_LOCAL, _PROXY = 0x20, 0x21
+_UNSPECIFIED = 0x00
+_ADDRESS_SIZES = {0x11: 4, 0x21: 16}
+"""By family and protocol, in bytes: TCP over IPv4 and over IPv6."""
+
+_BEGINNINGS = (b"PROXY ", _SIGNATURE)
+
+Header = tuple[IAddress | None, bytes]
+"""Where a connection comes from, None: from the proxy itself, or it does not say; and the bytes after the header."""
+
+
+def read_header(data: bytes) -> Header | None:
+    """
+    What a header says; None: it is not all there yet.
+
+    :raise ValueError: that is no header.
+    """
+    if not any(data.startswith(b) or b.startswith(data) for b in _BEGINNINGS):
+        raise ValueError("no PROXY header")
+    return _read_binary(data) if data[:1] == b"\r" else _read_line(data)
+
+
+def _read_line(data: bytes) -> Header | None:
+    line, end, rest = data.partition(b"\r\n")
+    if len(line) + 2 > _LONGEST_LINE:
+        raise ValueError("too long")
+    if not end:
+        return None
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError("malformed")
+    kind, host, port = match.groups()
+    if kind is None:
+        return None, rest
+    ip = ip_address(host.decode("ascii"))
+    if ip.version != int(kind[3:]):
+        raise ValueError("an address of another kind")
+    return _peer(ip, int(port)), rest
+
+
+def _read_binary(data: bytes) -> Header | None:
+    if len(data) < _BINARY.size:
+        return None
+    _, command, kind, length = _BINARY.unpack_from(data)
+    end = _BINARY.size + length
+    if command not in (_LOCAL, _PROXY):
+        raise ValueError("another version")
+    if len(data) < end:
+        return None
+    if command == _LOCAL or kind == _UNSPECIFIED:
+        return None, data[end:]
+    size = _ADDRESS_SIZES.get(kind)
+    if size is None or length < 2 * size + 4:
+        raise ValueError("no pair of addresses that TCP has")
+    source, ports = data[_BINARY.size :][:size], data[_BINARY.size + 2 * size :]
+    return _peer(ip_address(source), int.from_bytes(ports[:2])), data[end:]
+
+
+def _peer(ip: IPv4Address | IPv6Address, port: int) -> IAddress:
+    kind = address.IPv4Address if ip.version == 4 else address.IPv6Address
+    return kind("TCP", str(ip), port)
+
+
+class HangUp(Protocol):
+    """Ends a connection that nobody wants: Twisted's wrapping factories would break on None."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+@implementer(IHalfCloseableProtocol)
+class _Proxied(ProtocolWrapper):
+    """Nobody above hears of a connection before it is known where it comes from."""
+
+    wrappedProtocol: Any
+    transport: Any
+    factory: Any
+
+    def __init__(self, factory: TrustedProxies) -> None:
+        super().__init__(factory, None)  # type: ignore[arg-type]
+        self._received = b""
+        self._peer: IAddress | None = None
+
+    def makeConnection(self, transport: Any) -> None:
+        directlyProvides(self, providedBy(transport))
+        Protocol.makeConnection(self, transport)
+        self._late = self.factory.clock.callLater(_PATIENCE, self.transport.abortConnection)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.wrappedProtocol is not None:
+            self.wrappedProtocol.dataReceived(data)
+            return
+        self._received += data
+        try:
+            header = read_header(self._received)
+        except ValueError:
+            self.transport.abortConnection()
+            return
+        if header is not None:
+            self._begin(*header)
+
+    def _begin(self, source: IAddress | None, rest: bytes) -> None:
+        self._late.cancel()
+        self._received = b""
+        self._peer = source or self.transport.getPeer()
+        self.wrappedProtocol = self.factory.wrappedFactory.buildProtocol(self._peer)
+        self.wrappedProtocol.makeConnection(self)
+        if rest:
+            self.wrappedProtocol.dataReceived(rest)
+
+    def readConnectionLost(self) -> None:
+        pass_up_the_end(self.wrappedProtocol, self.transport)
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def getPeer(self) -> Any:
+        return self._peer or self.transport.getPeer()
+
+    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
+        if self._late.active():
+            self._late.cancel()
+        if self.wrappedProtocol is not None:
+            self.wrappedProtocol.connectionLost(reason)
+
+
+class TrustedProxies(WrappingFactory):
+    """Lets in connections from these addresses only: anybody can write a PROXY header."""
+
+    noisy = False
+
+    def __init__(self, clock: IReactorTime, factory: Any, addresses: Sequence[str]) -> None:
+        super().__init__(factory)
+        self.clock = clock
+        self._addresses = frozenset(addresses)
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
+        # A Unix socket has no address: who may write to it is the file system's affair.
+        host = getattr(addr, "host", None)
+        if host is not None and host.removeprefix("::ffff:") not in self._addresses:
+            return HangUp()
+        return _Proxied(self)

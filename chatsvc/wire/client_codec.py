@@ -1,0 +1,224 @@
+"""
+The client's half of the structured dialect: commands to frames, frames to what the server said.
+
+An ``ok`` says nothing of what was asked; :func:`understand` puts the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.record import value
+
+PROTOCOL_VERSION = 1
+
+
+class NotUnderstood(Exception):
+    """A frame of the server's that breaks the dialect; one line."""
+
+
+@value
+class Accepted(e.Event):
+    """A command was carried out; ``fields`` are the whole answer."""
+
+    fields: Mapping[str, Any]
+
+
+@value
+class Confirmed(e.Event):
+    """The store has a message; ``re`` and ``to`` name it. As :class:`~chatsvc.wire.events.Sent`, without its text."""
+
+    to: int
+    id: int | None
+    at: int
+    online: bool
+    waiting: int
+    duplicate: bool
+
+
+@value
+class Rejected(e.Event):
+    """A command was refused. ``text`` is for people; ``to``: it was a ``msg`` to them."""
+
+    code: str
+    text: str
+    to: int | None = None
+    expected: int | None = None
+    retry_after: float = 0.0
+
+
+Heard = e.Event | e.Message
+
+
+def encode(command: c.Command) -> bytes:
+    """The frame that asks for something."""
+    kind, writer = _WRITERS[type(command)]
+    thing = {"type": kind, **writer(command)}
+    if command.n is not None:
+        thing["n"] = command.n
+    return orjson.dumps(thing)
+
+
+def parse(frame: bytes) -> Heard | None:
+    """
+    What a frame says; None where it is no structured frame (the greeting) or of a type that is not known here.
+
+    :raise NotUnderstood: it breaks the dialect.
+    """
+    if not frame.startswith(b"{"):
+        return None
+    try:
+        thing = orjson.loads(frame)
+        reader = _READERS.get(thing["type"])
+        return reader(thing) if reader else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as problem:
+        raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
+
+
+def understand(command: c.Command, answer: e.Event) -> e.Event:
+    """
+    What an answer to a command means.
+
+    :raise NotUnderstood: it is no answer to that command.
+    """
+    if not isinstance(answer, Accepted):
+        return answer
+    try:
+        return _MEANINGS[type(command)](command, answer.fields)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
+
+
+_LONGEST_WAIT = 300.0
+"""Seconds; no server is asked to be away for longer, whatever it says."""
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _write_auth(command: c.Auth) -> dict[str, Any]:
+    thing = _given(
+        uid=command.uid, password=command.password, token=command.token, after=command.after
+    )
+    return thing if command.receive else {**thing, "receive": False}
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    c.Hello: (
+        "hello",
+        lambda command: _given(
+            version=command.version,
+            client=command.client,
+            device=command.device or None,
+            lang=command.lang,
+        ),
+    ),
+    c.Auth: ("auth", _write_auth),
+    c.Send: (
+        "msg",
+        lambda command: _given(to=command.to, text=command.text, again=command.again or None),
+    ),
+    c.Ack: ("ack", lambda command: {"id": command.id}),
+    c.Register: (
+        "register",
+        lambda command: {"name": command.name, "password": command.password},
+    ),
+    c.Passwd: (
+        "passwd",
+        lambda command: _given(old=command.old, new=command.new, token=command.token or None),
+    ),
+    c.Find: ("find", lambda command: {"name": command.name}),
+    c.Logout: ("logout", lambda command: {}),
+    c.Ping: ("ping", lambda command: {}),
+}
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("a whole number is expected")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError("a text is expected")
+    return value
+
+
+def _optional(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _read_message(thing: dict[str, Any]) -> e.Message:
+    return e.Message(
+        _whole(thing["id"]),
+        _whole(thing["from"]),
+        _text(thing["name"]),
+        _whole(thing["at"]),
+        _text(thing["text"]),
+    )
+
+
+def _read_sent(thing: dict[str, Any]) -> Confirmed:
+    return Confirmed(
+        _whole(thing["to"]),
+        _optional(thing.get("id")),
+        _whole(thing["at"]),
+        thing["state"] == "online",
+        _whole(thing.get("waiting", 0)),
+        bool(thing.get("duplicate", False)),
+        re=_optional(thing.get("re")),
+    )
+
+
+def _read_error(thing: dict[str, Any]) -> Rejected:
+    return Rejected(
+        _text(thing["code"]),
+        _text(thing["text"]),
+        _optional(thing.get("to")),
+        _optional(thing.get("expected")),
+        float(thing.get("retry_after", 0.0)),
+        re=_optional(thing.get("re")),
+    )
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
+    "welcome": lambda thing: e.Welcome(
+        thing.get("registration") == "open", re=_optional(thing.get("re"))
+    ),
+    "ok": lambda thing: Accepted(thing, re=_optional(thing.get("re"))),
+    "pong": lambda thing: e.Pong(re=_optional(thing.get("re"))),
+    "sent": _read_sent,
+    "msg": _read_message,
+    "error": _read_error,
+    "kicked": lambda thing: e.Kicked(),
+    "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
+}
+
+
+def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
+    return e.LoggedIn(
+        _whole(fields["uid"]),
+        _text(fields["name"]),
+        _text(fields["token"]),
+        _text(fields["epoch"]),
+        _whole(fields["waiting"]),
+    )
+
+
+_MEANINGS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
+    c.Auth: _mean_login,
+    c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
+    c.Passwd: lambda command, fields: e.PasswordChanged(_text(fields.get("token", ""))),
+    c.Find: lambda command, fields: e.Found(
+        command.name,
+        tuple((_whole(user["uid"]), bool(user["online"])) for user in fields["users"]),
+    ),
+    c.Logout: lambda command, fields: e.LoggedOut(),
+}

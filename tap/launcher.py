@@ -1,0 +1,116 @@
+"""Workers: how ``twistd chat`` starts others like itself, and how one of them learns that it is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+from chatsvc.config import Team
+from chatsvc.supervision.supervisor import SIGNS_WITHIN
+from chatsvc.supervision.worker_process import Worker
+
+_TEAM = "CHATSVC_TEAM"
+"""The environment variable by which a worker is told its place; nobody else sets it."""
+
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+_LIFELINE = 0
+"""Standard input of a worker: it ends with whoever holds the other end."""
+
+
+def team(environment: MutableMapping[str, str]) -> Team | None:
+    """This process's place among the workers of a server; None: it is no worker."""
+    text = environment.pop(_TEAM, "")
+    if not text:
+        return None
+    number, count, sockets = json.loads(text)
+    return Team(number, count, tuple((descriptor, family) for descriptor, family in sockets))
+
+
+class Launcher:
+    """
+    Starts workers with the same options of ``twistd`` and the same ``words`` for ``chat`` as this process has; their
+    sockets are in ``folder``, which only this user may enter.
+    """
+
+    def __init__(
+        self, reactor: Any, count: int, twistd: Mapping[str, Any], words: Sequence[str]
+    ) -> None:
+        self._reactor = reactor
+        self._count = count
+        self._twistd = twistd
+        self._words = words
+        self._place = os.getcwd()
+        self._temporary = tempfile.TemporaryDirectory(prefix="chatsvc-")
+        self.folder = Path(self._temporary.name)
+
+    def __call__(self, worker: Worker, ports: Sequence[Any]) -> Any:
+        """Start ``worker``, to listen at ``ports``."""
+        sockets = [(port.fileno(), int(port.socket.family)) for port in ports]
+        environment = {
+            **os.environ,
+            _TEAM: json.dumps([worker.number, self._count, sockets]),
+            "NOTIFY_SOCKET": worker.signs_path,
+            "WATCHDOG_USEC": str(int(SIGNS_WITHIN / 3 * 1e6)),
+        }
+        return self._reactor.spawnProcess(
+            worker,
+            sys.executable,
+            [sys.executable, "-c", _TWISTD, *self._words_of(worker)],
+            environment,
+            self._place,
+            childFDs={_LIFELINE: "w", 1: 1, 2: 2, **{fd: fd for fd, _ in sockets}},
+        )
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._temporary.cleanup()
+
+    def _words_of(self, worker: Worker) -> list[str]:
+        probe = f"--metrics=unix:{worker.probe_path}:mode=600"
+        return [*self._words_of_twistd(worker), "chat", *self._words, probe]
+
+    def _words_of_twistd(self, worker: Worker) -> list[str]:
+        """In the foreground, whatever this process is; a log file of its own, for each turns its file over itself."""
+        words = ["--nodaemon", "--pidfile="]
+        twistd, name = self._twistd, self._twistd.get("logfile")
+        if twistd.get("syslog"):
+            return [*words, "--syslog", f"--prefix={twistd.get('prefix') or 'chatsvc'}"]
+        if name == "-" or (not name and twistd.get("nodaemon")):
+            return words
+        stem, end = os.path.splitext(name or "twistd.log")
+        return [*words, f"--logfile={stem}-worker{worker.number}{end}"]
+
+
+@implementer(IReadDescriptor)
+class _Lifeline:
+    """Ends this process, as SIGTERM would, when the process that started it is gone."""
+
+    def fileno(self) -> int:
+        return _LIFELINE
+
+    def logPrefix(self) -> str:
+        return "lifeline"
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]
+        return None if os.read(_LIFELINE, 1024) else ConnectionDone()
+
+    def connectionLost(self, reason: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hold_lifeline(reactor: Any) -> None:
+    """End with whoever started this worker."""
+    lifeline = _Lifeline()
+    reactor.addReader(lifeline)
+    reactor.addSystemEventTrigger("before", "shutdown", reactor.removeReader, lifeline)

@@ -1,0 +1,370 @@
+"""Passwords: what is right, what it costs to be wrong, and how many may wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import cast
+
+from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.low_level import hash_secret
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from chatsvc.accounts.hash_cost import MOST_WORK, verify_in_one_thread
+from chatsvc.accounts.passwords import (
+    WRONG,
+    Hashing,
+    Passwords,
+    PasswordsBusy,
+    Verdict,
+    acceptable,
+    is_hashed,
+    is_locked,
+    is_sound,
+    lock,
+    unlock,
+)
+
+MEMORY = 16
+"""KiB: tests hash as weakly as they can."""
+
+PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
+
+
+def new_passwords(threads: int = 1, queue: int = 8, memory_cost: int = MEMORY) -> Passwords:
+    return Passwords(cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue))
+
+
+class StoredValueTests(SynchronousTestCase):
+    """What can be told from a stored value alone."""
+
+    def test_hashes(self) -> None:
+        """A hash would be taken for a plain password, and so for a password itself."""
+        for stored in (PHC, "!" + PHC, "$argon2i$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA", "$argon2id$"):
+            self.assertTrue(is_hashed(stored))
+        for stored in ("", "secret", "$argon2", "$2b$12$x", "!secret", "!!" + PHC, " " + PHC):
+            self.assertFalse(is_hashed(stored))
+
+    def test_locked(self) -> None:
+        """An old plain password that begins with ! would lock its owner out."""
+        self.assertTrue(is_locked("!" + PHC))
+        for stored in ("", "!", "!secret", PHC, "!!" + PHC):
+            self.assertFalse(is_locked(stored))
+
+    def test_lock_and_unlock(self) -> None:
+        """An unlocked account would not have its old password back."""
+        self.assertTrue(is_locked(lock(PHC)))
+        self.assertEqual(lock(lock(PHC)), lock(PHC))
+        self.assertEqual(unlock(lock(PHC)), PHC)
+        self.assertEqual(unlock(PHC), PHC)
+
+    def test_sound(self) -> None:
+        """A damaged hash would be moved over, and nobody could log in with it."""
+        for phc in (PHC, lock(PHC)):
+            self.assertTrue(is_sound(phc))
+        for damaged in (PHC[:20], f"!{PHC[:20]}", "$argon2id$", "plain", ""):
+            self.assertFalse(is_sound(damaged), damaged)
+
+    def test_lock_of_plain_text(self) -> None:
+        """Locking an old account would merely change its password."""
+        self.assertRaises(ValueError, lock, "secret")
+
+    @given(st.text(st.characters(exclude_categories=()), max_size=9))
+    def test_plain_text_stays(self, stored: str) -> None:
+        """A plain password would lose its first character."""
+        self.assertEqual(unlock(stored), stored)
+
+    def test_acceptable(self) -> None:
+        """An account could get a password that nobody can send, or that costs too much."""
+        for password in ("x", "密码", "x" * 1024, " "):
+            self.assertTrue(acceptable(password))
+        for password in ("", "x" * 1025, "密" * 342, "x\ud800"):
+            self.assertFalse(acceptable(password))
+
+
+class CheckTests(TestCase):
+    """Verdicts on a password, in a real thread."""
+
+    def setUp(self) -> None:
+        self.passwords = new_passwords()
+        self.passwords.start()
+        self.addCleanup(self.passwords.stop)
+
+    async def test_new_password(self) -> None:
+        """Nobody could log in with a password just set."""
+        stored = await self.passwords.hash("密码")
+        self.assertTrue(is_hashed(stored))
+        self.assertEqual(await self.passwords.check(stored, "密码"), Verdict(True, None))
+        self.assertEqual(await self.passwords.check(stored, "密碼"), WRONG)
+
+    async def test_two_hashes_differ(self) -> None:
+        """Equal passwords could be told from the database."""
+        self.assertNotEqual(await self.passwords.hash("x"), await self.passwords.hash("x"))
+
+    async def test_unacceptable_new_password(self) -> None:
+        """An account could get an empty password."""
+        for password in ("", "\ud800"):
+            with self.assertRaises(ValueError):
+                await self.passwords.hash(password)
+
+    async def test_old_plain_text(self) -> None:
+        """An old user could not log in, or would keep a readable password."""
+        for plain in ("secret", "!secret", "密码", " "):
+            verdict = await self.passwords.check(plain, plain)
+            self.assertTrue(verdict.right)
+            self.assertEqual(
+                await self.passwords.check(verdict.replacement, plain), Verdict(True, None)
+            )
+
+    async def test_wrong(self) -> None:
+        """Somebody could log in to an account that is not theirs."""
+        cases = [
+            (None, ""),
+            (None, "secret"),
+            ("", ""),
+            ("secret", ""),
+            ("secret", "Secret"),
+            ("secret", "secret\ud800"),
+            (PHC, ""),
+            (PHC, PHC),
+            (PHC, "x" * 65535),
+            (lock(PHC), "secret"),
+            (lock(PHC), lock(PHC)),
+        ]
+        for stored, password in cases:
+            self.assertEqual(await self.passwords.check(stored, password), WRONG)
+
+    async def test_damaged_hash(self) -> None:
+        """A damaged row would end in a traceback, or its text would be the password."""
+        for stored in (PHC[:-1], PHC[:20], "$argon2id$", PHC + "密", PHC.replace("m=16", "m=x")):
+            for password in ("secret", stored):
+                self.assertEqual(await self.passwords.check(stored, password), WRONG)
+
+    async def test_weaker_hash(self) -> None:
+        """Raising the cost would not reach accounts that exist."""
+        for old in (
+            PasswordHasher(1, 8, 1).hash("secret"),
+            PasswordHasher(1, MEMORY, 1, type=Type.I).hash("secret"),
+        ):
+            verdict = await self.passwords.check(old, "secret")
+            self.assertEqual(extract_parameters(str(verdict.replacement)).memory_cost, MEMORY)
+            self.assertEqual(await self.passwords.check(old, "wrong"), WRONG)
+
+    async def test_stronger_hash(self) -> None:
+        """A hash would be replaced by a weaker one."""
+        stronger = PasswordHasher(2, MEMORY * 2, 1).hash("secret")
+        self.assertEqual(await self.passwords.check(stronger, "secret"), Verdict(True, None))
+
+    async def test_equal_cost(self) -> None:
+        """The time an answer takes would tell which accounts exist, are old, or are locked."""
+        verified: list[tuple[int, int]] = []
+        verify = PasswordHasher.verify
+
+        def counted(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            verified.append((used.time_cost, used.memory_cost))
+            return verify(hasher, phc, password)
+
+        self.patch(PasswordHasher, "verify", counted)
+        for stored in (PHC, lock(PHC), None, "", "plain", PHC[:20]):
+            verified.clear()
+            await self.passwords.check(stored, "wrong")
+            self.assertEqual(verified, [(1, MEMORY)])
+
+    async def test_equal_cost_of_older_hashes(self) -> None:
+        """After the cost was raised, a quick answer would tell which accounts exist."""
+        spent: list[int] = []
+        verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
+
+        def verified(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            spent.append(used.time_cost * used.memory_cost)
+            return verify(hasher, phc, password)
+
+        def hashed(hasher: PasswordHasher, password: bytes) -> str:
+            spent.append(hasher.time_cost * hasher.memory_cost)
+            return hash_(hasher, password)
+
+        older = [PasswordHasher(1, 8, 1).hash("secret"), PasswordHasher(1, 40, 1).hash("secret")]
+        passwords = Passwords(cast(IReactorFromThreads, reactor), Hashing(3, 64, 1, 8))
+        passwords.start()
+        self.addCleanup(passwords.stop)
+        self.patch(PasswordHasher, "verify", verified)
+        self.patch(PasswordHasher, "hash", hashed)
+        for stored in (None, *older):
+            spent.clear()
+            await passwords.check(stored, "wrong")
+            self.assertTrue(abs(sum(spent) - 3 * 64) <= 3, spent)
+
+    async def test_equal_cost_of_dearer_hashes(self) -> None:
+        """A slow answer would tell again and again which accounts were moved over with a dearer hash."""
+        spent: list[int] = []
+        passwords = new_passwords()
+        passwords.start()
+        self.addCleanup(passwords.stop)
+        dearer = PasswordHasher(2, 4 * MEMORY, 1).hash("secret")
+        await passwords.check(dearer, "wrong")
+        verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
+
+        def verified(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            used = extract_parameters(phc)
+            spent.append(used.time_cost * used.memory_cost)
+            return verify(hasher, phc, password)
+
+        def hashed(hasher: PasswordHasher, password: bytes) -> str:
+            spent.append(hasher.time_cost * hasher.memory_cost)
+            return hash_(hasher, password)
+
+        self.patch(PasswordHasher, "verify", verified)
+        self.patch(PasswordHasher, "hash", hashed)
+        for stored in (None, "", "plain", PHC, lock(PHC), PHC[:20], dearer, lock(dearer)):
+            for password in ("wrong", ""):
+                spent.clear()
+                await passwords.check(stored, password)
+                self.assertEqual(sum(spent), 2 * 4 * MEMORY, (stored, password))
+
+    async def test_too_dear(self) -> None:
+        """A stranger's guess at one account would keep a thread busy for seconds, or take the memory."""
+        verified: list[str] = []
+        verify = PasswordHasher.verify
+
+        def noted(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
+            verified.append(phc)
+            return verify(hasher, phc, password)
+
+        self.patch(PasswordHasher, "verify", noted)
+        asked = (
+            PHC.replace("m=16", f"m={MOST_WORK + 1}"),
+            PHC.replace("t=1", "t=4000000000"),
+            PHC.replace("p=1", "p=17"),
+        )
+        for stored in asked:
+            for one in (stored, lock(stored)):
+                self.assertTrue(self.passwords.is_too_dear(one), one)
+                self.assertEqual(await self.passwords.check(one, "secret"), WRONG)
+        self.assertEqual(set(verified), {self.passwords._decoy})
+        for stored in (PHC, lock(PHC), "plain", "", "$argon2id$", PHC[:20]):
+            self.assertFalse(self.passwords.is_too_dear(stored))
+
+    async def test_own_cost_is_never_too_dear(self) -> None:
+        """A server that is told to hash dearly would refuse its own hashes."""
+        dear = Passwords(cast(IReactorFromThreads, reactor), Hashing(20, MOST_WORK // 10, 1, 1))
+        self.assertFalse(dear.is_too_dear(PHC.replace("m=16,t=1", f"m={MOST_WORK // 10},t=20")))
+
+    async def test_lanes(self) -> None:
+        """A hash of many lanes would let nobody in, or be quicker than others and so show, or take all processors."""
+        for kind in (Type.ID, Type.I, Type.D):
+            for version in (16, 19):
+                stored = hash_secret(b"secret", b"saltsalt", 2, 128, 4, 24, kind, version).decode()
+                self.assertTrue(verify_in_one_thread(stored, b"secret"))
+                self.assertFalse(verify_in_one_thread(stored, b"Secret"))
+                self.assertTrue((await self.passwords.check(stored, "secret")).right)
+                for damaged in (stored[:-1] + "密", stored[:-2] + "!", stored[:40], stored + "$"):
+                    self.assertEqual(await self.passwords.check(damaged, "secret"), WRONG)
+        threads: list[object] = []
+        self.patch(PasswordHasher, "verify", lambda *arguments: threads.append(arguments))
+        await self.passwords.check(stored, "wrong")
+        self.assertEqual(threads, [], "argon2-cffi's own takes a thread for each lane")
+
+    async def test_messages_go_first(self) -> None:
+        """A flood of log-ins would take the processor from the messages."""
+        loop = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        seen: list[int] = []
+        self.patch(
+            PasswordHasher,
+            "verify",
+            lambda *arguments: seen.append(
+                os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            ),
+        )
+        await self.passwords.check(PHC, "secret")
+        self.assertGreater(seen[0], loop)
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), loop)
+
+
+class QueueTests(TestCase):
+    """How many passwords may wait, and what becomes of them."""
+
+    def setUp(self) -> None:
+        # Not started yet, it keeps everything waiting for as long as a test likes.
+        self.passwords = new_passwords(threads=1, queue=2)
+        self.addCleanup(lambda: self.passwords.stop())
+
+    def ask(self) -> Deferred[Verdict]:
+        return Deferred.fromCoroutine(self.passwords.check(PHC, "secret"))
+
+    def test_busy(self) -> None:
+        """A flood of log-ins would fill the memory."""
+        asked = [self.ask() for _ in range(3)]
+        self.failureResultOf(self.ask(), PasswordsBusy)
+        for waiting in asked:
+            self.assertNoResult(waiting)
+            waiting.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def test_room_again(self) -> None:
+        """After one flood nobody could ever log in again."""
+        asked = [self.ask() for _ in range(3)]
+        self.passwords.start()
+        self.assertEqual(await gatherResults(asked), [Verdict(True, None)] * 3)
+        self.assertEqual(
+            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+        )
+
+    async def test_watched(self) -> None:
+        """An admin could not see that log-ins wait for passwords, or for how long."""
+        took: list[float] = []
+        self.passwords = Passwords(
+            cast(IReactorFromThreads, reactor), Hashing(1, MEMORY, 1, 8), took.append
+        )
+        asked = [self.ask() for _ in range(3)]
+        self.assertEqual((self.passwords.queue, took), (3, []))
+        self.passwords.start()
+        await gatherResults(asked)
+        self.assertEqual((self.passwords.queue, len(took)), (0, 3))
+        self.assertEqual(took, sorted(took), "the last waited longest")
+        self.assertGreater(took[0], 0)
+
+    async def test_cancelled(self) -> None:
+        """A client that leaves while its password waits would take its place for ever."""
+        asked = [self.ask() for _ in range(3)]
+        asked[1].cancel()
+        self.failureResultOf(asked.pop(1), CancelledError)
+        self.failureResultOf(self.ask(), PasswordsBusy)
+        self.passwords.start()
+        await gatherResults(asked)
+        self.assertEqual(
+            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+        )
+
+    async def test_cancelled_costs_nothing(self) -> None:
+        """Connecting and leaving quickly would keep the threads busy for nobody."""
+        hashed: list[object] = []
+        self.patch(PasswordHasher, "verify", lambda *arguments: hashed.append(arguments))
+        asked = self.ask()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.passwords.start()
+        await self.ask()
+        self.assertEqual(len(hashed), 1)
+
+    async def test_stop(self) -> None:
+        """The server would hang at its end, or leave threads behind."""
+        asked = [self.ask() for _ in range(3)]
+        self.passwords.start()
+        self.passwords.stop()
+        for waiting in asked:
+            self.failureResultOf(waiting, CancelledError)
+        names = [thread.name for thread in threading.enumerate()]
+        self.assertEqual([name for name in names if "passwords" in name], [])
+
+    async def test_start_again(self) -> None:
+        """A service started a second time would check no passwords."""
+        self.passwords.start()
+        self.passwords.stop()
+        self.passwords.start()
+        self.assertEqual(await self.ask(), Verdict(True, None))

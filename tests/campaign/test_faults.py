@@ -1,0 +1,112 @@
+"""The campaign of faults in short, and proof that it would notice a broken promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+_CAMPAIGN = Path(__file__).parents[2] / "benchmarks" / "faults.py"
+
+
+def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
+    """Run one; its status, its counts, and all that it printed."""
+    run = subprocess.run(
+        [sys.executable, str(_CAMPAIGN), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    counts = re.findall(
+        r"^(confirmed|lost|shown twice|out of order|shown though refused) (\d+)\b", run.stdout, re.M
+    )
+    return run.returncode, {name: int(count) for name, count in counts}, run.stdout + run.stderr
+
+
+class Promise(TestCase):
+    """What was confirmed is shown once and in order."""
+
+    timeout = 300
+
+    def kept(self, *arguments: str) -> None:
+        status, counts, output = campaign("--faults", "10", "--rate", "60", *arguments)
+        self.assertEqual(status, 0, output)
+        self.assertGreater(counts["confirmed"], 300, output)
+
+    def test_sqlite(self) -> None:
+        """On SQLite, faults of server, network and clients would lose, repeat or reorder messages."""
+        self.kept("--store", "sqlite", "--seed", "11")
+
+    def test_redis(self) -> None:
+        """On Redis, faults of server, store, network and clients would lose, repeat or reorder messages."""
+        self.kept("--store", "redis", "--seed", "12")
+
+    def test_text(self) -> None:
+        """A reader that cannot acknowledge would miss messages that were confirmed to their senders."""
+        self.kept("--store", "redis", "--dialect", "text", "--seed", "13")
+
+    def test_nodes(self) -> None:
+        """Between nodes, their faults and those of their users would lose, repeat or reorder messages."""
+        self.kept("--nodes", "2", "--faults", "7", "--seed", "14")
+
+    def test_nodes_on_sqlite(self) -> None:
+        """A campaign of several nodes on SQLite would begin, and blame them for what nobody promised."""
+        status, _, output = campaign("--nodes", "2", "--store", "sqlite")
+        line = "--nodes 2: SQLite serves one node, several need --store redis\n"
+        self.assertEqual((status, output), (1, line))
+
+
+class RulesMatter(TestCase):
+    """Without one of its rules the server breaks the promise, and the campaign says so."""
+
+    timeout = 300
+
+    def broken(self, count: str, *arguments: str) -> None:
+        status, counts, output = campaign("--rate", "60", *arguments)
+        self.assertEqual(status, 1, output)
+        self.assertGreater(counts[count], 0, output)
+
+    def test_acknowledgement(self) -> None:
+        """The campaign would not notice that messages are removed before they are acknowledged."""
+        only = ("--only", "readers moved", "--only", "clients killed")
+        self.broken("lost", "--sabotage", "acknowledgement", "--faults", "12", *only)
+
+    def test_cursor(self) -> None:
+        """The campaign would not notice that a reader skips what was stored behind the server's back."""
+        only = ("--only", "redis link cut")
+        self.broken("lost", "--sabotage", "cursor", "--faults", "10", *only)
+
+    def test_news(self) -> None:
+        """The campaign would not notice that what another node has stored, and nobody told, is passed over."""
+        only = ("--only", "news lost")
+        self.broken("lost", "--sabotage", "cursor", "--faults", "12", "--nodes", "2", *only)
+
+    def test_duplicates(self) -> None:
+        """The campaign would not notice that a message which is sent again is stored again."""
+        only = ("--only", "redis link cut")
+        self.broken("shown twice", "--sabotage", "duplicates", "--faults", "8", *only)
+
+    def test_receipts(self) -> None:
+        """The campaign would not notice that written is taken for received."""
+        only = ("--only", "readers moved")
+        arguments = ("--dialect", "text", "--store", "sqlite", "--faults", "6")
+        self.broken("lost", "--sabotage", "receipts", *arguments, *only)
+
+    def test_generations(self) -> None:
+        """The campaign would not notice that what was said in a session that ended is stored later."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("out of order", "--sabotage", "generations", "--faults", "1", *only)
+
+    def test_digests(self) -> None:
+        """The campaign would not notice that another text under a used number is confirmed, and stored nowhere."""
+        only = ("--only", "senders set back", "--store", "sqlite")
+        self.broken("lost", "--sabotage", "digests", "--faults", "1", *only)
+
+    def test_life(self) -> None:
+        """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""
+        only = ("--only", "redis set back")
+        self.broken("lost", "--sabotage", "life", "--faults", "2", *only)

@@ -1,0 +1,225 @@
+"""An inspection of what a server would use: of folders, of SQLite files, of a real MariaDB and a real Redis."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from chatsvc.check.finding import Finding, Verdict
+from chatsvc.check.inspection import inspect
+from chatsvc.inbox.backends import inbox_at
+from chatsvc.storage.database import Database
+from chatsvc.storage.migrations import apply
+from chatsvc.storage.url import parse_store_url
+from chatsvc.tap.server import Options
+from chatsvc.tls.key_folder import KeyFolder
+from tests.support.authority import LEAF, NOW, Authority, key_pem, pem
+from tests.support.processes import ServerStores
+from tests.support.servers import PrivateRedis, mariadb, redis
+
+
+class Inspecting(TestCase):
+    async def inspect(self, *words: str, days: float = 0) -> list[Finding]:
+        """What is found wrong, with everything in this test's folder unless the words say otherwise."""
+        options = Options({})
+        base = ["--keys", self.at("keys"), "--accounts", f"sqlite:{self.at('chat.db')}"]
+        options.parseOptions([*base, "--inbox", f"sqlite:{self.at('chat.db')}", *words])
+        self.found = await inspect(reactor, options.config, NOW.timestamp() + days * 86_400)
+        return [finding for finding in self.found if finding.verdict is not Verdict.OK]
+
+    def setUp(self) -> None:
+        self.folder = os.path.abspath(self.mktemp())
+        os.mkdir(self.folder)
+
+    def at(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def write(self, name: str, content: bytes, mode: int) -> None:
+        Path(self.at(name)).write_bytes(content)
+        os.chmod(self.at(name), mode)
+
+    def assert_found(self, found: list[Finding], *expected: tuple[Verdict, str, str]) -> None:
+        """Findings with these verdicts, about these things, with these words in them."""
+        self.assertEqual([(f.verdict, f.about) for f in found], [e[:2] for e in expected], found)
+        for finding, (_, _, words) in zip(found, expected, strict=True):
+            self.assertIn(words, finding.text)
+
+
+class FolderTests(Inspecting):
+    """A server on one machine, with nothing but files."""
+
+    def make(self) -> KeyFolder:
+        """What a first start makes."""
+        keys = KeyFolder(self.at("keys"))
+        keys.ensure([])
+        return keys
+
+    async def make_all(self) -> KeyFolder:
+        """And its tables."""
+        inbox, _ = await inbox_at(
+            parse_store_url(f"sqlite:{self.at('chat.db')}", ("sqlite",)), reactor
+        )
+        await inbox.close()
+        return self.make()
+
+    async def test_empty_folder(self) -> None:
+        """Before the first start all would seem broken, or looking would make what is looked for."""
+        found = await self.inspect()
+        about = ["keys", "keys", "accounts", "inbox"]
+        self.assertEqual([(f.verdict, f.about) for f in found], [(Verdict.WARN, a) for a in about])
+        self.assertEqual(os.listdir(self.folder), [])
+
+    async def test_all_is_well(self) -> None:
+        """What is well would be found wrong."""
+        await self.make_all()
+        self.assertEqual(await self.inspect(), [])
+        about = ["keys", "certificate", "keys", "port", "accounts", "schema", "inbox"]
+        self.assertEqual([finding.about for finding in self.found], about)
+
+    async def test_no_folder(self) -> None:
+        """A store that cannot be made would be found out by the start."""
+        for option, about in (("--accounts", "accounts"), ("--inbox", "inbox")):
+            await self.make_all()
+            found = await self.inspect(option, "sqlite:/missing/folder/chat.db")
+            self.assert_found(found, (Verdict.FAIL, about, "/missing/folder is no folder"))
+
+    async def test_keys_that_cannot_be_made(self) -> None:
+        """Where no key folder can be made, the check would promise that the server makes it."""
+        self.write("file", b"", 0o600)
+        for place in ("file", "file/keys"):
+            found = await self.inspect("--keys", self.at(place))
+            self.assertEqual((found[0].verdict, found[0].about), (Verdict.FAIL, "keys"))
+            self.assertIn(f"{self.at('file')} is no folder to write to", found[0].text)
+
+    async def test_workers(self) -> None:
+        """Workers on SQLite would be found in order, and the server not start."""
+        self.make()
+        found = await self.inspect("--workers", "2")
+        line = "--workers 2: SQLite serves one process"
+        self.assert_found(found[:1], (Verdict.FAIL, "config", line))
+
+    async def test_modes(self) -> None:
+        """An admin would not hear that others can read keys and messages, and how to mend it."""
+        keys = await self.make_all()
+        for path in (keys.key_path, keys.secret_path, self.at("chat.db")):
+            os.chmod(path, 0o644)
+        found = await self.inspect()
+        self.assert_found(
+            found,
+            (Verdict.FAIL, "keys", "chmod 600"),
+            (Verdict.FAIL, "keys", "chmod 600"),
+            (Verdict.WARN, "accounts", "chmod 600"),
+            (Verdict.WARN, "inbox", "chmod 600"),
+        )
+
+    async def test_keys(self) -> None:
+        """A key that does not fit, or half a pair, would be found out by the start."""
+        keys = await self.make_all()
+        os.unlink(keys.key_path)
+        self.assert_found(await self.inspect(), (Verdict.FAIL, "keys", "server.key cannot be read"))
+
+    async def test_own_certificates(self) -> None:
+        """The end of a certificate that an endpoint names would come unseen, or others could read its key."""
+        await self.make_all()
+        authority = Authority("authority")
+        certificate = authority.sign(LEAF, authority.key.public_key(), False)
+        self.write("own.pem", key_pem(authority.key) + pem(certificate), 0o644)
+        own = f"ssl:10000:privateKey={self.at('own.pem')}"
+        warning = (Verdict.WARN, "port", "chmod 600")
+        self.assert_found(await self.inspect("--port", own), warning)
+        found = await self.inspect("--port", own, days=20)
+        self.assert_found(found, (Verdict.FAIL, "certificate", "in 9 days"), warning)
+
+    async def test_ports(self) -> None:
+        """A slip in an endpoint would be found out by the start."""
+        await self.make_all()
+        ports = ["ssl:10000", "nonsense", "haproxy:systemd:domain=INET:index=0", "tls:/missing:1"]
+        words = [word for port in ports for word in ("--port", port)]
+        found = await self.inspect(*words, "--metrics", "tcp:x", "--legacy-port", "tcp:10001")
+        self.assert_found(
+            found,
+            (Verdict.FAIL, "port", "'nonsense' is no endpoint"),
+            (Verdict.FAIL, "port", "no file *.pem"),
+            (Verdict.FAIL, "port", "'tcp:x' is no endpoint"),
+        )
+
+    async def test_older_tables(self) -> None:
+        """A look would change tables, or the admin not hear that they are out of date."""
+        await self.make_all()
+        with closing(sqlite3.connect(self.at("chat.db"))) as connection, connection:
+            connection.execute("DELETE FROM chat_schema WHERE version = 3")
+            connection.execute("DROP TABLE chat_inbox")
+        warning = (Verdict.WARN, "schema", "003_inbox.sql")
+        for _ in range(2):
+            self.assert_found(await self.inspect(), warning, warning)
+
+    async def test_no_database(self) -> None:
+        """A file of something else would end in a traceback."""
+        await self.make_all()
+        self.write("chat.db", b"something else" * 100, 0o600)
+        found = [f for f in await self.inspect() if f.verdict is Verdict.FAIL]
+        self.assertEqual([finding.about for finding in found], ["accounts", "inbox"])
+
+
+class ServersTests(Inspecting):
+    """MariaDB and Redis."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        KeyFolder(self.at("keys")).ensure([])
+        self.stores = ServerStores()
+
+    async def make_tables(self) -> None:
+        """What `chatsvc schema` makes."""
+        database = Database(parse_store_url(self.stores.accounts, ("mysql",)), reactor)
+        await database.open()
+        await apply(database)
+        database.close()
+
+    async def test_dangers(self) -> None:
+        """What can lose messages or accounts would not be said."""
+        wanting = PrivateRedis("--appendonly", "no")
+        wanting.start()
+        self.addCleanup(wanting.remove)
+        stores = ["--accounts", self.stores.accounts, "--inbox", wanting.url()]
+        self.assert_found(
+            await self.inspect(*stores),
+            (Verdict.WARN, "schema", "000_chat_schema.sql"),
+            (Verdict.WARN, "inbox", "appendonly yes"),
+        )
+        await self.make_tables()
+        self.stores.sql("INSERT INTO user VALUES (1, 'a', 'plain'), (2, 'b', '$argon2id$x')")
+        wanting.execute("REPLICAOF", "127.0.0.1", "1")
+        self.assert_found(
+            await self.inspect(*stores),
+            (Verdict.WARN, "accounts", "innodb_flush_log_at_trx_commit"),
+            (Verdict.WARN, "accounts", "1 plain passwords"),
+            (Verdict.FAIL, "inbox", "READONLY"),
+        )
+
+    async def test_away(self) -> None:
+        """A store that is away would hide what else is wrong, or show its password."""
+        found = await self.inspect(
+            *("--accounts", "mysql://chat:secret@127.0.0.1:1/chat"),
+            *("--inbox", "redis://:secret@127.0.0.1:1/0"),
+        )
+        self.assert_found(
+            found, (Verdict.FAIL, "accounts", "refused"), (Verdict.FAIL, "inbox", "refused")
+        )
+        self.assertNotIn("secret", str(found))
+
+    async def test_account_that_may_not(self) -> None:
+        """An account of MySQL that may only read would be found out by the first log-in."""
+        reader = f"r_{self.stores.database}"
+        mariadb().execute("", f"CREATE USER {reader} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {reader}")
+        mariadb().execute("", f"GRANT SELECT ON `{self.stores.database}`.* TO {reader}")
+        url = f"mysql://{reader}:pw@127.0.0.1:{mariadb().port}/{self.stores.database}"
+        await self.make_tables()
+        found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
+        self.assert_found(found, (Verdict.FAIL, "accounts", "UPDATE command denied"))

@@ -1,0 +1,717 @@
+"""What only the inbox in Redis does: its keys, the older server's lists, and a Redis that goes away and comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.inbox.interface import (
+    Backlog,
+    Committed,
+    Cursor,
+    Draft,
+    Duplicate,
+    Failed,
+    Full,
+    Gap,
+    Limits,
+    Removal,
+    Stored,
+)
+from chatsvc.inbox.redis import script
+from chatsvc.inbox.redis.checks import dangers
+from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL, parse_store_url
+from chatsvc.wire.events import Message
+from tests.inbox.test_inbox import DAY, DEVICE, READER, A, B, OnRedis, draft
+from tests.support.servers import PrivateRedis, redis
+
+OLD_LIST = f"list_usermessages_of_userid:userid:{READER}"
+
+
+async def wait(seconds: float) -> None:
+    await deferLater(reactor, seconds)  # type: ignore[arg-type]
+
+
+class OnOneRedis(OnRedis):
+    """A test with an open store."""
+
+    async def begin(self, **limits: int) -> None:
+        self.inbox = self.store(Limits(**limits))
+        await self.inbox.open(self.watcher)
+
+    def ask(self, *words: str | bytes | int) -> bytes:
+        """What a plain client sees."""
+        return redis().execute(*words, db=self.db)
+
+    def array(self, *words: str | bytes | int) -> list[bytes]:
+        """A flat array's elements, as a plain client sees them."""
+        lines = self.ask(*words).split(b"\r\n")
+        return [line for line in lines if line and line[:1] not in b"*$"]
+
+
+class GenerationTests(OnOneRedis):
+    """An acknowledgement from before the store lost its newest messages, when their ids have been given out again."""
+
+    async def left_after_a_late_removal(self) -> int:
+        """How many of two new messages wait after an older session has acknowledged the two that were lost."""
+        await self.begin()
+        older = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft(), draft()], [])
+        self.ask("FLUSHDB")
+        await self.inbox.commit([draft(), draft()], [])
+        await self.inbox.claim(READER, 2)
+        await self.inbox.claim(READER, 2)
+        await self.inbox.commit([], [Removal(READER, older.generation, 2)])
+        return int(await self.inbox.count(READER))
+
+    async def test_refused(self) -> None:
+        """Confirmed messages that nobody has seen would be removed."""
+        self.assertEqual(await self.left_after_a_late_removal(), 2)
+
+    async def test_it_is_the_generation(self) -> None:
+        """Something else would refuse the removal, and the generation be of no use."""
+        rule = b"if book.generation ~= generation then"
+        unruled = script.SCRIPT.replace(rule, b"if false then")
+        self.assertNotEqual(unruled, script.SCRIPT)
+        self.patch(script, "SCRIPT", unruled)
+        self.patch(script, "SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
+        self.assertEqual(await self.left_after_a_late_removal(), 0)
+
+
+class KeyTests(OnOneRedis):
+    """The design's table of keys, which other programs rely on."""
+
+    async def test_stream(self) -> None:
+        """Another node would not find the messages, or not their fields."""
+        await self.begin()
+        at = int(time.time() * 1000)
+        await self.inbox.commit([Draft(READER, A, "张三", at, "你好"), draft("b", at=123)], [])
+        entry = self.array("XRANGE", f"chat:{{{READER}}}:inbox", "-", "+", "COUNT", 1)
+        self.assertEqual(
+            entry,
+            [
+                *(b"1-0", b"f", b"20001", b"u", "张三".encode(), b"a", b"%d" % at),
+                *(b"t", "你好".encode()),
+            ],
+        )
+        second = self.array("XRANGE", f"chat:{{{READER}}}:inbox", "(1-0", "+")
+        self.assertEqual(second[:1] + second[5:10], [b"2-0", b"a", b"123", b"t", b"b", b"s"])
+        self.assertLess(abs(int(second[10]) - at), 60_000, "this is Redis's own time")
+
+    async def test_names_of_keys(self) -> None:
+        """A key would have another name, or there would be one that the design does not have."""
+        await self.begin()
+        await self.inbox.commit([draft(device=DEVICE, n=1)], [])
+        await self.inbox.claim(READER, None)
+        await self.inbox.claim(READER, 99)
+        await self.inbox.claim_device(READER, DEVICE)
+        kinds = ("inbox", "from", "session", "epoch", "generations")
+        keys = {f"chat:{{{READER}}}:{kind}".encode() for kind in kinds}
+        keys |= {b"chat:epoch", b"chat:waiting", b"chat:nodes", b"chat:node:node"}
+        keys |= {b"chat:life", b"chat:order:node"}
+        self.assertEqual(set(self.array("KEYS", "*")), keys)
+
+    async def test_read_by_another_client(self) -> None:
+        """A message that another program put in would not be read."""
+        await self.begin()
+        key = f"chat:{{{READER}}}:inbox"
+        self.ask("XADD", key, "1-0", "f", "7", "u", "七", "a", "5", "t", b"\xff text")
+        page = await self.inbox.read(READER, 0, 10)
+        self.assertEqual(page, [Message(1, 7, "七", 5, "\ufffd text")])
+        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(2, 2)))
+
+    async def test_session(self) -> None:
+        """Another node would not learn where a user is, or which claim is the last."""
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        self.assertIn(
+            f"node {claim.generation}".encode(), self.ask("GET", f"chat:{{{READER}}}:session")
+        )
+
+    async def test_lifetimes(self) -> None:
+        """A key would expire that must not, or one stay for ever that must not."""
+        await self.begin()
+        await self.inbox.commit([draft(device=DEVICE, n=1)], [])
+        await self.inbox.claim(READER, 99)
+        for kind in ("inbox", "session", "epoch"):
+            self.assertEqual(self.ask("TTL", f"chat:{{{READER}}}:{kind}"), b":-1\r\n", kind)
+        self.assertEqual(self.ask("TTL", "chat:epoch"), b":-1\r\n")
+        ttl = int(self.ask("TTL", f"chat:{{{READER}}}:from")[1:])
+        self.assertTrue(30 * DAY - 10 <= ttl <= 30 * DAY, ttl)
+
+    async def test_many_inboxes(self) -> None:
+        """Somebody for whom something waits would be overlooked, or a key of somebody else's end the look."""
+        await self.begin()
+        await self.inbox.commit([draft(to=uid) for uid in range(1, 301)], [])
+        self.ask("MSET", *[f"other:{number}" for number in range(4000)])
+        self.ask("SET", "chat:{400}:inbox", "no stream")
+        self.ask("XADD", "chat:{x}:inbox", "1-0", "f", "7")
+        self.ask("XADD", "chat:{500}:inbox", "1-0", "f", "7", "u", "", "a", "soon")
+        found = await self.inbox.backlogs(None)
+        self.assertEqual([one.uid for one in found], [*range(1, 301), 500])
+        self.assertEqual(found[-1], Backlog(500, 1, 1, 0))
+
+    async def test_an_empty_inbox_stays(self) -> None:
+        """An inbox whose messages were all read would forget its last id."""
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft(), draft()], [])
+        await self.inbox.commit([], [Removal(READER, claim.generation, 2)])
+        self.assertEqual(self.ask("EXISTS", f"chat:{{{READER}}}:inbox"), b":1\r\n")
+
+    async def test_share_of_the_database(self) -> None:
+        """A database number would be ignored, and two services mix their messages."""
+        await self.begin()
+        await self.inbox.commit([draft()], [])
+        other = self.store(url=redis().url(63))
+        redis().execute("FLUSHDB", db=63)
+        await other.open(self.watcher)
+        self.assertEqual(await other.count(READER), 0)
+
+
+def _committed(*outcomes: Any) -> Any:
+
+    return Committed(list(outcomes), [])
+
+
+class ForeignTests(OnOneRedis):
+    """What another program puts into an inbox, or takes out of it."""
+
+    def put(self, id: str, *fields: str) -> None:
+        self.ask("XADD", f"chat:{{{READER}}}:inbox", id, *fields)
+
+    async def test_what_is_no_message(self) -> None:
+        """One odd entry would make an inbox unreadable for good, or be said with each look at it."""
+        await self.begin(days=1)
+        await self.inbox.commit([draft("first", at=int(time.time() * 1000))], [])
+        huge = str(2**63)
+        odd = (
+            *(("f", huge, "u", "n", "a", "5", "t", "x"), ("f", "1", "u", "n", "a", huge, "t", "x")),
+            *(("f", "1", "u", "n", "a", "1e300", "t", "x"), ("f", "1", "u", "n", "a", "nan", "t")),
+            *(("f", "", "u", "n", "a", "5", "t", "x"), ("just", "this"), ("a", "inf", "b", "-1")),
+        )
+        for id, fields in enumerate(odd, 2):
+            self.put(f"{id}-0", *fields, *("?",) * (len(fields) % 2))
+        self.put("8-5", "f", "1", "u", "n", "a", "7", "t", "with the id of another")
+        await self.inbox.commit([draft("last", at=int(time.time() * 1000))], [])
+        with capturedLogs() as logged:
+            claim = await self.inbox.claim(READER, None)
+            pages = [await self.inbox.read(READER, 0, 100) for _ in range(2)]
+        self.assertEqual([m.text for m in pages[0] if m.text][:1], ["first"])
+        self.assertEqual([m.text for m in pages[0] if m.text][-1:], ["last"])
+        self.assertEqual(pages[0], pages[1])
+        said = [event["id"] for event in logged if event.get("event") == "foreign-entry"]
+        self.assertEqual(said, list(range(2, 9)))
+        await self.inbox.commit([], [Removal(READER, claim.generation, claim.last_id)])
+        self.assertEqual(await self.inbox.count(READER), 0)
+
+    async def test_deleted_in_the_middle(self) -> None:
+        """A message would be hidden, because another one behind it is gone."""
+        await self.begin()
+        await self.inbox.commit([draft(f"{n}") for n in range(1, 6)], [])
+        self.ask("XDEL", f"chat:{{{READER}}}:inbox", "3-0")
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.acknowledged, claim.last_id, claim.waiting), (0, 5, 4))
+        page = await self.inbox.read(READER, claim.acknowledged, 100)
+        self.assertEqual([message.text for message in page], ["1", "2", "4", "5"])
+        self.ask("XDEL", f"chat:{{{READER}}}:inbox", "5-0")
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.acknowledged, claim.last_id, claim.waiting), (0, 5, 3))
+
+    async def test_expiry_around_it(self) -> None:
+        """An entry whose time nobody can tell would keep what is behind it for ever, or end the log-in."""
+        await self.begin(days=1)
+        old = str(int((time.time() - 2 * DAY) * 1000))
+        self.put("1-0", "f", "1", "u", "n", "a", "soon", "t", "x")
+        self.put("2-0", "f", "1", "u", "n", "a", old, "t", "old")
+        self.put("3-0", "f", "1", "u", "n")
+        await self.inbox.commit([draft("new", at=int(time.time() * 1000))], [])
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.expired, claim.acknowledged), (2, 2))
+        page = await self.inbox.read(READER, 0, 9)
+        self.assertEqual([message.text for message in page], ["", "new"])
+
+    async def test_devices_of_the_version_before(self) -> None:
+        """After an upgrade, what was stored before it would be stored once more when it is sent again."""
+        await self.begin()
+        await self.inbox.commit([draft(), draft()], [])
+        other = "f" * 32
+        self.ask("HSET", f"chat:{{{READER}}}:from", A, f"2 0 {DEVICE} 7 2 {other} 3 1")
+        committed = await self.inbox.commit(
+            [
+                *(draft(device=DEVICE, n=7), draft(device=DEVICE, n=6), draft(device=DEVICE, n=8)),
+                *(draft(device=other, n=3), draft(device=other, n=5), draft(device=DEVICE, n=8)),
+            ],
+            [],
+        )
+        self.assertEqual(
+            committed.outcomes,
+            [
+                *(Duplicate(2, 2), Duplicate(None, 2), Stored(3, 3)),
+                *(Duplicate(1, 3), Gap(4), Duplicate(3, 3)),
+            ],
+        )
+
+    async def test_beside_the_version_before(self) -> None:
+        """While servers are upgraded one after the other, those of before would store once more what is sent again."""
+        await self.begin()
+        await self.inbox.commit([draft("one", device=DEVICE, n=1)], [])
+        key = f"chat:{{{READER}}}:from"
+        field = self.ask("HGET", key, A).split(b"\r\n")[1].decode()
+        self.assertRegex(field, rf"^1 0 {DEVICE} 1 1 /,{DEVICE}:[0-9]+:1:[0-9a-f]{{6}}$")
+        # One of before stores the next, and knows nothing of texts.
+        self.ask("HSET", key, A, field.replace(f" {DEVICE} 1 1", f" {DEVICE} 2 2"))
+        committed = await self.inbox.commit(
+            [draft(text, device=DEVICE, n=n) for text, n in (("two", 2), ("1", 1), ("3", 3))], []
+        )
+        kinds = [type(outcome) for outcome in committed.outcomes]
+        self.assertEqual(kinds, [Duplicate, Duplicate, Stored])
+        committed = await self.inbox.commit([draft("other", device=DEVICE, n=3)], [])
+        self.assertEqual(committed.outcomes, [Gap(4)])
+
+
+class AdoptionTests(OnOneRedis):
+    """Messages that the older asyncio server left."""
+
+    async def leave(self, *texts: str | bytes) -> None:
+        await self.begin()
+        self.ask("RPUSH", OLD_LIST, *texts)
+
+    async def texts(self) -> list[str]:
+        return [message.text for message in await self.inbox.read(READER, 0, 100)]
+
+    async def test_by_reading(self) -> None:
+        """A reader would not get what the older server left, in order, with its text as it was."""
+        await self.leave("1", "2\n你好", b"\xff3")
+        self.assertEqual(
+            await self.inbox.read(READER, 0, 100),
+            [
+                Message(1, 0, "", 0, "1"),
+                Message(2, 0, "", 0, "2\n你好"),
+                Message(3, 0, "", 0, "\ufffd3"),
+            ],
+        )
+        self.assertEqual(self.ask("EXISTS", OLD_LIST), b":0\r\n")
+        self.assertEqual(await self.texts(), ["1", "2\n你好", "\ufffd3"], "moved once")
+
+    async def test_by_appending(self) -> None:
+        """A new message would come before what the older server left."""
+        await self.leave("1", "2")
+        self.assertEqual(await self.inbox.commit([draft("new")], []), _committed(Stored(3, 3)))
+        self.assertEqual(await self.texts(), ["1", "2", "new"])
+
+    async def test_by_claiming(self) -> None:
+        """A log-in would not count what the older server left."""
+        await self.leave("1", "2")
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.last_id, claim.waiting), (2, 2))
+
+    async def test_by_counting(self) -> None:
+        """An admin would not see what the older server left."""
+        await self.leave("1", "2")
+        self.assertEqual(await self.inbox.count(READER), 2)
+
+    async def test_counts_for_the_limits(self) -> None:
+        """An inbox would grow past its limit, or lose what the older server left."""
+        await self.begin(waiting=2)
+        self.ask("RPUSH", OLD_LIST, "1", "2", "3")
+        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Full(3, False)))
+        self.assertEqual(await self.texts(), ["1", "2", "3"])
+
+    async def test_is_not_too_old(self) -> None:
+        """What the older server left would be taken for messages of 1970 and dropped."""
+        await self.begin(days=1)
+        self.ask("RPUSH", OLD_LIST, "1", "2")
+        self.assertEqual((await self.inbox.claim(READER, None)).waiting, 2)
+        self.assertEqual((await self.inbox.claim(READER, None)).waiting, 2)
+
+    async def test_left_by_looking(self) -> None:
+        """A look before the move would take messages away from the older server, or overlook them."""
+        await self.leave("1", "2")
+        await self.inbox.commit([draft("x", to=7)], [])
+        found = [Backlog(7, 1, 1, 1_700_000_000_000), Backlog(READER, 2, 2, 0)]
+        self.assertEqual(await self.inbox.backlogs(None), found)
+        self.assertEqual(await self.inbox.backlogs(READER), found[1:])
+        self.assertEqual(self.ask("LLEN", OLD_LIST), b":2\r\n")
+        self.assertEqual(await self.inbox.purge(READER, 1), 1)
+        self.assertEqual(await self.texts(), ["2"])
+
+    async def test_again(self) -> None:
+        """An older server that runs beside this one for a while would lose messages."""
+        await self.leave("1")
+        await self.inbox.commit([draft("2")], [])
+        self.ask("RPUSH", OLD_LIST, "3")
+        self.assertEqual(await self.texts(), ["1", "2", "3"])
+
+    async def test_acknowledged(self) -> None:
+        """What the older server left would come again after it was read."""
+        await self.leave("1", "2")
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([], [Removal(READER, claim.generation, 2)])
+        self.assertEqual(await self.texts(), [])
+        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(3, 1)))
+
+
+class TroubleTests(OnOneRedis):
+    """Other programs that do what they should not."""
+
+    async def test_scripts_flushed(self) -> None:
+        """SCRIPT FLUSH by an admin would stop all messages."""
+        await self.begin()
+        self.ask("SCRIPT", "FLUSH")
+        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(1, 1)))
+        self.ask("SCRIPT", "FLUSH")
+        self.assertEqual(len(await self.inbox.read(READER, 0, 10)), 1)
+
+    async def test_wrong_type(self) -> None:
+        """One damaged key would stop the messages of everybody in the batch."""
+        for key in (f"chat:{{{READER}}}:inbox", f"chat:{{{READER}}}:from", OLD_LIST):
+            redis().execute("FLUSHDB", db=self.db)
+            await self.begin()
+            self.ask("SET", key, "damaged")
+            other = READER + 1
+            committed = await self.inbox.commit([draft("a", other), draft(), draft("b", other)], [])
+            first, failed, second = committed.outcomes
+            self.assertEqual((first, second), (Stored(1, 1), Stored(2, 2)))
+            assert isinstance(failed, Failed), key
+            self.assertIn("WRONGTYPE", failed.reason)
+
+    async def test_wrong_type_of_a_removal(self) -> None:
+        """One damaged key would stop the removals of everybody in the batch."""
+        await self.begin()
+        mine = await self.inbox.claim(READER, None)
+        other = await self.inbox.claim(READER + 1, None)
+        await self.inbox.commit([draft(to=READER + 1)], [])
+        self.ask("SET", f"chat:{{{READER}}}:inbox", "damaged")
+        await self.inbox.commit(
+            [], [Removal(READER, mine.generation, 1), Removal(READER + 1, other.generation, 1)]
+        )
+        self.assertEqual(await self.inbox.count(READER + 1), 0)
+
+    async def test_reading_what_is_damaged(self) -> None:
+        """A damaged key would show as something else than an absent store."""
+        await self.begin()
+        self.ask("SET", f"chat:{{{READER}}}:inbox", "damaged")
+        with self.assertRaises(StoreUnavailable):
+            await self.inbox.read(READER, 0, 10)
+
+
+class TotalTests(OnOneRedis):
+    async def test_every_way(self) -> None:
+        """The number of messages that wait would be wrong after one of the ways in which they come and go."""
+        self.ask("RPUSH", OLD_LIST, "1", "2", "3")
+        await self.begin(days=1, waiting=4)
+        self.assertEqual(await self.inbox.total(), 0)
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual(await self.inbox.total(), 3)
+        await self.inbox.commit([draft(), draft("does not fit")], [])
+        await self.inbox.commit([draft(to=A)], [Removal(READER, claim.generation, 3)])
+        self.assertEqual(await self.inbox.total(), 2)
+        at = str(int((time.time() - 2 * DAY) * 1000))
+        fields = ("f", "7", "u", "n", "a", at, "t", "x")
+        self.ask("DEL", f"chat:{{{A}}}:inbox")
+        self.ask("XADD", f"chat:{{{A}}}:inbox", "1-0", *fields)
+        await self.inbox.claim(A, None)  # its only message has waited too long
+        self.assertEqual(await self.inbox.total(), 1)
+
+    async def test_examination(self) -> None:
+        """A Redis that takes no more messages would pass for one that is well, because it can still be read."""
+        await self.begin()
+        await self.inbox.examine()
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with self.assertRaises(StoreUnavailable) as caught:
+                await self.inbox.examine()
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        self.assertIn("maxmemory", str(caught.exception))
+        await self.inbox.examine()
+
+    async def test_full(self) -> None:
+        """When Redis is full, what leaves it would go on being counted."""
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft()] * 3, [])
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            await self.inbox.commit([draft()], [Removal(READER, claim.generation, 2)])
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        waits = await self.inbox.count(READER)
+        self.assertEqual((await self.inbox.total(), waits < 3), (waits, True))
+
+    async def test_full_for_some(self) -> None:
+        """
+        When Redis is full, a batch would fail as a whole, or what was acknowledged before a log-out be shown again.
+        """
+        await self.begin()
+        claim = await self.inbox.claim(READER, None)
+        await self.inbox.commit([draft()] * 3, [])
+        redis().execute("CONFIG", "SET", "maxmemory", "1")
+        try:
+            goodbye = Removal(READER, claim.generation, 2, leaving=True)
+            removed = await self.inbox.commit([], [goodbye])
+            refused = await self.inbox.commit([draft(), draft(to=A)], [])
+        finally:
+            redis().execute("CONFIG", "SET", "maxmemory", "0")
+        self.assertEqual((removed.refused, removed.taken), ([], []))
+        self.assertEqual(await self.inbox.count(READER), 1)
+        self.assertEqual([type(outcome) for outcome in refused.outcomes], [Failed, Failed])
+        self.assertEqual(await self.inbox.total(), 1)
+
+
+class AwayTests(OnOneRedis):
+    """A Redis that goes away and comes back. It is this test's own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = PrivateRedis()
+        self.addCleanup(self.server.remove)
+        self.server.start()
+
+    async def begin(self, patience: float = 5.0, **limits: int) -> None:
+        self.inbox = self.store(Limits(**limits), url=self.server.url(), patience=patience)
+        await self.inbox.open(self.watcher)
+
+    async def until(self, condition: Any) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it took too long")
+            await wait(0.02)
+
+    async def test_crash(self) -> None:
+        """A crash of Redis would lose what was confirmed, or its return not be noticed."""
+        await self.begin(patience=0.3)
+        await self.inbox.commit([draft("kept")], [])
+        self.server.kill()
+        with self.assertRaises(StoreUnavailable):
+            await self.inbox.commit([draft()], [])
+        with self.assertRaises(StoreUnavailable):
+            await self.inbox.read(READER, 0, 10)
+        self.assertEqual(self.watcher.returned, [])
+        self.watcher.read = [Cursor(READER, 1, 1, draft().at)]
+        self.server.start()
+        await self.until(lambda: self.watcher.returned)
+        self.assertEqual(self.watcher.returned[0], [])
+        (message,) = await self.inbox.read(READER, 0, 10)
+        self.assertEqual(message.text, "kept")
+        await wait(0.2)
+        self.assertIn(self.watcher.returned, ([[]], [[], []]), "once for each connection")
+
+    async def test_lost_connection(self) -> None:
+        """An admin would not read that Redis was gone for a moment, as in a fail-over."""
+        await self.begin()
+        with capturedLogs() as events:
+            self.server.execute("CLIENT", "KILL", "TYPE", "normal")
+            await self.until(lambda: self.watcher.returned)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(len(said), 2, said)
+        self.assertIn("is away: the connection was lost", said[0])
+        self.assertIn("is back after 0 s", said[1])
+
+    async def test_lost_messages(self) -> None:
+        """After a fail-over that lost messages, new ones would take ids that readers have seen."""
+        await self.begin()
+        await self.inbox.commit([draft(), draft(), draft(to=B)], [])
+        before = await self.inbox.claim(READER, None)
+        self.watcher.read = [
+            Cursor(READER, 2, before.generation, None),
+            Cursor(B, 1, 0, draft().at),
+            Cursor(A, 0, 0, None),
+        ]
+        self.server.execute("DEL", f"chat:{{{READER}}}:inbox")
+        self.server.execute("CLIENT", "KILL", "TYPE", "normal")
+        await self.until(lambda: self.watcher.returned)
+        self.assertEqual(self.watcher.returned, [[READER]])
+        late = Removal(READER, before.generation, 2)
+        await self.inbox.commit([draft(), draft(), draft()], [])
+        self.assertEqual((await self.inbox.commit([], [late])).refused, [late])
+        self.assertEqual(await self.inbox.count(READER), 3)
+        after = await self.inbox.claim(READER, None)
+        self.assertNotEqual(after.epoch, before.epoch)
+
+    async def test_frozen(self) -> None:
+        """A batch that a frozen Redis carries out later would be taken for lost, or answers be mixed up."""
+        await self.begin(patience=0.2)
+        await self.inbox.commit([draft("a")], [])
+        self.server.freeze()
+        outcomes: list[Any] = []
+        late = self.inbox.commit([draft("b", device=DEVICE, n=1)], [])
+        late.addBoth(outcomes.append)
+        for _ in range(2):
+            with self.assertRaises(StoreUnavailable):
+                await self.inbox.read(READER, 0, 10)
+        with self.assertRaises(StoreUnavailable):
+            await self.inbox.claim(READER, None)
+        self.assertEqual(outcomes, [])
+        self.server.thaw()
+        await self.until(lambda: outcomes)
+        self.assertEqual(outcomes, [_committed(Stored(2, 2))])
+        self.assertEqual([m.text for m in await self.inbox.read(READER, 0, 10)], ["a", "b"])
+        self.assertEqual(await self.inbox.count(READER), 2)
+        again = await self.inbox.commit([draft("b", device=DEVICE, n=1)], [])
+        self.assertEqual(again.outcomes, [Duplicate(2, 2)])
+
+    async def test_not_there(self) -> None:
+        """A Redis that is not there would not be named in one line at the start."""
+        self.server.kill()
+        inbox = self.store(url=self.server.url(), patience=0.5)
+        with self.assertRaises(BadStore) as caught:
+            await inbox.open(self.watcher)
+        self.assertIn(self.server.url(), str(caught.exception))
+        self.assertEqual(len(str(caught.exception).splitlines()), 1)
+
+    async def test_silent(self) -> None:
+        """A Redis that answers nothing would keep the server from saying so."""
+        self.server.freeze()
+        inbox = self.store(url=self.server.url(), patience=0.3)
+        with self.assertRaises(BadStore):
+            await inbox.open(self.watcher)
+
+    async def test_password(self) -> None:
+        """A password would not be given, a wrong one not be named, or one be shown."""
+        self.server.execute("CONFIG", "SET", "requirepass", "p@ss w:rd")
+        right = f"redis://:p%40ss%20w%3Ard@127.0.0.1:{self.server.port}/0"
+        inbox = self.store(url=right)
+        await inbox.open(self.watcher)
+        self.assertEqual(await inbox.count(READER), 0)
+        user = self.store(url=right.replace("//:", "//default:"))
+        await user.open(self.watcher)
+        for url in (right.replace("%40", "x"), self.server.url()):
+            with self.assertRaises(BadStore) as caught:
+                await self.store(url=url).open(self.watcher)
+            self.assertNotIn("ss w", str(caught.exception))
+
+    async def test_unix_socket(self) -> None:
+        """A socket's URL would not work, or its database number be ignored."""
+        inbox = self.store(url=f"redis+unix://{self.server.socket}?db=5")
+        await inbox.open(self.watcher)
+        await inbox.commit([draft()], [])
+        key = f"chat:{{{READER}}}:inbox"
+        self.assertEqual(self.server.execute("EXISTS", key, db=5), b":1\r\n")
+
+    async def test_warnings(self) -> None:
+        """An admin would not hear that confirmed messages can be lost."""
+        for settings, words in (
+            ({"appendonly": "no"}, ["appendonly yes"]),
+            ({"appendfsync": "everysec"}, ["appendfsync always"]),
+            ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, ["noeviction"]),
+            ({"maxmemory": "0", "maxmemory-policy": "allkeys-lru"}, []),
+        ):
+            for name, value in settings.items():
+                self.server.execute("CONFIG", "SET", name, value)
+            warnings = await self.store(url=self.server.url()).open(self.watcher)
+            self.assertEqual(len(warnings), len(words), settings)
+            for warning, word in zip(warnings, words, strict=True):
+                self.assertIn(word, warning)
+                self.assertIn(self.server.url(), warning)
+            good = {"appendonly": "yes", "appendfsync": "always", "maxmemory": "0"}
+            for name, value in good.items():
+                self.server.execute("CONFIG", "SET", name, value)
+
+
+class DangersTests(SynchronousTestCase):
+    def test_only_now_and_then(self) -> None:
+        """Snapshots alone would pass for keeping everything."""
+        url = StoreURL("redis", "0", shown="redis://x")
+        (warning,) = dangers(url, {"appendonly": "no", "save": "3600 1"})
+        self.assertIn("now and then", warning)
+
+    def test_replicas(self) -> None:
+        """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
+        url = StoreURL("redis", "0", shown="redis://x")
+        safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
+        self.assertEqual(dangers(url, safe | {"connected_slaves": "0"}), [])
+        for facts, words in (
+            ({"connected_slaves": "2", "min-replicas-to-write": "0"}, "min-replicas-to-write 1"),
+            ({"role": "slave", "connected_slaves": "2"}, "is a replica"),
+            ({"aof_last_write_status": "err"}, "could not write"),
+        ):
+            (warning,) = dangers(url, safe | facts)
+            self.assertIn(words, warning)
+        self.assertEqual(
+            dangers(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
+        )
+
+
+class _OldRedis(Protocol):
+    """Answers as a Redis of a version would: enough to be asked for it."""
+
+    version = "6.0.16"
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        for command in data.split(b"*")[1:]:
+            upper = command.upper()
+            if b"EVAL" in upper:
+                self.transport.write(b'$25\r\n[false,0,"e","r",0,false]\r\n')
+            elif b"SUBSCRIBE" in upper:
+                self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
+            elif b"INFO" in upper:
+                facts = f"# Server\r\nredis_version:{self.version}\r\n".encode()
+                self.transport.write(b"$%d\r\n%s\r\n" % (len(facts), facts))
+            elif b"CONFIG" in upper:
+                self.transport.write(b"-NOPERM this user has no permissions\r\n")
+            elif b"SELECT" in upper:
+                self.transport.write(b"+OK\r\n")
+
+
+class VersionTests(OnRedis):
+    async def open(self, version: str) -> list[str]:
+        class Old(_OldRedis):
+            script = b""
+
+            def dataReceived(self, data: bytes) -> None:
+                # SCRIPT LOAD comes in pieces and has stars in it.
+                if b"LOAD" in data or self.script:
+                    self.script += data
+                    if self.script.rstrip().endswith(b"cjson.encode(answer)"):
+                        self.script = b""
+                        assert self.transport is not None
+                        self.transport.write(b"$1\r\nx\r\n")
+                    return
+                super().dataReceived(data)
+
+        Old.version = version
+        factory = Factory.forProtocol(Old)
+        factory.noisy = False
+        listen: Any = reactor
+        port = listen.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        url = f"redis://127.0.0.1:{port.getHost().port}/0"
+        inbox: RedisInbox = self.store(url=url, patience=2.0)
+        return await inbox.open(self.watcher)
+
+    async def test_too_old(self) -> None:
+        """A Redis without what the script needs would fail at the first message."""
+        for version in ("6.0.16", "5.0.7", "2.8"):
+            with self.assertRaises(BadStore) as caught:
+                await self.open(version)
+            self.assertIn(f"Redis {version} is too old", str(caught.exception))
+
+    async def test_secretive(self) -> None:
+        """A hosted Redis that hides its settings could not be used, or pass for a safe one."""
+        for version in ("6.2.0", "7.0.1", "8.0", "10.1.1"):
+            (warning,) = await self.open(version)
+            self.assertIn("does not tell its settings", warning)
+
+
+class PlaceTests(OnRedis):
+    def test_bad_urls(self) -> None:
+        """A slip in the URL would end in a traceback, or in another database."""
+        for url in (
+            "redis://host/x",
+            "redis://host/1/2",
+            "redis+unix://?db=0",
+            "redis+unix:///s?db=x",
+        ):
+            with self.assertRaises(BadStore):
+                RedisInbox(reactor, parse_store_url(url, ("redis", "redis+unix")), Limits(), "node")

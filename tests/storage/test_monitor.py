@@ -1,0 +1,120 @@
+"""A store's pulse, with a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.observability.metrics import Metrics
+from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.url import StoreUnavailable, StoreURL
+
+URL = StoreURL("redis", "0", shown="redis://x/0")
+
+
+class PulseTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics()
+        counts = self.metrics.stores["inbox"]
+        self.pulse = Pulse(URL, "inbox", self.clock.seconds, counts)
+        self.suspected = 0
+        self.pulse.suspected = self.suspect
+        capturing = capturedLogs()
+        self.events = capturing.__enter__()
+        self.read = 0
+        self.addCleanup(capturing.__exit__, None, None, None)
+
+    def suspect(self) -> None:
+        self.suspected += 1
+
+    def said(self) -> list[tuple[Any, str]]:
+        """The lines that were logged since this was asked last, with their levels."""
+        before, self.read = self.read, len(self.events)
+        return [(event["log_level"], formatEvent(event)) for event in self.events[before:]]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            f"chatsvc_store_{name}", {"store": "inbox", **labels}
+        )
+
+    def ask(self, answer: Deferred[Any]) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self.pulse.of(answer))
+
+    def test_goes_and_comes(self) -> None:
+        """An admin would not read when a store went and when it was back, or read it again and again."""
+        self.pulse.found()
+        self.assertEqual((self.said(), self.value("up"), self.pulse.trouble), ([], 1, ""))
+        self.clock.advance(7)
+        for _ in range(5):
+            self.pulse.lost("redis://x/0: connection refused", since=5.0)
+            self.pulse.lost("no answer in time")
+        away = "inbox store redis://x/0 is away: connection refused"
+        self.assertEqual(self.said(), [(LogLevel.error, away)])
+        self.assertEqual((self.pulse.trouble, self.value("up")), (away, 0))
+        self.clock.advance(58)
+        for _ in range(5):
+            self.pulse.found()
+        back = (LogLevel.warn, "inbox store redis://x/0 is back after 60 s")
+        self.assertEqual((self.said(), self.value("up"), self.pulse.trouble), ([back], 1, ""))
+
+    def test_up_is_found_out(self) -> None:
+        """A store that was never asked would pass for one that is there."""
+        self.assertEqual(self.value("up"), 0)
+
+    def test_answers_are_counted(self) -> None:
+        """A slow store could not be told from a fast one."""
+        answer: Deferred[str] = Deferred()
+        asked = self.ask(answer)
+        self.clock.advance(0.04)
+        answer.callback("answer")
+        self.assertEqual(self.successResultOf(asked), "answer")
+        self.assertEqual(self.value("seconds_bucket", le="0.02"), 0)
+        self.assertEqual(self.value("seconds_bucket", le="0.05"), 1)
+        self.assertEqual((self.value("failures_total"), self.suspected), (0, 0))
+
+    def test_failures_are_counted(self) -> None:
+        """A store that fails would look fast, or not be examined."""
+        asked = self.ask(fail(StoreUnavailable("away")))
+        self.failureResultOf(asked, StoreUnavailable)
+        self.assertEqual((self.value("failures_total"), self.suspected), (1, 1))
+        self.assertEqual(self.value("seconds_count"), 0)
+
+    def test_errors_of_the_question(self) -> None:
+        """A name that is taken would count as a failure of the store."""
+        self.failureResultOf(self.ask(fail(KeyError())), KeyError)
+        self.assertEqual((self.value("failures_total"), self.suspected), (0, 0))
+
+    def test_fails_though_it_is_there(self) -> None:
+        """A full disk would leave no line in the log, or one for each command."""
+        for _ in range(3):
+            for _ in range(10):
+                self.pulse.failed("redis://x/0: the disk is full")
+            self.pulse.found()
+            self.clock.advance(29)
+        line = (LogLevel.warn, "inbox store redis://x/0 failed: the disk is full")
+        self.assertEqual(self.said(), [line])
+        self.pulse.failed("it still is")
+        self.pulse.found()
+        self.assertEqual(len(self.said()), 1)
+
+    def test_failures_of_an_absence(self) -> None:
+        """An absence would be followed by a line about commands that it made fail."""
+        self.pulse.failed("connection lost")
+        self.pulse.lost("connection lost")
+        self.pulse.failed("no answer in time")
+        self.pulse.found()
+        self.assertEqual(len(self.said()), 2)
+
+    def test_uncounted(self) -> None:
+        """An admin's command could not use a store."""
+        pulse = Pulse(URL)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(pulse.of(succeed(1)))), 1)
+        pulse.failed("x")
+        pulse.lost("x")
+        self.assertEqual(pulse.trouble, "store redis://x/0 is away: x")
+        pulse.found()

@@ -21,6 +21,7 @@ from chatsvc.factory import ChatFactory, Door
 from chatsvc.limits.rates import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.router import REMOVAL_DELAY
+from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import Meter, metered
 from chatsvc.wire.commands import MAX_FRAME
 from tests.test_session import ALICE, BOB, DEVICE, MOST_UNANSWERED, UNLIMITED, World

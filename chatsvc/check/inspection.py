@@ -12,6 +12,7 @@ from typing import Any
 from chatsvc import __version__
 from chatsvc.accounts.store import Accounts
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.check.database import about, dangers
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
 from chatsvc.inbox.backends import inbox_at

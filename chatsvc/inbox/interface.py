@@ -249,8 +249,8 @@ class IInbox(Interface):
     """
     All inboxes.
 
-    Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` when the store is away or does not answer in time;
-    whether the command ran is then unknown.
+    Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` when the store is away or does not answer in
+    time; whether the command ran is then unknown.
     """
 
     def open(watcher: IStoreWatcher):  # type: ignore[no-untyped-def]

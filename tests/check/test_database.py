@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatsvc.check import database as checked
 from chatsvc.check.database import about, dangers
 from chatsvc.storage.migrations import apply
 from tests.support.databases import OnMariaDB, OnSQLite
@@ -38,7 +39,7 @@ class MariaDBTests(OnMariaDB):
 
     async def test_too_old(self) -> None:
         """A server that cannot be used would pass."""
-        self.patch(database, "_OLDEST", {"MariaDB": (99, 1)})
+        self.patch(checked, "_OLDEST", {"MariaDB": (99, 1)})
         _, oldest = await about(await self.open())
         self.assertEqual(oldest, "99.1")
 

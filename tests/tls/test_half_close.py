@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.factory import ChatFactory, Door
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.tls.key_folder import KeyFolder, ServerContext
+from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import Meter, metered
 from chatsvc.transport.listeners import _tls
 from chatsvc.transport.proxy_protocol import TrustedProxies

@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import Meter, Receipts, meter_of, metered
 from chatsvc.transport.sockets import socket_of
 

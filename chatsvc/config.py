@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatsvc.accounts.passwords import Hashing
-from chatsvc.inbox.interface import Limits
-from chatsvc.limits.login_throttle import Tries
+from chatsvc.inbox.interface import InboxLimits
+from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.rates import ConnectionLimits, Rate
 from chatsvc.router import BatchLimits
 from chatsvc.storage.url import StoreURL
 
 
 @dataclass(frozen=True)
-class Team:
+class WorkerSlot:
     """
     A worker's place among the workers of one server: its ``number``, from 1, of ``count``.
 
@@ -28,7 +28,7 @@ class Team:
 
 @dataclass(frozen=True)
 class Config:
-    """See the options of ``twistd chat`` for the meanings; ``team`` is that of a worker."""
+    """See the options of ``twistd chat`` for the meanings; ``worker_slot`` is that of a worker."""
 
     ports: Sequence[str]
     legacy_ports: Sequence[str]
@@ -37,19 +37,19 @@ class Config:
     inbox: StoreURL
     registration: bool
     lang: str
-    limits: Limits
+    limits: InboxLimits
     rate: Rate
     request_rate: Rate
     find_rate: Rate
     registration_rate: Rate
     connections: ConnectionLimits
-    tries: Tries
+    free_attempts: FreeAttempts
     hashing: Hashing
     token_lifetime: float
     batch: BatchLimits
     trusted_proxies: Sequence[str]
     metrics: str = ""
-    team: Team = Team()
+    worker_slot: WorkerSlot = WorkerSlot()
     workers: int = 1
 
     def for_one_process(self) -> str:

@@ -17,17 +17,17 @@ class Connection(Protocol):
     def say(self, event: e.Event) -> None:
         """Send an event."""
 
-    def hand(self, message: e.Message) -> None:
+    def deliver(self, message: e.Message) -> None:
         """Send a message to its reader."""
 
-    def expect_receipts(self, received: Callable[[int], object]) -> None:
+    def track_acks(self, received: Callable[[int], object]) -> None:
         """From now on, tell which of the messages that are handed have been received, if the peer cannot say it."""
 
-    def look_for_receipts(self) -> None:
+    def poll_acks(self) -> None:
         """Find out now what has been received."""
 
-    def end_receipts(self) -> None:
-        """End what ``expect_receipts`` began."""
+    def stop_tracking_acks(self) -> None:
+        """End what ``track_acks`` began."""
 
     def speak(self, lang: str) -> None:
         """Use another language."""
@@ -41,10 +41,10 @@ class Connection(Protocol):
     def expect_again(self, seconds: float) -> None:
         """A log-in is to come again in so many seconds: the connection may stay until then, and a while longer."""
 
-    def settle_in(self) -> None:
+    def authenticated(self) -> None:
         """Somebody has logged in: the connection may stay."""
 
-    def move_out(self) -> None:
+    def logged_out(self) -> None:
         """Nobody is logged in any more: the connection may have to make room for others."""
 
     def inbox_restarted(self) -> None:

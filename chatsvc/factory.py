@@ -13,18 +13,18 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from chatsvc.limits.rates import network_of
-from chatsvc.limits.unauthenticated import Strangers
-from chatsvc.observability.log_limiter import Seldom
+from chatsvc.limits.unauthenticated import UnauthenticatedConnections
+from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
-from chatsvc.services import Chat
+from chatsvc.services import Services
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 
-TOLD = 100
+MOST_REFUSED = 100
 """Connections past the limit that are told so at the same time; any more are just closed."""
 
-_TOLD_THERE = 20
+_MOST_REFUSED_THERE = 20
 """The same for one address. Those whose handshake has not ended count too."""
 
 _SILENCE = 5.0
@@ -54,18 +54,18 @@ class ChatFactory(Factory):
     noisy = False
     _log = Logger()
 
-    def __init__(self, chat: Chat, first: int = 1, step: int = 1) -> None:
+    def __init__(self, chat: Services, first: int = 1, step: int = 1) -> None:
         self.chat = chat
         self._limits = chat.limits
         self._numbers = count(first, step)
         self._connections: set[ChatProtocol] = set()
-        self._strangers = Strangers[ChatProtocol]()
+        self._strangers = UnauthenticatedConnections[ChatProtocol]()
         self._by_address: Counter[str] = Counter()
         # Those that made room. They hold their descriptors until the reactor's next turn.
         self._cut: set[ChatProtocol] = set()
         self._cut_by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
-        self._kept_out = Seldom(chat.clock.seconds, _FULL_SAID)
+        self._kept_out = LogLimiter(chat.clock.seconds, _FULL_SAID)
 
     @property
     def online(self) -> dict[int, Reader]:
@@ -88,8 +88,10 @@ class ChatFactory(Factory):
         network = network_of(address)
         self._make_room(network)
         # Some more than the limits allow come in, to be told so, and some while others make room for them.
-        more = 1 - TOLD - min(len(self._cut), TOLD)
-        more_there = 1 - _TOLD_THERE - min(self._cut_by_address[network], _TOLD_THERE)
+        more = 1 - MOST_REFUSED - min(len(self._cut), MOST_REFUSED)
+        more_there = (
+            1 - _MOST_REFUSED_THERE - min(self._cut_by_address[network], _MOST_REFUSED_THERE)
+        )
         if self._all_gone is not None or self._exceeds(address, more, more_there):
             return None
         connection = protocol(next(self._numbers), address)
@@ -98,7 +100,7 @@ class ChatFactory(Factory):
         self.chat.metrics.accepted[kind].inc()
         self._connections.add(connection)
         self._count(connection, 1, self._by_address)
-        self.moved_out(connection)
+        self.logged_out(connection)
         return connection
 
     def _make_room(self, network: str) -> None:
@@ -116,7 +118,7 @@ class ChatFactory(Factory):
         oldest = self._strangers.oldest(self.chat.clock.seconds() - _SILENCE, network)
         if oldest is None:
             return False
-        self.settled_in(oldest)
+        self.authenticated(oldest)
         self._cut.add(oldest)
         self._count(oldest, 1, self._cut_by_address)
         self.chat.metrics.ended["silent"].inc()
@@ -150,11 +152,11 @@ class ChatFactory(Factory):
                 address=address or "a local socket",
             )
 
-    def settled_in(self, connection: ChatProtocol) -> None:
+    def authenticated(self, connection: ChatProtocol) -> None:
         """Somebody has logged in on a connection."""
         self._strangers.discard(connection, network_of(connection.address))
 
-    def moved_out(self, connection: ChatProtocol) -> None:
+    def logged_out(self, connection: ChatProtocol) -> None:
         """Nobody is logged in on a connection any more."""
         network, now = network_of(connection.address), self.chat.clock.seconds()
         self._strangers.add(connection, network, now)
@@ -162,7 +164,7 @@ class ChatFactory(Factory):
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
-        self.settled_in(connection)
+        self.authenticated(connection)
         self._count(connection, -1, self._by_address)
         if connection in self._cut:
             self._cut.remove(connection)
@@ -210,7 +212,7 @@ class ChatFactory(Factory):
             connection.transport.abortConnection()
 
 
-class Door(Factory):
+class PortFactory(Factory):
     """
     One way in to a :class:`ChatFactory`: ``legacy`` for the older clients.
     """

@@ -7,26 +7,26 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chatsvc.observability.redaction import wordless
+from chatsvc.observability.redaction import redacted
 
 
-class Speaker(Protocol):
+class Flushable(Protocol):
     """A connection that gathers its frames."""
 
     def flush(self) -> None:
         """Hand what was said to the transport."""
 
 
-class Outgoing:
+class FlushConsolidator:
     """Flushes connections when the answers of a batch have been told, or else in the next turn of the reactor."""
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._speakers: list[Speaker] = []
+        self._speakers: list[Flushable] = []
 
-    def add(self, speaker: Speaker) -> None:
+    def add(self, speaker: Flushable) -> None:
         """It has something to say."""
         if not self._speakers:
             self._clock.callLater(0, self.flush)
@@ -40,4 +40,4 @@ class Outgoing:
                 speaker.flush()
             except Exception:
                 # One connection's trouble is not that of the others.
-                self._log.failure("Writing failed", wordless(), event="write-failed")
+                self._log.failure("Writing failed", redacted(), event="write-failed")

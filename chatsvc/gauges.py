@@ -10,8 +10,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from chatsvc.factory import ChatFactory
-from chatsvc.observability.redaction import wordless
-from chatsvc.services import Chat
+from chatsvc.observability.redaction import redacted
+from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 
 _TICK = 0.25
@@ -21,13 +21,13 @@ _COUNTED_EVERY = 10.0
 """Seconds after which the store is asked again how many messages wait."""
 
 
-class Instruments:
+class Gauges:
     """``expiry`` gives the time, in seconds since 1970, at which the first certificate ends; None: there is no TLS."""
 
     _log = Logger()
 
     def __init__(
-        self, chat: Chat, factory: ChatFactory, expiry: Callable[[], float] | None
+        self, chat: Services, factory: ChatFactory, expiry: Callable[[], float] | None
     ) -> None:
         self._clock = chat.clock
         self._inbox = chat.inbox
@@ -85,4 +85,4 @@ class Instruments:
         except StoreUnavailable:
             return  # what was known last stays
         except Exception:
-            self._log.failure("Counting the messages that wait failed", wordless())
+            self._log.failure("Counting the messages that wait failed", redacted())

@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.session import Session
-from chatsvc.switchboard import Output, Switchboard
-from chatsvc.transport.ack_tracker import Receipts, meter_of, read_at_once
-from chatsvc.transport.sockets import watch_peer
+from chatsvc.switchboard import ConnectionRegistry, OutputProducer
+from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
+from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
@@ -65,7 +65,7 @@ class ChatProtocol(Int16StringReceiver):
     """
 
     MAX_LENGTH = MAX_FRAME  # Twisted's own is more than two bytes can say
-    factory: Switchboard  # type: ignore[assignment]
+    factory: ConnectionRegistry  # type: ignore[assignment]
     transport: Any
 
     _log = Logger()
@@ -89,7 +89,7 @@ class ChatProtocol(Int16StringReceiver):
         self._closing = False
         self._why = ""
         self._deadline: IDelayedCall | None = None
-        self._receipts: Receipts | None = None
+        self._receipts: AckTracker | None = None
         self._unwritten = 0  # the last message that was handed and not written yet
 
     def connectionMade(self) -> None:
@@ -102,7 +102,7 @@ class ChatProtocol(Int16StringReceiver):
         self.session = Session(self.factory.chat, self)
         timeout = self.factory.chat.limits.login_timeout
         self._deadline = clock.callLater(timeout, self._never_logged_in)
-        watch_peer(self.transport)
+        set_keepalive(self.transport)
         self._meter = meter_of(self.transport)
         read_at_once(self._meter, _STRANGER_READ)
         if self._meter is not None:
@@ -116,7 +116,7 @@ class ChatProtocol(Int16StringReceiver):
     def _begin(self) -> None:
         self._begun = True
         # Not earlier: during the handshake the transport would pause its own reading.
-        self.transport.registerProducer(Output(self.session), True)
+        self.transport.registerProducer(OutputProducer(self.session), True)
         refusal = self.factory.admit(self)
         if refusal is None:
             self.say(e.Greeting())
@@ -254,21 +254,21 @@ class ChatProtocol(Int16StringReceiver):
     def say(self, event: e.Event) -> None:
         self._send(self._dialect.encode(event))
 
-    def hand(self, message: e.Message) -> None:
+    def deliver(self, message: e.Message) -> None:
         if self._receipts is not None and not self._closing:
             self._unwritten = message.id  # before: what has gathered may be written now
         self._send(self._dialect.encode(message))
 
-    def expect_receipts(self, received: Callable[[int], object]) -> None:
+    def track_acks(self, received: Callable[[int], object]) -> None:
         if not self._dialect.acknowledges:
             clock = self.factory.chat.clock
-            self._receipts = Receipts(clock, self._meter, received)
+            self._receipts = AckTracker(clock, self._meter, received)
 
-    def look_for_receipts(self) -> None:
+    def poll_acks(self) -> None:
         if self._receipts is not None:
-            self._receipts.look()
+            self._receipts.poll()
 
-    def end_receipts(self) -> None:
+    def stop_tracking_acks(self) -> None:
         if self._receipts is not None:
             self._receipts.close()
             self._receipts = None
@@ -302,13 +302,13 @@ class ChatProtocol(Int16StringReceiver):
         if left < seconds + _RETURN_PATIENCE:
             deadline.reset(seconds + _RETURN_PATIENCE)
 
-    def settle_in(self) -> None:
+    def authenticated(self) -> None:
         self._stay()
         read_at_once(self._meter, _MEMBER_READ)
-        self.factory.settled_in(self)
+        self.factory.authenticated(self)
 
-    def move_out(self) -> None:
-        self.factory.moved_out(self)
+    def logged_out(self) -> None:
+        self.factory.logged_out(self)
 
     def inbox_restarted(self) -> None:
         if self._dialect.acknowledges:

@@ -20,9 +20,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.interface import PAGE, Claim, Cursor, IInbox, TakenOver
-from chatsvc.observability.redaction import wordless
-from chatsvc.router import PostOffice
+from chatsvc.inbox.interface import PAGE, Cursor, IInbox, InboxClaim, TakenOver
+from chatsvc.observability.redaction import redacted
+from chatsvc.router import MessageRouter
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 
@@ -36,19 +36,19 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class Owner(Protocol):
+class ReaderOwner(Protocol):
     """The session that a reader reads for."""
 
-    def hand(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         """A message for the user."""
 
-    def settle(self) -> None:
+    def poll_acks(self) -> None:
         """Acknowledge what has been received by now."""
 
-    def kicked(self) -> None:
+    def taken_over(self) -> None:
         """Another log-in took over."""
 
-    def restarted(self) -> None:
+    def inbox_restarted(self) -> None:
         """The inbox began a new epoch."""
 
     def failed(self) -> None:
@@ -64,10 +64,10 @@ class Reader:
         self,
         clock: IReactorTime,
         inbox: IInbox,
-        post: PostOffice,
+        post: MessageRouter,
         uid: int,
-        claim: Claim,
-        owner: Owner,
+        claim: InboxClaim,
+        owner: ReaderOwner,
         shown: int = 0,
     ) -> None:
         self._clock = clock
@@ -89,32 +89,32 @@ class Reader:
         self._newest = 0
         self._nap: Deferred[None] | None = None
 
-    def news(self, message: Message) -> None:
+    def stored(self, message: Message) -> None:
         """``message`` was stored in this inbox, just now."""
         if message.id <= self.cursor and self._state is _State.LIVE:
             self._check_claim()  # an id given out twice: the store has lost the first
             return
         if self._state is _State.LIVE and message.id == self.cursor + 1:
-            self._hand(message)
+            self._deliver(message)
             return
         self._newest = max(self._newest, message.id)
         if self._state is _State.LIVE:
             self._catch_up()
 
-    def heard(self, message: Message) -> None:
+    def stored_elsewhere(self, message: Message) -> None:
         """``message`` was stored by another node. That is told on another connection, so that it may be read before."""
         if self._state is _State.LIVE and message.id == self.cursor + 1:
-            self._hand(message)
+            self._deliver(message)
         elif message.id > self.cursor:
-            self.news(message)
+            self.stored(message)
 
-    def place(self) -> Cursor:
+    def position(self) -> Cursor:
         """How far this reader is."""
         handed = self._handed
         at = handed.at if handed is not None else None
         return Cursor(self.uid, self.cursor, self.generation, at, self._shown)
 
-    def look(self) -> None:
+    def resync(self) -> None:
         """Something may have been stored that nobody told."""
         self._look_again = True
         if self._state is _State.LIVE:
@@ -146,11 +146,11 @@ class Reader:
         if self._nap is not None:
             self._nap.cancel()
 
-    def _hand(self, message: Message) -> None:
+    def _deliver(self, message: Message) -> None:
         self.cursor = message.id
         self._handed = message
         self._count.count += 1
-        self._owner.hand(message)
+        self._owner.deliver(message)
 
     def _pass_over(self, message: Message) -> None:
         """Nobody can read this one: it goes with what was handed before it."""
@@ -171,14 +171,14 @@ class Reader:
         self._post.remove(self.uid, self.generation, up_to)
         return True
 
-    def settle(self) -> None:
+    def poll_acks(self) -> None:
         """Have all acknowledged that has been received by now."""
-        self._owner.settle()
+        self._owner.poll_acks()
 
-    def kick(self) -> None:
+    def taken_over(self) -> None:
         """Another log-in took over, and has the inbox."""
         self._end()
-        self._owner.kicked()
+        self._owner.taken_over()
 
     def superseded(self, generation: int) -> None:
         """
@@ -197,7 +197,7 @@ class Reader:
         self.cursor = self._acknowledged = self._newest = self._shown = 0
         self._handed = None
         self._behind = True
-        self._owner.restarted()
+        self._owner.inbox_restarted()
 
     def _check_claim(self) -> None:
         if self._state is not _State.CLOSED and not self._claiming:
@@ -210,7 +210,7 @@ class Reader:
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again
         except TakenOver:
-            self.kick()
+            self.taken_over()
             return
         finally:
             self._claiming = False
@@ -222,7 +222,7 @@ class Reader:
             self._start_over()
         elif self._acknowledged:
             self._post.remove(self.uid, self.generation, self._acknowledged)
-        self.look()
+        self.resync()
 
     def _catch_up(self) -> None:
         self._state = _State.CATCHING_UP
@@ -271,14 +271,14 @@ class Reader:
             if message.id <= self.cursor:
                 continue
             if message.text:
-                self._hand(message)
+                self._deliver(message)
             else:
                 self._pass_over(message)
         return self._state is _State.CATCHING_UP and len(page) < PAGE
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure(
-            "reading the inbox failed", wordless(failure), event="inbox-unreadable", uid=self.uid
+            "reading the inbox failed", redacted(failure), event="inbox-unreadable", uid=self.uid
         )
         # A reader that only seems to be here would be worse than one who has to come again.
         self._owner.failed()

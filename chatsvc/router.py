@@ -1,5 +1,5 @@
 """
-The post office: takes messages from sessions, puts them into inboxes, and hands them to readers who are here.
+The router: takes messages from sessions, puts them into inboxes, and hands them to readers who are here.
 
 What arrives while batches are under way forms the next, so one round trip to the store carries many messages, and
 nobody waits for company. Two may be under way: the store works on one while the answers of the other are told. A store
@@ -33,9 +33,9 @@ from chatsvc.inbox.interface import (
     Removal,
     Stored,
 )
-from chatsvc.observability.log_limiter import Seldom
+from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.observability.metrics import Metrics
-from chatsvc.observability.redaction import wordless
+from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 
@@ -60,26 +60,26 @@ RETRY_DELAY = 0.2
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
 
-Told = Callable[[Outcome | None, Message], None]
+OnOutcome = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
 
 
-class Ear(Protocol):
-    """A session's reading side, as the post office knows it."""
+class InboxListener(Protocol):
+    """A session's reading side, as the router knows it."""
 
     generation: int
 
-    def place(self) -> Cursor:
+    def position(self) -> Cursor:
         """How far this reader is."""
 
-    def news(self, message: Message) -> None:
+    def stored(self, message: Message) -> None:
         """``message`` was stored in this reader's inbox."""
 
-    def heard(self, message: Message) -> None:
+    def stored_elsewhere(self, message: Message) -> None:
         """``message`` was stored there by another node."""
 
-    def look(self) -> None:
-        """Something may have been stored that the post office did not see."""
+    def resync(self) -> None:
+        """Something may have been stored that the router did not see."""
 
     def superseded(self, generation: int) -> None:
         """A removal was refused because its generation is stale."""
@@ -87,24 +87,24 @@ class Ear(Protocol):
     def inbox_restarted(self) -> None:
         """The inbox has begun a new epoch: what was handed out no longer counts."""
 
-    def kick(self) -> None:
+    def taken_over(self) -> None:
         """Another log-in has the inbox now."""
 
 
 @dataclass(slots=True)
-class _Parcel:
+class _Pending:
     draft: Draft
     size: int
-    told: Told | None
+    on_outcome: OnOutcome | None
     deadline: float
 
-    def tell(self, outcome: Outcome | None, message: Message) -> None:
-        told, self.told = self.told, None
-        if told is not None:  # else its sender was told that the store is away
-            told(outcome, message)
+    def report(self, outcome: Outcome | None, message: Message) -> None:
+        on_outcome, self.on_outcome = self.on_outcome, None
+        if on_outcome is not None:  # else its sender heard that the store is away
+            on_outcome(outcome, message)
 
     def give_up(self) -> None:
-        self.tell(None, self.message(0))
+        self.report(None, self.message(0))
 
     def message(self, id: int) -> Message:
         draft = self.draft
@@ -113,15 +113,17 @@ class _Parcel:
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    parcels: list[_Parcel]
+    pending: list[_Pending]
     removals: list[Removal]
 
 
 @implementer(IStoreWatcher)
-class PostOffice:
+class MessageRouter:
     """
-    ``ears`` maps the uid of everybody who reads here to its reading side; ``all_told`` is called when the answers and
-    news of a batch have been told.
+    Takes messages from senders, stores them in batches, and gives them to readers who are here.
+
+    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes of
+    a batch have been reported.
     """
 
     _log = Logger()
@@ -130,19 +132,19 @@ class PostOffice:
         self,
         clock: IReactorTime,
         inbox: IInbox,
-        ears: Mapping[int, Ear],
+        listeners: Mapping[int, InboxListener],
         metrics: Metrics | None = None,
         limits: BatchLimits = BatchLimits(),
-        all_told: Callable[[], None] = lambda: None,
+        after_batch: Callable[[], None] = lambda: None,
     ) -> None:
-        self._all_told = all_told
+        self._after_batch = after_batch
         self._limits = limits
         self._metrics = metrics or Metrics()
         self.handed = self._metrics.handed
         self._clock = clock
         self._inbox = inbox
-        self._ears = ears
-        self._waiting: deque[_Parcel] = deque()
+        self._listeners = listeners
+        self._waiting: deque[_Pending] = deque()
         self._removals: dict[int, Removal] = {}
         self._removals_due = False
         self._under_way: deque[_Batch] = deque()
@@ -151,17 +153,19 @@ class PostOffice:
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_ends: list[Deferred[None]] = []
-        self._refused = Seldom(clock.seconds)
-        self._expired = Seldom(clock.seconds)
+        self._refused = LogLimiter(clock.seconds)
+        self._expired = LogLimiter(clock.seconds)
 
-    def send(self, draft: Draft, told: Told) -> None:
+    def send(self, draft: Draft, on_outcome: OnOutcome) -> None:
         """
         Put a message into its recipient's inbox with the next batch.
 
-        ``told`` is called once, with the outcome, or with None when the store has not answered in time.
+        ``on_outcome`` is called once, with the outcome, or with None when the store has not answered in time.
         """
         size = len(draft.text) * 3 + len(draft.name) * 3
-        self._waiting.append(_Parcel(draft, size, told, self._clock.seconds() + STORE_PATIENCE))
+        self._waiting.append(
+            _Pending(draft, size, on_outcome, self._clock.seconds() + STORE_PATIENCE)
+        )
         self._schedule()
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
@@ -170,24 +174,24 @@ class PostOffice:
         """Remove a user's messages up to an id, before long."""
         self._removals[uid] = Removal(uid, generation, up_to)
         if self._gathering is None and not self._removals_due:
-            self._gathering = self._clock.callLater(REMOVAL_DELAY, self.hurry)
+            self._gathering = self._clock.callLater(REMOVAL_DELAY, self.send_now)
 
     def leave(self, uid: int, generation: int, up_to: int) -> None:
         """A session has ended: who is told that it is gone shall find the inbox as it was left."""
         self._removals[uid] = Removal(uid, generation, up_to, leaving=True)
-        self.hurry()
+        self.send_now()
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or self._waiting or self._removals:
-            self.hurry()
+            self.send_now()
             await self._batch_end()
 
     async def removed(self, uid: int) -> None:
         """Wait until this user's removals have been tried: what follows then finds them done."""
         for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
             if uid in self._removals:
-                self.hurry()
+                self.send_now()
             elif not self._is_removing(uid):
                 return
             with suppress(TimeoutError):
@@ -196,7 +200,7 @@ class PostOffice:
     def _is_removing(self, uid: int) -> bool:
         return any(removal.uid == uid for batch in self._under_way for removal in batch.removals)
 
-    def hurry(self) -> None:
+    def send_now(self) -> None:
         """Let the removals that have gathered go with the next batch."""
         gathering, self._gathering = self._gathering, None
         if gathering is not None and gathering.active():
@@ -210,34 +214,34 @@ class PostOffice:
         return end
 
     def cursors(self) -> list[Cursor]:
-        return [ear.place() for ear in self._ears.values()]
+        return [listener.position() for listener in self._listeners.values()]
 
     def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         for uid in stale:
             self._removals.pop(uid, None)
-            ear = self._ears.get(uid)
-            if ear is not None:
-                ear.inbox_restarted()
+            listener = self._listeners.get(uid)
+            if listener is not None:
+                listener.inbox_restarted()
         for uid, generation in taken:
             self.taken_over(uid, generation)
-        for ear in list(self._ears.values()):
-            ear.look()
+        for listener in list(self._listeners.values()):
+            listener.resync()
 
-    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
         absent = []
         for uid, message in news:
-            ear = self._ears.get(uid)
-            if ear is None:
+            listener = self._listeners.get(uid)
+            if listener is None:
                 absent.append(uid)
             else:
-                ear.heard(message)
+                listener.stored_elsewhere(message)
         # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
         return absent
 
     def taken_over(self, uid: int, generation: int) -> None:
-        ear = self._ears.get(uid)
-        if ear is not None and ear.generation < generation:
-            ear.kick()
+        listener = self._listeners.get(uid)
+        if listener is not None and listener.generation < generation:
+            listener.taken_over()
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
@@ -251,7 +255,7 @@ class PostOffice:
         self._start = None
         batch = _Batch(self._fill(), self._take_removals())
         self._under_way.append(batch)
-        drafts = [parcel.draft for parcel in batch.parcels]
+        drafts = [one.draft for one in batch.pending]
         self._metrics.batch_messages.observe(len(drafts))
         stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, batch.removals)
         stored.addCallbacks(
@@ -261,8 +265,8 @@ class PostOffice:
         stored.addCallback(self._done, batch)
         self._schedule()
 
-    def _fill(self) -> list[_Parcel]:
-        batch: list[_Parcel] = []
+    def _fill(self) -> list[_Pending]:
+        batch: list[_Pending] = []
         room = self._limits.bytes
         while self._waiting and len(batch) < self._limits.messages:
             room -= self._waiting[0].size
@@ -281,23 +285,23 @@ class PostOffice:
 
     def _stored(self, committed: Committed, batch: _Batch) -> None:
         self._delay = 0.0
-        for parcel, outcome in zip(batch.parcels, committed.outcomes, strict=True):
+        for one, outcome in zip(batch.pending, committed.outcomes, strict=True):
             try:
-                self._settle(parcel, outcome, committed.lost)
+                self._dispatch(one, outcome, committed.lost)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
                 text = "Telling what became of a message failed"
-                self._log.failure(text, wordless(), event="telling-failed")
-        self._all_told()
+                self._log.failure(text, redacted(), event="telling-failed")
+        self._after_batch()
         taken_at = self._clock.seconds() + STORE_PATIENCE
-        self._metrics.message_seconds.add([taken_at - parcel.deadline for parcel in batch.parcels])
+        self._metrics.message_seconds.add([taken_at - one.deadline for one in batch.pending])
         for kind, count in Counter(map(type, committed.outcomes)).items():
             self._metrics.message_states[kind.__name__].inc(count)
         self.expired(committed.expired)
         for removal in committed.refused:
-            ear = self._ears.get(removal.uid)
-            if ear is not None:
-                ear.superseded(removal.generation)
+            listener = self._listeners.get(removal.uid)
+            if listener is not None:
+                listener.superseded(removal.generation)
         for removal in committed.taken:
             self.taken_over(removal.uid, removal.generation + 1)
 
@@ -311,34 +315,34 @@ class PostOffice:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
 
-    def _settle(self, parcel: _Parcel, outcome: Outcome, lost: bool) -> None:
+    def _dispatch(self, one: _Pending, outcome: Outcome, lost: bool) -> None:
         if type(outcome) is Stored:
-            message = parcel.message(outcome.id)
+            message = one.message(outcome.id)
             # The reader first: for who writes to oneself in the text dialect, the message is the answer.
-            ear = self._ears.get(parcel.draft.to)
-            if ear is not None:
+            listener = self._listeners.get(one.draft.to)
+            if listener is not None:
                 if outcome.elsewhere:
-                    ear.kick()  # it has not heard that it was taken over
+                    listener.taken_over()  # it has not heard that it was taken over
                 elif not lost:  # else readers are compared with the store first
-                    ear.news(message)
-            parcel.tell(outcome, message)
+                    listener.stored(message)
+            one.report(outcome, message)
         elif type(outcome) is Moved:
-            parcel.tell(outcome, parcel.message(0))
-            self.taken_over(parcel.draft.sender, (parcel.draft.generation or 0) + 1)
+            one.report(outcome, one.message(0))
+            self.taken_over(one.draft.sender, (one.draft.generation or 0) + 1)
         elif isinstance(outcome, Failed):
-            self._say_refused(parcel, outcome)
-            parcel.give_up()
+            self._say_refused(one, outcome)
+            one.give_up()
         else:
-            parcel.tell(outcome, parcel.message(0))
+            one.report(outcome, one.message(0))
 
-    def _say_refused(self, parcel: _Parcel, outcome: Failed) -> None:
+    def _say_refused(self, one: _Pending, outcome: Failed) -> None:
         count = self._refused.count()
         if count:
             self._log.error(
                 "the store refused a message to {to}: {reason} ({count} since this was said last)",
                 event="message-refused",
-                uid=parcel.draft.sender,
-                to=parcel.draft.to,
+                uid=one.draft.sender,
+                to=one.draft.to,
                 count=count,
                 reason=outcome.reason,
             )
@@ -346,12 +350,12 @@ class PostOffice:
     def _not_stored(self, failure: Failure, batch: _Batch) -> None:
         failure.trap(StoreUnavailable)
         self._put_back(batch)
-        self._tell_unknown(batch.parcels)
-        for parcel in batch.parcels:
+        self._report_unknown(batch.pending)
+        for one in batch.pending:
             # It may have been stored all the same.
-            ear = self._ears.get(parcel.draft.to)
-            if ear is not None:
-                ear.look()
+            listener = self._listeners.get(one.draft.to)
+            if listener is not None:
+                listener.resync()
 
     def _put_back(self, batch: _Batch) -> None:
         """The removals go with a later batch."""
@@ -361,16 +365,16 @@ class PostOffice:
             self._removals_due = True
 
     def _broken(self, failure: Failure, batch: _Batch) -> None:
-        self._log.failure("A batch failed", wordless(failure), event="batch-failed")
+        self._log.failure("A batch failed", redacted(failure), event="batch-failed")
         self._put_back(batch)
-        self._tell_unknown(batch.parcels)
+        self._report_unknown(batch.pending)
 
-    def _tell_unknown(self, parcels: Iterable[_Parcel]) -> None:
+    def _report_unknown(self, pending: Iterable[_Pending]) -> None:
         """Tell senders, but for those who heard it before, that nobody knows what became of their messages."""
-        untold = [parcel for parcel in parcels if parcel.told]
+        untold = [one for one in pending if one.on_outcome]
         self._metrics.message_states["unknown"].inc(len(untold))
-        for parcel in untold:
-            parcel.give_up()
+        for one in untold:
+            one.give_up()
 
     def _done(self, _: object, batch: _Batch) -> None:
         self._under_way.remove(batch)
@@ -383,11 +387,11 @@ class PostOffice:
         """Tell everybody whose message has waited too long. One that is under way may still be stored."""
         self._watch = None
         now = self._clock.seconds()
-        under_way = [parcel for batch in self._under_way for parcel in batch.parcels]
-        late = [parcel for parcel in under_way if parcel.deadline <= now]
+        under_way = [one for batch in self._under_way for one in batch.pending]
+        late = [one for one in under_way if one.deadline <= now]
         while self._waiting and self._waiting[0].deadline <= now:
             late.append(self._waiting.popleft())
-        self._tell_unknown(late)
-        untold = [parcel for parcel in under_way if parcel.told] or self._waiting
+        self._report_unknown(late)
+        untold = [one for one in under_way if one.on_outcome] or self._waiting
         if untold:
             self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)

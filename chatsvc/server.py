@@ -16,32 +16,32 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc import __version__
-from chatsvc.accounts.passwords import Passwords
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.config import CannotStart, Config
-from chatsvc.factory import ChatFactory, Door
-from chatsvc.flush import Outgoing
-from chatsvc.gauges import Instruments
+from chatsvc.factory import ChatFactory, PortFactory
+from chatsvc.flush import FlushConsolidator
+from chatsvc.gauges import Gauges
 from chatsvc.inbox.backends import make_inbox
 from chatsvc.inbox.interface import IInbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.limits.login_throttle import LoginThrottle
 from chatsvc.limits.open_files import within_open_files
-from chatsvc.limits.rates import AddressLimit, Pace, Rate, RegistrationLimit
+from chatsvc.limits.rates import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.health import Health
-from chatsvc.observability.http import probe_site
+from chatsvc.observability.http import monitoring_site
 from chatsvc.observability.metrics import Metrics
-from chatsvc.observability.session_log import Brevity
+from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
-from chatsvc.router import PostOffice
-from chatsvc.services import DEAD_TOKENS, Chat
+from chatsvc.router import MessageRouter
+from chatsvc.services import DEAD_TOKENS, Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.file_lock import FileLock
-from chatsvc.storage.monitor import Pulse
-from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL
-from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.storage.monitor import StoreMonitor
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
+from chatsvc.supervision.sd_notify import SystemdNotifier
 from chatsvc.tls.key_folder import (
     BadKeys,
     KeyFolder,
@@ -53,8 +53,8 @@ from chatsvc.transport.listeners import (
     BadEndpoint,
     CannotListen,
     Context,
-    Doors,
-    Listening,
+    Listener,
+    ListenerBuilder,
     listen_at,
 )
 
@@ -86,7 +86,7 @@ class ChatServer(Service):
         self,
         reactor: Any,
         config: Config,
-        supervisor: Supervisor,
+        supervisor: SystemdNotifier,
         given_up: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
@@ -95,15 +95,15 @@ class ChatServer(Service):
         self._given_up = given_up
         self._locks: list[FileLock] = []
         self._databases: dict[StoreURL, Database] = {}
-        self._probe: Listening | None = None
+        self._probe: Listener | None = None
         self._probe_port: IListeningPort | None = None
         self._health: Health | None = None
-        self._instruments: Instruments | None = None
+        self._instruments: Gauges | None = None
         self._ports: list[IListeningPort] = []
         self._renewing = LoopingCall(self._renew_ticket_secrets)
         self._renewing.clock = reactor
         self._inbox: IInbox | None = None
-        self._passwords: Passwords | None = None
+        self._passwords: PasswordHasherPool | None = None
         self._tokens: Tokens | None = None
         self._factory: ChatFactory | None = None
         self._starting: Deferred[None] | None = None
@@ -123,7 +123,7 @@ class ChatServer(Service):
                 self._probe = self._doorway.open(config.metrics, "tcp:9100")
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._locks.append(FileLock(path))
-        except (BadKeys, BadEndpoint, BadStore) as problem:
+        except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:
             raise CannotStart(str(problem)) from None
 
     def startService(self) -> None:
@@ -173,33 +173,33 @@ class ChatServer(Service):
         config = self._config
         chat = await self._make_chat()
         self._warn_of_open_files()
-        self._factory = ChatFactory(chat, config.team.number, config.team.count)
+        self._factory = ChatFactory(chat, config.worker_slot.number, config.worker_slot.count)
         await self._listen(self._factory)
         self._health = health = Health(self._reactor, self._examinations)
         health.start()
         if self._probe is not None:
             expires = self._expiry if self._contexts() else None
-            self._instruments = Instruments(chat, self._factory, expires)
+            self._instruments = Gauges(chat, self._factory, expires)
             self._instruments.start()
-            site = probe_site(chat.metrics.page, health.troubles)
+            site = monitoring_site(chat.metrics.page, health.problems)
             self._probe_port = await listen_at(config.metrics, self._probe.endpoint, site)
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         self._say_where()
         self._supervisor.ready(self._place())
 
-    async def _make_chat(self) -> Chat:
+    async def _make_chat(self) -> Services:
         config, reactor, metrics = self._config, self._reactor, Metrics()
         self._tokens = Tokens(self._keys.token_secret(), config.token_lifetime)
         of_accounts, of_inbox = (
-            Pulse(url, store, reactor.seconds, metrics.stores[store])
+            StoreMonitor(url, store, reactor.seconds, metrics.stores[store])
             for url, store in ((config.accounts, "accounts"), (config.inbox, "inbox"))
         )
-        accounts = Accounts((await self._database(config.accounts)).under(of_accounts))
+        accounts = AccountStore((await self._database(config.accounts)).monitored_by(of_accounts))
         await accounts.open()
         online: dict[int, Reader] = {}
         inbox = await self._make_inbox(of_inbox)
-        outgoing = Outgoing(reactor)
-        post = PostOffice(reactor, inbox, online, metrics, config.batch, outgoing.flush)
+        outgoing = FlushConsolidator(reactor)
+        post = MessageRouter(reactor, inbox, online, metrics, config.batch, outgoing.flush)
         for warning in await inbox.open(post):
             self._log.warn("{warning}", event="store-endangers", warning=warning)
         await self._compare_secrets(inbox)
@@ -208,9 +208,11 @@ class ChatServer(Service):
             of_accounts: lambda: accounts.get(1),
             of_inbox: inbox.examine,
         }
-        self._passwords = Passwords(reactor, config.hashing, metrics.password_seconds.observe)
+        self._passwords = PasswordHasherPool(
+            reactor, config.hashing, metrics.password_seconds.observe
+        )
         self._passwords.start()
-        return Chat(
+        return Services(
             clock=reactor,
             now=time.time,
             accounts=accounts,
@@ -220,13 +222,13 @@ class ChatServer(Service):
             post=post,
             outgoing=outgoing,
             online=online,
-            message_rate=Pace(config.rate, reactor.seconds),
-            request_rate=Pace(config.request_rate, reactor.seconds),
-            login_rate=Pace(_LOGINS, reactor.seconds),
-            find_rate=Pace(config.find_rate, reactor.seconds),
-            login_throttle=LoginThrottle(config.tries, reactor.seconds),
+            message_rate=RateLimiter(config.rate, reactor.seconds),
+            request_rate=RateLimiter(config.request_rate, reactor.seconds),
+            login_rate=RateLimiter(_LOGINS, reactor.seconds),
+            find_rate=RateLimiter(config.find_rate, reactor.seconds),
+            login_throttle=LoginThrottle(config.free_attempts, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
-            brevity=Brevity(reactor.seconds),
+            brevity=LogBudget(reactor.seconds),
             dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
             registration=config.registration,
             lang=config.lang,
@@ -248,9 +250,11 @@ class ChatServer(Service):
             self._databases[url] = database
         return self._databases[url]
 
-    async def _make_inbox(self, pulse: Pulse) -> IInbox:
+    async def _make_inbox(self, pulse: StoreMonitor) -> IInbox:
         url = self._config.inbox
-        database = (await self._database(url)).under(pulse) if url.scheme == "sqlite" else None
+        database = (
+            (await self._database(url)).monitored_by(pulse) if url.scheme == "sqlite" else None
+        )
         watermark = Watermark(self._reactor, os.path.join(self._config.keys, _WATERMARK))
         limits = self._config.limits
         return make_inbox(url, self._reactor, limits, database, self._about, pulse, watermark)
@@ -267,7 +271,7 @@ class ChatServer(Service):
 
     async def _listen(self, factory: ChatFactory) -> None:
         for listening, legacy in self._doors:
-            door = Door(factory, legacy=legacy)
+            door = PortFactory(factory, legacy=legacy)
             self._ports.append(await listen_at(listening.text, listening.endpoint, door))
 
     def _place(self) -> str:
@@ -319,9 +323,9 @@ class ChatServer(Service):
         for port in self._ports:
             await port.stopListening()  # type: ignore[misc]
         if self._factory is not None:
-            await self._settle()
+            await self._drain_stores()
             await self._factory.drain()
-            await self._settle()
+            await self._drain_stores()
         if self._instruments is not None:
             self._instruments.stop()
         if self._health is not None:
@@ -347,17 +351,17 @@ class ChatServer(Service):
         self._log.info(text, event="stopping", connections=connections)
         self._supervisor.stopping(text.format(connections=connections))
 
-    async def _settle(self) -> None:
+    async def _drain_stores(self) -> None:
         """Let the batches under way end, if the store is there."""
-        settled = Deferred.fromCoroutine(self._post.settled())
+        drained = Deferred.fromCoroutine(self._post.drained())
         try:
-            await settled.addTimeout(_STORES_DRAIN, self._reactor)
+            await drained.addTimeout(_STORES_DRAIN, self._reactor)
         except TimeoutError:
             text = "The store is away: what it was not given stays with its senders"
             self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
-        if failure.check(CannotListen, BadStore, BadKeys):
+        if failure.check(CannotListen, StoreMisconfigured, BadKeys):
             self._given_up(str(failure.value))
         elif self.running:
             self._log.failure("The server could not start", failure, event="cannot-start")
@@ -369,19 +373,19 @@ class ChatServer(Service):
     def _sqlite_urls(self) -> list[StoreURL]:
         return [u for u in (self._config.accounts, self._config.inbox) if u.scheme == "sqlite"]
 
-    def _open_doors(self) -> list[tuple[Listening, bool]]:
+    def _open_doors(self) -> list[tuple[Listener, bool]]:
         config, keys = self._config, self._keys
         own = keys.context()
-        self._doorway = doors = Doors(self._reactor, lambda: own, config.trusted_proxies)
+        self._doorway = doors = ListenerBuilder(self._reactor, lambda: own, config.trusted_proxies)
         texts = [(text, False) for text in config.ports]
         texts += [(text, True) for text in config.legacy_ports]
-        sockets: Sequence[Any] = config.team.sockets or [None] * len(texts)
+        sockets: Sequence[Any] = config.worker_slot.sockets or [None] * len(texts)
         return [
             (doors.open(text, socket=handed), legacy)
             for (text, legacy), handed in zip(texts, sockets, strict=True)
         ]
 
-    def _places(self) -> list[Listening]:
+    def _places(self) -> list[Listener]:
         """All that is listened at."""
         return [door for door, _ in self._doors] + ([self._probe] if self._probe else [])
 

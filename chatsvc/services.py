@@ -8,24 +8,30 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.accounts.passwords import Passwords
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.flush import Outgoing
+from chatsvc.flush import FlushConsolidator
 from chatsvc.inbox.interface import IInbox
 from chatsvc.limits.login_throttle import LoginThrottle
-from chatsvc.limits.rates import AddressLimit, ConnectionLimits, Pace, Rate, RegistrationLimit
+from chatsvc.limits.rates import (
+    AddressLimit,
+    ConnectionLimits,
+    Rate,
+    RateLimiter,
+    RegistrationLimit,
+)
 from chatsvc.observability.metrics import Metrics
-from chatsvc.observability.session_log import Brevity
+from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
-from chatsvc.router import PostOffice
+from chatsvc.router import MessageRouter
 
 DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class Services:
     """
     ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
 
@@ -36,17 +42,17 @@ class Chat:
 
     clock: IReactorTime
     now: Callable[[], float]
-    accounts: Accounts
-    passwords: Passwords
+    accounts: AccountStore
+    passwords: PasswordHasherPool
     tokens: Tokens
     inbox: IInbox
-    post: PostOffice
-    outgoing: Outgoing
+    post: MessageRouter
+    outgoing: FlushConsolidator
     online: dict[int, Reader]
-    message_rate: Pace[int]
-    request_rate: Pace[int | str]
-    login_rate: Pace[int]
-    find_rate: Pace[int]
+    message_rate: RateLimiter[int]
+    request_rate: RateLimiter[int | str]
+    login_rate: RateLimiter[int]
+    find_rate: RateLimiter[int]
     login_throttle: LoginThrottle
     registration_limit: RegistrationLimit
     registration: bool
@@ -54,6 +60,6 @@ class Chat:
     dead_tokens: AddressLimit = field(
         default_factory=lambda: AddressLimit(DEAD_TOKENS, time.monotonic)
     )
-    brevity: Brevity = field(default_factory=lambda: Brevity(time.monotonic))
+    brevity: LogBudget = field(default_factory=lambda: LogBudget(time.monotonic))
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     metrics: Metrics = field(default_factory=Metrics)

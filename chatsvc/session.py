@@ -11,17 +11,17 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from chatsvc.accounts import authenticator
-from chatsvc.accounts.authenticator import Refusal
+from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.accounts.store import Account
 from chatsvc.connection import Connection
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits.rates import network_of
 from chatsvc.limits.wait_list import Caller
-from chatsvc.observability.session_log import Logbook
+from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline
 from chatsvc.reader import Reader
-from chatsvc.services import Chat
+from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -47,12 +47,12 @@ class _Member:
 class Session(CommandPipeline):
     """One connection's session."""
 
-    def __init__(self, chat: Chat, connection: Connection) -> None:
+    def __init__(self, chat: Services, connection: Connection) -> None:
         super().__init__(chat.clock, chat.limits, connection)
         self._chat = chat
-        self._logbook = Logbook(connection.number, connection.address, chat.brevity)
+        self._logbook = SessionLog(connection.number, connection.address, chat.brevity)
         # What a reader has for its owner goes out at once.
-        self.hand = connection.hand
+        self.deliver = connection.deliver
         self._member: _Member | None = None
         # None: another one was asked for, and could not be claimed. Under which numbers one sends, nobody knows.
         self._device: str | None = ""
@@ -110,7 +110,7 @@ class Session(CommandPipeline):
         else:
             try:
                 await handler(self, command)
-            except Refusal as refusal:
+            except Denied as refusal:
                 self._refuse(command, refusal.problem, retry_after=refusal.retry_after)
             except StoreUnavailable:
                 self._refuse(command, Problem.STORE_UNAVAILABLE)
@@ -161,7 +161,7 @@ class Session(CommandPipeline):
             *(self._device or "", n, command.again, generation, member.sending),
         )
         self._in_post += 1
-        chat.post.send(draft, partial(self._told, command, size))
+        chat.post.send(draft, partial(self._on_outcome, command, size))
         delay = chat.message_rate.delay(member.uid)
         if delay:
             self._slow_down("message-rate", delay)
@@ -171,7 +171,7 @@ class Session(CommandPipeline):
         if self._device is None:
             raise StoreUnavailable("the device could not be claimed")
         if command.again and not self._device:
-            raise Refusal(Problem.BAD_FIELD)  # nobody could tell whether it was stored before
+            raise Denied(Problem.BAD_FIELD)  # nobody could tell whether it was stored before
         if await self._chat.accounts.name(command.to) is None:
             assert member is not None
             self._slow_down("message-rate", self._chat.message_rate.delay(member.uid))
@@ -183,7 +183,7 @@ class Session(CommandPipeline):
             self._unanswered_bytes += size
             self._post(self._member, command, size)
 
-    def _told(
+    def _on_outcome(
         self, command: c.Send, size: int, outcome: Outcome | None, message: e.Message
     ) -> None:
         self._in_post -= 1
@@ -192,7 +192,7 @@ class Session(CommandPipeline):
             return
         self._connection.say(self._answer(command, outcome, message))
         if type(outcome) is Moved:
-            self.kicked()
+            self.taken_over()
         if self._queue:
             self._proceed()
         if self._overloaded:
@@ -225,12 +225,14 @@ class Session(CommandPipeline):
 
     async def _auth(self, command: c.Auth) -> None:
         if self._member is not None:
-            raise Refusal(Problem.ALREADY_LOGGED_IN)
+            raise Denied(Problem.ALREADY_LOGGED_IN)
         chat = self._chat
-        self._log_in = Deferred.fromCoroutine(authenticator.identify(chat, self._caller, command))
+        self._log_in = Deferred.fromCoroutine(
+            authenticator.authenticate(chat, self._caller, command)
+        )
         try:
             account, stored = await self._log_in
-        except Refusal as refusal:
+        except Denied as refusal:
             # Who mistypes may have typed a password there.
             known = chat.accounts.cached_name(command.uid) is not None
             self._logbook.refused(command.uid if known else None, refusal.problem)
@@ -257,14 +259,14 @@ class Session(CommandPipeline):
         if self._closed:
             return
         self._member = _Member(uid, account.name, reader, chat.clock.seconds(), sending)
-        self._connection.settle_in()
+        self._connection.authenticated()
         chat.metrics.logins["ok"].inc()
         self._logbook.logged_in(uid, receives=reader is not None)
         self._slow_down("request-rate", chat.login_rate.delay(uid))
         token = chat.tokens.issue(uid, stored, account.locks)
         self._say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
         if reader is not None:
-            self._connection.expect_receipts(reader.acknowledge)
+            self._connection.track_acks(reader.acknowledge)
             if not self._paused:
                 reader.resume()
 
@@ -273,7 +275,7 @@ class Session(CommandPipeline):
         chat = self._chat
         older = chat.online.get(uid)
         if older is not None:
-            older.settle()
+            older.poll_acks()
         await chat.post.removed(uid)  # or the claim would make these removals stale
         claim = await chat.inbox.claim(uid, after, device=self._device or "")
         chat.post.expired(claim.expired)
@@ -282,7 +284,7 @@ class Session(CommandPipeline):
         if not self._closed:
             chat.online[uid] = reader
             if older is not None:
-                older.kick()
+                older.taken_over()
         elif older is None:
             reader.close()
         # Else the older one stays; it claims anew when its next removal is refused.
@@ -293,9 +295,9 @@ class Session(CommandPipeline):
         if member is None:
             return
         self._logbook.logged_out(member.uid, self._chat.clock.seconds() - member.since, why)
-        self._connection.move_out()
+        self._connection.logged_out()
         if member.reader is not None:
-            self._connection.end_receipts()
+            self._connection.stop_tracking_acks()
             self._forget(member.reader)
 
     def _forget(self, reader: Reader) -> None:
@@ -309,15 +311,15 @@ class Session(CommandPipeline):
 
     # What the reader tells its owner
 
-    def settle(self) -> None:
-        self._connection.look_for_receipts()
+    def poll_acks(self) -> None:
+        self._connection.poll_acks()
 
-    def kicked(self) -> None:
+    def taken_over(self) -> None:
         if self._member is not None:
             self._leave("logged-in-elsewhere")
             self._say(e.Kicked())
 
-    def restarted(self) -> None:
+    def inbox_restarted(self) -> None:
         self._connection.inbox_restarted()
 
     def failed(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from chatsvc.services import Chat
+from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.wire import events as e
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from chatsvc.protocol import ChatProtocol
 
 
-class Switchboard(Protocol):
+class ConnectionRegistry(Protocol):
     """The factory, as its connections know it."""
 
-    chat: Chat
+    chat: Services
 
     def admit(self, connection: ChatProtocol) -> e.Refused | None:
         """A connection is ready; None: it may stay."""
@@ -26,10 +26,10 @@ class Switchboard(Protocol):
     def forget(self, connection: ChatProtocol) -> None:
         """A connection is gone."""
 
-    def settled_in(self, connection: ChatProtocol) -> None:
+    def authenticated(self, connection: ChatProtocol) -> None:
         """Somebody has logged in on a connection."""
 
-    def moved_out(self, connection: ChatProtocol) -> None:
+    def logged_out(self, connection: ChatProtocol) -> None:
         """Nobody is logged in on a connection any more."""
 
     def retry_after(self) -> float:
@@ -37,7 +37,7 @@ class Switchboard(Protocol):
 
 
 @implementer(IPushProducer)
-class Output:
+class OutputProducer:
     """What the transport tells to wait when it has more than it can send."""
 
     def __init__(self, session: Session) -> None:

@@ -12,11 +12,11 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import provider
 
-from chatsvc.client.screen.screen import Look
+from chatsvc.client.screen.screen import ScreenOptions
 from chatsvc.client.screen.theme import wants_colour
-from chatsvc.client.service import Client, Setting
-from chatsvc.client.state.saved_login import Memory
-from chatsvc.tap.client_location import PLACE, Place, place
+from chatsvc.client.service import Client, ClientConfig
+from chatsvc.client.state.saved_login import SavedLogin
+from chatsvc.tap.client_location import PLACE, ClientLocation, place
 from chatsvc.tap.exit import end, end_badly
 from chatsvc.tap.options import Option, fail, yes_or_no
 from chatsvc.tap.options import Options as TableOptions
@@ -43,7 +43,7 @@ class Options(TableOptions):
         ),
         Option("bell", "", yes_or_no, "Ring the bell when a message comes.", flag=True),
     )
-    place: Place
+    place: ClientLocation
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__(environment)
@@ -103,20 +103,20 @@ def makeService(options: Options) -> IService:
 
     values, here = options.values_by_name, options.place
     server, folder = str(here.server), here.folder
-    setting = Setting(
+    setting = ClientConfig(
         endpoint=here.endpoint(reactor),
         server=server,
         admission=here.admission(),
         open_outbox=here.open_outbox,
         lang=here.lang,
-        memory=Memory(folder, values["remember"]),
+        memory=SavedLogin(folder, values["remember"]),
         account=here.account,
         source=_stream(sys.__stdin__),
         output=_stream(sys.__stdout__),
         errors=_stream(sys.__stderr__),
         at_terminal=at_terminal(),
         asynchronous=isinstance(reactor, AsyncioSelectorReactor),
-        look=Look(server, folder / "history", wants_colour(os.environ), values["bell"]),
+        look=ScreenOptions(server, folder / "history", wants_colour(os.environ), values["bell"]),
     )
     return Client(reactor, setting, finish)
 

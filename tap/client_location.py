@@ -13,11 +13,11 @@ from platformdirs import user_state_dir
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate
 
-from chatsvc.client.state.outbox import Entry, Outbox
-from chatsvc.client.state.saved_login import Account, Memory
+from chatsvc.client.state.outbox import Outbox, OutboxEntry
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from chatsvc.client.transport.certificates import client_options, identity, load
 from chatsvc.client.transport.known_servers import KnownServers, parse_fingerprint
-from chatsvc.client.trust_policy import Admission
+from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.tap.options import Option, choice
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -96,7 +96,7 @@ PLACE = (
 
 
 @dataclass(frozen=True)
-class Place:
+class ClientLocation:
     """
     A server, a state folder, a language. ``account`` is the one that is remembered for this server; ``trusted``: the
     certificates, None for the default; ``fingerprint``: of the only one that will do, empty for any.
@@ -107,7 +107,7 @@ class Place:
     lang: str
     trusted: list[Certificate] | None
     fingerprint: str
-    account: Account | None
+    account: SavedAccount | None
 
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
         """The way to the server, over TLS."""
@@ -118,30 +118,32 @@ class Place:
             HostnameEndpoint(reactor, self.server.host, self.server.port),
         )
 
-    def admission(self) -> Admission:
+    def admission(self) -> TrustPolicy:
         """Whether the server is let in."""
-        return Admission(
+        return TrustPolicy(
             str(self.server),
             KnownServers(self.folder / "known_servers"),
             strict=self.trusted is not None,
             pinned=self.fingerprint,
         )
 
-    def open_outbox(self, uid: int, suits: Callable[[Entry], bool] = lambda entry: True) -> Outbox:
+    def open_outbox(
+        self, uid: int, suits: Callable[[OutboxEntry], bool] = lambda entry: True
+    ) -> Outbox:
         """The state of a uid; ``suits``: see :class:`~chatsvc.client.state.outbox.Outbox`."""
         return Outbox(self.folder, str(self.server), uid, suits)
 
 
-def place(values: Mapping[str, Any], environment: Mapping[str, str]) -> Place:
+def place(values: Mapping[str, Any], environment: Mapping[str, str]) -> ClientLocation:
     """What the values of the options mean."""
     folder: Path = values["state"] or Path(user_state_dir("chatsvc"))
-    account = Memory(folder).account()
+    account = SavedLogin(folder).account()
     server: Server | None = values["connect"]
     if server is None and account is not None:
         with suppress(ValueError):
             server = parse_server(account.server)
     server = server or Server("localhost", _DEFAULT_PORT)
-    return Place(
+    return ClientLocation(
         server,
         folder,
         values["lang"] or language(environment),

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from chatsvc.client.state.saved_login import Account
+from chatsvc.client.state.saved_login import SavedAccount
 from chatsvc.tap.options import PREFIX, Option
 from chatsvc.wire.commands import Auth
 from chatsvc.wire.text import UID_RANGE, possible_uid
@@ -59,7 +59,9 @@ ACCOUNT = (
 """The options."""
 
 
-def proof(values: Mapping[str, Any], environment: Mapping[str, str], known: Account | None) -> Auth:
+def proof(
+    values: Mapping[str, Any], environment: Mapping[str, str], known: SavedAccount | None
+) -> Auth:
     """
     How to log in: by password, else by the token of the account that is ``known``.
 

@@ -15,9 +15,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
-from chatsvc.config import Team
+from chatsvc.config import WorkerSlot
 from chatsvc.supervision.supervisor import SIGNS_WITHIN
-from chatsvc.supervision.worker_process import Worker
+from chatsvc.supervision.worker_process import WorkerProcess
 
 _TEAM = "CHATSVC_TEAM"
 """The environment variable by which a worker is told its place; nobody else sets it."""
@@ -28,13 +28,13 @@ _LIFELINE = 0
 """Standard input of a worker: it ends with whoever holds the other end."""
 
 
-def team(environment: MutableMapping[str, str]) -> Team | None:
+def worker_slot(environment: MutableMapping[str, str]) -> WorkerSlot | None:
     """This process's place among the workers of a server; None: it is no worker."""
     text = environment.pop(_TEAM, "")
     if not text:
         return None
     number, count, sockets = json.loads(text)
-    return Team(number, count, tuple((descriptor, family) for descriptor, family in sockets))
+    return WorkerSlot(number, count, tuple((descriptor, family) for descriptor, family in sockets))
 
 
 class Launcher:
@@ -54,7 +54,7 @@ class Launcher:
         self._temporary = tempfile.TemporaryDirectory(prefix="chatsvc-")
         self.folder = Path(self._temporary.name)
 
-    def __call__(self, worker: Worker, ports: Sequence[Any]) -> Any:
+    def __call__(self, worker: WorkerProcess, ports: Sequence[Any]) -> Any:
         """Start ``worker``, to listen at ``ports``."""
         sockets = [(port.fileno(), int(port.socket.family)) for port in ports]
         environment = {
@@ -76,11 +76,11 @@ class Launcher:
         """Remove the folder."""
         self._temporary.cleanup()
 
-    def _words_of(self, worker: Worker) -> list[str]:
+    def _words_of(self, worker: WorkerProcess) -> list[str]:
         probe = f"--metrics=unix:{worker.probe_path}:mode=600"
         return [*self._words_of_twistd(worker), "chat", *self._words, probe]
 
-    def _words_of_twistd(self, worker: Worker) -> list[str]:
+    def _words_of_twistd(self, worker: WorkerProcess) -> list[str]:
         """In the foreground, whatever this process is; a log file of its own, for each turns its file over itself."""
         words = ["--nodaemon", "--pidfile="]
         twistd, name = self._twistd, self._twistd.get("logfile")

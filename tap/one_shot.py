@@ -11,10 +11,10 @@ from typing import Any, NoReturn, TextIO
 
 from twisted.python import usage
 
-from chatsvc.client.i18n.client_messages import WORDS
-from chatsvc.client.i18n.script_messages import REPORTS
-from chatsvc.client.script.job import FAILED, Errand, Visit
-from chatsvc.client.state.saved_login import Memory
+from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES
+from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES
+from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
+from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.click_options import given, with_table
 from chatsvc.tap.client_location import PLACE, place
 from chatsvc.tap.client_login import ACCOUNT, proof
@@ -28,11 +28,11 @@ _BY_SIGNAL = 128
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a click command the options of all clients, and of who logs in, for :class:`Process`."""
+    """Give a click command the options of all clients, and of who logs in, for :class:`OneShot`."""
     return with_table(_OPTIONS)(command)
 
 
-class Process:
+class OneShot:
     """
     Where a command is given: its options, its standard streams, its end. What is wrong with them ends the process with
     one line on standard error.
@@ -46,18 +46,18 @@ class Process:
             self._proof = proof(values, os.environ, self._place.account)
         except usage.UsageError as problem:
             self.finish(FAILED, str(problem))
-        self._reports = REPORTS[self._place.lang]
+        self._reports = SCRIPT_MESSAGES[self._place.lang]
         _on_signals(lambda number, _: self.finish(_BY_SIGNAL + number, self._reports.interrupted))
 
-    def visit(self, reactor: Any) -> Visit:
+    def visit(self, reactor: Any) -> JobContext:
         """Where the errand leads."""
         here = self._place
-        return Visit(
+        return JobContext(
             here.endpoint(reactor),
             str(here.server),
             here.admission(),
             here.open_outbox,
-            Memory(here.folder),
+            SavedLogin(here.folder),
             here.lang,
             self._proof,
         )
@@ -73,7 +73,7 @@ class Process:
             # What is longer than a message is refused as such, however long it is.
             text_given = sys.stdin.buffer.read(MAX_TEXT + 3) if text == "-" else os.fsencode(text)
         except OSError as problem:
-            reason = WORDS[self._place.lang].system_error(problem.errno or 0)
+            reason = CLIENT_MESSAGES[self._place.lang].system_error(problem.errno or 0)
             self.finish(FAILED, f"stdin: {reason}")
         if text == "-":
             text_given = text_given.removesuffix(b"\n").removesuffix(b"\r")
@@ -81,7 +81,7 @@ class Process:
             self.finish(FAILED, self._reports.nothing)
         return text_given
 
-    def run(self, make: Callable[[Any], Errand]) -> NoReturn:
+    def run(self, make: Callable[[Any], ScriptJob]) -> NoReturn:
         """Do an errand."""
         from twisted.internet import reactor
 

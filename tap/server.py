@@ -16,17 +16,17 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from chatsvc.accounts.passwords import Hashing
-from chatsvc.config import CannotStart, Config, Team
+from chatsvc.config import CannotStart, Config, WorkerSlot
 from chatsvc.inbox.backends import INBOX_SCHEMES
-from chatsvc.inbox.interface import Limits
-from chatsvc.limits.login_throttle import parse_tries
+from chatsvc.inbox.interface import InboxLimits
+from chatsvc.limits.login_throttle import parse_free_attempts
 from chatsvc.limits.rates import ConnectionLimits, parse_rate
 from chatsvc.router import BatchLimits
 from chatsvc.server import ChatServer
-from chatsvc.storage.url import BadStore, StoreURL, parse_store_url, without_password
-from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
+from chatsvc.supervision.sd_notify import SystemdNotifier
 from chatsvc.tap.exit import end_badly
-from chatsvc.tap.launcher import Launcher, hold_lifeline, team
+from chatsvc.tap.launcher import Launcher, hold_lifeline, worker_slot
 from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
@@ -44,7 +44,7 @@ def _store(*schemes: str) -> Any:
     def parse(text: str) -> StoreURL:
         try:
             return parse_store_url(text, schemes)
-        except BadStore as problem:
+        except StoreMisconfigured as problem:
             raise ValueError(str(problem)) from None
 
     return parse
@@ -126,7 +126,7 @@ class Options(TableOptions):
         Option(
             "login-tries",
             "5/20",
-            parse_tries,
+            parse_free_attempts,
             "Failed log-ins that cost nothing, of one account / from one address; then each makes"
             " the next wait, 1, 2, 4 … 60 seconds.",
         ),
@@ -164,7 +164,7 @@ class Options(TableOptions):
 
     def __init__(self, environment: Any = os.environ) -> None:
         super().__init__(environment)
-        self.team: Team | None = None
+        self.worker_slot: WorkerSlot | None = None
 
     @property
     def config(self) -> Config:
@@ -173,7 +173,7 @@ class Options(TableOptions):
         registration = values["registration"]
         if not registration:
             registration = "open" if values["accounts"].scheme == "sqlite" else "closed"
-        team = self.team or Team()
+        worker_slot = self.worker_slot or WorkerSlot()
         return Config(
             ports=values["port"],
             legacy_ports=values["legacy-port"],
@@ -182,31 +182,31 @@ class Options(TableOptions):
             inbox=values["inbox"],
             registration=registration == "open",
             lang=values["lang"],
-            limits=Limits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
+            limits=InboxLimits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
             rate=values["rate"],
             request_rate=values["request-rate"],
             find_rate=values["find-rate"],
             registration_rate=values["registration-rate"],
             connections=ConnectionLimits(
-                total=ceil(values["max-connections"] / team.count),
+                total=ceil(values["max-connections"] / worker_slot.count),
                 per_address=values["max-per-ip"],
                 login_timeout=values["login-timeout"],
                 frame_timeout=values["frame-timeout"],
                 unanswered=values["max-unanswered"],
                 unanswered_bytes=values["max-unanswered-kib"] * 1024,
             ),
-            tries=values["login-tries"],
+            free_attempts=values["login-tries"],
             hashing=Hashing(
                 values["argon2-passes"],
                 values["argon2-memory"] * 1024,
-                ceil(values["argon2-threads"] / team.count),
-                ceil(values["argon2-queue"] / team.count),
+                ceil(values["argon2-threads"] / worker_slot.count),
+                ceil(values["argon2-queue"] / worker_slot.count),
             ),
             token_lifetime=values["token-days"] * 86_400,
             batch=BatchLimits(values["batch-messages"], values["batch-kib"] * 1024),
             trusted_proxies=values["trusted-proxy"],
             metrics=values["metrics"],
-            team=team,
+            worker_slot=worker_slot,
             workers=values["workers"],
         )
 
@@ -217,7 +217,7 @@ class Options(TableOptions):
         if parent is not None and "pidfile" in parent and parent.get("nodaemon"):
             parent["pidfile"] = ""
         if parent is not None:
-            self.team = team(os.environ)
+            self.worker_slot = worker_slot(os.environ)
             journal = os.environ.get("JOURNAL_STREAM", "")
             self.log = Log(parent, self.values_by_name, journal)
             choose(self.log, parent)
@@ -247,7 +247,7 @@ def makeService(options: Options) -> IService:
     above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
     count = options.values_by_name["workers"]
     server: Any  # Workers, or the server itself
-    if options.team is None and count > 1:
+    if options.worker_slot is None and count > 1:
         server = _workers(reactor, options, above, given_up)
     else:
         server = ChatServer(reactor, options.config, above, given_up)
@@ -256,7 +256,7 @@ def makeService(options: Options) -> IService:
     except CannotStart as problem:
         above.status(str(problem))
         fail(f"chat: {problem}")
-    if options.team is not None:
+    if options.worker_slot is not None:
         hold_lifeline(reactor)
     _collect_seldom()
     reactor.addSystemEventTrigger("before", "shutdown", _stop_once)  # type: ignore[attr-defined]
@@ -266,17 +266,17 @@ def makeService(options: Options) -> IService:
 
 
 def _workers(
-    reactor: Any, options: Options, above: Supervisor, given_up: Callable[[str | None], None]
+    reactor: Any, options: Options, above: SystemdNotifier, given_up: Callable[[str | None], None]
 ) -> Any:
     """The workers that the options ask for."""
     from chatsvc.supervision.supervisor import (
-        Workers,  # needs a web client, which others need not wait for
+        WorkerSupervisor,  # needs a web client, which others need not wait for
     )
 
     config, count = options.config, options.values_by_name["workers"]
     launcher = Launcher(reactor, count, options.parent or {}, options.words("workers", "metrics"))
     reactor.addSystemEventTrigger("after", "shutdown", launcher.close)
-    return Workers(reactor, config, count, launcher, launcher.folder, above, given_up)
+    return WorkerSupervisor(reactor, config, count, launcher, launcher.folder, above, given_up)
 
 
 def _stop_at_first_signal(reactor: Any) -> None:

@@ -7,10 +7,10 @@ from collections.abc import MutableMapping
 
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.supervision.sd_notify import SystemdNotifier
 
 
-def supervisor(clock: IReactorTime, environment: MutableMapping[str, str]) -> Supervisor:
+def supervisor(clock: IReactorTime, environment: MutableMapping[str, str]) -> SystemdNotifier:
     """
     The one that NOTIFY_SOCKET names (sd_notify(3), sd_watchdog_enabled(3)); that, and what belongs to it, leaves the
     environment: what this process may start has nothing to tell it.
@@ -19,4 +19,4 @@ def supervisor(clock: IReactorTime, environment: MutableMapping[str, str]) -> Su
     limit = environment.pop("WATCHDOG_USEC", "")
     process = environment.pop("WATCHDOG_PID", "")
     watches = limit.isascii() and limit.isdigit() and process in ("", str(os.getpid()))
-    return Supervisor(clock, address, int(limit) / 1e6 if watches else 0.0)
+    return SystemdNotifier(clock, address, int(limit) / 1e6 if watches else 0.0)

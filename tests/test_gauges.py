@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory
-from chatsvc.gauges import Instruments
+from chatsvc.gauges import Gauges
 from tests.test_session import BOB, World
 
 
@@ -19,7 +19,7 @@ class InstrumentsTests(SynchronousTestCase):
         self.clock = Clock()
         chat = replace(self.world.chat, clock=self.clock)
         self.registry = chat.metrics.registry
-        self.instruments = Instruments(chat, ChatFactory(chat), lambda: 5.0)
+        self.instruments = Gauges(chat, ChatFactory(chat), lambda: 5.0)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"chatsvc_{name}", labels)

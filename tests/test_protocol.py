@@ -17,12 +17,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from chatsvc.factory import ChatFactory, Door
+from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.limits.rates import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.transport import ack_tracker
-from chatsvc.transport.ack_tracker import Meter, metered
+from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.wire.commands import MAX_FRAME
 from tests.test_session import ALICE, BOB, DEVICE, MOST_UNANSWERED, UNLIMITED, World
 from tests.transport.test_ack_tracker import FakeTCP
@@ -103,7 +103,7 @@ class ProtocolTests(SynchronousTestCase):
         self.factory = ChatFactory(self.world.chat)
 
     def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
-        factory = Door(self.factory, legacy=True) if legacy else self.factory
+        factory = PortFactory(self.factory, legacy=True) if legacy else self.factory
         protocol = factory.buildProtocol(IPv4Address("TCP", host, 5000) if host else None)
         assert protocol is not None
         wire = Wire(host)
@@ -480,7 +480,7 @@ class FlowTests(ProtocolTests):
         self.producer(end).pauseProducing()
         self.assertEqual(end.wire.producerState, "paused")
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         end.send("help")
         self.turn()
         self.assertEqual(end.raw(), [])
@@ -645,13 +645,13 @@ class FlowTests(ProtocolTests):
 class ReceiptTests(ProtocolTests):
     """Readers that cannot acknowledge."""
 
-    def connect_metered(self) -> tuple[ClientEnd, Meter]:
+    def connect_metered(self) -> tuple[ClientEnd, ByteMeter]:
         class Under(FakeTCP):
             def getPeer(self) -> Any:
                 return None
 
         meter = metered(self.factory).buildProtocol(None)
-        assert isinstance(meter, Meter)
+        assert isinstance(meter, ByteMeter)
         self.under_way = 0
         self.patch(
             ack_tracker,
@@ -670,7 +670,7 @@ class ReceiptTests(ProtocolTests):
         self.turn()
         self.under_way = 1
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.turn(1)
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
         self.under_way = 0
@@ -686,16 +686,16 @@ class ReceiptTests(ProtocolTests):
         self.under_way = 10**6
         for _ in range(5):
             self.world.inbox.store(ALICE, "old")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.turn()
         # The store lost them, and has others under the same ids.
         self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
         end.protocol.hold("a test")
         self.world.post.store_returned([ALICE], [])
         self.world.inbox.store(ALICE, "new")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.under_way = 0
-        end.protocol.look_for_receipts()
+        end.protocol.poll_acks()
         self.world.clock.advance(0)
         self.assertEqual([m.text for m in self.world.inbox.waiting[ALICE]], ["new"])
         self.turn(1)
@@ -718,7 +718,7 @@ class ReceiptTests(ProtocolTests):
         end, _ = self.connect_metered()
         end.send({"type": "auth", "n": 1, "uid": ALICE, "password": "a"})
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.turn(5)
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
 from chatsvc.reader import Reader
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, PostOffice
+from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox
@@ -21,42 +21,42 @@ class RecordingOwner:
 
     def __init__(self) -> None:
         self.handed: list[int] = []
-        self.told: list[str] = []
+        self.on_outcome: list[str] = []
         self.room = 10**9
         self.reader: Reader
 
-    def hand(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         self.handed.append(message.id)
         self.room -= 1
         if not self.room:
             self.reader.pause()
 
-    def settle(self) -> None:
-        self.told.append("settle")
+    def poll_acks(self) -> None:
+        self.on_outcome.append("settle")
 
-    def kicked(self) -> None:
-        self.told.append("kicked")
+    def taken_over(self) -> None:
+        self.on_outcome.append("kicked")
 
-    def restarted(self) -> None:
-        self.told.append("restarted")
+    def inbox_restarted(self) -> None:
+        self.on_outcome.append("restarted")
 
     def failed(self) -> None:
-        self.told.append("failed")
+        self.on_outcome.append("failed")
 
 
 class ReaderTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
-        self.ears: dict[int, Reader] = {}
-        self.post = PostOffice(self.clock, self.inbox, self.ears)
+        self.listeners: dict[int, Reader] = {}
+        self.post = MessageRouter(self.clock, self.inbox, self.listeners)
         self.owner = RecordingOwner()
 
     def begin(self) -> Reader:
         """Log in."""
         claim = self.successResultOf(Deferred.fromCoroutine(self.inbox.claim(UID, None)))
         reader = Reader(self.clock, self.inbox, self.post, UID, claim, self.owner)
-        self.ears[UID] = self.owner.reader = reader
+        self.listeners[UID] = self.owner.reader = reader
         self.inbox.calls.clear()
         return reader
 
@@ -66,10 +66,10 @@ class ReaderTests(SynchronousTestCase):
 
     def send(self) -> None:
         """A message by way of the post office."""
-        self.post.send(Draft(UID, 1, "a", 0, "x"), self.told)
+        self.post.send(Draft(UID, 1, "a", 0, "x"), self.on_outcome)
         self.clock.advance(0)
 
-    def told(self, outcome: Outcome | None, message: Message) -> None:
+    def on_outcome(self, outcome: Outcome | None, message: Message) -> None:
         pass
 
     def reads(self) -> int:
@@ -83,7 +83,7 @@ class ReaderTests(SynchronousTestCase):
         """Messages would be handed before the log-in is answered."""
         self.store(3)
         reader = self.begin()
-        reader.look()
+        reader.resync()
         self.send()
         self.assertEqual((self.owner.handed, self.reads()), ([], 0))
 
@@ -143,7 +143,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         reader.resume()
         for message in messages:
-            reader.news(message)
+            reader.stored(message)
         self.assertEqual(self.owner.handed, [1, 2, 3])
 
     def test_news_while_catching_up(self) -> None:
@@ -174,7 +174,7 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.hold = {"read"}
         reader = self.begin()
         reader.resume()
-        reader.look()
+        reader.resync()
         self.inbox.let()
         self.store(1)
         self.inbox.let()
@@ -185,7 +185,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         reader.resume()
         self.store(1)
-        reader.look()
+        reader.resync()
         self.assertEqual(self.owner.handed, [1])
         self.send()
         self.assertEqual(self.reads(), 1)
@@ -195,7 +195,7 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.hold = {"read"}
         reader = self.begin()
         reader.resume()
-        reader.news(Message(5, 1, "a", 0, "x"))
+        reader.stored(Message(5, 1, "a", 0, "x"))
         for _ in range(10):
             if self.inbox.held:
                 self.inbox.let()
@@ -247,7 +247,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.pause()
         self.store(1)
-        reader.look()
+        reader.resync()
         reader.resume()
         self.assertEqual(self.owner.handed, [1])
 
@@ -341,7 +341,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.close()
         self.send()
-        reader.look()
+        reader.resync()
         reader.pause()
         reader.resume()
         reader.acknowledge(2)
@@ -386,7 +386,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.taken = {UID}
         reader.superseded(reader.generation)
-        self.assertEqual(self.owner.told, ["kicked"])
+        self.assertEqual(self.owner.on_outcome, ["kicked"])
         self.send()
         self.assertEqual(self.owner.handed, [])
 
@@ -395,28 +395,28 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         reader.resume()
         first, second, third = self.store(3)
-        reader.heard(first)
-        reader.heard(first)
+        reader.stored_elsewhere(first)
+        reader.stored_elsewhere(first)
         self.assertEqual(self.owner.handed, [1])
-        reader.heard(third)
+        reader.stored_elsewhere(third)
         self.assertEqual(self.owner.handed, [1, 2, 3])
-        reader.heard(second)
+        reader.stored_elsewhere(second)
         self.assertEqual(self.owner.handed, [1, 2, 3])
         self.assertEqual((self.reads(), self.inbox.calls.count("claim")), (1, 0))
 
     def test_place(self) -> None:
         """After a fail-over nobody could tell whether this reader was handed what the store has now."""
         reader = self.begin()
-        self.assertEqual(reader.place(), Cursor(UID, 0, reader.generation, None))
+        self.assertEqual(reader.position(), Cursor(UID, 0, reader.generation, None))
         reader.resume()
         self.inbox.store(UID, "x", at=77)
-        reader.look()
-        self.assertEqual(reader.place(), Cursor(UID, 1, reader.generation, 77))
+        reader.resync()
+        self.assertEqual(reader.position(), Cursor(UID, 1, reader.generation, 77))
 
     def test_kicked_leaves_the_session_alone(self) -> None:
         """The end of a reader that was taken over would be told to the store, for nothing."""
         reader = self.begin()
-        reader.kick()
+        reader.taken_over()
         reader.close()
         self.clock.advance(1)
         self.assertEqual(self.removals(), [])
@@ -451,7 +451,7 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
         self.post.store_returned([UID], [])
-        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(self.owner.on_outcome, ["restarted"])
         self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5, 1, 2])
         reader.acknowledge(1)
         self.assertEqual(self.removals()[-1].up_to, 1)
@@ -460,15 +460,15 @@ class ReaderTests(SynchronousTestCase):
         """A session whose account logged in elsewhere would not hear of it, or go on reading."""
         reader = self.begin()
         reader.resume()
-        reader.kick()
-        self.assertEqual(self.owner.told, ["kicked"])
+        reader.taken_over()
+        self.assertEqual(self.owner.on_outcome, ["kicked"])
         self.send()
         self.assertEqual(self.owner.handed, [])
 
     def test_settle(self) -> None:
         """A log-in that takes over would be handed what the older session already has."""
-        self.begin().settle()
-        self.assertEqual(self.owner.told, ["settle"])
+        self.begin().poll_acks()
+        self.assertEqual(self.owner.on_outcome, ["settle"])
 
     def test_ids_given_out_twice(self) -> None:
         """A store that was emptied behind the server's back would leave a reader deaf, and then remove what is new."""
@@ -478,9 +478,9 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
-        reader.news(self.inbox.waiting[UID][-1])
+        reader.stored(self.inbox.waiting[UID][-1])
         self.clock.pump([0, 0])
-        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(self.owner.on_outcome, ["restarted"])
         self.assertEqual(reader.cursor, 2)
         self.assertEqual(len(self.inbox.waiting[UID]), 2)
 
@@ -495,5 +495,5 @@ class ReaderTests(SynchronousTestCase):
         self.store(3)
         reader.acknowledge(5)
         self.clock.pump([REMOVAL_DELAY] * 2)
-        self.assertEqual(self.owner.told, ["restarted"])
+        self.assertEqual(self.owner.on_outcome, ["restarted"])
         self.assertEqual(len(self.inbox.waiting[UID]), 3)

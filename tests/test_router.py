@@ -26,50 +26,50 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.observability.metrics import Metrics
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, PostOffice
+from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, MessageRouter
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox
 
 
-class RecordingEar:
+class RecordingListener:
     """A reading side that notes what it is told."""
 
     def __init__(self, cursor: int = 0) -> None:
         self.cursor = cursor
         self.generation = 1
-        self.told: list[Any] = []
+        self.on_outcome: list[Any] = []
 
-    def place(self) -> Cursor:
+    def position(self) -> Cursor:
         return Cursor(0, self.cursor, self.generation, None)
 
-    def news(self, message: Message) -> None:
-        self.told.append(message.id)
+    def stored(self, message: Message) -> None:
+        self.on_outcome.append(message.id)
 
-    def heard(self, message: Message) -> None:
-        self.told.append(("heard", message.id))
+    def stored_elsewhere(self, message: Message) -> None:
+        self.on_outcome.append(("heard", message.id))
 
-    def kick(self) -> None:
-        self.told.append("kicked")
+    def taken_over(self) -> None:
+        self.on_outcome.append("kicked")
 
-    def look(self) -> None:
-        self.told.append("look")
+    def resync(self) -> None:
+        self.on_outcome.append("resync")
 
     def superseded(self, generation: int) -> None:
-        self.told.append(("superseded", generation))
+        self.on_outcome.append(("superseded", generation))
 
     def inbox_restarted(self) -> None:
-        self.told.append("restarted")
+        self.on_outcome.append("restarted")
 
 
 class PostTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
-        self.ears: dict[int, RecordingEar] = {}
+        self.listeners: dict[int, RecordingListener] = {}
         self.metrics = Metrics()
-        self.post = PostOffice(self.clock, self.inbox, self.ears, self.metrics)
-        self.told: list[tuple[str, Outcome | None]] = []
+        self.post = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
+        self.on_outcome: list[tuple[str, Outcome | None]] = []
 
     def send(self, text: str, to: int = 2, **more: Any) -> None:
         draft = Draft(to, 1, "a", 5, text, **more)
@@ -81,7 +81,7 @@ class PostTests(SynchronousTestCase):
         )
         if isinstance(outcome, Stored):
             self.assertEqual(message.id, outcome.id)
-        self.told.append((text, outcome))
+        self.on_outcome.append((text, outcome))
 
     def turn(self) -> None:
         """One turn of the reactor."""
@@ -104,7 +104,7 @@ class PostTests(SynchronousTestCase):
         self.assertEqual(self.texts(), [])
         self.turn()
         self.assertEqual(self.texts(), [["a", "b"]])
-        self.assertEqual(self.told, [("a", Stored(1, 1)), ("b", Stored(2, 2))])
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1)), ("b", Stored(2, 2))])
 
     def test_what_comes_during_two_batches_forms_the_next(self) -> None:
         """Many batches would be under way at once, or messages would wait for company."""
@@ -118,7 +118,7 @@ class PostTests(SynchronousTestCase):
         self.assertEqual(self.texts(), [["a"], ["b"], ["c", "d", "e"]])
         self.inbox.let()
         self.inbox.let()
-        self.assertEqual([text for text, _ in self.told], list("abcde"))
+        self.assertEqual([text for text, _ in self.on_outcome], list("abcde"))
 
     def test_a_store_that_refuses(self) -> None:
         """Each message that a full store refuses would be a line of the log, or none would."""
@@ -138,15 +138,18 @@ class PostTests(SynchronousTestCase):
             self.send(text)
             self.turn()
         self.inbox.let(StoreUnavailable("away"))
-        self.assertEqual(self.told, [("a", None)])
+        self.assertEqual(self.on_outcome, [("a", None)])
         self.inbox.let()
-        self.assertEqual(self.told, [("a", None), ("b", Stored(1, 1))])
+        self.assertEqual(self.on_outcome, [("a", None), ("b", Stored(1, 1))])
 
     def test_all_told(self) -> None:
         """What is said to the connections would wait for a turn of the reactor, or leave before all of it is said."""
         told: list[int] = []
-        self.post = PostOffice(
-            self.clock, self.inbox, self.ears, all_told=lambda: told.append(len(self.told))
+        self.post = MessageRouter(
+            self.clock,
+            self.inbox,
+            self.listeners,
+            after_batch=lambda: told.append(len(self.on_outcome)),
         )
         self.send("a")
         self.send("b")
@@ -181,7 +184,7 @@ class PostTests(SynchronousTestCase):
             self.turn()
         self.assertEqual([len(batch) for batch in self.texts()], [BatchLimits.messages] * 2 + [1])
         self.assertEqual(
-            [int(text) for text, _ in self.told], list(range(2 * BatchLimits.messages + 1))
+            [int(text) for text, _ in self.on_outcome], list(range(2 * BatchLimits.messages + 1))
         )
 
     def test_batch_of_so_many_bytes(self) -> None:
@@ -192,14 +195,14 @@ class PostTests(SynchronousTestCase):
             self.turn()
         for batch in self.texts():
             self.assertLessEqual(sum(len(text.encode()) for text in batch), BatchLimits.bytes)
-        self.assertEqual(len(self.told), 100)
+        self.assertEqual(len(self.on_outcome), 100)
         self.assertGreater(len(self.texts()[0]), 20)
 
     def test_message_larger_than_a_batch(self) -> None:
         """A message that counts for more than a batch would never be sent."""
         self.send("x" * BatchLimits.bytes)
         self.turn()
-        self.assertEqual(len(self.told), 1)
+        self.assertEqual(len(self.on_outcome), 1)
 
     def test_outcomes_reach_their_senders(self) -> None:
         """Somebody would hear another's outcome."""
@@ -208,17 +211,17 @@ class PostTests(SynchronousTestCase):
         for text in "abcd":
             self.send(text)
         self.turn()
-        self.assertEqual(self.told, list(zip("abcd", outcomes, strict=True)))
+        self.assertEqual(self.on_outcome, list(zip("abcd", outcomes, strict=True)))
 
     def test_only_stored_messages_are_news(self) -> None:
         """A reader would be handed a message that was refused, or none at all."""
-        ear = self.ears[2] = RecordingEar()
+        listener = self.listeners[2] = RecordingListener()
         self.inbox.outcomes = [Full(3, True), Duplicate(4, 5), Gap(6), Stored(7, 8)]
         for text in "abcd":
             self.send(text)
         self.send("e", to=3)
         self.turn()
-        self.assertEqual(ear.told, [7])
+        self.assertEqual(listener.on_outcome, [7])
 
     def test_refused_by_the_store(self) -> None:
         """A message that the store cannot take would be confirmed, or take others along."""
@@ -226,7 +229,7 @@ class PostTests(SynchronousTestCase):
         for text in "abc":
             self.send(text)
         self.turn()
-        self.assertEqual(self.told, [("a", Stored(1, 1)), ("b", None), ("c", Stored(2, 2))])
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1)), ("b", None), ("c", Stored(2, 2))])
 
     def count(self, name: str, **labels: str) -> float | None:
         """A metric's value."""
@@ -254,7 +257,7 @@ class PostTests(SynchronousTestCase):
             self.send("a")
             self.turn()
         self.clock.advance(STORE_PATIENCE)
-        self.assertEqual(self.told, [("a", None)] * 3)
+        self.assertEqual(self.on_outcome, [("a", None)] * 3)
         self.assertEqual(self.count("messages_total", state="unknown"), 3)
         self.inbox.let(StoreUnavailable("away"))
         self.inbox.let(ValueError("a bug"))
@@ -271,17 +274,17 @@ class PostTests(SynchronousTestCase):
         self.clock.advance(1)
         self.send("c")
         self.clock.advance(STORE_PATIENCE - 1.01)
-        self.assertEqual(self.told, [])
+        self.assertEqual(self.on_outcome, [])
         self.clock.advance(0.02)
-        self.assertEqual(self.told, [("a", None), ("b", None)])
+        self.assertEqual(self.on_outcome, [("a", None), ("b", None)])
         self.clock.advance(1)
-        self.assertEqual(self.told, [("a", None), ("b", None), ("c", None)])
+        self.assertEqual(self.on_outcome, [("a", None), ("b", None), ("c", None)])
         self.inbox.let()
         self.inbox.let()
         self.turn()
         given_up = "what was given up before it began is not stored"
         self.assertEqual(self.texts(), [["a"], ["b"]], given_up)
-        self.assertEqual(len(self.told), 3)
+        self.assertEqual(len(self.on_outcome), 3)
 
     def test_deadlines_in_order(self) -> None:
         """Of several senders only the first would hear that the store does not answer."""
@@ -292,28 +295,28 @@ class PostTests(SynchronousTestCase):
             self.clock.advance(0.3)
             self.send(f"{i}")
         self.clock.pump([0.1] * 60)
-        self.assertEqual([text for text, _ in self.told], ["a", *map(str, range(20))])
+        self.assertEqual([text for text, _ in self.on_outcome], ["a", *map(str, range(20))])
 
     def test_late_outcome(self) -> None:
         """A message that was stored after its sender gave up would wait for the next log-in."""
-        ear = self.ears[2] = RecordingEar()
+        listener = self.listeners[2] = RecordingListener()
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()
         self.clock.advance(STORE_PATIENCE)
-        self.assertEqual(self.told, [("a", None)])
+        self.assertEqual(self.on_outcome, [("a", None)])
         self.inbox.let()
-        self.assertEqual(self.told, [("a", None)])
-        self.assertEqual(ear.told, [1])
+        self.assertEqual(self.on_outcome, [("a", None)])
+        self.assertEqual(listener.on_outcome, [1])
 
     def test_store_away(self) -> None:
         """A sender would not hear of an absent store, or a reader miss what was stored all the same."""
-        ear = self.ears[2] = RecordingEar()
+        listener = self.listeners[2] = RecordingListener()
         self.inbox.away = True
         self.send("a")
         self.turn()
-        self.assertEqual(self.told, [("a", None)])
-        self.assertEqual(ear.told, ["look"])
+        self.assertEqual(self.on_outcome, [("a", None)])
+        self.assertEqual(listener.on_outcome, ["resync"])
 
     def test_removals_survive_an_absent_store(self) -> None:
         """What a reader has acknowledged would come again after the store was away."""
@@ -350,45 +353,45 @@ class PostTests(SynchronousTestCase):
         self.clock.advance(RETRY_DELAY)
         self.send("a")
         self.turn()
-        self.assertEqual(self.told, [("a", Stored(1, 1))], "no delay when the store is back")
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1))], "no delay when the store is back")
 
     def test_refused_removals(self) -> None:
         """A reader whose removals are refused would never hear of it."""
-        mine, others = RecordingEar(), RecordingEar()
-        self.ears.update({2: mine, 3: others})
+        mine, others = RecordingListener(), RecordingListener()
+        self.listeners.update({2: mine, 3: others})
         self.inbox.generations = {2: 9, 3: 1}
         self.post.remove(2, 8, 5)
         self.post.remove(3, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.assertEqual((mine.told, others.told), ([("superseded", 8)], []))
+        self.assertEqual((mine.on_outcome, others.on_outcome), ([("superseded", 8)], []))
 
     def test_taken_over(self) -> None:
         """A reader that another node has taken over would claim its inbox back, or never hear of it."""
-        older, newer = RecordingEar(), RecordingEar()
+        older, newer = RecordingListener(), RecordingListener()
         newer.generation = 5
-        self.ears.update({2: older, 3: newer})
+        self.listeners.update({2: older, 3: newer})
         self.inbox.taken = {2, 3}
         self.post.remove(2, 1, 5)
         self.post.remove(3, 4, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.assertEqual((older.told, newer.told), (["kicked"], []))
+        self.assertEqual((older.on_outcome, newer.on_outcome), (["kicked"], []))
 
     def test_stored_for_another_node(self) -> None:
         """A message would be shown twice: by the node that has the reader now, and by the one that had it."""
-        ear = self.ears[2] = RecordingEar()
+        listener = self.listeners[2] = RecordingListener()
         self.inbox.outcomes = [Stored(1, 1, True)]
         self.send("a")
         self.turn()
-        self.assertEqual(ear.told, ["kicked"])
-        self.assertEqual(self.told, [("a", Stored(1, 1, True))])
+        self.assertEqual(listener.on_outcome, ["kicked"])
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1, True))])
 
     def test_sender_has_moved(self) -> None:
         """A sender who logged in elsewhere would stay logged in here, or not hear that nothing was stored."""
-        ear = self.ears[1] = RecordingEar()
+        listener = self.listeners[1] = RecordingListener()
         self.inbox.outcomes = [Moved()]
         self.send("a", generation=1)
         self.turn()
-        self.assertEqual((self.told, ear.told), ([("a", Moved())], ["kicked"]))
+        self.assertEqual((self.on_outcome, listener.on_outcome), ([("a", Moved())], ["kicked"]))
 
     def test_expired(self) -> None:
         """Messages that nobody has read would go without a word, or the log be full of them."""
@@ -402,18 +405,20 @@ class PostTests(SynchronousTestCase):
 
     def test_news(self) -> None:
         """A message that another node stored would not reach its reader here."""
-        ear = self.ears[2] = RecordingEar()
+        listener = self.listeners[2] = RecordingListener()
         message = Message(4, 1, "a", 5, "x")
-        self.assertEqual(self.post.news([(2, message), (3, message)]), [3])
-        self.assertEqual(ear.told, [("heard", 4)])
+        self.assertEqual(self.post.stored_elsewhere([(2, message), (3, message)]), [3])
+        self.assertEqual(listener.on_outcome, [("heard", 4)])
 
     def test_heard_of_a_take_over(self) -> None:
         """A kick that comes late would log out who has logged in here since."""
-        self.ears.update({2: RecordingEar(), 3: RecordingEar()})
-        self.ears[3].generation = 9
+        self.listeners.update({2: RecordingListener(), 3: RecordingListener()})
+        self.listeners[3].generation = 9
         for uid in (2, 3, 4):
             self.post.taken_over(uid, 7)
-        self.assertEqual([self.ears[2].told, self.ears[3].told], [["kicked"], []])
+        self.assertEqual(
+            [self.listeners[2].on_outcome, self.listeners[3].on_outcome], [["kicked"], []]
+        )
 
     def test_broken_batch(self) -> None:
         """An exception of a store would leave senders waiting, or end the post office."""
@@ -422,15 +427,15 @@ class PostTests(SynchronousTestCase):
         self.turn()
         self.inbox.let(ValueError("a bug"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(self.told, [("a", None)])
+        self.assertEqual(self.on_outcome, [("a", None)])
         self.inbox.hold = set()
         self.send("b")
         self.clock.advance(RETRY_DELAY)
-        self.assertEqual(self.told[1:], [("b", Stored(1, 1))])
+        self.assertEqual(self.on_outcome[1:], [("b", Stored(1, 1))])
 
     def test_broken_ear(self) -> None:
         """An exception of one connection would take others' confirmations and news along."""
-        ear = self.ears[3] = RecordingEar()
+        listener = self.listeners[3] = RecordingListener()
 
         def explode(outcome: Outcome | None, message: Message) -> None:
             raise ValueError("a bug")
@@ -439,23 +444,23 @@ class PostTests(SynchronousTestCase):
         self.send("b", to=3)
         self.turn()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(self.told, [("b", Stored(1, 1))])
-        self.assertEqual(ear.told, [1])
+        self.assertEqual(self.on_outcome, [("b", Stored(1, 1))])
+        self.assertEqual(listener.on_outcome, [1])
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""
-        self.ears.update({2: RecordingEar(7), 3: RecordingEar(8)})
+        self.listeners.update({2: RecordingListener(7), 3: RecordingListener(8)})
         self.assertEqual([(c.id, c.generation) for c in self.post.cursors()], [(7, 1), (8, 1)])
         self.post.store_returned([3, 99], [])
-        self.assertEqual(self.ears[2].told, ["look"])
-        self.assertEqual(self.ears[3].told, ["restarted", "look"])
+        self.assertEqual(self.listeners[2].on_outcome, ["resync"])
+        self.assertEqual(self.listeners[3].on_outcome, ["restarted", "resync"])
 
     def test_settled(self) -> None:
         """A server that stops would not wait for the batches under way."""
         self.inbox.hold = {"commit"}
-        self.successResultOf(Deferred.fromCoroutine(self.post.settled()))
+        self.successResultOf(Deferred.fromCoroutine(self.post.drained()))
         self.send("a")
-        settled = Deferred.fromCoroutine(self.post.settled())
+        settled = Deferred.fromCoroutine(self.post.drained())
         self.turn()
         self.send("b")
         self.inbox.let()
@@ -468,7 +473,7 @@ class PostTests(SynchronousTestCase):
         """A server that stops would forget what its readers have acknowledged."""
         self.inbox.away = True
         self.post.remove(2, 1, 5)
-        settled = Deferred.fromCoroutine(self.post.settled())
+        settled = Deferred.fromCoroutine(self.post.drained())
         self.turn()
         self.assertNoResult(settled)
         self.inbox.away = False
@@ -506,4 +511,4 @@ class PostTests(SynchronousTestCase):
         self.turn()
         self.clock.advance(STORE_PATIENCE)
         self.inbox.let(StoreUnavailable("late"))
-        self.assertEqual(self.told, [("a", None)])
+        self.assertEqual(self.on_outcome, [("a", None)])

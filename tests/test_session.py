@@ -9,16 +9,16 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts.passwords import Passwords, PasswordsBusy
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.passwords import PasswordHasherPool, PasswordsBusy
+from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.flush import Outgoing
+from chatsvc.flush import FlushConsolidator
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits.login_throttle import LoginThrottle, Tries
-from chatsvc.limits.rates import ConnectionLimits, Pace, Rate, RegistrationLimit
+from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
+from chatsvc.limits.rates import ConnectionLimits, Rate, RateLimiter, RegistrationLimit
 from chatsvc.reader import Reader
-from chatsvc.router import REMOVAL_DELAY, PostOffice
-from chatsvc.services import Chat
+from chatsvc.router import REMOVAL_DELAY, MessageRouter
+from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c
@@ -52,24 +52,26 @@ class World:
         )
         self.passwords = PlainPasswords()
         self.online: dict[int, Reader] = {}
-        self.outgoing = Outgoing(self.clock)
-        self.post = PostOffice(self.clock, self.inbox, self.online, all_told=self.outgoing.flush)
+        self.outgoing = FlushConsolidator(self.clock)
+        self.post = MessageRouter(
+            self.clock, self.inbox, self.online, after_batch=self.outgoing.flush
+        )
         now = self.clock.seconds
-        self.chat = Chat(
+        self.chat = Services(
             clock=self.clock,
             now=now,
-            accounts=cast(Accounts, self.accounts),
-            passwords=cast(Passwords, self.passwords),
+            accounts=cast(AccountStore, self.accounts),
+            passwords=cast(PasswordHasherPool, self.passwords),
             tokens=Tokens(b"s" * 32, now=now),
             inbox=self.inbox,
             post=self.post,
             outgoing=self.outgoing,
             online=self.online,
-            message_rate=Pace(rate, now),
-            request_rate=Pace(request_rate, now),
-            login_rate=Pace(login_rate, now),
-            find_rate=Pace(find_rate, now),
-            login_throttle=LoginThrottle(Tries(), now),
+            message_rate=RateLimiter(rate, now),
+            request_rate=RateLimiter(request_rate, now),
+            login_rate=RateLimiter(login_rate, now),
+            find_rate=RateLimiter(find_rate, now),
+            login_throttle=LoginThrottle(FreeAttempts(), now),
             registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
             registration=registration,
             lang="en",
@@ -92,7 +94,7 @@ class RecordingConnection:
     number = 1
     address = "192.0.2.1"
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Services) -> None:
         self.said: list[e.Event] = []
         self.handed: list[e.Message] = []
         self.noted: list[Any] = []
@@ -103,17 +105,17 @@ class RecordingConnection:
     def say(self, event: e.Event) -> None:
         self.said.append(event)
 
-    def hand(self, message: e.Message) -> None:
+    def deliver(self, message: e.Message) -> None:
         self.handed.append(message)
 
-    def expect_receipts(self, received: Callable[[int], object]) -> None:
+    def track_acks(self, received: Callable[[int], object]) -> None:
         self.received = received
 
-    def look_for_receipts(self) -> None:
+    def poll_acks(self) -> None:
         if self.received is not None and self.handed:
             self.received(self.handed[-1].id)
 
-    def end_receipts(self) -> None:
+    def stop_tracking_acks(self) -> None:
         self.received = None
 
     def speak(self, lang: str) -> None:
@@ -125,13 +127,13 @@ class RecordingConnection:
     def release(self, reason: str) -> None:
         self.held.discard(reason)
 
-    def move_out(self) -> None:
+    def logged_out(self) -> None:
         pass
 
     def expect_again(self, seconds: float) -> None:
         self.noted.append(("expected again", seconds))
 
-    def settle_in(self) -> None:
+    def authenticated(self) -> None:
         self.noted.append("settled in")
 
     def inbox_restarted(self) -> None:
@@ -204,7 +206,7 @@ class LogInTests(SessionTests):
         connection = self.connect()
         order: list[str] = []
         connection.say = lambda event: order.append("said")  # type: ignore[method-assign]
-        connection.session.hand = lambda message: order.append("handed")
+        connection.session.deliver = lambda message: order.append("handed")
         connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(order, ["said", "handed"])
 
@@ -424,7 +426,7 @@ class LogInTests(SessionTests):
         self.assertEqual(older.said, [e.Kicked()])
         self.assertFalse(older.session.logged_in)
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.assertEqual((len(older.handed), len(newer.handed)), (0, 1))
         older.answers()
         older.do(c.Send(BOB, "y"))
@@ -436,7 +438,7 @@ class LogInTests(SessionTests):
         """What the older session has received would come again to the newer one."""
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.assertEqual(len(older.handed), 1)
         newer = self.connect()
         newer.do(c.Auth(ALICE, "a"))
@@ -501,7 +503,7 @@ class LogInTests(SessionTests):
         connection = self.log_in()
         connection.session.pause()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.assertEqual((connection.handed, connection.held), ([], {"output"}))
         connection.session.resume()
         self.assertEqual(len(connection.handed), 1)
@@ -811,7 +813,7 @@ class SendTests(SessionTests):
         """An acknowledgement would wait behind a slow command."""
         connection = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         self.world.accounts.hold = {"find"}
         connection.do(c.Find("bob"), c.Ack(1))
         self.world.clock.advance(REMOVAL_DELAY)
@@ -935,7 +937,7 @@ class AcknowledgementTests(SessionTests):
         connection = self.log_in()
         for _ in range(3):
             self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         connection.do(c.Ack(2))
         self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual([m.id for m in self.world.inbox.waiting[ALICE]], [3])
@@ -948,7 +950,7 @@ class AcknowledgementTests(SessionTests):
         """A reader that cannot acknowledge would get everything again at each log-in."""
         connection = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].look()
+        self.world.online[ALICE].resync()
         assert connection.received is not None
         connection.received(1)
         self.world.clock.advance(REMOVAL_DELAY)

@@ -16,11 +16,11 @@ from twisted.scripts.twistd import run
 from chatsvc.inbox.interface import Draft
 from chatsvc.inbox.redis import inbox, script
 from chatsvc.inbox.sqlite import batch
-from chatsvc.inbox.sqlite.batch import Batch
+from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.reader import Reader, _State
 from chatsvc.tap import launcher
-from chatsvc.transport.ack_tracker import Receipts
+from chatsvc.transport.ack_tracker import AckTracker
 from chatsvc.wire.events import Message
 
 
@@ -43,15 +43,15 @@ def _then_remove(name: str) -> None:
 
 def cursor() -> None:
     """A live reader takes any later message, not only the next one."""
-    honest = Reader.news
+    honest = Reader.stored
 
-    def news(self: Reader, message: Message) -> None:
+    def stored(self: Reader, message: Message) -> None:
         if self._state is _State.LIVE and message.id > self.cursor:
             self.cursor = message.id - 1
         honest(self, message)
 
-    Reader.news = news  # type: ignore[method-assign]
-    Reader.look = lambda self: None  # type: ignore[method-assign]
+    Reader.stored = stored  # type: ignore[method-assign]
+    Reader.resync = lambda self: None  # type: ignore[method-assign]
 
 
 def duplicates() -> None:
@@ -61,22 +61,22 @@ def duplicates() -> None:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
     inbox._fields = fields
-    Batch._seen = lambda self, draft: ""  # type: ignore[method-assign]
+    SQLiteBatch._seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
 def receipts() -> None:
     """What was written counts as received."""
 
-    def written(self: Receipts, id: int) -> None:
+    def written(self: AckTracker, id: int) -> None:
         self._received(id)
 
-    Receipts.written = written  # type: ignore[method-assign]
+    AckTracker.written = written  # type: ignore[method-assign]
 
 
 def generations() -> None:
     """Who has logged in again as the same device does not end what the session before still has to say."""
     _in_script("return generation < sending[key]", "return false")
-    Batch._is_superseded = lambda self, draft, sending: False  # type: ignore[method-assign]
+    SQLiteBatch._is_superseded = lambda self, draft, sending: False  # type: ignore[method-assign]
 
 
 def digests() -> None:

@@ -1,7 +1,7 @@
 """
 The entrance: who may come in, who may make an account or change a password.
 
-Each function either does what is asked or raises :class:`Refusal`. What fails here costs its address, and mostly its
+Each function either does what is asked or raises :class:`Denied`. What fails here costs its address, and mostly its
 account, some of their budget of tries; a token that no longer counts costs a budget of its own.
 """
 
@@ -12,16 +12,16 @@ from contextlib import asynccontextmanager
 
 from chatsvc.accounts import names, passwords
 from chatsvc.accounts.creation import NameTaken, UidsUsedUp
-from chatsvc.accounts.passwords import Verdict
+from chatsvc.accounts.passwords import PasswordCheck
 from chatsvc.accounts.store import Account
-from chatsvc.limits.login_throttle import Throttled, Turn
+from chatsvc.limits.login_throttle import Attempt, Throttled
 from chatsvc.limits.wait_list import Caller
-from chatsvc.services import Chat
+from chatsvc.services import Services
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
 
-class Refusal(Exception):
+class Denied(Exception):
     """A command is refused; ``retry_after`` in seconds."""
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
@@ -30,7 +30,7 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-async def identify(chat: Chat, caller: Caller, command: c.Auth) -> tuple[Account, str]:
+async def authenticate(chat: Services, caller: Caller, command: c.Auth) -> tuple[Account, str]:
     """
     The account that a log-in is for, and what is stored as its password now.
 
@@ -42,18 +42,18 @@ async def identify(chat: Chat, caller: Caller, command: c.Auth) -> tuple[Account
         entered = await _by_password(chat, command)
         if entered is None:
             turn.failed()
-            raise Refusal(Problem.BAD_CREDENTIALS)
+            raise Denied(Problem.BAD_CREDENTIALS)
         turn.succeeded()
         return entered
 
 
-async def register(chat: Chat, address: str, command: c.Register) -> int:
+async def register(chat: Services, address: str, command: c.Register) -> int:
     """Make an account; its uid."""
     if not chat.registration:
-        raise Refusal(Problem.REGISTRATION_CLOSED)
+        raise Denied(Problem.REGISTRATION_CLOSED)
     wait = chat.registration_limit.wait(address)
     if wait:
-        raise Refusal(Problem.THROTTLED, wait)
+        raise Denied(Problem.THROTTLED, wait)
     try:
         name = names.enforce(command.name)
         _require_acceptable(command.password)
@@ -61,15 +61,15 @@ async def register(chat: Chat, address: str, command: c.Register) -> int:
         chat.registration_limit.registered(address)
         return await chat.accounts.register(name, await chat.passwords.hash(command.password))
     except names.BadName:
-        raise Refusal(Problem.BAD_NAME) from None
+        raise Denied(Problem.BAD_NAME) from None
     except NameTaken:
-        raise Refusal(Problem.NAME_TAKEN) from None
+        raise Denied(Problem.NAME_TAKEN) from None
     except UidsUsedUp:
-        raise Refusal(Problem.REGISTRATION_CLOSED) from None
+        raise Denied(Problem.REGISTRATION_CLOSED) from None
 
 
 async def change_password(
-    chat: Chat, caller: Caller, uid: int, command: c.Passwd
+    chat: Services, caller: Caller, uid: int, command: c.Passwd
 ) -> tuple[str, int]:
     """Change the password of somebody who is logged in; what is stored as it now, and how often it was locked."""
     _require_acceptable(command.new)
@@ -79,15 +79,15 @@ async def change_password(
         verdict = await _check(chat, uid, stored, command.old)
         if account is None or stored is None or not verdict.right:
             turn.failed()
-            raise Refusal(Problem.WRONG_OLD_PASSWORD)
+            raise Denied(Problem.WRONG_OLD_PASSWORD)
         turn.succeeded()
     phc = await chat.passwords.hash(command.new)
     if not await chat.accounts.replace_password(uid, stored, phc):
-        raise Refusal(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
+        raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
     return phc, account.locks
 
 
-async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
+async def _by_token(chat: Services, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
     """Nobody can guess a token of ours, so that the failures of others do not hold it up."""
     claim = chat.tokens.read(token)
     if claim is not None and claim.uid == uid:
@@ -99,15 +99,15 @@ async def _by_token(chat: Chat, caller: Caller, uid: int, token: str) -> tuple[A
         # Everybody in an office has one when the secret was replaced, and goes on to type the password.
         wait = chat.dead_tokens.wait(caller.network)
         if wait:
-            raise Refusal(Problem.THROTTLED, wait)
+            raise Denied(Problem.THROTTLED, wait)
         chat.dead_tokens.count(caller.network)
-        raise Refusal(Problem.BAD_CREDENTIALS)
+        raise Denied(Problem.BAD_CREDENTIALS)
     async with _turn(chat, caller, None) as turn:
         turn.failed()
-        raise Refusal(Problem.BAD_CREDENTIALS)
+        raise Denied(Problem.BAD_CREDENTIALS)
 
 
-async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | None:
+async def _by_password(chat: Services, command: c.Auth) -> tuple[Account, str] | None:
     """The account and what is stored as its password from now on, if the log-in is right."""
     account = await chat.accounts.get(command.uid)
     stored = account.stored if account else None
@@ -125,21 +125,21 @@ async def _by_password(chat: Chat, command: c.Auth) -> tuple[Account, str] | Non
     return (account, stored) if account and stored and verdict.right else None
 
 
-async def _check(chat: Chat, uid: int, stored: str | None, password: str) -> Verdict:
-    if stored and chat.passwords.is_too_dear(stored):
-        chat.brevity.too_dear(uid)
+async def _check(chat: Services, uid: int, stored: str | None, password: str) -> PasswordCheck:
+    if stored and chat.passwords.is_too_costly(stored):
+        chat.brevity.too_costly(uid)
     return await chat.passwords.check(stored, password)
 
 
 @asynccontextmanager
-async def _turn(chat: Chat, caller: Caller, uid: int | None) -> AsyncIterator[Turn]:
+async def _turn(chat: Services, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
     try:
         async with chat.login_throttle.turn(caller, uid) as turn:
             yield turn
     except Throttled as throttled:
-        raise Refusal(Problem.THROTTLED, throttled.seconds) from None
+        raise Denied(Problem.THROTTLED, throttled.seconds) from None
 
 
 def _require_acceptable(password: str) -> None:
     if not passwords.acceptable(password):
-        raise Refusal(Problem.BAD_PASSWORD)
+        raise Denied(Problem.BAD_PASSWORD)

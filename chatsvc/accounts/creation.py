@@ -34,7 +34,7 @@ class UidsUsedUp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class NewAccount:
     """
     Somebody to make an account for: ``name`` as `enforce` gives it, ``uid`` None for the next free one.
 
@@ -50,7 +50,7 @@ class Newcomer:
         object.__setattr__(self, "folded", fold(self.name))
 
 
-class Taken(Exception):
+class AccountsTaken(Exception):
     """``names`` and ``uids`` of newcomers that others have."""
 
     def __init__(self, names: set[str], uids: set[int]) -> None:
@@ -58,7 +58,7 @@ class Taken(Exception):
         self.names, self.uids = names, uids
 
 
-class Refused(Exception):
+class RowRejected(Exception):
     """The database does not take the newcomer at ``index``; the text says why."""
 
     def __init__(self, index: int, why: str) -> None:
@@ -67,14 +67,14 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Created:
     """The uid of a new account; ``by_hand``: the table could not number it by itself."""
 
     uid: int
     by_hand: bool = False
 
 
-def register(transaction: Transaction, name: str, phc: str) -> Given:
+def register(transaction: Transaction, name: str, phc: str) -> Created:
     """
     Make one account.
 
@@ -89,7 +89,7 @@ def register(transaction: Transaction, name: str, phc: str) -> Given:
     return given
 
 
-def check(transaction: Transaction, newcomers: Sequence[Newcomer]) -> None:
+def check(transaction: Transaction, newcomers: Sequence[NewAccount]) -> None:
     """
     See that nobody has the names and uids of newcomers.
 
@@ -101,10 +101,10 @@ def check(transaction: Transaction, newcomers: Sequence[Newcomer]) -> None:
     names = {name for key, name in by_fold.items() if key in folded}
     rows = name_index.in_pages(transaction, "SELECT id FROM user WHERE id IN", uids)
     if names or rows:
-        raise Taken(names, {uid for (uid,) in rows})
+        raise AccountsTaken(names, {uid for (uid,) in rows})
 
 
-def enrol(transaction: Transaction, newcomers: Sequence[Newcomer]) -> list[int]:
+def create_many(transaction: Transaction, newcomers: Sequence[NewAccount]) -> list[int]:
     """
     Make accounts and give their uids in the same order; index nothing: others wait for the transaction's end.
 
@@ -123,7 +123,7 @@ def enrol(transaction: Transaction, newcomers: Sequence[Newcomer]) -> list[int]:
 
 
 def indexing(
-    newcomers: Sequence[Newcomer], uids: Sequence[int | None]
+    newcomers: Sequence[NewAccount], uids: Sequence[int | None]
 ) -> Iterator[Callable[[Transaction], None]]:
     """Steps that index newcomers who have these uids, but for those who have none yet."""
     rows = [(uid, one.folded) for uid, one in zip(uids, newcomers, strict=True) if uid is not None]
@@ -137,7 +137,7 @@ def _index_new(transaction: Transaction) -> None:
 
 
 def _insert_page(
-    transaction: Transaction, newcomers: Sequence[Newcomer], those: Sequence[int]
+    transaction: Transaction, newcomers: Sequence[NewAccount], those: Sequence[int]
 ) -> dict[int, int]:
     """Insert the newcomers at some places, all of whom bring a uid or none; give the uids by place."""
     some = [newcomers[i] for i in those]
@@ -151,29 +151,29 @@ def _insert_page(
             given = [one.uid for one in some if one.uid is not None]
     except SQL_ERRORS:
         # One after the other, to learn which of them it is.
-        given = [_insert_newcomer(transaction, i, newcomers[i]) for i in those]
+        given = [_insert_account(transaction, i, newcomers[i]) for i in those]
     return dict(zip(those, given, strict=True))
 
 
-def _insert_newcomer(transaction: Transaction, index: int, newcomer: Newcomer) -> int:
+def _insert_account(transaction: Transaction, index: int, newcomer: NewAccount) -> int:
     try:
         if newcomer.uid is None:
             return _insert(transaction, newcomer.name, newcomer.stored).uid
         _insert_numbered(transaction, newcomer.uid, newcomer.name, newcomer.stored)
         return newcomer.uid
     except UidsUsedUp:
-        raise Refused(index, "no uid is left for it") from None
+        raise RowRejected(index, "no uid is left for it") from None
     except pymysql.DataError:
-        raise Refused(index, "this database cannot hold the name or the password") from None
+        raise RowRejected(index, "this database cannot hold the name or the password") from None
     except (pymysql.IntegrityError, sqlite3.IntegrityError):
         # The table has a rule of its own, or another program was quicker.
-        raise Refused(index, "its name or uid is taken") from None
+        raise RowRejected(index, "its name or uid is taken") from None
 
 
-def _insert(transaction: Transaction, name: str, stored: str) -> Given:
+def _insert(transaction: Transaction, name: str, stored: str) -> Created:
     """Insert a row that the table numbers; where it has come to its last number, with a free one below."""
     try:
-        return Given(
+        return Created(
             transaction.insert(
                 "INSERT INTO user (username, password) VALUES (?, ?)", (name, stored)
             )
@@ -187,7 +187,7 @@ def _insert(transaction: Transaction, name: str, stored: str) -> Given:
         _insert_numbered(transaction, uid, name, stored)
     except pymysql.DataError:
         raise UidsUsedUp from None
-    return Given(uid, by_hand=True)
+    return Created(uid, by_hand=True)
 
 
 def _free_below(transaction: Transaction) -> int:

@@ -34,7 +34,7 @@ def work_of(used: Parameters) -> int:
     return used.time_cost * used.memory_cost
 
 
-def is_too_dear(phc: str, most: int = MOST_WORK) -> bool:
+def is_too_costly(phc: str, most: int = MOST_WORK) -> bool:
     """Whether to check a hash costs more than ``most``, or wants more lanes than anybody needs."""
     used = parameters(phc)
     return used is not None and (work_of(used) > most or used.parallelism > MOST_LANES)

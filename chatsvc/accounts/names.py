@@ -84,7 +84,7 @@ def _folded_quickly(raw: str) -> str:
 
 
 @lru_cache(maxsize=10_000)  # the profile takes some 50 µs, and every log-in asks
-def shown(raw: str | None, uid: int) -> str:
+def display_name(raw: str | None, uid: int) -> str:
     """
     The name of a row that may be older than the rules, made harmless: the very same where it is
     one that :func:`enforce` lets pass as it is, else one that nobody can register.

@@ -21,7 +21,7 @@ from twisted.python.threadpool import ThreadPool
 
 from chatsvc.accounts.hash_cost import (
     MOST_WORK,
-    is_too_dear,
+    is_too_costly,
     parameters,
     verify_in_one_thread,
     work_of,
@@ -47,14 +47,14 @@ class PasswordsBusy(Exception):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PasswordCheck:
     """Whether a password was right, and what to store for it from now on (None: as it is)."""
 
     right: bool
     replacement: str | None
 
 
-WRONG = Verdict(False, None)
+WRONG = PasswordCheck(False, None)
 
 
 def is_hashed(stored: str) -> bool:
@@ -110,7 +110,7 @@ class Hashing:
     queue: int = 256
 
 
-class _Yielding(threading.Thread):
+class _NiceThread(threading.Thread):
     """A thread that gives way to the reactor's."""
 
     def run(self) -> None:
@@ -119,7 +119,7 @@ class _Yielding(threading.Thread):
         super().run()
 
 
-class Passwords:
+class PasswordHasherPool:
     """Hashes and checks passwords in threads of its own; ``took`` hears how many seconds each took, with its wait."""
 
     def __init__(
@@ -170,11 +170,11 @@ class Passwords:
             raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
         return await self._in_thread(lambda: self._hasher.hash(password))
 
-    def is_too_dear(self, stored: str) -> bool:
+    def is_too_costly(self, stored: str) -> bool:
         """Whether a hash costs too much to be checked: for a stranger's guess the server would be busy for seconds."""
-        return is_hashed(stored) and is_too_dear(unlock(stored), self._most_work)
+        return is_hashed(stored) and is_too_costly(unlock(stored), self._most_work)
 
-    async def check(self, stored: str | None, password: str) -> Verdict:
+    async def check(self, stored: str | None, password: str) -> PasswordCheck:
         """
         Whether the password is that of an account with this stored value; None: no account.
 
@@ -184,7 +184,7 @@ class Passwords:
 
     def _new_pool(self) -> ThreadPool:
         pool = ThreadPool(0, self._threads, "passwords")
-        pool.threadFactory = _Yielding
+        pool.threadFactory = _NiceThread
         return pool
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
@@ -212,14 +212,14 @@ class Passwords:
         if not job.called:
             job.callback(result)  # a Failure makes it an errback
 
-    def _judge(self, stored: str, password: str) -> Verdict:
+    def _judge(self, stored: str, password: str) -> PasswordCheck:
         secret = password.encode("utf-8", "surrogatepass")
         if not self._is_right(stored, secret):
             return WRONG
-        return Verdict(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
+        return PasswordCheck(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
 
     def _is_right(self, stored: str, secret: bytes) -> bool:
-        if is_hashed(stored) and not is_locked(stored) and not self.is_too_dear(stored):
+        if is_hashed(stored) and not is_locked(stored) and not self.is_too_costly(stored):
             return self._verify(stored, secret)
         self._verify(self._decoy, secret)
         same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)

@@ -18,12 +18,12 @@ from cachetools import TTLCache
 from twisted.logger import Logger
 
 from chatsvc.accounts import creation, name_index
-from chatsvc.accounts.creation import NameTaken, Newcomer, UidsUsedUp
+from chatsvc.accounts.creation import NameTaken, NewAccount, UidsUsedUp
 from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
-from chatsvc.accounts.names import BadName, enforce, shown
+from chatsvc.accounts.names import BadName, display_name, enforce
 from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
 from chatsvc.limits.rates import Rate
-from chatsvc.observability.log_limiter import SeldomEach
+from chatsvc.observability.log_limiter import KeyedLogLimiter
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Row, Transaction
@@ -34,7 +34,7 @@ _LONGEST = 255
 """Characters of a name at most, as the table has it. Comparing much longer ones takes seconds."""
 
 MOST_FOUND = 100
-"""Most uids that `Accounts.find` gives."""
+"""Most uids that `AccountStore.find` gives."""
 
 _COUNTED = 10_000
 """Rows that are counted in one go."""
@@ -55,7 +55,7 @@ class Account:
     locks: int = 0
 
 
-class Accounts:
+class AccountStore:
     """
     The accounts in one database, which whoever hands it in opens and closes.
 
@@ -72,7 +72,7 @@ class Accounts:
     ) -> None:
         self._database = database
         self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
-        self._not_changed: SeldomEach[int] = SeldomEach(now, Rate(1 / 60, 1))
+        self._not_changed: KeyedLogLimiter[int] = KeyedLogLimiter(now, Rate(1 / 60, 1))
         self._used_up_said = False
 
     async def open(self) -> None:
@@ -133,12 +133,12 @@ class Accounts:
         except (pymysql.IntegrityError, sqlite3.IntegrityError):
             # The table has a rule of its own. Not in its words: they quote the name.
             raise NameTaken(name) from None
-        self._names[given.uid] = shown(stored, given.uid)
+        self._names[given.uid] = display_name(stored, given.uid)
         if given.by_hand:
             self._say_used_up(_log.warn, f"they get free ones below, {given.uid} now")
         return given.uid
 
-    async def check(self, newcomers: Sequence[Newcomer]) -> None:
+    async def check(self, newcomers: Sequence[NewAccount]) -> None:
         """
         See that nobody has the names and uids of newcomers.
 
@@ -146,7 +146,7 @@ class Accounts:
         """
         await self._database.run(lambda t: creation.check(t, newcomers), write=False)
 
-    async def enrol(self, newcomers: Sequence[Newcomer]) -> list[int]:
+    async def enrol(self, newcomers: Sequence[NewAccount]) -> list[int]:
         """
         Make accounts, all or none, and give their uids in the same order.
 
@@ -160,7 +160,7 @@ class Accounts:
         await self.check(newcomers)
         given, index = [one.uid for one in newcomers], self._database.run_gently
         await index(creation.indexing(newcomers, given), _LOCK)
-        uids = await self._database.run(lambda t: creation.enrol(t, newcomers), lock=_LOCK)
+        uids = await self._database.run(lambda t: creation.create_many(t, newcomers), lock=_LOCK)
         await index(creation.indexing(newcomers, uids), _LOCK)
         return uids
 
@@ -250,7 +250,7 @@ _PLAIN = (
 def _account(row: Row) -> Account:
     uid, name, stored, *times = row
     stored = None if stored is None else as_text(stored)
-    return Account(uid, shown(as_text(name), uid), stored, *(n or 0 for n in times))
+    return Account(uid, display_name(as_text(name), uid), stored, *(n or 0 for n in times))
 
 
 def _possible(uid: int) -> bool:

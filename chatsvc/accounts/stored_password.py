@@ -11,7 +11,7 @@ import pymysql
 from pymysql.constants import ER
 
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import BadStore
+from chatsvc.storage.url import StoreMisconfigured
 
 ACCOUNT = (
     "SELECT user.id, user.username, user.password, chat_lock.times"
@@ -31,7 +31,7 @@ def require_readable(transaction: Transaction) -> None:
     except pymysql.OperationalError as problem:
         if problem.args[0] != ER.TABLEACCESS_DENIED_ERROR:
             raise
-        raise BadStore(
+        raise StoreMisconfigured(
             "this account of MySQL may not read chat_lock:"
             " GRANT SELECT, INSERT, UPDATE ON the database's chat_lock TO it"
         ) from problem

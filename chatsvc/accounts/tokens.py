@@ -26,7 +26,7 @@ _OLDEST = 366 * 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class TokenClaims:
     """What a token of ours says: that somebody has logged in to ``uid`` with the password that ``mark`` stands for."""
 
     uid: int
@@ -77,7 +77,7 @@ class Tokens:
         """A token for an account and its stored password: ASCII without spaces, some 100 bytes."""
         return self._signer.sign(f"{uid}.{self._mark(stored, locks)}").decode("ascii")
 
-    def read(self, token: str) -> Claim | None:
+    def read(self, token: str) -> TokenClaims | None:
         """What the token claims; None: it is not one of ours, or too old. Any string may be asked."""
         parts = _FORM.fullmatch(token)
         if parts is None:
@@ -87,7 +87,7 @@ class Tokens:
         except BadData:
             return None
         age = self._now() - signed.timestamp()
-        return Claim(int(parts[1]), parts[2]) if -SKEW <= age <= self._lifetime else None
+        return TokenClaims(int(parts[1]), parts[2]) if -SKEW <= age <= self._lifetime else None
 
     def may_have_been(self, token: str) -> bool:
         """
@@ -103,7 +103,7 @@ class Tokens:
             return False
         return -SKEW <= age <= max(_OLDEST, self._lifetime)
 
-    def fits(self, claim: Claim, stored: str, locks: int = 0) -> bool:
+    def fits(self, claim: TokenClaims, stored: str, locks: int = 0) -> bool:
         """Whether the account that is claimed is open to this token, now that ``stored`` is its password."""
         return not is_locked(stored) and hmac.compare_digest(claim.mark, self._mark(stored, locks))
 

@@ -29,7 +29,7 @@ _COLUMNS = (
 )
 
 
-async def about(database: Database) -> tuple[str, str]:
+async def version(database: Database) -> tuple[str, str]:
     """The database's kind and version, as in ``MariaDB 10.11.6``, and the oldest one that will do if it is older."""
     if database.url.scheme == "sqlite":
         row = await database.run(lambda t: t.one("SELECT sqlite_version()"), write=False)
@@ -44,14 +44,14 @@ async def about(database: Database) -> tuple[str, str]:
     return f"{kind} {version[0] if version else row[0]}", oldest
 
 
-async def dangers(database: Database) -> list[str]:
+async def risks(database: Database) -> list[str]:
     """What endangers accounts, one line each that says what to do."""
     if database.url.scheme == "sqlite":
         return []  # it is opened with all that it needs
-    return await database.run(lambda t: list(_dangers(t)), write=False)
+    return await database.run(lambda t: list(_risks(t)), write=False)
 
 
-def _dangers(transaction: Transaction) -> Iterator[str]:
+def _risks(transaction: Transaction) -> Iterator[str]:
     settings = {name: str(value) for name, value in transaction.all(_SETTINGS)}
     if settings.get("innodb_flush_log_at_trx_commit", "1") != "1":
         yield "a crash can lose the last second: set innodb_flush_log_at_trx_commit = 1"

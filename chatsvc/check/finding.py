@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     """``WARN``: it works, and something about it endangers that; ``FAIL``: it does not, or soon will not."""
 
     OK = "ok"
@@ -18,18 +18,18 @@ class Verdict(StrEnum):
 class Finding:
     """One thing looked at: what it was, and in one line how it is and, if not well, what to do."""
 
-    verdict: Verdict
+    verdict: Severity
     about: str
     text: str
 
 
 def ok(about: str, text: str) -> Finding:
-    return Finding(Verdict.OK, about, text)
+    return Finding(Severity.OK, about, text)
 
 
 def warn(about: str, text: str) -> Finding:
-    return Finding(Verdict.WARN, about, text)
+    return Finding(Severity.WARN, about, text)
 
 
 def fail(about: str, text: str) -> Finding:
-    return Finding(Verdict.FAIL, about, text)
+    return Finding(Severity.FAIL, about, text)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from chatsvc import __version__
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.check.database import about, dangers
+from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
 from chatsvc.inbox.backends import inbox_at
@@ -20,10 +20,10 @@ from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
-from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
 from chatsvc.tls.certificates import judge
 from chatsvc.tls.key_folder import BadKeys, KeyFolder, open_to_others
-from chatsvc.transport.listeners import BadEndpoint, Doors, Listening
+from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 
 _LATER = "is not there yet: the server makes it when it first starts"
 
@@ -83,7 +83,7 @@ def _obstacle(folder: str) -> str:
 def _look_at_ports(reactor: Any, config: Config, now: float) -> Iterator[Finding]:
     # The key folder has been looked at; nothing here asks what is made of its certificate.
     nothing: Any = None
-    doors = Doors(reactor, lambda: nothing, config.trusted_proxies)
+    doors = ListenerBuilder(reactor, lambda: nothing, config.trusted_proxies)
     texts = [(text, "ssl:10000") for text in (*config.ports, *config.legacy_ports)]
     texts += [(config.metrics, "tcp:9100")] if config.metrics else []
     for text, example in texts:
@@ -99,7 +99,7 @@ def _look_at_ports(reactor: Any, config: Config, now: float) -> Iterator[Finding
         yield from _look_at_place(place, now)
 
 
-def _look_at_place(place: Listening, now: float) -> Iterator[Finding]:
+def _look_at_place(place: Listener, now: float) -> Iterator[Finding]:
     for pem in place.context.certificates if place.context else ():
         yield from judge(place.text, pem, now)
     yield from _look_at_files("port", place.keys)
@@ -116,7 +116,7 @@ async def _look_at_accounts(reactor: Any, url: StoreURL) -> list[Finding]:
             found += await _look_into_accounts(database)
         finally:
             database.close()
-    except (BadStore, StoreUnavailable) as problem:
+    except (StoreMisconfigured, StoreUnavailable) as problem:
         found.append(fail("accounts", str(problem)))
     except SQL_ERRORS as problem:
         found.append(fail("accounts", f"{url}: {first_line(problem)}"))
@@ -124,16 +124,16 @@ async def _look_at_accounts(reactor: Any, url: StoreURL) -> list[Finding]:
 
 
 async def _look_into_accounts(database: Database) -> list[Finding]:
-    what, oldest = await about(database)
+    what, oldest = await version(database)
     found = [ok("accounts", f"{database.url} answers: {what}")]
     if oldest:
         found.append(fail("accounts", f"{what} is too old: {oldest} or newer is needed"))
     if pending := await _pending(database):
         return found + pending
-    accounts = Accounts(database)
+    accounts = AccountStore(database)
     await accounts.try_out()
     found.append(ok("schema", "the tables are up to date and can be written"))
-    found += [warn("accounts", danger) for danger in await dangers(database)]
+    found += [warn("accounts", danger) for danger in await risks(database)]
     if plain := await accounts.plain_passwords():
         found.append(
             warn("accounts", f"{plain} plain passwords are left: each is hashed at its next log-in")
@@ -157,7 +157,7 @@ async def _look_at_inbox(reactor: Any, config: Config) -> list[Finding]:
             what = await inbox.about()
         finally:
             await inbox.close()
-    except (BadStore, StoreUnavailable) as problem:
+    except (StoreMisconfigured, StoreUnavailable) as problem:
         return [*found, fail("inbox", str(problem))]
     except SQL_ERRORS as problem:
         return [*found, fail("inbox", f"{url}: {first_line(problem)}")]

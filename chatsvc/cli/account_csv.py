@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from chatsvc.accounts import passwords
 from chatsvc.accounts.creation import HIGHEST_GIVEN
-from chatsvc.accounts.hash_cost import MOST_LANES, MOST_WORK, is_too_dear
+from chatsvc.accounts.hash_cost import MOST_LANES, MOST_WORK, is_too_costly
 from chatsvc.accounts.names import BadName, enforce, fold
 
 _COLUMNS = frozenset({"name", "password", "uid"})
@@ -21,7 +21,7 @@ _OTHER_HASH = re.compile(r"[!*]?\$[0-9a-z-]+\$", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Entry:
+class AccountRow:
     """
     One account to be made.
 
@@ -35,7 +35,7 @@ class Entry:
     uid: int | None = None
 
 
-class BadRoster(Exception):
+class BadCSV(Exception):
     """Lines that are wrong: ``problems`` are (line, what is wrong), never with what could be a password."""
 
     def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
@@ -47,7 +47,7 @@ class _BadField(ValueError):
     """What is wrong with one line."""
 
 
-def parse_roster(raw: bytes) -> list[Entry]:
+def parse_csv(raw: bytes) -> list[AccountRow]:
     """
     The accounts in a CSV file (RFC 4180) in UTF-8, with or without a byte order mark. The first line names the columns:
     ``name``, ``password`` and perhaps ``uid``, in any order.
@@ -59,20 +59,20 @@ def parse_roster(raw: bytes) -> list[Entry]:
     columns = [title.strip().lower() for title in titles]
     if not _NEEDED <= set(columns) <= _COLUMNS or len(columns) != len(set(columns)):
         # Not in its words: without a heading they are somebody's password.
-        raise BadRoster([(at, "the first line must be name,password or name,password,uid")])
-    entries: list[Entry] = []
+        raise BadCSV([(at, "the first line must be name,password or name,password,uid")])
+    entries: list[AccountRow] = []
     problems: list[tuple[int, str]] = []
     try:
         for at, cells in lines:
             try:
-                entries.append(_entry(at, columns, cells))
+                entries.append(_account_row(at, columns, cells))
             except (_BadField, BadName) as problem:
                 problems.append((at, str(problem)))
-    except BadRoster as broken:
+    except BadCSV as broken:
         problems += broken.problems
     problems += _repeated(entries)
     if problems:
-        raise BadRoster(problems)
+        raise BadCSV(problems)
     return entries
 
 
@@ -82,7 +82,7 @@ def _lines(raw: bytes) -> Iterator[tuple[int, list[str]]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         at = raw.count(b"\n", 0, problem.start) + 1
-        raise BadRoster([(at, "this is not UTF-8")]) from None
+        raise BadCSV([(at, "this is not UTF-8")]) from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     at = 1
     try:
@@ -91,10 +91,10 @@ def _lines(raw: bytes) -> Iterator[tuple[int, list[str]]]:
                 yield at, cells
             at = reader.line_num + 1
     except csv.Error:
-        raise BadRoster([(at, "a quotation mark is missing or misplaced")]) from None
+        raise BadCSV([(at, "a quotation mark is missing or misplaced")]) from None
 
 
-def _entry(line: int, columns: Sequence[str], cells: Sequence[str]) -> Entry:
+def _account_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> AccountRow:
     if len(cells) != len(columns):
         raise _BadField(f"it has {len(cells)} fields, the first line has {len(columns)}")
     row = dict(zip(columns, cells, strict=True))
@@ -102,7 +102,7 @@ def _entry(line: int, columns: Sequence[str], cells: Sequence[str]) -> Entry:
     if passwords.is_hashed(password):
         if not passwords.is_sound(password):
             raise _BadField("the password is a damaged argon2 hash")
-        if is_too_dear(passwords.unlock(password)):
+        if is_too_costly(passwords.unlock(password)):
             raise _BadField(
                 f"the argon2 hash costs too much to check: at most t * m = {MOST_WORK}, p = {MOST_LANES}"
             )
@@ -110,7 +110,7 @@ def _entry(line: int, columns: Sequence[str], cells: Sequence[str]) -> Entry:
         raise _BadField("the password looks like a hash, and only argon2's can be moved over")
     elif password and not passwords.acceptable(password):
         raise _BadField(f"a password has 1 to {passwords.MAX_PASSWORD} bytes of UTF-8")
-    return Entry(line, name, password, _uid(row.get("uid", "").strip()))
+    return AccountRow(line, name, password, _uid(row.get("uid", "").strip()))
 
 
 def _uid(text: str) -> int | None:
@@ -121,7 +121,7 @@ def _uid(text: str) -> int | None:
     return int(text)
 
 
-def _repeated(entries: Sequence[Entry]) -> Iterator[tuple[int, str]]:
+def _repeated(entries: Sequence[AccountRow]) -> Iterator[tuple[int, str]]:
     names: dict[str, int] = {}
     uids: dict[int, int] = {}
     for entry in entries:

@@ -13,12 +13,12 @@ import click
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatsvc.accounts import passwords
-from chatsvc.accounts.creation import Newcomer, Refused, Taken
+from chatsvc.accounts.creation import AccountsTaken, NewAccount, RowRejected
 from chatsvc.accounts.passwords import Hashing
-from chatsvc.cli.account_csv import BadRoster, Entry, parse_roster
+from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
 from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_json
-from chatsvc.cli.runner import Desk, work_on
+from chatsvc.cli.runner import OpenAccounts, run_on_accounts
 from chatsvc.storage import migrations
 
 _PATIENCE = 120.0
@@ -43,29 +43,29 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
     time that it can be seen.
     """
     try:
-        entries = parse_roster(file.read())
-    except BadRoster as bad:
+        entries = parse_csv(file.read())
+    except BadCSV as bad:
         _refuse(bad.problems)
 
-    async def check(desk: Desk) -> None:
+    async def check(desk: OpenAccounts) -> None:
         if await migrations.pending(desk.database):
             raise click.ClickException("tables are missing: run `chatsvc schema` first")
         await _check(desk, entries)
 
-    async def work(desk: Desk) -> list[dict[str, object]]:
+    async def work(desk: OpenAccounts) -> list[dict[str, object]]:
         await desk.accounts.open()
         await _check(desk, entries)
         made_up = [None if one.password else secrets.token_urlsafe(12) for one in entries]
         given = [made or one.password for made, one in zip(made_up, entries, strict=True)]
         people = [
-            Newcomer(one.name, stored, one.uid)
+            NewAccount(one.name, stored, one.uid)
             for one, stored in zip(entries, await _hash(desk, given), strict=True)
         ]
         try:
             uids = await desk.accounts.enrol(people)
-        except Taken as taken:  # meanwhile
+        except AccountsTaken as taken:  # meanwhile
             _refuse(_taken(entries, taken))
-        except Refused as refused:
+        except RowRejected as refused:
             _refuse([(entries[refused.index].line, str(refused))])
         return [
             {"uid": uid, "name": one.name, "password": made}
@@ -73,28 +73,28 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
         ]
 
     if dry_run:
-        work_on(url, check)
+        run_on_accounts(url, check)
         if as_json:
             print_json({"accounts": len(entries)})
         else:
             click.echo(f"{len(entries)} accounts can be imported")
         return
     hashing = Hashing(threads=os.cpu_count() or 1, queue=len(entries))
-    made = work_on(url, work, make=True, hashing=hashing, patience=_PATIENCE)
+    made = run_on_accounts(url, work, make=True, hashing=hashing, patience=_PATIENCE)
     if as_json:
         print_json(made)
     else:
         click.echo(_as_csv(made), nl=False)
 
 
-async def _check(desk: Desk, entries: Sequence[Entry]) -> None:
+async def _check(desk: OpenAccounts, entries: Sequence[AccountRow]) -> None:
     try:
-        await desk.accounts.check([Newcomer(one.name, "", one.uid) for one in entries])
-    except Taken as taken:
+        await desk.accounts.check([NewAccount(one.name, "", one.uid) for one in entries])
+    except AccountsTaken as taken:
         _refuse(_taken(entries, taken))
 
 
-async def _hash(desk: Desk, given: Sequence[str]) -> list[str]:
+async def _hash(desk: OpenAccounts, given: Sequence[str]) -> list[str]:
     """What to store for these passwords, hashed in as many threads as there are processors."""
 
     async def stored(password: str) -> str:
@@ -106,7 +106,7 @@ async def _hash(desk: Desk, given: Sequence[str]) -> list[str]:
     return hashed
 
 
-def _taken(entries: Sequence[Entry], taken: Taken) -> list[tuple[int, str]]:
+def _taken(entries: Sequence[AccountRow], taken: AccountsTaken) -> list[tuple[int, str]]:
     names = [(e.line, f"the name {e.name!r} is taken") for e in entries if e.name in taken.names]
     uids = [(e.line, f"the uid {e.uid} is taken") for e in entries if e.uid in taken.uids]
     return sorted(names + uids)

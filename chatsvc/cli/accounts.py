@@ -9,7 +9,7 @@ from chatsvc.accounts.names import BadName, enforce
 from chatsvc.accounts.store import Account
 from chatsvc.cli.options import UID, accounts_option, json_option, new_password, password_options
 from chatsvc.cli.output import print_rows
-from chatsvc.cli.runner import Desk, work_on
+from chatsvc.cli.runner import OpenAccounts, run_on_accounts
 
 _PAGE = 1000
 
@@ -31,12 +31,12 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
         raise click.ClickException(str(problem)) from None
     password = new_password(from_stdin, generate)
 
-    async def work(desk: Desk) -> int:
+    async def work(desk: OpenAccounts) -> int:
         phc = await desk.hash(password)
         await desk.accounts.open()
         return await desk.accounts.register(name, phc)
 
-    click.echo(work_on(url, work, make=True))
+    click.echo(run_on_accounts(url, work, make=True))
     if generate:
         click.echo(password)
 
@@ -49,13 +49,13 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
     """Give the account UID another password; a locked one stays locked."""
     password = new_password(from_stdin, generate)
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: OpenAccounts) -> None:
         phc = await desk.hash(password)
         found = await desk.account(uid)
         locked = passwords.is_locked(found.stored or "")
         await desk.store(found, passwords.lock(phc) if locked else phc)
 
-    work_on(url, work)
+    run_on_accounts(url, work)
     if generate:
         click.echo(password)
 
@@ -66,7 +66,7 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
 def lock(url: str, uid: int) -> None:
     """Let nobody log in to the account UID; its tokens end."""
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: OpenAccounts) -> None:
         found = await desk.account(uid)
         if not found.stored:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
@@ -74,7 +74,7 @@ def lock(url: str, uid: int) -> None:
         phc = found.stored if hashed else await desk.hash(found.stored)
         await desk.change_lock(found, passwords.lock(phc))
 
-    work_on(url, work)
+    run_on_accounts(url, work)
 
 
 @account.command()
@@ -83,12 +83,12 @@ def lock(url: str, uid: int) -> None:
 def unlock(url: str, uid: int) -> None:
     """Let the account UID be logged in to again, by its password: tokens from before stay worthless."""
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: OpenAccounts) -> None:
         found = await desk.account(uid)
         if found.stored:
             await desk.change_lock(found, passwords.unlock(found.stored))
 
-    work_on(url, work)
+    run_on_accounts(url, work)
 
 
 @account.command("list")
@@ -103,12 +103,12 @@ def list_accounts(url: str, as_json: bool) -> None:
     """
     found = [
         {"uid": one.uid, "name": one.name, "state": _state(one.stored)}
-        for one in work_on(url, _everybody)
+        for one in run_on_accounts(url, _everybody)
     ]
     print_rows(found, as_json, ("uid", "name", "state"))
 
 
-async def _everybody(desk: Desk) -> list[Account]:
+async def _everybody(desk: OpenAccounts) -> list[Account]:
     await desk.accounts.open()
     found: list[Account] = []
     page = await desk.accounts.listing(-(2**63), _PAGE)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from chatsvc.check.finding import Verdict
+from chatsvc.check.finding import Severity
 from chatsvc.check.inspection import inspect
 from chatsvc.cli.options import json_option
 from chatsvc.cli.output import print_rows
@@ -38,6 +38,6 @@ def check(context: click.Context, /, strict: bool, as_json: bool, **words: Any) 
         findings += under_reactor(lambda reactor: inspect(reactor, asked, time.time()))
     rows = [{"verdict": one.verdict, "about": one.about, "text": one.text} for one in findings]
     print_rows(rows, as_json, ("verdict", "about", "text"))
-    bad = {Verdict.FAIL, Verdict.WARN} if strict else {Verdict.FAIL}
+    bad = {Severity.FAIL, Severity.WARN} if strict else {Severity.FAIL}
     if any(finding.verdict in bad for finding in findings):
         context.exit(1)

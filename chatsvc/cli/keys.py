@@ -13,7 +13,7 @@ import click
 
 from chatsvc.cli.options import json_option, keys_option
 from chatsvc.cli.output import print_json
-from chatsvc.tls.certificates import Facts, facts, request
+from chatsvc.tls.certificates import CertificateFacts, facts, request
 from chatsvc.tls.key_folder import BadKeys, KeyFolder, open_to_others
 
 names_option = click.option(
@@ -131,7 +131,7 @@ def _certificate(folder: str) -> bytes:
     return pem
 
 
-def _row(found: Facts) -> dict[str, Any]:
+def _row(found: CertificateFacts) -> dict[str, Any]:
     return {
         "subject": found.subject,
         "issuer": found.issuer,

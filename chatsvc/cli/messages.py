@@ -11,11 +11,11 @@ from typing import Any
 import click
 import orjson
 
-from chatsvc.client.plain.line_reader import Feed
-from chatsvc.client.script.job import Errand
-from chatsvc.client.script.listen import Listening, Wish
-from chatsvc.client.script.send import Order, Sending
-from chatsvc.tap.one_shot import Process, with_options
+from chatsvc.client.plain.line_reader import LineQueue
+from chatsvc.client.script.job import ScriptJob
+from chatsvc.client.script.listen import ListenJob, ListenOptions
+from chatsvc.client.script.send import SendJob, SendOptions
+from chatsvc.tap.one_shot import OneShot, with_options
 from chatsvc.wire.client_codec import Confirmed
 from chatsvc.wire.text import harmless_lines
 
@@ -88,19 +88,19 @@ def send(
         raise click.UsageError("TEXT is missing; - is for standard input")
     if lines and text not in (None, "-"):
         raise click.UsageError("--lines are those of standard input, not TEXT")
-    process = Process("send", values)
+    process = OneShot("send", values)
     if as_json or verbose:
         process.need(sys.stdout, "stdout")
     if lines or text == "-":
         process.need(sys.stdin, "stdin")
     given = b"" if lines or text is None else process.given(text)
 
-    def make(reactor: Any) -> Errand:
+    def make(reactor: Any) -> ScriptJob:
         texts = _lines(reactor) if lines else _one(given)
-        order = Order(to, texts, lines, timeout, wait)
+        order = SendOptions(to, texts, lines, timeout, wait)
         sent = _print_confirmed if as_json else _nothing
         heard = _print if verbose else _nothing
-        return Sending(reactor, process.visit(reactor), order, sent, heard, process.finish)
+        return SendJob(reactor, process.visit(reactor), order, sent, heard, process.finish)
 
     process.run(make)
 
@@ -121,13 +121,13 @@ def listen(as_json: bool, count: int | None, timeout: float | None, **values: st
 
     Each is acknowledged when it has been written out; what could not be written comes again.
     """
-    process = Process("listen", values)
+    process = OneShot("listen", values)
     process.need(sys.stdout, "stdout")
-    wish = Wish(as_json, sys.stdout.encoding, count, timeout)
+    wish = ListenOptions(as_json, sys.stdout.encoding, count, timeout)
 
-    def make(reactor: Any) -> Errand:
+    def make(reactor: Any) -> ScriptJob:
         visit, descriptor = process.visit(reactor), sys.stdout.fileno()
-        return Listening(reactor, visit, wish, descriptor, process.warn, process.finish)
+        return ListenJob(reactor, visit, wish, descriptor, process.warn, process.finish)
 
     process.run(make)
 
@@ -138,7 +138,7 @@ async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
 
 async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
     """The lines of standard input that have something in them, counted from 1."""
-    feed = Feed(reactor, sys.stdin.fileno())
+    feed = LineQueue(reactor, sys.stdin.fileno())
     for number in count_from(1):
         line = await feed.next()
         if line is None:

@@ -13,12 +13,12 @@ from twisted.internet.error import ReactorNotRunning
 
 from chatsvc.accounts import passwords
 from chatsvc.accounts.creation import NameTaken
-from chatsvc.accounts.store import Account, Accounts
+from chatsvc.accounts.store import Account, AccountStore
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
 from chatsvc.storage.url import (
     STORE_PATIENCE,
-    BadStore,
+    StoreMisconfigured,
     StoreUnavailable,
     StoreURL,
     parse_store_url,
@@ -28,12 +28,12 @@ from chatsvc.storage.url import (
 T = TypeVar("T")
 
 
-class Desk:
+class OpenAccounts:
     """What a command works on: the accounts of one open database, and a way to hash."""
 
-    def __init__(self, database: Database, hasher: passwords.Passwords) -> None:
+    def __init__(self, database: Database, hasher: passwords.PasswordHasherPool) -> None:
         self.database = database
-        self.accounts = Accounts(database)
+        self.accounts = AccountStore(database)
         self.hash = hasher.hash
 
     async def account(self, uid: int) -> Account:
@@ -63,9 +63,9 @@ def _require(done: bool, account: Account) -> None:
         raise click.ClickException(f"account {account.uid} has just changed: try again")
 
 
-def work_on(
+def run_on_accounts(
     url: str,
-    work: Callable[[Desk], Awaitable[T]],
+    work: Callable[[OpenAccounts], Awaitable[T]],
     *,
     make: bool = False,
     hashing: passwords.Hashing | None = None,
@@ -82,9 +82,9 @@ def work_on(
         if not make:
             require_file(place)
         return under_reactor(
-            lambda reactor: _at_desk(
+            lambda reactor: _with_accounts(
                 Database(place, reactor, patience),
-                passwords.Passwords(reactor, hashing or passwords.Hashing()),
+                passwords.PasswordHasherPool(reactor, hashing or passwords.Hashing()),
                 work,
             )
         )
@@ -93,7 +93,7 @@ def work_on(
 def require_file(place: StoreURL) -> None:
     """Nobody means a file that is not there when asking what is in it."""
     if place.scheme == "sqlite" and not os.path.exists(place.path):
-        raise BadStore(f"{place}: there is no such file here")
+        raise StoreMisconfigured(f"{place}: there is no such file here")
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def one_line(url: str) -> Iterator[None]:
     """What goes wrong meanwhile with the store at ``url`` is one line for the admin."""
     try:
         yield
-    except (BadStore, StoreUnavailable, ValueError) as problem:
+    except (StoreMisconfigured, StoreUnavailable, ValueError) as problem:
         raise click.ClickException(str(problem)) from None
     except NameTaken as problem:
         raise click.ClickException(f"the name {str(problem)!r} is taken") from None
@@ -109,13 +109,15 @@ def one_line(url: str) -> Iterator[None]:
         raise click.ClickException(f"{without_password(url)}: {first_line(problem)}") from None
 
 
-async def _at_desk(
-    database: Database, hasher: passwords.Passwords, work: Callable[[Desk], Awaitable[T]]
+async def _with_accounts(
+    database: Database,
+    hasher: passwords.PasswordHasherPool,
+    work: Callable[[OpenAccounts], Awaitable[T]],
 ) -> T:
     await database.open()
     hasher.start()
     try:
-        return await work(Desk(database, hasher))
+        return await work(OpenAccounts(database, hasher))
     finally:
         hasher.stop()
         database.close()

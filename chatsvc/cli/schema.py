@@ -6,7 +6,7 @@ import click
 
 from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_rows
-from chatsvc.cli.runner import Desk, work_on
+from chatsvc.cli.runner import OpenAccounts, run_on_accounts
 from chatsvc.storage import migrations
 
 _PATIENCE = 600.0
@@ -23,7 +23,7 @@ def schema(context: click.Context, url: str) -> None:
     Without a command: create or upgrade, whichever is needed.
     """
     if context.invoked_subcommand is None:
-        _say(work_on(url, _apply, make=True, patience=_PATIENCE))
+        _say(run_on_accounts(url, _apply, make=True, patience=_PATIENCE))
 
 
 @schema.command()
@@ -31,7 +31,7 @@ def schema(context: click.Context, url: str) -> None:
 @accounts_option
 def status(url: str, as_json: bool) -> None:
     """Print which files of the schema were applied, and when, and which are pending."""
-    steps = work_on(url, lambda desk: migrations.steps(desk.database))
+    steps = run_on_accounts(url, lambda desk: migrations.steps(desk.database))
     rows = [
         {
             "file": step.name,
@@ -52,12 +52,12 @@ def create(url: str) -> None:
     A user table of an older server stays as it is.
     """
 
-    async def work(desk: Desk) -> list[str]:
+    async def work(desk: OpenAccounts) -> list[str]:
         if any(step.applied for step in await migrations.steps(desk.database)):
             raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
         return await _apply(desk)
 
-    _say(work_on(url, work, make=True, patience=_PATIENCE))
+    _say(run_on_accounts(url, work, make=True, patience=_PATIENCE))
 
 
 @schema.command()
@@ -66,13 +66,13 @@ def create(url: str) -> None:
 def upgrade(url: str, dry_run: bool) -> None:
     """Bring the tables up to date; nothing is done to those that are."""
     if dry_run:
-        script = work_on(url, lambda desk: migrations.script(desk.database))
+        script = run_on_accounts(url, lambda desk: migrations.script(desk.database))
         click.echo(script or "-- up to date\n", nl=False)
     else:
-        _say(work_on(url, _apply, patience=_PATIENCE))
+        _say(run_on_accounts(url, _apply, patience=_PATIENCE))
 
 
-async def _apply(desk: Desk) -> list[str]:
+async def _apply(desk: OpenAccounts) -> list[str]:
     applied = await migrations.apply(desk.database)
     await desk.accounts.open()
     return applied

@@ -24,8 +24,8 @@ from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.transport.backoff import Backoff
 from chatsvc.client.transport.certificates import Presented, presented
 from chatsvc.client.transport.failures import ClosedEarly, NoAnswer
-from chatsvc.client.trust_policy import Admission
-from chatsvc.transport.sockets import watch_peer
+from chatsvc.client.trust_policy import TrustPolicy
+from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.client_codec import NotUnderstood
 from chatsvc.wire.commands import MAX_FRAME
 
@@ -38,7 +38,7 @@ WELCOME_PATIENCE = 10.0
 _CLOSE_PATIENCE = 2.0
 
 
-class Observer(Protocol):
+class ConnectionObserver(Protocol):
     """Who hears what becomes of the connection."""
 
     def found(self) -> None:
@@ -85,7 +85,7 @@ class ClientProtocol(Int16StringReceiver):
         self._broken: Failure | None = None
 
     def connectionMade(self) -> None:
-        watch_peer(self.transport)
+        set_keepalive(self.transport)
         self._connector.made(self)
 
     def handshakeCompleted(self) -> None:
@@ -131,9 +131,9 @@ class Connector(Service):
         clock: IReactorTime,
         endpoint: IStreamClientEndpoint,
         server: str,
-        admission: Admission,
+        admission: TrustPolicy,
         conversation: Conversation,
-        observer: Observer,
+        observer: ConnectionObserver,
         patience: Patience,
     ) -> None:
         self._clock = clock

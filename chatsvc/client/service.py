@@ -15,10 +15,10 @@ from chatsvc.client.connector import Connector, Patience
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.plain.pipe import Pipe
 from chatsvc.client.plain.plain import PlainTerminal
-from chatsvc.client.screen.screen import Look, Screen
+from chatsvc.client.screen.screen import Screen, ScreenOptions
 from chatsvc.client.state.outbox import Outbox
-from chatsvc.client.state.saved_login import Account, Memory
-from chatsvc.client.trust_policy import Admission
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.client.trust_policy import TrustPolicy
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
 """A pipe gives up what a person would wait for."""
@@ -31,7 +31,7 @@ LOGOUT_PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class ClientConfig:
     """
     Where the client works: the server, by endpoint and by name, whether it is let in, the state of each uid, the
     language, and what it is attached to. ``memory`` learns of each log-in, and at a terminal ``account`` logs in by
@@ -40,17 +40,17 @@ class Setting:
 
     endpoint: IStreamClientEndpoint
     server: str
-    admission: Admission
+    admission: TrustPolicy
     open_outbox: Callable[[int], Outbox]
     lang: str
-    memory: Memory
-    account: Account | None
+    memory: SavedLogin
+    account: SavedAccount | None
     source: TextIO
     output: TextIO
     errors: TextIO
     at_terminal: bool
     asynchronous: bool
-    look: Look
+    look: ScreenOptions
 
 
 class Client(Service):
@@ -59,7 +59,7 @@ class Client(Service):
     """
 
     def __init__(
-        self, reactor: Any, setting: Setting, finish: Callable[[str | None, int], None]
+        self, reactor: Any, setting: ClientConfig, finish: Callable[[str | None, int], None]
     ) -> None:
         self._reactor = reactor
         self._server = setting.server
@@ -107,7 +107,7 @@ class Client(Service):
         if front is not None:
             await front
 
-    def _front_end(self, setting: Setting) -> Pipe | PlainTerminal | Screen:
+    def _front_end(self, setting: ClientConfig) -> Pipe | PlainTerminal | Screen:
         streams = setting.source, setting.output, setting.errors
         if not setting.at_terminal:
             return Pipe(self._reactor, *streams, self)

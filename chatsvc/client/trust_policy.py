@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from chatsvc.client.i18n.client_messages import Words
+from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.transport.certificates import Presented
 from chatsvc.client.transport.known_servers import KnownServers, KnownServersUnusable
 
@@ -14,11 +14,11 @@ Ask = Callable[[str, str], Awaitable[str]]
 ONCE, ALWAYS, NO = "o", "a", "n"
 
 
-class Refused(Exception):
+class UntrustedServer(Exception):
     """The server is not talked to; what to tell the user, in several lines where it must not be overlooked."""
 
 
-class Admission:
+class TrustPolicy:
     """
     Decides for one process about one server, ``HOST:PORT``, over all its connections.
 
@@ -35,7 +35,7 @@ class Admission:
         self._pinned = pinned
         self._accepted = ""
 
-    async def admit(self, shown: Presented, ask: Ask, words: Words) -> None:
+    async def admit(self, shown: Presented, ask: Ask, words: ClientMessages) -> None:
         """
         Return when the server that has shown this certificate may be talked to.
 
@@ -43,39 +43,41 @@ class Admission:
         """
         if self._pinned:
             if shown.fingerprint != self._pinned:
-                raise Refused(self._say(words.not_pinned, shown, words))
+                raise UntrustedServer(self._say(words.not_pinned, shown, words))
         elif shown.flaws and self._strict:
-            raise Refused(self._say(words.not_trusted, shown, words))
+            raise UntrustedServer(self._say(words.not_trusted, shown, words))
         elif shown.flaws and shown.fingerprint != self._accepted:
             try:
                 await self._decide(shown, ask, words)
             except KnownServersUnusable as problem:
-                raise Refused(words.known_servers(problem)) from None
+                raise UntrustedServer(words.known_servers(problem)) from None
         self._accepted = shown.fingerprint
 
-    async def _decide(self, shown: Presented, ask: Ask, words: Words) -> None:
+    async def _decide(self, shown: Presented, ask: Ask, words: ClientMessages) -> None:
         """By what the user has said before, or says now."""
         if self._is_known(shown, words):
             return
         if self._accepted:
-            raise Refused(self._say(words.changed_since, shown, words, expected=self._accepted))
+            raise UntrustedServer(
+                self._say(words.changed_since, shown, words, expected=self._accepted)
+            )
         answer = await ask(self._say(words.unknown, shown, words), ONCE + ALWAYS + NO)
         if answer == ALWAYS:
             self._known.add(self._server, shown.fingerprint)
         elif answer != ONCE:
-            raise Refused(self._say(words.not_accepted, shown, words))
+            raise UntrustedServer(self._say(words.not_accepted, shown, words))
         self._is_known(shown, words)  # another process may have been told something else meanwhile
 
-    def _is_known(self, shown: Presented, words: Words) -> bool:
+    def _is_known(self, shown: Presented, words: ClientMessages) -> bool:
         known = self._known.find(self._server)
         if known is not None and known.fingerprint != shown.fingerprint:
             where = {"line": known.line, "path": self._known.path}
-            raise Refused(
+            raise UntrustedServer(
                 self._say(words.changed, shown, words, expected=known.fingerprint, **where)
             )
         return known is not None
 
-    def _say(self, template: str, shown: Presented, words: Words, **more: object) -> str:
+    def _say(self, template: str, shown: Presented, words: ClientMessages, **more: object) -> str:
         return template.format(
             server=self._server,
             fingerprint=shown.fingerprint,

@@ -10,12 +10,12 @@ from typing import Any
 
 from zope.interface import implementer
 
-from chatsvc.inbox.interface import Cursor, IInbox, IStoreWatcher, Limits
+from chatsvc.inbox.interface import Cursor, IInbox, InboxLimits, IStoreWatcher
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreURL
 from chatsvc.wire.events import Message
 
@@ -25,10 +25,10 @@ INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
 def make_inbox(
     url: StoreURL,
     reactor: Any,
-    limits: Limits,
+    limits: InboxLimits,
     database: Database | None,
     about: Callable[[], str] | None,
-    pulse: Pulse | None = None,
+    pulse: StoreMonitor | None = None,
     watermark: Watermark | None = None,
 ) -> IInbox:
     """
@@ -55,7 +55,7 @@ async def inbox_at(url: StoreURL, reactor: Any) -> tuple[IInbox, list[str]]:
     if url.scheme == "sqlite":
         database = Database(url, reactor)
         await database.open()
-    inbox = make_inbox(url, reactor, Limits(), database, None)
+    inbox = make_inbox(url, reactor, InboxLimits(), database, None)
     return inbox, await inbox.open(_Nobody())
 
 
@@ -69,7 +69,7 @@ class _Nobody:
     def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         pass
 
-    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
         return []
 
     def taken_over(self, uid: int, generation: int) -> None:

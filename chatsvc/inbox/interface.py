@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from zope.interface import Interface
 
 from chatsvc.wire.events import Message
-from chatsvc.wire.record import value
+from chatsvc.wire.record import record
 
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
@@ -39,7 +39,7 @@ DIGEST_DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Limits:
+class InboxLimits:
     """
     ``waiting``: most messages in one inbox; ``share``: most of them from one sender since the reader last
     acknowledged; ``days``: how long one waits, 0 until it is read.
@@ -50,7 +50,7 @@ class Limits:
     days: int = 0
 
 
-@value
+@record
 class Draft:
     """
     A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
@@ -72,7 +72,7 @@ class Draft:
     sending: int | None = None
 
 
-@value
+@record
 class Removal:
     """
     Messages up to ``up_to`` have been received, says the session that claimed ``generation``.
@@ -86,7 +86,7 @@ class Removal:
     leaving: bool = False
 
 
-@value
+@record
 class Stored:
     """
     ``waiting``: how many wait in the inbox now, this one among them; ``elsewhere``: its reader is logged in at another
@@ -98,7 +98,7 @@ class Stored:
     elsewhere: bool = False
 
 
-@value
+@record
 class Full:
     """Nothing was stored; ``share``: it is this sender's share that is used up."""
 
@@ -106,7 +106,7 @@ class Full:
     share: bool
 
 
-@value
+@record
 class Duplicate:
     """It was stored before, under ``id`` where that is still known. The rest as in :class:`Stored`."""
 
@@ -115,7 +115,7 @@ class Duplicate:
     elsewhere: bool = False
 
 
-@value
+@record
 class Gap:
     """
     Nothing was stored: the device's next message has the number ``expected``. If that is above the number of this one,
@@ -125,14 +125,14 @@ class Gap:
     expected: int
 
 
-@value
+@record
 class Failed:
     """The store could not take this one message; ``reason`` is for the log."""
 
     reason: str
 
 
-@value
+@record
 class Moved:
     """
     Nothing was stored: the sender has logged in at another node since, or its device anywhere. What was said before and
@@ -143,7 +143,7 @@ class Moved:
 Outcome = Stored | Full | Duplicate | Gap | Failed | Moved
 
 
-@value
+@record
 class Committed:
     """
     What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale; ``taken``:
@@ -158,7 +158,7 @@ class Committed:
     lost: bool = False
 
 
-@value
+@record
 class Cursor:
     """
     How far the session that claimed ``generation`` has read the inbox of ``uid``: up to the message ``id``, of the time
@@ -173,8 +173,8 @@ class Cursor:
     shown: int = 0
 
 
-@value
-class Claim:
+@record
+class InboxClaim:
     """
     A session's hold on its inbox.
 
@@ -191,7 +191,7 @@ class Claim:
     expired: int = 0
 
 
-@value
+@record
 class DeviceClaim:
     """
     The hold of a session that only sends on its device: messages of an older ``generation`` are refused. ``waiting``
@@ -206,7 +206,7 @@ class TakenOver(Exception):
     """Another node's session holds the inbox."""
 
 
-@value
+@record
 class Backlog:
     """
     What waits for one user: ``waiting`` messages, the newest of which has the id ``last_id``. ``oldest`` is when the
@@ -234,7 +234,7 @@ class IStoreWatcher(Interface):
         whom other nodes have taken over, each with the generation of that claim.
         """
 
-    def news(news: list[tuple[int, Message]]):  # type: ignore[no-untyped-def]
+    def stored_elsewhere(news: list[tuple[int, Message]]):  # type: ignore[no-untyped-def]
         """
         Another node has stored these messages, each with its reader's uid.
 
@@ -282,7 +282,7 @@ class IInbox(Interface):
         A session of another node is told that it was taken over. A claim that only renews the one of the generation
         ``renewed`` takes nothing from another node.
 
-        :return: a coroutine of a :class:`Claim`.
+        :return: a coroutine of a :class:`InboxClaim`.
         :raise TakenOver: another node has claimed the inbox since ``renewed``.
         """
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class DataMark:
     """
     How far a store's data was: its ``epoch``, the process of Redis that held it (its ``run_id``; empty with SQLite),
     and how many ``batches`` with messages it had taken.
@@ -27,19 +27,19 @@ class Mark:
     batches: int
 
 
-class Life:
+class RollbackDetector:
     """
     What one node knows of the data in Redis; ``known`` is what it knew when it ended last.
 
     It is what this node's readers know. While other data is there, they have yet to begin anew.
     """
 
-    def __init__(self, known: Mark | None = None) -> None:
+    def __init__(self, known: DataMark | None = None) -> None:
         self.went_back = False
         self._known = self._newest = known
 
     @property
-    def mark(self) -> Mark | None:
+    def mark(self) -> DataMark | None:
         """How far the data was when it was heard of last; None: it never was."""
         return self._known
 
@@ -57,7 +57,7 @@ class Life:
         fresh = secrets.token_hex(8)
         return {"epoch": known.epoch, "known": [known.run, known.batches], "fresh": fresh}
 
-    def found(self, there: Mark, went_back: bool = False) -> None:
+    def found(self, there: DataMark, went_back: bool = False) -> None:
         """This is the data that is there; ``went_back``: it has taken fewer batches than was known."""
         self.went_back, self._newest = went_back, there
         if self._known is None or not self.is_over:
@@ -67,7 +67,7 @@ class Life:
         """The data has taken so many batches, says this process of Redis."""
         known = self._known
         if known is not None and known.run == run and known.batches < batches:
-            self._known = Mark(known.epoch, run, batches)
+            self._known = DataMark(known.epoch, run, batches)
 
     def is_of(self, epoch: str, run: str) -> bool:
         """Whether what another node says of its messages is about the data that this node's readers know."""

@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.rollback import Mark
+from chatsvc.inbox.rollback import DataMark
 
 _EVERY = 1.0
 """Seconds after which what has changed is written down: a store that is not asked to sync more often loses as much."""
@@ -37,17 +37,17 @@ class Watermark:
         self._reactor = reactor
         self._path = path
         self._written = self._read()
-        self._mark: Callable[[], Mark | None] = lambda: None
+        self._mark: Callable[[], DataMark | None] = lambda: None
         self._writing = LoopingCall(self._write_later)
         self._writing.clock = reactor
         self._said = False
 
     @property
-    def known(self) -> Mark | None:
+    def known(self) -> DataMark | None:
         """What was written down last; None: nothing that can be read."""
         return self._written
 
-    def follow(self, mark: Callable[[], Mark | None]) -> None:
+    def follow(self, mark: Callable[[], DataMark | None]) -> None:
         """Write down what ``mark`` says, from now on, whenever it has changed."""
         self._mark = mark
         self._writing.start(_EVERY, now=False).addErrback(self._broken)
@@ -58,9 +58,9 @@ class Watermark:
             self._writing.stop()
             self._write(self._mark())
 
-    def _read(self) -> Mark | None:
+    def _read(self) -> DataMark | None:
         with suppress(OSError, ValueError, TypeError), open(self._path, "rb") as file:
-            mark = Mark(**orjson.loads(file.read()))
+            mark = DataMark(**orjson.loads(file.read()))
             if isinstance(mark.batches, int) and isinstance(mark.epoch, str):
                 return mark
         return None
@@ -72,7 +72,7 @@ class Watermark:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, self._write, mark)
 
-    def _write(self, mark: Mark | None) -> None:
+    def _write(self, mark: DataMark | None) -> None:
         if mark is None or mark == self._written:
             return
         if self._is_behind(mark):
@@ -88,7 +88,7 @@ class Watermark:
         except OSError as problem:
             self._say_once(f"{self._path} cannot be written: {problem.strerror}")
 
-    def _is_behind(self, mark: Mark) -> bool:
+    def _is_behind(self, mark: DataMark) -> bool:
         """Whether another worker, with the same key folder, has written down more."""
         there = self._read()
         return (

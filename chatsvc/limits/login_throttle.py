@@ -19,7 +19,7 @@ from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
 from chatsvc.limits.rates import Key, Now
-from chatsvc.limits.wait_list import Caller, Closed, WaitingList
+from chatsvc.limits.wait_list import Caller, Closed, WaitList
 
 
 class Throttled(Exception):
@@ -31,14 +31,14 @@ class Throttled(Exception):
 
 
 @dataclass(frozen=True)
-class Tries:
+class FreeAttempts:
     """How many failures cost nothing: those of an account, and those from an address."""
 
     account: int = 5
     address: int = 20
 
 
-def parse_tries(text: str) -> Tries:
+def parse_free_attempts(text: str) -> FreeAttempts:
     """
     Read ``ACCOUNT/ADDRESS``, two whole numbers.
 
@@ -47,10 +47,10 @@ def parse_tries(text: str) -> Tries:
     words = text.split("/")
     if len(words) != 2 or not all(w.isascii() and w.isdigit() and len(w) < 7 for w in words):
         raise ValueError("write ACCOUNT/ADDRESS, such as 5/20")
-    return Tries(int(words[0]), int(words[1]))
+    return FreeAttempts(int(words[0]), int(words[1]))
 
 
-class Turn:
+class Attempt:
     """One try; say what became of it. Of one that was not judged nothing is said."""
 
     right: bool | None = None
@@ -83,7 +83,7 @@ class _Budget(Generic[Key]):
         self._longest = longest
         self._now = now
         self._failures: TTLCache[Key, _Failures] = TTLCache(size, memory, timer=now)
-        self._waiting: WaitingList[Key] = WaitingList(now, size, memory)
+        self._waiting: WaitList[Key] = WaitList(now, size, memory)
         self._under_way: Counter[Key] = Counter()
         self._lines: dict[Key, deque[Deferred[None]]] = {}
 
@@ -108,7 +108,7 @@ class _Budget(Generic[Key]):
         most = max(1, self._free + 1 - self._failures.get(key, _NONE).count)
         return self._under_way[key] < most
 
-    def stand_in_line(self, key: Key) -> Deferred[None]:
+    def wait_turn(self, key: Key) -> Deferred[None]:
         """Wait until it is worth asking again."""
         line = self._lines.setdefault(key, deque())
         place: Deferred[None] = Deferred(line.remove)
@@ -157,7 +157,7 @@ class LoginThrottle:
     that account alone needs none of the address's: what strangers try elsewhere, or neighbours there, does not hold the
     owner up.
 
-    Turns are for those who come when they were told to (`WaitingList`). However many others ask without waiting, from
+    Turns are for those who come when they were told to (`WaitList`). However many others ask without waiting, from
     wherever, and however well those wait who have failed from another address before, an owner who does so is judged
     within two of the longest waits. Who waits as told at an address that has not failed yet, or at the owner's own, has
     as good a claim as the owner: each such turn costs the owner one more wait. A caller is never told more than two of
@@ -166,7 +166,7 @@ class LoginThrottle:
 
     def __init__(
         self,
-        tries: Tries,
+        tries: FreeAttempts,
         now: Now,
         size: int = 100_000,
         longest: float = 60.0,
@@ -180,7 +180,7 @@ class LoginThrottle:
         self._known: TTLCache[tuple[int, str], None] = TTLCache(size, known, timer=now)
 
     @asynccontextmanager
-    async def turn(self, caller: Caller, uid: int | None) -> AsyncIterator[Turn]:
+    async def turn(self, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
         """
         A try to log in as ``uid``; None: as nobody whose budget could suffer.
 
@@ -188,7 +188,7 @@ class LoginThrottle:
         """
         charges = self._charges(caller, uid)
         await _admit(charges, caller)
-        turn = Turn()
+        turn = Attempt()
         try:
             yield turn
         finally:
@@ -215,6 +215,6 @@ async def _admit(charges: list[_Charge], caller: Caller) -> None:
         if None not in waits:
             break
         budget, key, _ = charges[waits.index(None)]
-        await budget.stand_in_line(key)
+        await budget.wait_turn(key)
     for budget, key, _ in charges:
         budget.begin(key)

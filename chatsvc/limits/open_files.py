@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
-from chatsvc.factory import TOLD
+from chatsvc.factory import MOST_REFUSED
 from chatsvc.limits.rates import ConnectionLimits
 
 _log = Logger()
@@ -25,7 +25,7 @@ def within_open_files(limits: ConnectionLimits) -> ConnectionLimits:
     if files == resource.RLIM_INFINITY:
         return limits
     # Some come in to be told that there are too many, and some make room while others come.
-    most = max(1, files - 2 * TOLD - _OTHERS)
+    most = max(1, files - 2 * MOST_REFUSED - _OTHERS)
     if limits.total <= most:
         return limits
     _log.warn(

@@ -64,7 +64,7 @@ def parse_rate(text: str) -> Rate:
     return Rate(per_second, burst)
 
 
-class Buckets(Generic[Key]):
+class TokenBuckets(Generic[Key]):
     """
     Token buckets, each kept as one number: the moment at which it was, or will be, just empty.
 
@@ -98,7 +98,7 @@ class Buckets(Generic[Key]):
         return seconds if seconds > _ROUNDING else 0.0
 
 
-class Pace(Generic[Key]):
+class RateLimiter(Generic[Key]):
     """What an account or an address may send, over all its connections: past the rate it is read more slowly."""
 
     delay: Callable[[Key], float]
@@ -108,14 +108,16 @@ class Pace(Generic[Key]):
     """
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self.delay = Buckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
+        self.delay = TokenBuckets[Key](rate, now, size).take if rate.per_second else lambda key: 0.0
 
 
 class AddressLimit:
     """Things that an address may do so often, and that are refused past it."""
 
     def __init__(self, rate: Rate, now: Now, size: int = 100_000) -> None:
-        self._buckets: Buckets[str] | None = Buckets(rate, now, size) if rate.per_second else None
+        self._buckets: TokenBuckets[str] | None = (
+            TokenBuckets(rate, now, size) if rate.per_second else None
+        )
 
     def wait(self, address: str) -> float:
         """Seconds until one is allowed from there; 0.0: go on."""

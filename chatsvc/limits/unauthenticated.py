@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 One = TypeVar("One")
 
 
-class Strangers(Generic[One]):
+class UnauthenticatedConnections(Generic[One]):
     """In the order in which they came, in all and from each network; an empty network has no order of its own."""
 
     def __init__(self) -> None:

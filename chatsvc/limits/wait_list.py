@@ -52,7 +52,7 @@ class _Place:
     due: float
 
 
-class WaitingList(Generic[Key]):
+class WaitList(Generic[Key]):
     """
     Tells those who want a turn of ``key`` when to come, and who may have it when they do.
 

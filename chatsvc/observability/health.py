@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from chatsvc.observability.redaction import wordless
-from chatsvc.storage.monitor import Pulse
+from chatsvc.observability.redaction import redacted
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable
 
 _EVERY = 2.0
@@ -25,10 +25,10 @@ class Health:
     """``examinations``: for each store's pulse, a question that it answers when it is well."""
 
     def __init__(
-        self, clock: IReactorTime, examinations: Mapping[Pulse, Callable[[], Awaitable[Any]]]
+        self, clock: IReactorTime, examinations: Mapping[StoreMonitor, Callable[[], Awaitable[Any]]]
     ) -> None:
         self._draining = False
-        self._examinations = [_Examination(clock, *one) for one in examinations.items()]
+        self._examinations = [_StoreCheck(clock, *one) for one in examinations.items()]
         self._rounds = LoopingCall(self._examine)
         self._rounds.clock = clock
 
@@ -47,12 +47,12 @@ class Health:
         for examination in self._examinations:
             examination.stop()
 
-    async def troubles(self) -> list[str]:
+    async def problems(self) -> list[str]:
         """What is wrong now, one line each, within some two seconds whatever the stores do."""
         if self._draining:
             return ["draining"]
         self._examine()
-        troubles = [await examination.trouble() for examination in self._examinations]
+        troubles = [await examination.problem() for examination in self._examinations]
         return [trouble for trouble in troubles if trouble]
 
     def _examine(self) -> None:
@@ -60,13 +60,13 @@ class Health:
             examination.begin()
 
 
-class _Examination:
+class _StoreCheck:
     """The examination of one store: one question at a time, however many want to know."""
 
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, pulse: Pulse, question: Callable[[], Awaitable[Any]]
+        self, clock: IReactorTime, pulse: StoreMonitor, question: Callable[[], Awaitable[Any]]
     ) -> None:
         self._clock = clock
         self._pulse = pulse
@@ -92,7 +92,7 @@ class _Examination:
         if self._asking is not None:
             self._asking.cancel()
 
-    async def trouble(self) -> str:
+    async def problem(self) -> str:
         """What is wrong with the store, empty: nothing."""
         silent = False
         if self._asking is not None:
@@ -103,7 +103,7 @@ class _Examination:
                 await answered.addTimeout(max(left, 0.0), self._clock)
             except TimeoutError:
                 silent = True
-        return self._pulse.trouble or (self._pulse.silent if silent else "")
+        return self._pulse.problem or (self._pulse.silent if silent else "")
 
     async def _ask(self) -> None:
         try:
@@ -114,8 +114,8 @@ class _Examination:
         except CancelledError:
             raise
         except Exception as problem:
-            if not self._pulse.trouble:
-                self._log.failure("Examining a store failed", wordless())
+            if not self._pulse.problem:
+                self._log.failure("Examining a store failed", redacted())
             self._pulse.lost(type(problem).__name__, self._began)
         else:
             self._pulse.found()

@@ -13,7 +13,7 @@ from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, OK, SERVICE_UNAVA
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from chatsvc.observability.redaction import wordless
+from chatsvc.observability.redaction import redacted
 
 HealthCheck = Callable[[], Coroutine[Any, Any, list[str]]]
 """What is wrong, one line each; empty: nothing."""
@@ -76,11 +76,11 @@ class _Pages(Resource):
 
     def _broken(self, failure: Failure) -> _Page:
         kind = type(failure.value).__name__
-        self._log.failure("A page for monitoring failed", wordless(failure), event="probe-failed")
+        self._log.failure("A page for monitoring failed", redacted(failure), event="probe-failed")
         return INTERNAL_SERVER_ERROR, _TEXT, f"that failed: {kind}\n".encode()
 
 
-def probe_site(metrics: MetricsPage, check: HealthCheck) -> Site:
+def monitoring_site(metrics: MetricsPage, check: HealthCheck) -> Site:
     """The pages."""
     site = Site(_Pages(metrics, check))
     site.noisy = False

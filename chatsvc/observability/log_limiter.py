@@ -9,10 +9,10 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Buckets, Key, Now, Rate
+from chatsvc.limits.rates import Key, Now, Rate, TokenBuckets
 
 
-class Seldom:
+class LogLimiter:
     """Lets one pass in so many ``seconds``, and counts the others; ``now`` gives monotonic seconds."""
 
     def __init__(self, now: Callable[[], float], seconds: float = 10.0) -> None:
@@ -32,7 +32,7 @@ class Seldom:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class Allowed:
     """
     What is to be said: ``count`` of this thing since it was said last, and how many ``others`` there were, of whatever
     kind, for which there was no line.
@@ -42,7 +42,7 @@ class Passed:
     others: int
 
 
-class SeldomEach(Generic[Key]):
+class KeyedLogLimiter(Generic[Key]):
     """
     Lets things pass, each at the rate ``each`` by its key, and all together at the rate ``total`` (None: no limit).
 
@@ -58,14 +58,16 @@ class SeldomEach(Generic[Key]):
         size: int = 10_000,
         memory: float = 900.0,
     ) -> None:
-        self._each: Buckets[Key] = Buckets(each, now, size)
-        self._total: Buckets[None] | None = Buckets(total, now, 1) if total is not None else None
+        self._each: TokenBuckets[Key] = TokenBuckets(each, now, size)
+        self._total: TokenBuckets[None] | None = (
+            TokenBuckets(total, now, 1) if total is not None else None
+        )
         self._gravest: TTLCache[Key, int] = TTLCache(size, memory, timer=now)
         self._unsaid: OrderedDict[Key, int] = OrderedDict()
         self._size = size
         self._others = 0
 
-    def count(self, key: Key, gravity: int = 0) -> Passed | None:
+    def count(self, key: Key, gravity: int = 0) -> Allowed | None:
         """Count one; None: it is not to be said now."""
         if self._each.wait(key) and gravity <= self._gravest.get(key, gravity):
             self._keep(key)
@@ -77,7 +79,7 @@ class SeldomEach(Generic[Key]):
             self._total.take(None)
         self._each.take(key)
         self._gravest[key] = max(gravity, self._gravest.get(key, gravity))
-        passed = Passed(self._unsaid.pop(key, 0) + 1, self._others)
+        passed = Allowed(self._unsaid.pop(key, 0) + 1, self._others)
         self._others = 0
         return passed
 

@@ -113,7 +113,7 @@ class BatchHistogram(Collector):
         yield HistogramMetricFamily(self._name, self._what, buckets=buckets, sum_value=self._sum)
 
 
-class _Looked(Collector):
+class _SampledGauge(Collector):
     """A value that is looked up whenever somebody asks; None: it is not known and not shown."""
 
     def __init__(self, name: str, what: str, value: Callable[[], float | None]) -> None:
@@ -231,7 +231,7 @@ class Metrics:
 
     def gauge(self, name: str, what: str, value: Callable[[], float | None]) -> None:
         """Show a value that is looked up whenever somebody asks; None: not known."""
-        self._register(_Looked(name, what, value))
+        self._register(_SampledGauge(name, what, value))
 
     def _register(self, collector: C) -> C:
         self.registry.register(collector)

@@ -17,7 +17,7 @@ _COUNTED = ("counter", "histogram")
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
-class _Summed(Collector):
+class _MergedPage(Collector):
     def __init__(self, pages: Iterable[str], ended: Iterable[str]) -> None:
         self._families: dict[str, Metric] = {}
         self._values: dict[str, dict[_Key, list[float]]] = {}
@@ -47,7 +47,7 @@ class _Summed(Collector):
             yield summed
 
 
-def add_up(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
+def merge_pages(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
     """
     Add pages of Prometheus's text format up, each metric as :data:`~chatsvc.observability.metrics.COMBINE` says.
 
@@ -55,5 +55,5 @@ def add_up(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
     a restart, and everything before it for having happened just now.
     """
     registry = CollectorRegistry()
-    registry.register(_Summed(pages, ended))
+    registry.register(_MergedPage(pages, ended))
     return generate_latest(registry)

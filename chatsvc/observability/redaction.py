@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.python.failure import Failure
 
 
-def wordless(failure: Failure | None = None) -> Failure:
+def redacted(failure: Failure | None = None) -> Failure:
     """
     A failure, or that of the exception being handled, for the log alone: its exception is gone afterwards.
 

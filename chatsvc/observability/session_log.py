@@ -12,30 +12,34 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from chatsvc.limits.rates import Now, Rate, network_of
-from chatsvc.observability.log_limiter import Passed, SeldomEach
-from chatsvc.observability.redaction import wordless
+from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter
+from chatsvc.observability.redaction import redacted
 from chatsvc.wire.problems import Problem, code_of
 
 _A_MINUTE = 1 / 60
 
 
-class Brevity:
+class LogBudget:
     """What the logbooks of all connections share: how often each thing was said."""
 
     _log = Logger()
 
     def __init__(self, now: Now) -> None:
         # Of an address and a uid the first one, then one a minute; of all together some a second.
-        self.refusals: SeldomEach[tuple[str, int | None]] = SeldomEach(
+        self.refusals: KeyedLogLimiter[tuple[str, int | None]] = KeyedLogLimiter(
             now, Rate(_A_MINUTE, 1), Rate(5, 50)
         )
         # Only an account's owner can cause these, as often as `login_rate` allows.
-        self.comings: SeldomEach[tuple[str, int]] = SeldomEach(now, Rate(_A_MINUTE, 30))
-        self.registrations: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 50), Rate(5, 200))
-        self.damages: SeldomEach[int] = SeldomEach(now, Rate(1 / 86_400, 1), Rate(_A_MINUTE, 10))
-        self.faults: SeldomEach[str] = SeldomEach(now, Rate(_A_MINUTE, 3))
+        self.comings: KeyedLogLimiter[tuple[str, int]] = KeyedLogLimiter(now, Rate(_A_MINUTE, 30))
+        self.registrations: KeyedLogLimiter[str] = KeyedLogLimiter(
+            now, Rate(_A_MINUTE, 50), Rate(5, 200)
+        )
+        self.damages: KeyedLogLimiter[int] = KeyedLogLimiter(
+            now, Rate(1 / 86_400, 1), Rate(_A_MINUTE, 10)
+        )
+        self.faults: KeyedLogLimiter[str] = KeyedLogLimiter(now, Rate(_A_MINUTE, 3))
 
-    def too_dear(self, uid: int) -> None:
+    def too_costly(self, uid: int) -> None:
         """An account's hash costs more than the server spends: nobody can log in to it."""
         passed = self.damages.count(uid)
         if passed is not None:
@@ -46,12 +50,12 @@ class Brevity:
             self._log.warn(text + _how_many(passed), event="password-too-dear", **facts)
 
 
-class Logbook:
+class SessionLog:
     """The entries of connection ``number``, from ``address`` (empty: a local socket)."""
 
     _log = Logger()
 
-    def __init__(self, number: int, address: str, brevity: Brevity) -> None:
+    def __init__(self, number: int, address: str, brevity: LogBudget) -> None:
         self._number = number
         self._network = network_of(address)
         self._address = address or "a local socket"
@@ -93,14 +97,14 @@ class Logbook:
         passed = self._brevity.faults.count(kind)
         if passed is not None:
             facts = self._facts(uid) | _counts(passed) | {"event": "command-failed", "kind": kind}
-            self._log.failure("{kind} failed" + _how_many(passed), wordless(failure), **facts)
+            self._log.failure("{kind} failed" + _how_many(passed), redacted(failure), **facts)
 
     def _note(
         self,
         event: str,
         text: str,
         uid: int | None,
-        passed: Passed | None,
+        passed: Allowed | None,
         level: Any = LogLevel.info,
         **facts: Any,
     ) -> None:
@@ -112,7 +116,7 @@ class Logbook:
         return {"connection": self._number, **({} if uid is None else {"uid": uid})}
 
 
-def _counts(passed: Passed) -> dict[str, Any]:
+def _counts(passed: Allowed) -> dict[str, Any]:
     """How many things a line stands for, where that is more than one."""
     return {
         **({"count": passed.count} if passed.count > 1 else {}),
@@ -120,7 +124,7 @@ def _counts(passed: Passed) -> dict[str, Any]:
     }
 
 
-def _how_many(passed: Passed) -> str:
+def _how_many(passed: Allowed) -> str:
     """The same in words."""
     return (" ({count} since this was said last)" if passed.count > 1 else "") + (
         " ({others} others are not said)" if passed.others else ""

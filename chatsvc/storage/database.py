@@ -14,9 +14,9 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.sql import Dialect, Transaction, dialect_of, first_line
-from chatsvc.storage.url import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
+from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
 
@@ -36,16 +36,16 @@ class Database:
         url: StoreURL,
         reactor: Any,
         patience: float = STORE_PATIENCE,
-        pulse: Pulse | None = None,
+        pulse: StoreMonitor | None = None,
     ) -> None:
         self.url = url
-        self._pulse = pulse or Pulse(url)
+        self._pulse = pulse or StoreMonitor(url)
         self._reactor = reactor
         self._patience = patience
         self._dialect = dialect_of(url, patience)
         self._pool: Any = None
 
-    def under(self, pulse: Pulse) -> Database:
+    def monitored_by(self, pulse: StoreMonitor) -> Database:
         """The same open database under another pulse: accounts and inboxes in one file have one each."""
         other = Database(self.url, self._reactor, self._patience, pulse)
         other._pool = self._pool
@@ -65,7 +65,7 @@ class Database:
         except BaseException as problem:
             self.close()
             if isinstance(problem, StoreUnavailable):
-                raise BadStore(str(problem)) from problem
+                raise StoreMisconfigured(str(problem)) from problem
             raise
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Database:
         :raise StoreUnavailable: the database is away or took longer than the patience. The
             outcome is unknown.
         """
-        return await self._pulse.of(self._run(interaction, write, lock))
+        return await self._pulse.track(self._run(interaction, write, lock))
 
     async def run_gently(
         self, interactions: Iterable[Callable[[Transaction], Any]], lock: str = ""

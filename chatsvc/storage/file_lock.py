@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from chatsvc.storage.url import BadStore
+from chatsvc.storage.url import StoreMisconfigured
 
 
 class FileLock:
@@ -22,12 +22,12 @@ class FileLock:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as problem:
-            raise BadStore(f"{path}: {problem.strerror}") from None
+            raise StoreMisconfigured(f"{path}: {problem.strerror}") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
-            raise BadStore(
+            raise StoreMisconfigured(
                 f"{path} is in use by another server; SQLite serves one, several need MySQL and Redis"
             ) from None
 

@@ -17,7 +17,7 @@ from pymysql.constants import ER
 
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import BadStore
+from chatsvc.storage.url import StoreMisconfigured
 
 _BEGUN = {
     "mysql": "SELECT 1 FROM information_schema.tables"
@@ -66,7 +66,7 @@ async def apply(database: Database) -> list[str]:
     except pymysql.OperationalError as problem:
         if problem.args[0] not in _DENIED:
             raise
-        raise BadStore(
+        raise StoreMisconfigured(
             f"{database.url}: tables are missing and this account may not make them: "
             "run `chatsvc schema` once with an account that may"
         ) from problem

@@ -17,7 +17,7 @@ _SAID_FOR = 60.0
 """Seconds in which failures of a store that is there are said once: each command could have the same."""
 
 
-class Pulse:
+class StoreMonitor:
     """
     ``store`` is what it keeps, ``accounts`` or ``inbox``; ``seconds`` is a clock that only goes forward.
 
@@ -46,7 +46,7 @@ class Pulse:
         """Called when a question has failed, so that the store is examined."""
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What is wrong with the store, one line; empty: it is there."""
         return "" if self._lost_at is None else f"{self._name} is away: {self._reason}"
 
@@ -55,7 +55,7 @@ class Pulse:
         """The line for a store that has not answered yet."""
         return f"{self._name} does not answer"
 
-    async def of(self, asked: Awaitable[T]) -> T:
+    async def track(self, asked: Awaitable[T]) -> T:
         """Wait for the answer to a question, and count it."""
         began = self._seconds()
         try:

@@ -20,7 +20,7 @@ import pymysql
 from pymysql.constants import CLIENT, CR, ER
 from twisted.logger import Logger
 
-from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
 
 Row = tuple[Any, ...]
 
@@ -125,10 +125,12 @@ class MySQL:
         unknown = sorted(self._url.query.keys() - self._OPTIONS)
         if unknown:
             known = ", ".join(sorted(self._OPTIONS))
-            raise BadStore(f"{self._url}: unknown option {unknown[0]!r} (there are {known})")
+            raise StoreMisconfigured(
+                f"{self._url}: unknown option {unknown[0]!r} (there are {known})"
+            )
         options = self._url.query.get("read_default_file")
         if options and not Path(options).expanduser().is_file():
-            raise BadStore(f"{self._url}: {options} is no file")
+            raise StoreMisconfigured(f"{self._url}: {options} is no file")
 
     def make(self) -> Any:
         url, patience = self._url, self._patience
@@ -156,7 +158,7 @@ class MySQL:
 
     def try_out(self, transaction: Transaction) -> None:
         if transaction.one("SELECT DATABASE()") == (None,):
-            raise BadStore(f"{self._url} names no database: write mysql://HOST/DATABASE")
+            raise StoreMisconfigured(f"{self._url} names no database: write mysql://HOST/DATABASE")
 
     def begin(self, write: bool) -> str:
         return "START TRANSACTION" if write else "START TRANSACTION READ ONLY"
@@ -214,7 +216,7 @@ class SQLite:
     def check(self) -> None:
         folder = Path(self._url.path).parent
         if not folder.is_dir():
-            raise BadStore(f"{self._url}: there is no folder {folder}")
+            raise StoreMisconfigured(f"{self._url}: there is no folder {folder}")
 
     def make(self) -> Any:
         # SQLite would let everybody read what it makes. What else is wrong with the path it says itself.

@@ -14,7 +14,7 @@ class StoreUnavailable(Exception):
     """The store is away or did not answer in time: whether the command ran is unknown."""
 
 
-class BadStore(Exception):
+class StoreMisconfigured(Exception):
     """A store's URL or the store itself cannot be used; the text is one line for the admin."""
 
 
@@ -58,13 +58,15 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     scheme, colon, rest = url.partition(":")
     known = " or ".join(f"{name}:…" for name in schemes)
     if not colon or scheme not in schemes:
-        raise BadStore(f"{without_password(url)!r} is no store's URL: it begins with {known}")
+        raise StoreMisconfigured(
+            f"{without_password(url)!r} is no store's URL: it begins with {known}"
+        )
     if scheme == "sqlite":
         if not rest or rest.startswith("//"):
-            raise BadStore(f"{url!r} names no file: write sqlite:PATH")
+            raise StoreMisconfigured(f"{url!r} names no file: write sqlite:PATH")
         return StoreURL(scheme, rest, shown=url)
     if not rest.startswith("//"):
-        raise BadStore(f"{without_password(url)!r} is no URL: write {scheme}://…")
+        raise StoreMisconfigured(f"{without_password(url)!r} is no URL: write {scheme}://…")
     several = scheme == "redis+sentinel"
     hosts, url_of_one = _without_hosts(url) if several else ("", url)
     try:
@@ -76,7 +78,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
         )
     except ValueError:
         # Not in urlsplit's words: it quotes as a port what may be a part of the password.
-        raise BadStore(
+        raise StoreMisconfigured(
             f"{without_password(url)!r} is no URL: its port or query is wrong"
             " (in a password, / is written %2F, ? %3F and # %23)"
         ) from None

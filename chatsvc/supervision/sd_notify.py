@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 
-class Supervisor:
+class SystemdNotifier:
     """
     Whoever started this process and wants to hear how it is: systemd, or another that speaks its protocol.
 

@@ -21,13 +21,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
-from chatsvc.observability.http import probe_site
-from chatsvc.supervision.sd_notify import Supervisor
-from chatsvc.supervision.worker_probe import Asking
-from chatsvc.supervision.worker_process import Worker
+from chatsvc.observability.http import monitoring_site
+from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.worker_probe import WorkerProbe
+from chatsvc.supervision.worker_process import WorkerProcess
 from chatsvc.tls.key_folder import BadKeys, KeyFolder
-from chatsvc.transport.inherited import share
-from chatsvc.transport.listeners import BadEndpoint, CannotListen, Doors, Listening, listen_at
+from chatsvc.transport.inherited import hand_down
+from chatsvc.transport.listeners import (
+    BadEndpoint,
+    CannotListen,
+    Listener,
+    ListenerBuilder,
+    listen_at,
+)
 
 SIGNS_WITHIN = 30.0
 """Seconds without a sign of life after which a worker is killed: its reactor is stuck."""
@@ -47,7 +53,7 @@ _SETTLED = 30.0
 """Seconds after which a worker's end has nothing to do with its start."""
 
 
-class Workers(Service):
+class WorkerSupervisor(Service):
     """
     ``count`` workers of a server with this configuration. ``prepare`` does what needs no waiting, and must come first.
 
@@ -63,21 +69,23 @@ class Workers(Service):
         reactor: Any,
         config: Config,
         count: int,
-        launch: Callable[[Worker, Sequence[Any]], Any],
+        launch: Callable[[WorkerProcess, Sequence[Any]], Any],
         folder: Path,
-        supervisor: Supervisor,
+        supervisor: SystemdNotifier,
         given_up: Callable[[str | None], None],
     ) -> None:
         self._reactor = reactor
         self._config = config
         self._supervisor = supervisor
         self._given_up = given_up
-        self._places: list[Listening] = []
-        self._probe: Listening | None = None
+        self._places: list[Listener] = []
+        self._probe: Listener | None = None
         self._ports: list[Any] = []
         self._probe_port: Any = None
         self.workers = [
-            Worker(reactor, number, folder, lambda worker: launch(worker, self._ports), self._ended)
+            WorkerProcess(
+                reactor, number, folder, lambda worker: launch(worker, self._ports), self._ended
+            )
             for number in range(1, count + 1)
         ]
         self._failures = dict.fromkeys(self.workers, 0)
@@ -100,7 +108,7 @@ class Workers(Service):
         try:
             keys = KeyFolder(config.keys)
             keys.ensure_for_this_host(self._log)
-            doors = Doors(self._reactor, keys.context, config.trusted_proxies)
+            doors = ListenerBuilder(self._reactor, keys.context, config.trusted_proxies)
             self._places = [doors.open(text) for text in (*config.ports, *config.legacy_ports)]
             self._probe = doors.open(config.metrics, "tcp:9100") if config.metrics else None
         except (BadKeys, BadEndpoint) as problem:
@@ -127,7 +135,7 @@ class Workers(Service):
     async def _start(self) -> None:
         for place in self._places:
             port: Any = await listen_at(place.text, place.bare, Factory())
-            share(port)
+            hand_down(port)
             self._ports.append(port)
         # One before the others: what is in its way would be said by each, and tables are made once.
         first, *others = self.workers
@@ -136,8 +144,8 @@ class Workers(Service):
                 self._given_up(None)
             return
         if self._probe is not None:
-            asking = Asking(self._reactor, self.workers, self._own_troubles)
-            site = probe_site(asking.metrics, asking.troubles)
+            asking = WorkerProbe(self._reactor, self.workers, self._own_problems)
+            site = monitoring_site(asking.metrics, asking.problems)
             self._probe_port = await listen_at(self._probe.text, self._probe.endpoint, site)
         self._watching.start(SIGNS_WITHIN / 3, now=False).addErrback(self._broken)
         self._serves = True
@@ -148,12 +156,12 @@ class Workers(Service):
         self._log.info("{count} workers serve", event="workers", count=len(self.workers))
         self._supervisor.ready(self._status())
 
-    async def _start_all(self, workers: Sequence[Worker]) -> bool:
+    async def _start_all(self, workers: Sequence[WorkerProcess]) -> bool:
         """Start them at once; whether all serve."""
         starting = [worker.start() for worker in workers]
         return all([await started for started in starting])
 
-    def _own_troubles(self) -> list[str]:
+    def _own_problems(self) -> list[str]:
         if not self.running:
             return ["draining"]
         return [f"worker {w.number} does not serve" for w in self.workers if not w.serves]
@@ -167,7 +175,7 @@ class Workers(Service):
         serving = [worker for worker in self.workers if worker.serves]
         waiting = [worker.ready() for worker in serving]
         for worker in serving:
-            worker.tell(signal.SIGHUP)
+            worker.signal(signal.SIGHUP)
         for answer in waiting:
             answer.addTimeout(_RELOAD_PATIENCE, self._reactor)
         results = await DeferredList(waiting, consumeErrors=True)
@@ -195,21 +203,21 @@ class Workers(Service):
 
     def _kill_all(self) -> None:
         for worker in self.workers:
-            worker.tell(signal.SIGKILL)
+            worker.signal(signal.SIGKILL)
 
     def _watch(self) -> None:
         now, before = self._reactor.seconds(), self._looked
         self._looked = now
         for worker in self.workers:
             if now - before > SIGNS_WITHIN / 2:
-                worker.forgive()  # it was this process that slept: what they said meanwhile is not read yet
+                worker.reset_silence()  # it was this process that slept: what they said meanwhile is not read yet
             patience = SIGNS_WITHIN if worker.serves else _START_PATIENCE
             if worker.runs and worker.silence > patience:
                 text = "Worker {number} gives no sign of life: it is killed"
                 self._log.error(text, event="worker-silent", number=worker.number)
-                worker.tell(signal.SIGKILL)
+                worker.signal(signal.SIGKILL)
 
-    def _ended(self, worker: Worker, how: str) -> None:
+    def _ended(self, worker: WorkerProcess, how: str) -> None:
         if not self._serves:
             return  # the start itself is being given up
         soon = 0 if worker.age > _SETTLED else self._failures[worker]
@@ -224,7 +232,7 @@ class Workers(Service):
         )
         self._reactor.callLater(delay, self._replace, worker)
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, worker: WorkerProcess) -> None:
         if not self.running or worker.runs:
             return
         try:
@@ -232,7 +240,7 @@ class Workers(Service):
         except Exception as problem:  # too many open files or processes, for now
             self._ended(worker, f"cannot be started ({problem})")
 
-    def _replaced(self, ready: bool, worker: Worker) -> None:
+    def _replaced(self, ready: bool, worker: WorkerProcess) -> None:
         if ready:
             text = "Worker {number} serves again"
             self._log.info(text, event="worker-replaced", number=worker.number)

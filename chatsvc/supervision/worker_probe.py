@@ -14,8 +14,8 @@ from twisted.web.http import OK
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from chatsvc.observability.metrics_merge import add_up
-from chatsvc.supervision.worker_process import Worker
+from chatsvc.observability.metrics_merge import merge_pages
+from chatsvc.supervision.worker_process import WorkerProcess
 
 _PATIENCE = 2.5
 """Seconds for a worker's answer: it takes its stores 1.5 at most, and probes give up after few."""
@@ -41,15 +41,15 @@ class _Last:
     page: str
 
 
-class Asking:
+class WorkerProbe:
     """Asks all of ``workers``; ``own_troubles`` are those that need not be asked for."""
 
     def __init__(
-        self, reactor: Any, workers: Sequence[Worker], own_troubles: Callable[[], list[str]]
+        self, reactor: Any, workers: Sequence[WorkerProcess], own_troubles: Callable[[], list[str]]
     ) -> None:
         self._reactor = reactor
         self._workers = workers
-        self._own_troubles = own_troubles
+        self._own_problems = own_troubles
         self._last: dict[int, _Last] = {}
         self._ended = ""
         paths = {str(worker.number).encode(): worker.probe_path for worker in workers}
@@ -61,20 +61,20 @@ class Asking:
         for worker in self._workers:
             self._note(worker, pages.get(worker.number))
         silent = [last.page for number, last in self._last.items() if number not in pages]
-        return add_up(pages.values(), [self._ended, *silent])
+        return merge_pages(pages.values(), [self._ended, *silent])
 
-    def _note(self, worker: Worker, page: str | None) -> None:
+    def _note(self, worker: WorkerProcess, page: str | None) -> None:
         """Keep the last page of each process, and what those that ended have counted."""
         last = self._last.get(worker.number)
         if last is not None and last.start != worker.starts:
             del self._last[worker.number]
-            self._ended = add_up([], [self._ended, last.page]).decode()
+            self._ended = merge_pages([], [self._ended, last.page]).decode()
         if page is not None:
             self._last[worker.number] = _Last(worker.starts, page)
 
-    async def troubles(self) -> list[str]:
+    async def problems(self) -> list[str]:
         """What is wrong with the workers or what they need, a line each."""
-        troubles = self._own_troubles()
+        troubles = self._own_problems()
         for number, status, text in await self._ask("health"):
             if status != OK:
                 troubles += [f"worker {number}: {line}" for line in text.splitlines()]

@@ -12,21 +12,21 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
 from twisted.python.failure import Failure
 
-Launch = Callable[["Worker"], Any]
+Launch = Callable[["WorkerProcess"], Any]
 """Starts a worker's process with the worker as its protocol, and gives the process."""
 
 
-class _Signs(DatagramProtocol):
+class _HeartbeatSocket(DatagramProtocol):
     """The supervisor's end of sd_notify(3)."""
 
     def __init__(self, told: Callable[[set[str]], None]) -> None:
-        self._told = told
+        self._datagram_received = told
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._told(set(datagram.decode(errors="replace").split("\n")))
+        self._datagram_received(set(datagram.decode(errors="replace").split("\n")))
 
 
-class Worker(ProcessProtocol):
+class WorkerProcess(ProcessProtocol):
     """
     The process with a ``number``, from 1, and its successors.
 
@@ -40,7 +40,7 @@ class Worker(ProcessProtocol):
         number: int,
         folder: Path,
         launch: Launch,
-        ended: Callable[[Worker, str], None],
+        ended: Callable[[WorkerProcess, str], None],
     ) -> None:
         self.number = number
         self.signs_path = str(folder / f"{number}.signs")
@@ -49,7 +49,9 @@ class Worker(ProcessProtocol):
         self._launch = launch
         self._ended = ended
         self._process: Any = None
-        self._signs = reactor.listenUNIXDatagram(self.signs_path, _Signs(self._told), mode=0o600)
+        self._signs = reactor.listenUNIXDatagram(
+            self.signs_path, _HeartbeatSocket(self._datagram_received), mode=0o600
+        )
         self._stopping = False
         self._serves = False
         self._heard = self._began = 0.0
@@ -92,11 +94,11 @@ class Worker(ProcessProtocol):
         self._ready.append(waiting)
         return waiting
 
-    def forgive(self) -> None:
+    def reset_silence(self) -> None:
         """Count its silence from now on."""
         self._heard = self._reactor.seconds()
 
-    def tell(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
         """Send a signal, if there is a process."""
         try:
             if self._process is not None:
@@ -112,7 +114,7 @@ class Worker(ProcessProtocol):
             gone.callback(None)
         else:
             self._gone.append(gone)
-            self.tell(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
         return gone
 
     def close(self) -> Deferred[None] | None:
@@ -122,20 +124,20 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:  # type: ignore[override]
         self._process, self._serves = None, False
-        self._tell(False)
+        self._write_signal(False)
         gone, self._gone = self._gone, []
         for waiting in gone:
             waiting.callback(None)
         if not self._stopping:
             self._ended(self, _how(reason.value))
 
-    def _told(self, lines: set[str]) -> None:
+    def _datagram_received(self, lines: set[str]) -> None:
         self._heard = self._reactor.seconds()
         if "READY=1" in lines and self.runs:
             self._serves = True
-            self._tell(True)
+            self._write_signal(True)
 
-    def _tell(self, ready: bool) -> None:
+    def _write_signal(self, ready: bool) -> None:
         waiting, self._ready = self._ready, []
         for one in waiting:
             one.callback(ready)

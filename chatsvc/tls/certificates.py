@@ -25,7 +25,7 @@ _LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1
 
 
 @dataclass(frozen=True)
-class Facts:
+class CertificateFacts:
     """What a certificate says. ``names`` are the hosts and addresses that it is for."""
 
     subject: str
@@ -40,7 +40,7 @@ class Facts:
         return (self.not_after - datetime.fromtimestamp(now, UTC)).days
 
 
-def facts(pem: bytes) -> list[Facts]:
+def facts(pem: bytes) -> list[CertificateFacts]:
     """
     What the certificates in a file say, in their order.
 
@@ -90,8 +90,8 @@ def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
     return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
 
 
-def _facts(certificate: x509.Certificate) -> Facts:
-    return Facts(
+def _facts(certificate: x509.Certificate) -> CertificateFacts:
+    return CertificateFacts(
         certificate.subject.rfc4514_string(),
         certificate.issuer.rfc4514_string(),
         _names(certificate),
@@ -110,7 +110,7 @@ def _names(certificate: x509.Certificate) -> list[str]:
     return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
 
 
-def _judge_time(path: str, found: Facts, now: float) -> list[Finding]:
+def _judge_time(path: str, found: CertificateFacts, now: float) -> list[Finding]:
     days, end = found.days_left(now), f"{found.not_after:%Y-%m-%d}"
     what = f"{path}: {found.subject or found.fingerprint}"
     if found.not_before.timestamp() > now:

@@ -35,7 +35,7 @@ class HalfClosedTLS(TLSMemoryBIOProtocol):
         pass
 
 
-class Lasting(SSL.Connection):
+class HalfClosableConnection(SSL.Connection):
     """OpenSSL's side of it: a close_notify alert is told to the protocol above, rather than to Twisted's TLS."""
 
     layer: TLSMemoryBIOProtocol
@@ -52,8 +52,8 @@ class Lasting(SSL.Connection):
         raise SSL.WantReadError
 
 
-def lasting(context: SSL.Context, layer: TLSMemoryBIOProtocol) -> SSL.Connection:
+def half_closable(context: SSL.Context, layer: TLSMemoryBIOProtocol) -> SSL.Connection:
     """A new connection for a TLS layer."""
-    connection = Lasting(context, None)
+    connection = HalfClosableConnection(context, None)
     connection.layer = layer
     return connection

@@ -33,7 +33,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from chatsvc.tls.half_close import lasting
+from chatsvc.tls.half_close import half_closable
 
 LIFETIME = timedelta(days=3650)
 """Of a certificate that we make: clients trust that very file, so its end would cut all off."""
@@ -228,7 +228,7 @@ class ServerContext:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A new connection for Twisted's TLS, on the files as they were last read."""
-        return lasting(self.context, tlsProtocol)
+        return half_closable(self.context, tlsProtocol)
 
 
 def fingerprint(pem: bytes) -> str:

@@ -14,7 +14,7 @@ from chatsvc.tls.key_folder import BadKeys, ServerContext
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class HostContexts:
+class SNIContexts:
     """
     What TLS servers of many names make their connections from: the ``*.pem`` files of a folder.
 

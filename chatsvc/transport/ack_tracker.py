@@ -2,10 +2,10 @@
 When has a peer received a message that it cannot acknowledge? When its kernel has acknowledged the last byte, and does
 not show by its window that nobody reads.
 
-A :class:`Meter` stands between the TCP connection and whatever is above it (TLS, mostly) and counts the bytes that are
-handed down. The kernel says how many of them have been acknowledged (``TCP_INFO``). Where it does not, they are those
-handed down, less what still lies in Twisted's buffer, less what is not acknowledged (``SIOCOUTQ``, tcp(7)). That alone
-would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
+A :class:`ByteMeter` stands between the TCP connection and whatever is above it (TLS, mostly) and counts the bytes
+that are handed down. The kernel says how many of them have been acknowledged (``TCP_INFO``). Where it does not, they
+are those handed down, less what still lies in Twisted's buffer, less what is not acknowledged (``SIOCOUTQ``, tcp(7)).
+That alone would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from chatsvc.tls.half_close import pass_up_the_end
-from chatsvc.transport.sockets import Prompt
+from chatsvc.transport.sockets import EagerWriter
 from chatsvc.transport.tcp_info import Window, how_far, unacknowledged
 
 _SOONEST, _LATEST = 0.02, 0.5
@@ -27,7 +27,7 @@ _SOONEST, _LATEST = 0.02, 0.5
 
 
 @implementer(IHalfCloseableProtocol)
-class Meter(Prompt):
+class ByteMeter(EagerWriter):
     """The lowest layer of a connection."""
 
     handed = 0
@@ -69,7 +69,7 @@ class Meter(Prompt):
         return told
 
     def loseConnection(self) -> None:
-        self._last_look()
+        self._last_poll()
         super().loseConnection()
         self._say_closing()
 
@@ -90,7 +90,7 @@ class Meter(Prompt):
         self.connected = 0  # Twisted leaves it at 1, and the socket is gone
         super().connectionLost(reason)
 
-    def _last_look(self) -> None:
+    def _last_poll(self) -> None:
         if self.about_to_close is not None:
             self.about_to_close()
 
@@ -101,27 +101,27 @@ class Meter(Prompt):
 
 
 def metered(factory: Any) -> WrappingFactory:
-    """Put a :class:`Meter` under the connections of a factory."""
+    """Put a :class:`ByteMeter` under the connections of a factory."""
     wrapping = WrappingFactory(factory)
-    wrapping.protocol = Meter
+    wrapping.protocol = ByteMeter
     wrapping.noisy = False
     return wrapping
 
 
-def meter_of(transport: Any) -> Meter | None:
+def meter_of(transport: Any) -> ByteMeter | None:
     """The meter under all layers of a transport, None where there is none."""
-    while transport is not None and not isinstance(transport, Meter):
+    while transport is not None and not isinstance(transport, ByteMeter):
         transport = getattr(transport, "transport", None)
     return transport
 
 
-def read_at_once(meter: Meter | None, most: int) -> None:
+def read_at_once(meter: ByteMeter | None, most: int) -> None:
     """How many bytes a connection reads in one go; as many may wait to be sent before it asks for a pause."""
     if meter is not None:
         meter.transport.bufferSize = most
 
 
-class Receipts:
+class AckTracker:
     """
     What one log-in was handed and its peer's kernel has not acknowledged yet.
 
@@ -129,7 +129,7 @@ class Receipts:
     """
 
     def __init__(
-        self, clock: IReactorTime, meter: Meter | None, received: Callable[[int], object]
+        self, clock: IReactorTime, meter: ByteMeter | None, received: Callable[[int], object]
     ) -> None:
         self._clock = clock
         self._meter = meter
@@ -138,7 +138,7 @@ class Receipts:
         self._delay = _SOONEST
         self._check: IDelayedCall | None = None
         if meter is not None:
-            meter.about_to_close = self.look
+            meter.about_to_close = self.poll
             meter.received(clock.seconds())  # how wide the window is before anything can lie unread
 
     def written(self, id: int) -> None:
@@ -148,9 +148,9 @@ class Receipts:
             return
         self._expected.append((self._meter.handed, id))
         if self._check is None:
-            self._check = self._clock.callLater(self._delay, self._look_later)
+            self._check = self._clock.callLater(self._delay, self._poll_later)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Ask the kernel now."""
         if self._meter is None or not self._expected:
             return
@@ -169,16 +169,16 @@ class Receipts:
         """The log-in is over; ask one last time while the connection is there."""
         if self._meter is not None:
             if self._meter.connected:
-                self.look()
+                self.poll()
             self._meter.about_to_close = None
         self._expected.clear()
         if self._check is not None:
             self._check.cancel()
             self._check = None
 
-    def _look_later(self) -> None:
+    def _poll_later(self) -> None:
         self._check = None
         self._delay = min(self._delay * 2, _LATEST)
-        self.look()
+        self.poll()
         if self._expected:
-            self._check = self._clock.callLater(self._delay, self._look_later)
+            self._check = self._clock.callLater(self._delay, self._poll_later)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from zope.interface import implementer
 
 
-def share(port: Any) -> None:
+def hand_down(port: Any) -> None:
     """Let other processes accept at a port of this one."""
     port.stopReading()
     port._shouldShutdown = False  # it is theirs, too: to close it here must not end it there
@@ -23,7 +23,7 @@ def share(port: Any) -> None:
 
 @implementer(IStreamServerEndpoint)
 @dataclass(frozen=True)
-class Inherited:
+class InheritedEndpoint:
     """What another process has opened: its ``descriptor`` and address ``family``."""
 
     reactor: Any

@@ -29,9 +29,9 @@ from zope.interface import implementer
 
 from chatsvc.tls.half_close import HalfClosedTLS
 from chatsvc.tls.key_folder import ServerContext
-from chatsvc.tls.sni import HostContexts
+from chatsvc.tls.sni import SNIContexts
 from chatsvc.transport.ack_tracker import metered
-from chatsvc.transport.inherited import Inherited
+from chatsvc.transport.inherited import InheritedEndpoint
 from chatsvc.transport.proxy_protocol import HangUp, TrustedProxies
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -47,7 +47,7 @@ _HANDED_OVER = "systemd"
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
 
-Context = ServerContext | HostContexts
+Context = ServerContext | SNIContexts
 
 
 class CannotListen(Exception):
@@ -59,7 +59,7 @@ class BadEndpoint(Exception):
 
 
 @dataclass(frozen=True)
-class Listening:
+class Listener:
     """
     A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``keys``: files that must be
     private; ``bare``: the socket alone, without any layer above it.
@@ -110,7 +110,7 @@ def _prefix(factory: Any) -> str:
     return str(factory.logPrefix()) if hasattr(factory, "logPrefix") else type(factory).__name__
 
 
-class Doors:
+class ListenerBuilder:
     """Makes listening places; one certificate of the key folder serves all that name none of their own."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Doors:
 
     def open(
         self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
-    ) -> Listening:
+    ) -> Listener:
         """
         The place that an endpoint string names; ``example`` is what could have been written. ``socket`` is one that
         listens there already, as (descriptor, family).
@@ -136,7 +136,7 @@ class Doors:
         with _one_line(text, example):
             return self._open(text, socket)
 
-    def _open(self, text: str, socket: tuple[int, int] | None) -> Listening:
+    def _open(self, text: str, socket: tuple[int, int] | None) -> Listener:
         proxied = text.startswith("haproxy:")
         place = text.removeprefix("haproxy:")
         context: Context | None = None
@@ -147,9 +147,11 @@ class Doors:
             keys = [files["privateKey"]] if files else []
         elif place.startswith("tls:"):
             place, folder = _split_tls(place)
-            context = hosts = HostContexts(folder)
+            context = hosts = SNIContexts(folder)
             keys = hosts.key_paths()
-        lowest = self._lowest(place) if socket is None else Inherited(self._reactor, *socket)
+        lowest = (
+            self._lowest(place) if socket is None else InheritedEndpoint(self._reactor, *socket)
+        )
         endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
         if proxied:
             endpoint = _Layered(
@@ -158,7 +160,7 @@ class Doors:
         if context is not None:
             endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
         endpoint = _Layered(endpoint, _HangingUp)
-        return Listening(text, endpoint, context, keys, lowest)
+        return Listener(text, endpoint, context, keys, lowest)
 
     def _lowest(self, place: str) -> IStreamServerEndpoint:
         try:

@@ -104,7 +104,7 @@ class HangUp(Protocol):
 
 
 @implementer(IHalfCloseableProtocol)
-class _Proxied(ProtocolWrapper):
+class _ProxyProtocol(ProtocolWrapper):
     """Nobody above hears of a connection before it is known where it comes from."""
 
     wrappedProtocol: Any
@@ -174,4 +174,4 @@ class TrustedProxies(WrappingFactory):
         host = getattr(addr, "host", None)
         if host is not None and host.removeprefix("::ffff:") not in self._addresses:
             return HangUp()
-        return _Proxied(self)
+        return _ProxyProtocol(self)

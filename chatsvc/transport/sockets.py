@@ -24,7 +24,7 @@ def socket_of(transport: Any) -> socket.socket | None:
     return None
 
 
-def watch_peer(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
+def set_keepalive(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
     """
     Let the kernel end a TCP connection whose peer is gone: keepalive probes when it is idle, ``TCP_USER_TIMEOUT``
     (tcp(7), milliseconds) when bytes are on their way. Small frames leave at once.
@@ -41,7 +41,7 @@ def watch_peer(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience * 1000)
 
 
-class Prompt(ProtocolWrapper):
+class EagerWriter(ProtocolWrapper):
     """
     The lowest layer of a TCP or Unix connection: gives the kernel at once what it takes.
 

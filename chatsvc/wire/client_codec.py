@@ -13,7 +13,7 @@ import orjson
 
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
-from chatsvc.wire.record import value
+from chatsvc.wire.record import record
 
 PROTOCOL_VERSION = 1
 
@@ -22,14 +22,14 @@ class NotUnderstood(Exception):
     """A frame of the server's that breaks the dialect; one line."""
 
 
-@value
+@record
 class Accepted(e.Event):
     """A command was carried out; ``fields`` are the whole answer."""
 
     fields: Mapping[str, Any]
 
 
-@value
+@record
 class Confirmed(e.Event):
     """The store has a message; ``re`` and ``to`` name it. As :class:`~chatsvc.wire.events.Sent`, without its text."""
 
@@ -41,7 +41,7 @@ class Confirmed(e.Event):
     duplicate: bool
 
 
-@value
+@record
 class Rejected(e.Event):
     """A command was refused. ``text`` is for people; ``to``: it was a ``msg`` to them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.record import value
+from chatsvc.wire.record import record
 
 MAX_FRAME = 65_535
 """Bytes in a frame at most: what two bytes of length can say."""
@@ -20,14 +20,14 @@ NO_UID = 2**63
 """Stands for every uid out of range: no database can hold it, so it does not exist."""
 
 
-@value
+@record
 class Command:
     """``n`` is the client's number of the request, which its answer carries; None: the client gave none."""
 
     n: int | None = field(default=None, kw_only=True)
 
 
-@value
+@record
 class Hello(Command):
     """A program presents itself; ``device`` is 16 to 32 hex digits or empty."""
 
@@ -37,7 +37,7 @@ class Hello(Command):
     lang: str | None = None
 
 
-@value
+@record
 class Auth(Command):
     """Log in by password or by token; ``after`` is the last message id that the client has shown."""
 
@@ -48,7 +48,7 @@ class Auth(Command):
     receive: bool = True
 
 
-@value
+@record
 class Send(Command):
     """A message for ``to``. ``again``: it was confirmed before, and is only asked about: it must not be stored now."""
 
@@ -57,14 +57,14 @@ class Send(Command):
     again: bool = False
 
 
-@value
+@record
 class Ack(Command):
     """The reader has recorded message ``id`` and all before it."""
 
     id: int
 
 
-@value
+@record
 class Register(Command):
     """Make an account."""
 
@@ -72,7 +72,7 @@ class Register(Command):
     password: str
 
 
-@value
+@record
 class Passwd(Command):
     """Change one's own password. ``token``: a token is wanted, for the old ones no longer work."""
 
@@ -81,41 +81,41 @@ class Passwd(Command):
     token: bool = False
 
 
-@value
+@record
 class Find(Command):
     """Which uids have this name?"""
 
     name: str
 
 
-@value
+@record
 class Logout(Command):
     """Log out and keep the connection."""
 
 
-@value
+@record
 class Ping(Command):
     """Are you there?"""
 
 
-@value
+@record
 class Help(Command):
     """Text dialect: what can be typed?"""
 
 
-@value
+@record
 class SetLang(Command):
     """Text dialect: speak ``lang`` from now on."""
 
     lang: str
 
 
-@value
+@record
 class Quit(Command):
     """Text dialect: say goodbye and close."""
 
 
-@value
+@record
 class Malformed(Command):
     """
     A frame that is no proper command.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import field
 
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.record import value
+from chatsvc.wire.record import record
 
 
-@value
+@record
 class Message:
     """
     A message in an inbox.
@@ -27,26 +27,26 @@ class Message:
     shown: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
-@value
+@record
 class Event:
     """``re`` is the number of the request that this answers."""
 
     re: int | None = field(default=None, kw_only=True)
 
 
-@value
+@record
 class Greeting(Event):
     """Said in the text dialect to every new connection."""
 
 
-@value
+@record
 class Welcome(Event):
     """The answer to ``hello``."""
 
     registration: bool
 
 
-@value
+@record
 class LoggedIn(Event):
     """``epoch`` names the life of the inbox's ids; ``waiting`` counts the messages in it."""
 
@@ -57,7 +57,7 @@ class LoggedIn(Event):
     waiting: int
 
 
-@value
+@record
 class Sent(Event):
     """
     The store has the message. ``waiting`` counts what waits for a reader who is away.
@@ -73,19 +73,19 @@ class Sent(Event):
     duplicate: bool = False
 
 
-@value
+@record
 class Registered(Event):
     uid: int
 
 
-@value
+@record
 class PasswordChanged(Event):
     """``token`` is empty where none was asked for."""
 
     token: str = ""
 
 
-@value
+@record
 class Found(Event):
     """``users``: (uid, is online) of everybody of that name."""
 
@@ -93,44 +93,44 @@ class Found(Event):
     users: tuple[tuple[int, bool], ...]
 
 
-@value
+@record
 class LoggedOut(Event):
     pass
 
 
-@value
+@record
 class Pong(Event):
     pass
 
 
-@value
+@record
 class HelpShown(Event):
     pass
 
 
-@value
+@record
 class LangSet(Event):
     pass
 
 
-@value
+@record
 class Farewell(Event):
     """The answer to ``quit``."""
 
 
-@value
+@record
 class Kicked(Event):
     """The account logged in elsewhere."""
 
 
-@value
+@record
 class Bye(Event):
     """The server is about to close; come back after ``retry_after`` seconds."""
 
     retry_after: float
 
 
-@value
+@record
 class Refused(Event):
     """
     A command was refused.

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def value(cls: type[T]) -> type[T]:
+def record(cls: type[T]) -> type[T]:
     """
     A dataclass with slots, frozen as far as mypy sees it.
 

@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 
-from chatsvc.accounts.passwords import Hashing, Passwords
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.passwords import Hashing, PasswordHasherPool
+from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.services import Chat
+from chatsvc.services import Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.wire import commands as c
@@ -104,19 +104,19 @@ class EntranceTests(OnSQLite):
         self.work.append(how["time_cost"] * how["memory_cost"])
         return hash_secret(**how)
 
-    async def chat(self) -> Chat:
+    async def chat(self) -> Services:
         """A server's parts, with accounts in a file and passwords in a thread."""
-        accounts = Accounts(await self.open())
+        accounts = AccountStore(await self.open())
         await accounts.open()
         for uid, stored in KNOWN.items():
             self.sql("INSERT INTO user VALUES (?, ?, ?)", (uid, f"user {uid}", stored))
         hashing = Hashing(PASSES, MEMORY, threads=1)
-        passwords = Passwords(cast(IReactorFromThreads, reactor), hashing)
+        passwords = PasswordHasherPool(cast(IReactorFromThreads, reactor), hashing)
         passwords.start()
         self.addCleanup(passwords.stop)
         return replace(World().chat, accounts=accounts, passwords=passwords)
 
-    async def refused(self, chat: Chat, **auth: Any) -> Refused:
+    async def refused(self, chat: Services, **auth: Any) -> Refused:
         """Fail to log in, on a new connection from a new address."""
         self.work, self.statements, self.transactions = [], [], 0
         connection = RecordingConnection(chat)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts import names
-from chatsvc.accounts.names import BadName, enforce, fold, shown
+from chatsvc.accounts.names import BadName, display_name, enforce, fold
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
 
@@ -140,22 +140,22 @@ class ShownTests(SynchronousTestCase):
 
     def test_good_name(self) -> None:
         """Old users would see their names changed."""
-        self.assertEqual(shown("张三", 10001), "张三")
+        self.assertEqual(display_name("张三", 10001), "张三")
 
     def test_missing_name(self) -> None:
         """A message would come from nobody."""
         for raw in (None, "", "  ", "\u3000"):
-            self.assertEqual(shown(raw, 10001), "UID10001")
+            self.assertEqual(display_name(raw, 10001), "UID10001")
 
     def test_harmful_characters(self) -> None:
         """An old row could forge a header or a line, or drive a terminal."""
-        self.assertEqual(shown("a\n[b｜\u202ec", 1), "a\ufffd\ufffdb\ufffd\ufffdc")
-        self.assertEqual(shown("\u0301a", 1), "\ufffda")
+        self.assertEqual(display_name("a\n[b｜\u202ec", 1), "a\ufffd\ufffdb\ufffd\ufffdc")
+        self.assertEqual(display_name("\u0301a", 1), "\ufffda")
 
     def test_long_name(self) -> None:
         """An old row of 255 characters would fill the screen at each message, or look like one of 32."""
-        self.assertEqual(shown("长" * 255, 1), "长" * 31 + "…")
-        self.assertEqual(shown("x" * 30 + " yy", 1), "x" * 30 + "…")
+        self.assertEqual(display_name("长" * 255, 1), "长" * 31 + "…")
+        self.assertEqual(display_name("x" * 30 + " yy", 1), "x" * 30 + "…")
 
     @given(ANY_TEXT, st.integers(1, 2**31 - 1))
     @example("0" * 30 + " ...", 1)
@@ -166,13 +166,13 @@ class ShownTests(SynchronousTestCase):
     @example("UID 5", 1)
     def test_always_harmless(self, raw: str, uid: int) -> None:
         """Some row's name would drive a terminal, break a header, hide or run over what stands beside it."""
-        name = shown(raw, uid)
+        name = display_name(raw, uid)
         self.assertTrue(name.isprintable() and 1 <= len(name) <= 32, ascii(name))
         self.assertNotRegex(name, r"[\[\]|]|^ | $|  ")
         self.assertNotIn(unicodedata.category(name[0])[0], "MC")
         marks = "".join("x" if unicodedata.category(ch) in ("Mn", "Me") else " " for ch in name)
         self.assertNotIn("x" * 5, marks)
-        self.assertEqual(shown(name, uid), name)
+        self.assertEqual(display_name(name, uid), name)
 
     @given(ANY_TEXT, st.integers(1, 2**31 - 1))
     @example("x" * 40, 1)
@@ -181,7 +181,7 @@ class ShownTests(SynchronousTestCase):
     @example("\u3000" * 90 + "x", 1)
     def test_never_another_name(self, raw: str, uid: int) -> None:
         """Somebody could register the name that another one's old row is shown as."""
-        name = shown(raw, uid)
+        name = display_name(raw, uid)
         try:
             enforce(name)
         except BadName:

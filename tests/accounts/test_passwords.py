@@ -19,9 +19,9 @@ from chatsvc.accounts.hash_cost import MOST_WORK, verify_in_one_thread
 from chatsvc.accounts.passwords import (
     WRONG,
     Hashing,
-    Passwords,
+    PasswordCheck,
+    PasswordHasherPool,
     PasswordsBusy,
-    Verdict,
     acceptable,
     is_hashed,
     is_locked,
@@ -36,8 +36,12 @@ MEMORY = 16
 PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
 
 
-def new_passwords(threads: int = 1, queue: int = 8, memory_cost: int = MEMORY) -> Passwords:
-    return Passwords(cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue))
+def new_passwords(
+    threads: int = 1, queue: int = 8, memory_cost: int = MEMORY
+) -> PasswordHasherPool:
+    return PasswordHasherPool(
+        cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue)
+    )
 
 
 class StoredValueTests(SynchronousTestCase):
@@ -99,7 +103,7 @@ class CheckTests(TestCase):
         """Nobody could log in with a password just set."""
         stored = await self.passwords.hash("密码")
         self.assertTrue(is_hashed(stored))
-        self.assertEqual(await self.passwords.check(stored, "密码"), Verdict(True, None))
+        self.assertEqual(await self.passwords.check(stored, "密码"), PasswordCheck(True, None))
         self.assertEqual(await self.passwords.check(stored, "密碼"), WRONG)
 
     async def test_two_hashes_differ(self) -> None:
@@ -118,7 +122,7 @@ class CheckTests(TestCase):
             verdict = await self.passwords.check(plain, plain)
             self.assertTrue(verdict.right)
             self.assertEqual(
-                await self.passwords.check(verdict.replacement, plain), Verdict(True, None)
+                await self.passwords.check(verdict.replacement, plain), PasswordCheck(True, None)
             )
 
     async def test_wrong(self) -> None:
@@ -158,7 +162,7 @@ class CheckTests(TestCase):
     async def test_stronger_hash(self) -> None:
         """A hash would be replaced by a weaker one."""
         stronger = PasswordHasher(2, MEMORY * 2, 1).hash("secret")
-        self.assertEqual(await self.passwords.check(stronger, "secret"), Verdict(True, None))
+        self.assertEqual(await self.passwords.check(stronger, "secret"), PasswordCheck(True, None))
 
     async def test_equal_cost(self) -> None:
         """The time an answer takes would tell which accounts exist, are old, or are locked."""
@@ -191,7 +195,7 @@ class CheckTests(TestCase):
             return hash_(hasher, password)
 
         older = [PasswordHasher(1, 8, 1).hash("secret"), PasswordHasher(1, 40, 1).hash("secret")]
-        passwords = Passwords(cast(IReactorFromThreads, reactor), Hashing(3, 64, 1, 8))
+        passwords = PasswordHasherPool(cast(IReactorFromThreads, reactor), Hashing(3, 64, 1, 8))
         passwords.start()
         self.addCleanup(passwords.stop)
         self.patch(PasswordHasher, "verify", verified)
@@ -245,16 +249,18 @@ class CheckTests(TestCase):
         )
         for stored in asked:
             for one in (stored, lock(stored)):
-                self.assertTrue(self.passwords.is_too_dear(one), one)
+                self.assertTrue(self.passwords.is_too_costly(one), one)
                 self.assertEqual(await self.passwords.check(one, "secret"), WRONG)
         self.assertEqual(set(verified), {self.passwords._decoy})
         for stored in (PHC, lock(PHC), "plain", "", "$argon2id$", PHC[:20]):
-            self.assertFalse(self.passwords.is_too_dear(stored))
+            self.assertFalse(self.passwords.is_too_costly(stored))
 
     async def test_own_cost_is_never_too_dear(self) -> None:
         """A server that is told to hash dearly would refuse its own hashes."""
-        dear = Passwords(cast(IReactorFromThreads, reactor), Hashing(20, MOST_WORK // 10, 1, 1))
-        self.assertFalse(dear.is_too_dear(PHC.replace("m=16,t=1", f"m={MOST_WORK // 10},t=20")))
+        dear = PasswordHasherPool(
+            cast(IReactorFromThreads, reactor), Hashing(20, MOST_WORK // 10, 1, 1)
+        )
+        self.assertFalse(dear.is_too_costly(PHC.replace("m=16,t=1", f"m={MOST_WORK // 10},t=20")))
 
     async def test_lanes(self) -> None:
         """A hash of many lanes would let nobody in, or be quicker than others and so show, or take all processors."""
@@ -295,7 +301,7 @@ class QueueTests(TestCase):
         self.passwords = new_passwords(threads=1, queue=2)
         self.addCleanup(lambda: self.passwords.stop())
 
-    def ask(self) -> Deferred[Verdict]:
+    def ask(self) -> Deferred[PasswordCheck]:
         return Deferred.fromCoroutine(self.passwords.check(PHC, "secret"))
 
     def test_busy(self) -> None:
@@ -310,15 +316,15 @@ class QueueTests(TestCase):
         """After one flood nobody could ever log in again."""
         asked = [self.ask() for _ in range(3)]
         self.passwords.start()
-        self.assertEqual(await gatherResults(asked), [Verdict(True, None)] * 3)
+        self.assertEqual(await gatherResults(asked), [PasswordCheck(True, None)] * 3)
         self.assertEqual(
-            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+            await gatherResults([self.ask() for _ in range(3)]), [PasswordCheck(True, None)] * 3
         )
 
     async def test_watched(self) -> None:
         """An admin could not see that log-ins wait for passwords, or for how long."""
         took: list[float] = []
-        self.passwords = Passwords(
+        self.passwords = PasswordHasherPool(
             cast(IReactorFromThreads, reactor), Hashing(1, MEMORY, 1, 8), took.append
         )
         asked = [self.ask() for _ in range(3)]
@@ -338,7 +344,7 @@ class QueueTests(TestCase):
         self.passwords.start()
         await gatherResults(asked)
         self.assertEqual(
-            await gatherResults([self.ask() for _ in range(3)]), [Verdict(True, None)] * 3
+            await gatherResults([self.ask() for _ in range(3)]), [PasswordCheck(True, None)] * 3
         )
 
     async def test_cancelled_costs_nothing(self) -> None:
@@ -367,4 +373,4 @@ class QueueTests(TestCase):
         self.passwords.start()
         self.passwords.stop()
         self.passwords.start()
-        self.assertEqual(await self.ask(), Verdict(True, None))
+        self.assertEqual(await self.ask(), PasswordCheck(True, None))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from chatsvc.accounts.creation import Newcomer
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.creation import NewAccount
+from chatsvc.accounts.store import AccountStore
 from chatsvc.storage.sql import Transaction
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 
@@ -24,7 +24,7 @@ class BothKinds:
 
         async def test_no_scan(self) -> None:
             """One member, or one address, could keep the database busy for seconds with each question."""
-            accounts = Accounts(await self.open())
+            accounts = AccountStore(await self.open())
             await accounts.open()
             await self.fill(accounts)
             asked = self.listen_in()
@@ -35,7 +35,7 @@ class BothKinds:
             await accounts.get(uid)
             self.sql("INSERT INTO user (username, password) VALUES ('of another program', 'x')")
             await accounts.find("Of another program")
-            people = [Newcomer(f"n {i}", "$", 50_000 + i if i % 2 else None) for i in range(300)]
+            people = [NewAccount(f"n {i}", "$", 50_000 + i if i % 2 else None) for i in range(300)]
             await accounts.check(people)
             await accounts.enrol(people)
             await accounts.listing(0, 10)
@@ -47,9 +47,9 @@ class BothKinds:
             for statement, args in asked.items():
                 self.assertEqual(self.plan(statement, args), [], statement)
 
-        async def fill(self, accounts: Accounts) -> None:
+        async def fill(self, accounts: AccountStore) -> None:
             """Have so many accounts that a plan for some of them is another one than for all."""
-            await accounts.enrol([Newcomer(f"user {i}", "$") for i in range(ROWS)])
+            await accounts.enrol([NewAccount(f"user {i}", "$") for i in range(ROWS)])
 
         def listen_in(self) -> dict[str, Sequence[Any]]:
             """The statements that are run from now on, each with arguments that it had."""
@@ -74,7 +74,7 @@ class SQLiteScanTests(BothKinds.Tests, OnSQLite):
 class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
     older_table = "CREATE TABLE user (id int auto_increment primary key, username varchar(255), password varchar(255))"
 
-    async def fill(self, accounts: Accounts) -> None:
+    async def fill(self, accounts: AccountStore) -> None:
         await super().fill(accounts)
         self.sql("ANALYZE TABLE user, chat_name")
 
@@ -102,7 +102,7 @@ class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
             self.sql("DROP TABLE IF EXISTS user, chat_name, chat_schema")
             own = "CREATE TABLE user (id int auto_increment primary key, password varchar(255), "
             self.sql(own + table)
-            accounts = Accounts(await self.open())
+            accounts = AccountStore(await self.open())
             await accounts.open()
             # As after an upgrade that was cut off before it was noted down.
             self.sql("DELETE FROM chat_schema WHERE version = 6")
@@ -119,7 +119,7 @@ class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
         """Where the user table is a view, no index can be made, and no server would start."""
         self.sql(self.older_table.replace("TABLE user", "TABLE people"))
         self.sql("CREATE VIEW user AS SELECT * FROM people")
-        accounts = Accounts(await self.open())
+        accounts = AccountStore(await self.open())
         await accounts.open()
         uid = await accounts.register("Bob", "$")
         self.assertEqual(await accounts.find("bob"), [uid])

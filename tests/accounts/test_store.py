@@ -9,14 +9,21 @@ from twisted.logger import capturedLogs
 
 from chatsvc.accounts import name_index
 from chatsvc.accounts import store as module
-from chatsvc.accounts.creation import HIGHEST_GIVEN, NameTaken, Newcomer, Refused, Taken, UidsUsedUp
+from chatsvc.accounts.creation import (
+    HIGHEST_GIVEN,
+    AccountsTaken,
+    NameTaken,
+    NewAccount,
+    RowRejected,
+    UidsUsedUp,
+)
 from chatsvc.accounts.names import BadName
 from chatsvc.accounts.store import (
     MOST_FOUND,
     Account,
-    Accounts,
+    AccountStore,
 )
-from chatsvc.storage.url import STORE_PATIENCE, BadStore, StoreUnavailable
+from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
 
@@ -39,9 +46,9 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
-        async def accounts(self, patience: float = STORE_PATIENCE) -> Accounts:
+        async def accounts(self, patience: float = STORE_PATIENCE) -> AccountStore:
             """Give accounts with a cache of their own, open."""
-            accounts = Accounts(await self.open(patience))
+            accounts = AccountStore(await self.open(patience))
             await accounts.open()
             return accounts
 
@@ -216,7 +223,7 @@ class BothKinds:
         async def test_names_are_forgotten(self) -> None:
             """A user who was renamed or deleted would keep the old name for ever."""
             clock = [0.0]
-            accounts = Accounts(await self.open(), 2, 10.0, lambda: clock[0])
+            accounts = AccountStore(await self.open(), 2, 10.0, lambda: clock[0])
             await accounts.open()
             uids = [await accounts.register(name, "p") for name in ("a", "b", "c")]
             self.assertIsNone(accounts.cached_name(uids[0]))
@@ -229,16 +236,16 @@ class BothKinds:
             """Accounts made together would not be found, mix up their uids, or be half of what was asked for."""
             accounts = await self.accounts()
             people = [
-                Newcomer("Ann", "$1"),
-                Newcomer("Bob", "$2", 10001),
-                Newcomer("张三", "$3", 77),
-                *(Newcomer(f"user {number}", "$4") for number in range(450)),
+                NewAccount("Ann", "$1"),
+                NewAccount("Bob", "$2", 10001),
+                NewAccount("张三", "$3", 77),
+                *(NewAccount(f"user {number}", "$4") for number in range(450)),
             ]
             uids = await accounts.enrol(people)
             self.assertEqual(uids, [10002, 10001, 77, *range(10003, 10453)])
             self.assertEqual(await accounts.get(10001), Account(10001, "Bob", "$2"))
             for name, uid in (("ann", 10002), ("张三", 77), ("USER 449", 10452)):
-                self.assertEqual(await Accounts(await self.open()).find(name), [uid])
+                self.assertEqual(await AccountStore(await self.open()).find(name), [uid])
             self.assertEqual(await accounts.register("next", "$5"), 10453)
 
         async def test_enrol_where_somebody_is(self) -> None:
@@ -247,13 +254,13 @@ class BothKinds:
             await accounts.register("Ann Bell", "$")
             self.insert(500, "Carol")
             people = [
-                Newcomer("new", "$"),
-                Newcomer("ANN BELL", "$"),
-                Newcomer("Carol", "$"),
-                Newcomer("x", "$", 500),
+                NewAccount("new", "$"),
+                NewAccount("ANN BELL", "$"),
+                NewAccount("Carol", "$"),
+                NewAccount("x", "$", 500),
             ]
             for attempt in (accounts.check, accounts.enrol):
-                with self.assertRaises(Taken) as caught:
+                with self.assertRaises(AccountsTaken) as caught:
                     await attempt(people)
                 taken = caught.exception
                 self.assertEqual((taken.names, taken.uids), ({"ANN BELL", "Carol"}, {500}))
@@ -264,8 +271,8 @@ class BothKinds:
             """Whom the database refuses could not be told, or those before would be there."""
             accounts = await self.accounts()
             self.sql("CREATE UNIQUE INDEX own_rule ON user (password)")
-            people = [Newcomer("a", "$1"), Newcomer("b", "$2"), Newcomer("c", "$1")]
-            with self.assertRaises(Refused) as caught:
+            people = [NewAccount("a", "$1"), NewAccount("b", "$2"), NewAccount("c", "$1")]
+            with self.assertRaises(RowRejected) as caught:
                 await accounts.enrol(people)
             self.assertEqual(caught.exception.index, 2)
             self.assertEqual(await accounts.listing(0, 10), [])
@@ -296,7 +303,7 @@ class BothKinds:
             self.insert(self.last_number, "Last")
             with capturedLogs() as said:
                 given = [await accounts.register(name, "$") for name in ("Bob", "Carol")]
-                given += await accounts.enrol([Newcomer("Dave", "$"), Newcomer("Eve", "$")])
+                given += await accounts.enrol([NewAccount("Dave", "$"), NewAccount("Eve", "$")])
             self.assertEqual(given, list(range(gone + 1, gone + 5)))
             self.assertEqual(await accounts.find("carol"), [given[1]])
             warnings = [one for one in said if one["event"] == "uids-used-up"]
@@ -304,8 +311,8 @@ class BothKinds:
             self.insert(HIGHEST_GIVEN - 1, "Highest")
             with self.assertRaises(UidsUsedUp):
                 await accounts.register("Frank", "$")
-            with self.assertRaises(Refused):
-                await accounts.enrol([Newcomer("Frank", "$")])
+            with self.assertRaises(RowRejected):
+                await accounts.enrol([NewAccount("Frank", "$")])
             self.assertEqual(await accounts.find("ann"), [uid])
 
         last_number = 0
@@ -344,17 +351,17 @@ class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
 
     async def test_locks_that_may_not_be_read(self) -> None:
         """After an upgrade a server with the rights of before would start, and nobody could log in."""
-        await Accounts(await self.open()).open()
+        await AccountStore(await self.open()).open()
         user, url = f"l_{self.name}", self.url
         mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
         self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
         for table in ("user", "chat_name", "chat_schema"):
             mariadb().execute("", f"GRANT ALL ON `{self.name}`.{table} TO {user}")
         self.url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{self.name}"
-        with self.assertRaisesRegex(BadStore, "GRANT SELECT, INSERT, UPDATE"):
-            await Accounts(await self.open()).open()
+        with self.assertRaisesRegex(StoreMisconfigured, "GRANT SELECT, INSERT, UPDATE"):
+            await AccountStore(await self.open()).open()
         mariadb().execute("", f"GRANT SELECT ON `{self.name}`.chat_lock TO {user}")
-        await Accounts(await self.open()).open()
+        await AccountStore(await self.open()).open()
         self.url = url
 
     async def test_restart(self) -> None:
@@ -399,11 +406,11 @@ class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
         uid = await accounts.register("Bób", "pâss")
         self.assertTrue(await accounts.replace_password(uid, "pâss", "new"))
         self.assertEqual(await accounts.find("bób"), [uid])
-        people = [Newcomer("Ann", "$"), Newcomer("张三", "$"), Newcomer("BÓB", "$")]
-        with self.assertRaises(Taken) as taken:
+        people = [NewAccount("Ann", "$"), NewAccount("张三", "$"), NewAccount("BÓB", "$")]
+        with self.assertRaises(AccountsTaken) as taken:
             await accounts.enrol(people)
         self.assertEqual(taken.exception.names, {"BÓB"})
-        with self.assertRaises(Refused) as refused:
+        with self.assertRaises(RowRejected) as refused:
             await accounts.enrol(people[:2])
         self.assertEqual(refused.exception.index, 1)
         self.assertEqual(len(await accounts.listing(0, 10)), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatsvc.check import database as checked
-from chatsvc.check.database import about, dangers
+from chatsvc.check.database import risks, version
 from chatsvc.storage.migrations import apply
 from tests.support.databases import OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
@@ -15,9 +15,9 @@ class SQLiteTests(OnSQLite):
     async def test_nothing_to_set(self) -> None:
         """An admin would be warned of a file that is opened as it should be, or not be told the version."""
         database = await self.open()
-        what, oldest = await about(database)
+        what, oldest = await version(database)
         self.assertRegex(what, r"^SQLite 3\.\d+\.\d+$")
-        self.assertEqual((oldest, await dangers(database)), ("", []))
+        self.assertEqual((oldest, await risks(database)), ("", []))
 
 
 class MariaDBTests(OnMariaDB):
@@ -32,15 +32,15 @@ class MariaDBTests(OnMariaDB):
         self.set(FLUSH, 1)
         database = await self.open()
         await apply(database)
-        self.assertEqual(await dangers(database), [])
-        what, oldest = await about(database)
+        self.assertEqual(await risks(database), [])
+        what, oldest = await version(database)
         self.assertRegex(what, r"^MariaDB \d+\.\d+\.\d+$")
         self.assertEqual(oldest, "")
 
     async def test_too_old(self) -> None:
         """A server that cannot be used would pass."""
         self.patch(checked, "_OLDEST", {"MariaDB": (99, 1)})
-        _, oldest = await about(await self.open())
+        _, oldest = await version(await self.open())
         self.assertEqual(oldest, "99.1")
 
     async def test_dangers(self) -> None:
@@ -52,7 +52,7 @@ class MariaDBTests(OnMariaDB):
         )
         database = await self.open()
         await apply(database)
-        found = sorted(await dangers(database))
+        found = sorted(await risks(database))
         words = ["set innodb_flush_log_at_trx_commit = 1", "ENGINE = InnoDB", "in latin1", "60"]
         self.assertEqual(len(found), len(words), found)
         for word, line in zip(words, found, strict=True):
@@ -60,4 +60,4 @@ class MariaDBTests(OnMariaDB):
         self.sql("ALTER TABLE user ENGINE = InnoDB")
         self.sql("ALTER TABLE user CONVERT TO CHARACTER SET utf8mb4")
         self.sql("ALTER TABLE user MODIFY password varchar(255)")
-        self.assertEqual(await dangers(database), found[:1])
+        self.assertEqual(await risks(database), found[:1])

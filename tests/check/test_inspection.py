@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from chatsvc.check.finding import Finding, Verdict
+from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
 from chatsvc.inbox.backends import inbox_at
 from chatsvc.storage.database import Database
@@ -30,7 +30,7 @@ class Inspecting(TestCase):
         base = ["--keys", self.at("keys"), "--accounts", f"sqlite:{self.at('chat.db')}"]
         options.parseOptions([*base, "--inbox", f"sqlite:{self.at('chat.db')}", *words])
         self.found = await inspect(reactor, options.config, NOW.timestamp() + days * 86_400)
-        return [finding for finding in self.found if finding.verdict is not Verdict.OK]
+        return [finding for finding in self.found if finding.verdict is not Severity.OK]
 
     def setUp(self) -> None:
         self.folder = os.path.abspath(self.mktemp())
@@ -43,7 +43,7 @@ class Inspecting(TestCase):
         Path(self.at(name)).write_bytes(content)
         os.chmod(self.at(name), mode)
 
-    def assert_found(self, found: list[Finding], *expected: tuple[Verdict, str, str]) -> None:
+    def assert_found(self, found: list[Finding], *expected: tuple[Severity, str, str]) -> None:
         """Findings with these verdicts, about these things, with these words in them."""
         self.assertEqual([(f.verdict, f.about) for f in found], [e[:2] for e in expected], found)
         for finding, (_, _, words) in zip(found, expected, strict=True):
@@ -71,7 +71,7 @@ class FolderTests(Inspecting):
         """Before the first start all would seem broken, or looking would make what is looked for."""
         found = await self.inspect()
         about = ["keys", "keys", "accounts", "inbox"]
-        self.assertEqual([(f.verdict, f.about) for f in found], [(Verdict.WARN, a) for a in about])
+        self.assertEqual([(f.verdict, f.about) for f in found], [(Severity.WARN, a) for a in about])
         self.assertEqual(os.listdir(self.folder), [])
 
     async def test_all_is_well(self) -> None:
@@ -86,14 +86,14 @@ class FolderTests(Inspecting):
         for option, about in (("--accounts", "accounts"), ("--inbox", "inbox")):
             await self.make_all()
             found = await self.inspect(option, "sqlite:/missing/folder/chat.db")
-            self.assert_found(found, (Verdict.FAIL, about, "/missing/folder is no folder"))
+            self.assert_found(found, (Severity.FAIL, about, "/missing/folder is no folder"))
 
     async def test_keys_that_cannot_be_made(self) -> None:
         """Where no key folder can be made, the check would promise that the server makes it."""
         self.write("file", b"", 0o600)
         for place in ("file", "file/keys"):
             found = await self.inspect("--keys", self.at(place))
-            self.assertEqual((found[0].verdict, found[0].about), (Verdict.FAIL, "keys"))
+            self.assertEqual((found[0].verdict, found[0].about), (Severity.FAIL, "keys"))
             self.assertIn(f"{self.at('file')} is no folder to write to", found[0].text)
 
     async def test_workers(self) -> None:
@@ -101,7 +101,7 @@ class FolderTests(Inspecting):
         self.make()
         found = await self.inspect("--workers", "2")
         line = "--workers 2: SQLite serves one process"
-        self.assert_found(found[:1], (Verdict.FAIL, "config", line))
+        self.assert_found(found[:1], (Severity.FAIL, "config", line))
 
     async def test_modes(self) -> None:
         """An admin would not hear that others can read keys and messages, and how to mend it."""
@@ -111,17 +111,19 @@ class FolderTests(Inspecting):
         found = await self.inspect()
         self.assert_found(
             found,
-            (Verdict.FAIL, "keys", "chmod 600"),
-            (Verdict.FAIL, "keys", "chmod 600"),
-            (Verdict.WARN, "accounts", "chmod 600"),
-            (Verdict.WARN, "inbox", "chmod 600"),
+            (Severity.FAIL, "keys", "chmod 600"),
+            (Severity.FAIL, "keys", "chmod 600"),
+            (Severity.WARN, "accounts", "chmod 600"),
+            (Severity.WARN, "inbox", "chmod 600"),
         )
 
     async def test_keys(self) -> None:
         """A key that does not fit, or half a pair, would be found out by the start."""
         keys = await self.make_all()
         os.unlink(keys.key_path)
-        self.assert_found(await self.inspect(), (Verdict.FAIL, "keys", "server.key cannot be read"))
+        self.assert_found(
+            await self.inspect(), (Severity.FAIL, "keys", "server.key cannot be read")
+        )
 
     async def test_own_certificates(self) -> None:
         """The end of a certificate that an endpoint names would come unseen, or others could read its key."""
@@ -130,10 +132,10 @@ class FolderTests(Inspecting):
         certificate = authority.sign(LEAF, authority.key.public_key(), False)
         self.write("own.pem", key_pem(authority.key) + pem(certificate), 0o644)
         own = f"ssl:10000:privateKey={self.at('own.pem')}"
-        warning = (Verdict.WARN, "port", "chmod 600")
+        warning = (Severity.WARN, "port", "chmod 600")
         self.assert_found(await self.inspect("--port", own), warning)
         found = await self.inspect("--port", own, days=20)
-        self.assert_found(found, (Verdict.FAIL, "certificate", "in 9 days"), warning)
+        self.assert_found(found, (Severity.FAIL, "certificate", "in 9 days"), warning)
 
     async def test_ports(self) -> None:
         """A slip in an endpoint would be found out by the start."""
@@ -143,9 +145,9 @@ class FolderTests(Inspecting):
         found = await self.inspect(*words, "--metrics", "tcp:x", "--legacy-port", "tcp:10001")
         self.assert_found(
             found,
-            (Verdict.FAIL, "port", "'nonsense' is no endpoint"),
-            (Verdict.FAIL, "port", "no file *.pem"),
-            (Verdict.FAIL, "port", "'tcp:x' is no endpoint"),
+            (Severity.FAIL, "port", "'nonsense' is no endpoint"),
+            (Severity.FAIL, "port", "no file *.pem"),
+            (Severity.FAIL, "port", "'tcp:x' is no endpoint"),
         )
 
     async def test_older_tables(self) -> None:
@@ -154,7 +156,7 @@ class FolderTests(Inspecting):
         with closing(sqlite3.connect(self.at("chat.db"))) as connection, connection:
             connection.execute("DELETE FROM chat_schema WHERE version = 3")
             connection.execute("DROP TABLE chat_inbox")
-        warning = (Verdict.WARN, "schema", "003_inbox.sql")
+        warning = (Severity.WARN, "schema", "003_inbox.sql")
         for _ in range(2):
             self.assert_found(await self.inspect(), warning, warning)
 
@@ -162,7 +164,7 @@ class FolderTests(Inspecting):
         """A file of something else would end in a traceback."""
         await self.make_all()
         self.write("chat.db", b"something else" * 100, 0o600)
-        found = [f for f in await self.inspect() if f.verdict is Verdict.FAIL]
+        found = [f for f in await self.inspect() if f.verdict is Severity.FAIL]
         self.assertEqual([finding.about for finding in found], ["accounts", "inbox"])
 
 
@@ -189,17 +191,17 @@ class ServersTests(Inspecting):
         stores = ["--accounts", self.stores.accounts, "--inbox", wanting.url()]
         self.assert_found(
             await self.inspect(*stores),
-            (Verdict.WARN, "schema", "000_chat_schema.sql"),
-            (Verdict.WARN, "inbox", "appendonly yes"),
+            (Severity.WARN, "schema", "000_chat_schema.sql"),
+            (Severity.WARN, "inbox", "appendonly yes"),
         )
         await self.make_tables()
         self.stores.sql("INSERT INTO user VALUES (1, 'a', 'plain'), (2, 'b', '$argon2id$x')")
         wanting.execute("REPLICAOF", "127.0.0.1", "1")
         self.assert_found(
             await self.inspect(*stores),
-            (Verdict.WARN, "accounts", "innodb_flush_log_at_trx_commit"),
-            (Verdict.WARN, "accounts", "1 plain passwords"),
-            (Verdict.FAIL, "inbox", "READONLY"),
+            (Severity.WARN, "accounts", "innodb_flush_log_at_trx_commit"),
+            (Severity.WARN, "accounts", "1 plain passwords"),
+            (Severity.FAIL, "inbox", "READONLY"),
         )
 
     async def test_away(self) -> None:
@@ -209,7 +211,7 @@ class ServersTests(Inspecting):
             *("--inbox", "redis://:secret@127.0.0.1:1/0"),
         )
         self.assert_found(
-            found, (Verdict.FAIL, "accounts", "refused"), (Verdict.FAIL, "inbox", "refused")
+            found, (Severity.FAIL, "accounts", "refused"), (Severity.FAIL, "inbox", "refused")
         )
         self.assertNotIn("secret", str(found))
 
@@ -222,4 +224,4 @@ class ServersTests(Inspecting):
         url = f"mysql://{reader}:pw@127.0.0.1:{mariadb().port}/{self.stores.database}"
         await self.make_tables()
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
-        self.assert_found(found, (Verdict.FAIL, "accounts", "UPDATE command denied"))
+        self.assert_found(found, (Severity.FAIL, "accounts", "UPDATE command denied"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.cli.account_csv import BadRoster, Entry, parse_roster
+from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
 
 PHC = PasswordHasher(1, 16, 1).hash("secret")
 
@@ -13,8 +13,8 @@ PHC = PasswordHasher(1, 16, 1).hash("secret")
 def problems(text: str | bytes) -> dict[int, str]:
     """What is wrong with a file, by line."""
     try:
-        parse_roster(text if isinstance(text, bytes) else text.encode())
-    except BadRoster as bad:
+        parse_csv(text if isinstance(text, bytes) else text.encode())
+    except BadCSV as bad:
         return dict(bad.problems)
     raise AssertionError("it was taken")
 
@@ -22,32 +22,34 @@ def problems(text: str | bytes) -> dict[int, str]:
 class GoodTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """The simplest file could not be read."""
-        entries = parse_roster("name,password\n张三,secret\nBob,\n".encode())
-        self.assertEqual(entries, [Entry(2, "张三", "secret"), Entry(3, "Bob", "")])
+        entries = parse_csv("name,password\n张三,secret\nBob,\n".encode())
+        self.assertEqual(entries, [AccountRow(2, "张三", "secret"), AccountRow(3, "Bob", "")])
 
     def test_from_a_spreadsheet(self) -> None:
         """A file with a byte order mark, CRLF, quotes, another order of columns or empty lines could not be read."""
         text = '\ufeffUID,Password, Name \r\n\r\n20000,"a ""b"", c",Ann\r\n,,\r\n,x,Bob\r\n'
-        entries = parse_roster(text.encode())
-        self.assertEqual(entries, [Entry(3, "Ann", 'a "b", c', 20000), Entry(5, "Bob", "x")])
+        entries = parse_csv(text.encode())
+        self.assertEqual(
+            entries, [AccountRow(3, "Ann", 'a "b", c', 20000), AccountRow(5, "Bob", "x")]
+        )
 
     def test_names_as_they_are_stored(self) -> None:
         """A name would be stored in a form that `register` would not let pass."""
-        (entry,) = parse_roster("name,password\n  Ａnn   B ,x\n".encode())
+        (entry,) = parse_csv("name,password\n  Ａnn   B ,x\n".encode())
         self.assertEqual(entry.name, "Ann B")
 
     def test_hashes(self) -> None:
         """A hash that is moved over, or its lock, would be taken for a plain password."""
-        entries = parse_roster(f'name,password\na,"{PHC}"\nb,"!{PHC}"\n'.encode())
+        entries = parse_csv(f'name,password\na,"{PHC}"\nb,"!{PHC}"\n'.encode())
         self.assertEqual([entry.password for entry in entries], [PHC, f"!{PHC}"])
 
     def test_nobody(self) -> None:
         """A file without accounts would be an error."""
-        self.assertEqual(parse_roster(b"name,password"), [])
+        self.assertEqual(parse_csv(b"name,password"), [])
 
     def test_no_password_shows(self) -> None:
         """A password would show wherever an entry is printed."""
-        self.assertNotIn("secret", repr(Entry(1, "a", "secret")))
+        self.assertNotIn("secret", repr(AccountRow(1, "a", "secret")))
 
 
 class BadTests(SynchronousTestCase):
@@ -102,10 +104,10 @@ class BadTests(SynchronousTestCase):
             for lock in ("", "!"):
                 csv = f'name,password\nx,"{lock}$argon2id$v=19${costs}{salted}"\n'.encode()
                 if good:
-                    self.assertEqual(len(parse_roster(csv)), 1)
+                    self.assertEqual(len(parse_csv(csv)), 1)
                 else:
-                    with self.assertRaises(BadRoster) as caught:
-                        parse_roster(csv)
+                    with self.assertRaises(BadCSV) as caught:
+                        parse_csv(csv)
                     self.assertIn("costs too much", caught.exception.problems[0][1])
 
     def test_encodings(self) -> None:

@@ -16,8 +16,8 @@ import orjson
 from argon2 import PasswordHasher
 from twisted.internet.threads import deferToThread
 
-from chatsvc.accounts.creation import Newcomer
-from chatsvc.accounts.store import Accounts
+from chatsvc.accounts.creation import NewAccount
+from chatsvc.accounts.store import AccountStore
 from tests.cli.shell import chatsvc
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.processes import Outcome
@@ -130,7 +130,7 @@ class WhileOthersWriteTests(OnSQLite):
         Messages to the users of a file would stop while many accounts are imported into it: a writer, such as a server,
         would wait for nearly as long as it takes to make them all.
         """
-        accounts = Accounts(await self.open())
+        accounts = AccountStore(await self.open())
         await accounts.open()
         for given in (None, 100_000):
             names = (f"{given} user {number * 7919 % IMPORTED}" for number in range(IMPORTED))
@@ -152,7 +152,7 @@ class WhileOthersWriteTests(OnSQLite):
             began.wait(10)
             start = time.monotonic()
             people = [
-                Newcomer(name, PHC, given and given + place) for place, name in enumerate(names)
+                NewAccount(name, PHC, given and given + place) for place, name in enumerate(names)
             ]
             try:
                 uids = await accounts.enrol(people)

@@ -21,7 +21,7 @@ from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.transport.certificates import client_options, load
 from chatsvc.client.transport.known_servers import KnownServers
-from chatsvc.client.trust_policy import Admission
+from chatsvc.client.trust_policy import TrustPolicy
 from tests.client.peer import Listener as Audience
 from tests.client.strangers import PATIENCE, Listener, Papers, Stranger, papers
 
@@ -116,7 +116,7 @@ class Process:
             self.clock,
             wrapClientTLS(client_options(host, trusted), HostnameEndpoint(reactor, host, port)),
             self.server,
-            Admission(self.server, known, strict=strict and trusted is not None, pinned=pinned),
+            TrustPolicy(self.server, known, strict=strict and trusted is not None, pinned=pinned),
             self.conversation,
             self.front,
             patience or Patience(),

@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.state.outbox import Outbox
-from chatsvc.client.state.saved_login import Memory
+from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.wire.events import Event, Message
 from chatsvc.wire.text import TextDialect, show
 
@@ -73,7 +73,7 @@ class Listener:
 class PeerCase(SynchronousTestCase):
     """Talks to a conversation as a server would. ``purpose`` is what each log-in is for."""
 
-    purpose: Purpose | None = None
+    purpose: LoginIntent | None = None
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
@@ -86,7 +86,7 @@ class PeerCase(SynchronousTestCase):
         self.clock = Clock()
         self.listener = Listener()
         self.outboxes: list[Outbox] = []
-        self.memory = Memory(self.folder, keeps=True)
+        self.memory = SavedLogin(self.folder, keeps=True)
         self.conversation = Conversation(
             self.clock, self._open, self.listener, "zh", self.purpose, self.memory, SERVER
         )

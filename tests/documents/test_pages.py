@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from twisted.trial.unittest import TestCase
 
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreURL
 from chatsvc.tap import client, server
 from tests.support.pages import CHECKOUT, Page, pages
@@ -118,7 +118,7 @@ class OperationTests(TestCase):
         """An admin would look up a line of the log, or of /health, and not find what it means."""
         folders = (CHECKOUT / "chatsvc", CHECKOUT / "tap")
         texts = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
-        texts += [Pulse(StoreURL("", ""), store).silent for store in ("accounts", "inbox")]
+        texts += [StoreMonitor(StoreURL("", ""), store).silent for store in ("accounts", "inbox")]
         said = "".join(texts)
         for seen, *_ in Page("docs/operation.md").table("you see", "it means", "do"):
             for quoted in set(re.findall(r"`([^`]+)`", seen)) - _OTHERS_SAY:

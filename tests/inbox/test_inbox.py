@@ -25,8 +25,8 @@ from chatsvc.inbox.interface import (
     Full,
     Gap,
     IInbox,
+    InboxLimits,
     IStoreWatcher,
-    Limits,
     Moved,
     Outcome,
     Removal,
@@ -66,7 +66,7 @@ class SilentWatcher:
         self.returned.append(stale)
         self.taken += taken
 
-    def news(self, news: list[tuple[int, Message]]) -> list[int]:
+    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
         self.heard += news
         return [uid for uid, _ in news if uid not in self.here]
 
@@ -98,13 +98,13 @@ class BothKinds:
             """Make so much older when A's devices were used to write to READER."""
             raise NotImplementedError
 
-        async def make(self, limits: Limits) -> Any:
+        async def make(self, limits: InboxLimits) -> Any:
             """A store of the kind under test, open, with whatever is kept for this test."""
             raise NotImplementedError
 
-        async def begin(self, limits: Limits | None = None) -> None:
+        async def begin(self, limits: InboxLimits | None = None) -> None:
             """(Re)open the store."""
-            self.inbox = await self.make(limits or Limits())
+            self.inbox = await self.make(limits or InboxLimits())
 
         async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
             committed = await self.inbox.commit(list(drafts), list(removals))
@@ -288,7 +288,7 @@ class BothKinds:
 
         async def test_devices_in_use(self) -> None:
             """A message on its way would be stored twice, because eight other devices were used meanwhile."""
-            await self.begin(Limits(waiting=9999, share=9999))
+            await self.begin(InboxLimits(waiting=9999, share=9999))
             first = draft(device=DEVICE, n=1)
             await self.commit(first)
             for i in range(MOST_DEVICES - 1):
@@ -330,7 +330,7 @@ class BothKinds:
             What was said in a session that ended, and comes late, would be stored under a number that was refused
             since, and the next text be taken for a repetition.
             """
-            await self.begin(Limits(share=1))
+            await self.begin(InboxLimits(share=1))
             before = await self.inbox.claim_device(A, DEVICE)
             await self.commit(draft())
             now = await self.inbox.claim_device(A, DEVICE)
@@ -384,7 +384,7 @@ class BothKinds:
 
         async def test_full(self) -> None:
             """An inbox would grow past its limit, drop something, or use a number up."""
-            await self.begin(Limits(waiting=3, share=100))
+            await self.begin(InboxLimits(waiting=3, share=100))
             outcomes = await self.commit(*[draft(f"{i}", sender=i) for i in range(1, 6)])
             self.assertEqual(
                 outcomes, [Stored(1, 1), Stored(2, 2), Stored(3, 3), Full(3, False), Full(3, False)]
@@ -398,7 +398,7 @@ class BothKinds:
 
         async def test_share(self) -> None:
             """One sender could fill an inbox for all others, or would be stopped for good."""
-            await self.begin(Limits(waiting=100, share=2))
+            await self.begin(InboxLimits(waiting=100, share=2))
             outcomes = await self.commit(draft(), draft(), draft(), draft(sender=B))
             self.assertEqual(outcomes, [Stored(1, 1), Stored(2, 2), Full(2, True), Stored(3, 3)])
             await self.acknowledge(1)
@@ -411,7 +411,7 @@ class BothKinds:
 
         async def test_share_keeps_devices(self) -> None:
             """A sender's numbers would begin anew when the share does."""
-            await self.begin(Limits(waiting=100, share=2))
+            await self.begin(InboxLimits(waiting=100, share=2))
             await self.commit(draft(device=DEVICE, n=1), draft())
             await self.acknowledge(2)
             await self.commit(draft())
@@ -419,7 +419,7 @@ class BothKinds:
 
         async def test_mixed_batch(self) -> None:
             """One message's outcome would be another's."""
-            await self.begin(Limits(waiting=3, share=2))
+            await self.begin(InboxLimits(waiting=3, share=2))
             self.assertEqual(
                 await self.commit(
                     draft(device=DEVICE, n=1),
@@ -439,7 +439,7 @@ class BothKinds:
 
         async def test_removed_before_appended(self) -> None:
             """In a batch, what is appended could pass for what a removal means, and be removed unread."""
-            await self.begin(Limits(waiting=2, share=9))
+            await self.begin(InboxLimits(waiting=2, share=9))
             claim = await self.inbox.claim(READER, None)
             await self.commit(draft(), draft())
             removal = Removal(READER, claim.generation, 2)
@@ -536,7 +536,7 @@ class BothKinds:
 
         async def test_days(self) -> None:
             """Messages would go too early, never, or without having waited."""
-            await self.begin(Limits(waiting=4, share=99, days=7))
+            await self.begin(InboxLimits(waiting=4, share=99, days=7))
             await self.commit(draft("1", at=self.time()), draft("2", at=self.time()))
             await self.pass_days(3)
             await self.commit(draft("3", at=self.time()), draft("4", at=self.time()))
@@ -554,7 +554,7 @@ class BothKinds:
 
         async def test_clock_of_a_node(self) -> None:
             """A node whose clock is wrong would have messages deleted that are a second old, or kept for ever."""
-            await self.begin(Limits(days=7))
+            await self.begin(InboxLimits(days=7))
             await self.commit(draft("from the past", at=1000), draft("now", at=self.time()))
             self.assertEqual((await self.inbox.claim(READER, None)).expired, self.believes_nodes)
             await self.commit(draft("from the future", at=self.time() + 100 * DAY * 1000))
@@ -564,7 +564,7 @@ class BothKinds:
 
         async def test_many_days(self) -> None:
             """Of a large inbox that is too old only a part would go."""
-            await self.begin(Limits(waiting=1000, share=1000, days=1))
+            await self.begin(InboxLimits(waiting=1000, share=1000, days=1))
             for _ in range(3):
                 await self.commit(*[draft(at=self.time()) for _ in range(100)])
             await self.pass_days(2)
@@ -574,7 +574,7 @@ class BothKinds:
 
         async def test_without_days(self) -> None:
             """A message that nobody read for years would be dropped."""
-            await self.begin(Limits(waiting=1, share=99))
+            await self.begin(InboxLimits(waiting=1, share=99))
             await self.commit(draft(at=1))
             self.assertEqual(await self.commit(draft()), [Full(1, False)])
             self.assertEqual((await self.inbox.claim(READER, None)).waiting, 1)
@@ -618,7 +618,7 @@ class BothKinds:
 
         async def test_purge_under_a_reader(self) -> None:
             """Who reads meanwhile would lose the hold on the inbox, or a sender keep the used-up share."""
-            await self.begin(Limits(share=2))
+            await self.begin(InboxLimits(share=2))
             claim = await self.inbox.claim(READER, None)
             await self.commit(draft(), draft())
             self.assertEqual(await self.commit(draft()), [Full(2, True)])
@@ -638,7 +638,7 @@ class BothKinds:
 
         async def test_largest_batch(self) -> None:
             """A batch of the largest size would fail."""
-            await self.begin(Limits(waiting=1000, share=1000))
+            await self.begin(InboxLimits(waiting=1000, share=1000))
             outcomes = await self.commit(*[draft("😀" * 256) for _ in range(256)])
             self.assertEqual(outcomes[-1], Stored(256, 256))
 
@@ -651,7 +651,7 @@ class ForeignTests(TestCase):
         database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
         self.addCleanup(database.close)
         await database.open()
-        inbox = SQLiteInbox(database, Limits())
+        inbox = SQLiteInbox(database, InboxLimits())
         await inbox.open(SilentWatcher())
         await inbox.commit([draft("1"), draft("2"), draft("3"), draft("4")], [])
         for id, column, value in ((2, "at", 1e300), (3, "text", b"\xff"), (4, "sender", "who")):
@@ -667,7 +667,7 @@ class UpgradeTests(TestCase):
         database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
         self.addCleanup(database.close)
         await database.open()
-        inbox = SQLiteInbox(database, Limits())
+        inbox = SQLiteInbox(database, InboxLimits())
         await inbox.open(SilentWatcher())
         before = f"INSERT INTO chat_device VALUES ({READER}, {A}, '{DEVICE}', 7, 2, 1)"  # noqa: S608
         for change in (before, "DROP TABLE chat_sending", "DELETE FROM chat_schema"):
@@ -696,14 +696,14 @@ class SQLite(BothKinds.Tests):
 
     async def test_leap(self) -> None:
         """A clock that is set forward while the server runs would delete what was stored a second ago."""
-        await self.begin(Limits(days=7))
+        await self.begin(InboxLimits(days=7))
         await self.commit(draft(at=self.time()))
         self.leap = 100 * DAY
         self.assertEqual((await self.inbox.claim(READER, None)).expired, 0)
         await self.pass_days(8)
         self.assertEqual((await self.inbox.claim(READER, None)).expired, 1)
 
-    async def make(self, limits: Limits) -> SQLiteInbox:
+    async def make(self, limits: InboxLimits) -> SQLiteInbox:
         database = Database(self.url, reactor)
         self.addCleanup(database.close)
         await database.open()
@@ -720,11 +720,11 @@ class OnRedis(TestCase):
         redis().execute("FLUSHDB", db=self.db)
         self.watcher = SilentWatcher()
 
-    def store(self, limits: Limits | None = None, **more: Any) -> RedisInbox:
+    def store(self, limits: InboxLimits | None = None, **more: Any) -> RedisInbox:
         """A store, not open yet."""
         url = parse_store_url(more.pop("url", redis().url(self.db)), ("redis", "redis+unix"))
         node = more.pop("node", "node")
-        inbox = RedisInbox(reactor, url, limits or Limits(), node, **more)
+        inbox = RedisInbox(reactor, url, limits or InboxLimits(), node, **more)
         self.addCleanup(inbox.close)
         return inbox
 
@@ -764,7 +764,7 @@ class Redis(OnRedis, BothKinds.Tests):
         key = f"chat:{{{READER}}}:from"
         redis().execute("EVAL", _UNUSED, "1", key, str(A), str(int(days * DAY)), db=self.db)
 
-    async def make(self, limits: Limits) -> RedisInbox:
+    async def make(self, limits: InboxLimits) -> RedisInbox:
         inbox = self.store(limits)
         self.assertEqual(await inbox.open(self.watcher), [])
         return inbox

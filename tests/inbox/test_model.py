@@ -34,13 +34,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.inbox.interface import (
     DEVICES,
     Backlog,
-    Claim,
     Committed,
     Draft,
     Duplicate,
     Full,
     Gap,
-    Limits,
+    InboxClaim,
+    InboxLimits,
     Outcome,
     Removal,
     Stored,
@@ -56,7 +56,7 @@ from tests.support.servers import PrivateRedis, redis
 
 T = TypeVar("T")
 
-LIMITS = Limits(waiting=9, share=5)
+LIMITS = InboxLimits(waiting=9, share=5)
 READERS = (1, 2)
 SENDERS = (1, 3)
 DB = 63
@@ -264,7 +264,7 @@ class InboxMachine(RuleBasedStateMachine):
         """A log-in."""
         model = self.models[uid]
         after = None if beyond is None else max(0, min(model.last_id + beyond, 2**53 - 1))
-        claim: Claim = at_once(self.inbox.claim(uid, after))
+        claim: InboxClaim = at_once(self.inbox.claim(uid, after))
         model.generation += 1
         first = model.messages[0][0] if model.messages else model.last_id + 1
         assert (claim.generation, claim.last_id, claim.waiting, claim.acknowledged) == (

@@ -10,11 +10,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from chatsvc.inbox.interface import (
-    Claim,
     Committed,
     Cursor,
     Duplicate,
-    Limits,
+    InboxClaim,
+    InboxLimits,
     Moved,
     Removal,
     Stored,
@@ -32,17 +32,17 @@ class OnTwoNodes(OnRedis):
 
     lease = 15.0
 
-    async def begin(self) -> Claim:
+    async def begin(self) -> InboxClaim:
         """Open both nodes, and log READER in here."""
         self.mine, self.theirs = SilentWatcher(), SilentWatcher()
         self.here = await self.node("here", self.mine)
         self.there = await self.node("there", self.theirs)
         self.mine.here = {READER}
-        claim: Claim = await self.here.claim(READER, None)
+        claim: InboxClaim = await self.here.claim(READER, None)
         return claim
 
     async def node(self, name: str, watcher: SilentWatcher) -> RedisInbox:
-        inbox = self.store(Limits(), node=name, lease=self.lease)
+        inbox = self.store(InboxLimits(), node=name, lease=self.lease)
         await inbox.open(watcher)
         return inbox
 
@@ -352,7 +352,7 @@ class LostTests(OnTwoNodes):
 class DeletedTests(OnTwoNodes):
     """Somebody deletes everything, or puts older data in its place, while people are logged in."""
 
-    async def delete(self) -> Claim:
+    async def delete(self) -> InboxClaim:
         """Delete everything; READER had been logged in here more than once, and been handed messages up to 3."""
         before = await self.begin()
         for _ in range(3):

@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from chatsvc.inbox.interface import Claim, Cursor, Limits, Removal, Stored
+from chatsvc.inbox.interface import Cursor, InboxClaim, InboxLimits, Removal, Stored
 from chatsvc.inbox.redis import script
 from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.inbox.rollback import Life, Mark
+from chatsvc.inbox.rollback import DataMark, RollbackDetector
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
@@ -39,27 +39,27 @@ class LifeTests(SynchronousTestCase):
 
     def test_nothing_known(self) -> None:
         """A node that is new would take any data for data that has gone back."""
-        life = Life()
+        life = RollbackDetector()
         self.assertEqual(life.question(), {})
-        life.found(Mark("e", "r", 7))
+        life.found(DataMark("e", "r", 7))
         asked = life.question()
         self.assertEqual((asked["epoch"], asked["known"]), ("e", ["r", 7]))
 
     def test_counts_grow(self) -> None:
         """Late news would make a node forget what it knows, or an older process's count pass for a newer one's."""
-        life = Life(Mark("e", "r", 7))
+        life = RollbackDetector(DataMark("e", "r", 7))
         life.counted("other", 99)
-        self.assertEqual(life.mark, Mark("e", "r", 7))
-        life.found(Mark("e", "other", 8))
+        self.assertEqual(life.mark, DataMark("e", "r", 7))
+        life.found(DataMark("e", "other", 8))
         life.counted("other", 10)
         life.counted("other", 9)
         life.counted("r", 11)
-        self.assertEqual(life.mark, Mark("e", "other", 10))
+        self.assertEqual(life.mark, DataMark("e", "other", 10))
 
     def test_data_that_is_gone(self) -> None:
         """A node would think that its readers know the new data before they have begun anew, or never."""
-        life = Life(Mark("e", "r", 7))
-        life.found(Mark("f", "r", 3))
+        life = RollbackDetector(DataMark("e", "r", 7))
+        life.found(DataMark("f", "r", 3))
         self.assertTrue(life.is_over)
         self.assertEqual(life.question()["epoch"], "e")
         life.begin_anew()
@@ -86,7 +86,7 @@ class OlderData(OnTwoNodes):
         for key, dump in copy:
             redis().execute("RESTORE", key, 0, dump, db=self.db)
 
-    async def read_up_to_ten(self) -> tuple[Claim, list[tuple[bytes, bytes]]]:
+    async def read_up_to_ten(self) -> tuple[InboxClaim, list[tuple[bytes, bytes]]]:
         """READER has read ten messages and is away; the copy of when there were eight."""
         claim = await self.begin()
         await self.store_there(*[draft(f"{n}") for n in range(8)])
@@ -209,7 +209,7 @@ class WentBackTests(OlderData):
 
     async def test_batch_that_makes_room(self) -> None:
         """A batch that removed more, because it had waited too long, than it stored would not be missed."""
-        inbox = self.store(Limits(waiting=2, days=1))
+        inbox = self.store(InboxLimits(waiting=2, days=1))
         await inbox.open(self.watcher)
         old = ("f", "7", "u", "n", "a", "1", "t", "x")
         for id in ("1-0", "2-0"):
@@ -250,13 +250,13 @@ class RestartTests(TestCase):
         path = str(self.folder / "inbox.watermark")
         mark = Watermark(reactor, path) if watermark else None
         url = parse_store_url(self.server.url(2), ("redis",))
-        inbox = RedisInbox(reactor, url, Limits(), "node", patience=2.0, watermark=mark)
+        inbox = RedisInbox(reactor, url, InboxLimits(), "node", patience=2.0, watermark=mark)
         self.addCleanup(inbox.close)
         self.watcher = SilentWatcher()
         await inbox.open(self.watcher)
         return inbox
 
-    async def read_up_to_ten(self, inbox: RedisInbox) -> Claim:
+    async def read_up_to_ten(self, inbox: RedisInbox) -> InboxClaim:
         """READER reads ten messages; the copy of Redis's folder is of when there were eight."""
         claim = await inbox.claim(READER, None)
         await inbox.commit([draft() for _ in range(8)], [])
@@ -271,7 +271,7 @@ class RestartTests(TestCase):
         shutil.copytree(self.folder / "copy", self.server.folder / "appendonlydir")
         self.server.start()
 
-    async def new_epoch(self, inbox: RedisInbox, before: Claim) -> bool:
+    async def new_epoch(self, inbox: RedisInbox, before: InboxClaim) -> bool:
         """Whether READER is told to forget the ids, when three more were given out."""
         await inbox.commit([draft() for _ in range(3)], [])
         return (await inbox.claim(READER, 10)).epoch != before.epoch
@@ -360,12 +360,12 @@ class SQLiteTests(TestCase):
         database = Database(parse_store_url(f"sqlite:{self.file}", ("sqlite",)), reactor)
         await database.open()
         watermark = Watermark(reactor, str(self.folder / "inbox.watermark"))
-        inbox = SQLiteInbox(database, Limits(), watermark=watermark)
+        inbox = SQLiteInbox(database, InboxLimits(), watermark=watermark)
         self.addCleanup(inbox.close)
         await inbox.open(SilentWatcher())
         return inbox
 
-    async def read_up_to_ten(self) -> Claim:
+    async def read_up_to_ten(self) -> InboxClaim:
         inbox = await self.open()
         claim = await inbox.claim(READER, None)
         await inbox.commit([draft() for _ in range(8)], [])
@@ -413,9 +413,9 @@ class WatermarkTests(TestCase):
         self.path = Path(self.mktemp()) / "inbox.watermark"
         self.path.parent.mkdir()
 
-    def kept(self, *marks: Mark) -> Mark | None:
+    def kept(self, *marks: DataMark) -> DataMark | None:
         """What the next process knows, after one that heard of these."""
-        heard: list[Mark | None] = [None]
+        heard: list[DataMark | None] = [None]
         watermark = Watermark(reactor, str(self.path))
         watermark.follow(lambda: heard[0])
         for mark in marks:
@@ -426,15 +426,17 @@ class WatermarkTests(TestCase):
     def test_kept(self) -> None:
         """A process would not know how far the store was when the one before it ended."""
         self.assertIsNone(self.kept())
-        self.assertEqual(self.kept(Mark("e", "r", 1), Mark("e", "r", 2)), Mark("e", "r", 2))
-        self.assertEqual(self.kept(), Mark("e", "r", 2))
+        self.assertEqual(
+            self.kept(DataMark("e", "r", 1), DataMark("e", "r", 2)), DataMark("e", "r", 2)
+        )
+        self.assertEqual(self.kept(), DataMark("e", "r", 2))
 
     def test_workers(self) -> None:
         """A worker that has heard less than another would take back what that one has written down."""
-        self.kept(Mark("e", "r", 9))
-        self.assertEqual(self.kept(Mark("e", "r", 3)), Mark("e", "r", 9))
-        self.assertEqual(self.kept(Mark("e", "other", 3)), Mark("e", "other", 3))
-        self.assertEqual(self.kept(Mark("f", "other", 1)), Mark("f", "other", 1))
+        self.kept(DataMark("e", "r", 9))
+        self.assertEqual(self.kept(DataMark("e", "r", 3)), DataMark("e", "r", 9))
+        self.assertEqual(self.kept(DataMark("e", "other", 3)), DataMark("e", "other", 3))
+        self.assertEqual(self.kept(DataMark("f", "other", 1)), DataMark("f", "other", 1))
 
     def test_damaged(self) -> None:
         """A file that a power cut left empty, or somebody edited, would keep the server from starting."""
@@ -446,9 +448,9 @@ class WatermarkTests(TestCase):
         """A key folder that cannot be written would end the server, or be said each second."""
         watermark = Watermark(reactor, str(self.path.parent / "missing" / "file"))
         count = iter(range(1, 9))
-        watermark.follow(lambda: Mark("e", "r", next(count)))
+        watermark.follow(lambda: DataMark("e", "r", next(count)))
         with capturedLogs() as logged:
-            watermark._write(Mark("e", "r", 0))
+            watermark._write(DataMark("e", "r", 0))
             watermark.close()
         said = [event for event in logged if event.get("event") == "watermark-not-kept"]
         self.assertEqual(len(said), 1)
@@ -456,10 +458,10 @@ class WatermarkTests(TestCase):
     async def test_while_it_runs(self) -> None:
         """After a crash nobody would know how far the store was a second before."""
         watermark = Watermark(reactor, str(self.path))
-        watermark.follow(lambda: Mark("e", "r", 5))
+        watermark.follow(lambda: DataMark("e", "r", 5))
         self.addCleanup(watermark.close)
         await until(self.path.exists)
-        self.assertEqual(Watermark(reactor, str(self.path)).known, Mark("e", "r", 5))
+        self.assertEqual(Watermark(reactor, str(self.path)).known, DataMark("e", "r", 5))
 
 
 class OrderTests(OnRedis):

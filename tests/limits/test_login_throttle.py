@@ -9,7 +9,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits.login_throttle import LoginThrottle, Throttled, Tries, parse_tries
+from chatsvc.limits.login_throttle import (
+    FreeAttempts,
+    LoginThrottle,
+    Throttled,
+    parse_free_attempts,
+)
 from chatsvc.limits.wait_list import Caller
 
 HERE = "192.0.2.1"
@@ -23,12 +28,12 @@ class ParseTriesTests(SynchronousTestCase):
 
     def test_tries(self) -> None:
         """The option would not mean what it says."""
-        self.assertEqual(parse_tries("3/40"), Tries(account=3, address=40))
+        self.assertEqual(parse_free_attempts("3/40"), FreeAttempts(account=3, address=40))
 
     def test_nonsense(self) -> None:
         """A slip of the pen would start a server that throttles nobody, or everybody."""
         for text in ("", "5", "5/", "/20", "5/20/1", "-1/2", "a/b", "1.5/2", "５/20", "1/9999999"):
-            self.assertRaises(ValueError, parse_tries, text)
+            self.assertRaises(ValueError, parse_free_attempts, text)
 
 
 class Try:
@@ -71,7 +76,7 @@ class LoginThrottleTests(SynchronousTestCase):
 
     def make(self, **more: Any) -> None:
         """Make a throttle."""
-        self.throttle = LoginThrottle(Tries(), self.clock.seconds, **more)
+        self.throttle = LoginThrottle(FreeAttempts(), self.clock.seconds, **more)
 
     def begin(self, address: str = HERE, uid: int | None = OWNER) -> Try:
         """Begin a try."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits.rates import Pace, Rate, RegistrationLimit, parse_rate
+from chatsvc.limits.rates import Rate, RateLimiter, RegistrationLimit, parse_rate
 
 HERE = "192.0.2.1"
 THERE = "192.0.2.2"
@@ -57,7 +57,7 @@ class PaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.limit: Pace[int] = Pace(Rate(2, 10), self.clock.seconds, size=3)
+        self.limit: RateLimiter[int] = RateLimiter(Rate(2, 10), self.clock.seconds, size=3)
 
     def spend(self, uid: int, messages: int) -> list[float]:
         return [self.limit.delay(uid) for _ in range(messages)]
@@ -86,7 +86,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_no_limit(self) -> None:
         """`--rate 0` would limit."""
-        self.limit = Pace(Rate(0, 0), self.clock.seconds)
+        self.limit = RateLimiter(Rate(0, 0), self.clock.seconds)
         self.assertEqual(self.spend(1, 1000), [0.0] * 1000)
 
     def test_busy_accounts_are_remembered(self) -> None:
@@ -107,7 +107,7 @@ class PaceTests(SynchronousTestCase):
     def test_long_run(self, pauses: list[float]) -> None:
         """Who obeys the delays could still send more than the burst and the rate allow."""
         clock = Clock()
-        limit: Pace[int] = Pace(Rate(2, 10), clock.seconds)
+        limit: RateLimiter[int] = RateLimiter(Rate(2, 10), clock.seconds)
         for sent, pause in enumerate(pauses, 1):
             clock.advance(pause)
             clock.advance(limit.delay(1))

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits.login_throttle import LoginThrottle, Throttled, Tries
+from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle, Throttled
 from chatsvc.limits.wait_list import Caller
 
 OWNER = 1
@@ -28,7 +28,7 @@ class SiegeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.throttle = LoginThrottle(Tries(), self.clock.seconds, longest=LONGEST)
+        self.throttle = LoginThrottle(FreeAttempts(), self.clock.seconds, longest=LONGEST)
         self.connections = count(1)
         self.judged = 0
 
@@ -232,7 +232,7 @@ class SiegeTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """Asking from ever new addresses would fill the memory."""
-        self.throttle = LoginThrottle(Tries(), self.clock.seconds, size=50)
+        self.throttle = LoginThrottle(FreeAttempts(), self.clock.seconds, size=50)
         self.exhaust()
         self.besiege([self.never_the_same()], 200)
         waiting = self.throttle._accounts._waiting

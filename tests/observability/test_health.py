@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.observability.health import Health
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 
@@ -16,7 +16,7 @@ class HealthTests(SynchronousTestCase):
         self.clock = Clock()
         self.asked: dict[str, list[Deferred[None]]] = {"accounts": [], "inbox": []}
         self.pulses = {
-            store: Pulse(StoreURL("x", "", shown="x:"), store, self.clock.seconds)
+            store: StoreMonitor(StoreURL("x", "", shown="x:"), store, self.clock.seconds)
             for store in self.asked
         }
         self.health = Health(
@@ -44,7 +44,7 @@ class HealthTests(SynchronousTestCase):
 
     def look(self) -> Deferred[list[str]]:
         """What somebody is told who asks now."""
-        return Deferred.fromCoroutine(self.health.troubles())
+        return Deferred.fromCoroutine(self.health.problems())
 
     def test_well(self) -> None:
         """A server that is well would be taken out of service, or be called well before it is known."""
@@ -102,11 +102,11 @@ class HealthTests(SynchronousTestCase):
         """Nobody would learn that a store went away while nobody needs it, or that it is back."""
         self.health.start()
         self.let("inbox", StoreUnavailable("away"))
-        self.assertTrue(self.pulses["inbox"].trouble)
+        self.assertTrue(self.pulses["inbox"].problem)
         self.clock.advance(2)
         self.assertEqual(self.counts(), [1, 2])
         self.let("inbox")
-        self.assertFalse(self.pulses["inbox"].trouble)
+        self.assertFalse(self.pulses["inbox"].problem)
 
     def test_suspicion(self) -> None:
         """A store that fails would be examined only when its turn comes."""
@@ -131,5 +131,5 @@ class HealthTests(SynchronousTestCase):
         self.pulses["inbox"].failed("closed")
         self.clock.advance(10)
         self.assertEqual(self.counts(), [1, 1])
-        self.assertFalse(self.pulses["inbox"].trouble)
+        self.assertFalse(self.pulses["inbox"].problem)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.observability.log_format import as_json, dated, level_of, undated
-from chatsvc.observability.redaction import wordless
+from chatsvc.observability.redaction import redacted
 
 _SECRET = "geheim"
 
@@ -23,7 +23,7 @@ def said(namespace: str = "chatsvc.session", text: str = "in", **facts: Any) -> 
         try:
             raise ValueError(_SECRET)
         except ValueError:
-            log.failure(text, wordless(), **facts)
+            log.failure(text, redacted(), **facts)
     else:
         getattr(log, facts.pop("level", "info"))(text, **facts)
     return events[0]

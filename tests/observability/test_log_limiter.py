@@ -6,14 +6,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.limits.rates import Rate
-from chatsvc.observability.log_limiter import Passed, Seldom, SeldomEach
+from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter, LogLimiter
 
 
 class SeldomTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """The log would have a line for each message, or not say how many it leaves out."""
         clock = Clock()
-        seldom = Seldom(clock.seconds, 10)
+        seldom = LogLimiter(clock.seconds, 10)
         self.assertEqual([seldom.count() for _ in range(4)], [1, 0, 0, 0])
         clock.advance(9.9)
         self.assertEqual(seldom.count(), 0)
@@ -27,37 +27,37 @@ class SeldomEachTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
 
-    def seldom(self, total: Rate | None = None, size: int = 100) -> SeldomEach[str]:
-        return SeldomEach(self.clock.seconds, Rate(1 / 60, 1), total, size)
+    def seldom(self, total: Rate | None = None, size: int = 100) -> KeyedLogLimiter[str]:
+        return KeyedLogLimiter(self.clock.seconds, Rate(1 / 60, 1), total, size)
 
     def test_each(self) -> None:
         """One who does something all the time would fill the log, or keep others out of it."""
         seldom = self.seldom()
-        self.assertEqual([seldom.count("a") for _ in range(3)], [Passed(1, 0), None, None])
-        self.assertEqual(seldom.count("b"), Passed(1, 0))
+        self.assertEqual([seldom.count("a") for _ in range(3)], [Allowed(1, 0), None, None])
+        self.assertEqual(seldom.count("b"), Allowed(1, 0))
         self.clock.advance(59.9)
         self.assertIsNone(seldom.count("a"))
         self.clock.advance(0.2)
-        self.assertEqual([seldom.count("a"), seldom.count("a")], [Passed(4, 0), None])
+        self.assertEqual([seldom.count("a"), seldom.count("a")], [Allowed(4, 0), None])
 
     def test_graver(self) -> None:
         """What an admin should look at would not be said because something harmless was said before it."""
         seldom = self.seldom()
-        self.assertEqual(seldom.count("a"), Passed(1, 0))
-        self.assertEqual(seldom.count("a", gravity=1), Passed(1, 0))
+        self.assertEqual(seldom.count("a"), Allowed(1, 0))
+        self.assertEqual(seldom.count("a", gravity=1), Allowed(1, 0))
         self.assertEqual([seldom.count("a", gravity=n) for n in (1, 0, 1)], [None] * 3)
         self.clock.advance(60.1)
         self.assertIsNone(seldom.count("a"), "a second line has used up this minute's")
         self.clock.advance(60.1)
-        self.assertEqual(seldom.count("a"), Passed(5, 0))
+        self.assertEqual(seldom.count("a"), Allowed(5, 0))
 
     def test_total(self) -> None:
         """A net of machines would fill the log, each with its first line, or nobody would know how many there are."""
         seldom = self.seldom(Rate(1, 5))
         said = [seldom.count(f"{n}") for n in range(100)]
-        self.assertEqual(said, [Passed(1, 0)] * 5 + [None] * 95)
+        self.assertEqual(said, [Allowed(1, 0)] * 5 + [None] * 95)
         self.clock.advance(1.1)
-        self.assertEqual([seldom.count("x"), seldom.count("y")], [Passed(1, 95), None])
+        self.assertEqual([seldom.count("x"), seldom.count("y")], [Allowed(1, 95), None])
 
     def test_bounded(self) -> None:
         """Ever new addresses would fill the memory, or what they did be forgotten."""

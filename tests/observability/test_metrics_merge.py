@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import TestCase
 
 from chatsvc.observability.metrics import Metrics
-from chatsvc.observability.metrics_merge import add_up
+from chatsvc.observability.metrics_merge import merge_pages
 
 
 def _page(logins: int, up: int, seconds: float) -> str:
@@ -29,7 +29,7 @@ class SummedTests(TestCase):
 
     def test_add_up(self) -> None:
         """Those who watch would see one worker's numbers for all, or a store that is away for some as there."""
-        values = self.values(add_up([_page(2, 1, 0.5), _page(3, 0, 3)]))
+        values = self.values(merge_pages([_page(2, 1, 0.5), _page(3, 0, 3)]))
         self.assertEqual(values["chatsvc_logins_total ok"], 5)
         self.assertEqual(values["chatsvc_store_up inbox"], 0)
         buckets = [values[f"chatsvc_x_seconds_bucket {le}"] for le in ("1.0", "5.0", "+Inf")]
@@ -41,20 +41,20 @@ class SummedTests(TestCase):
         """A dashboard would find other names or types with workers than without."""
         page = (await Metrics().page()).decode()
         one = {family.name: family.type for family in text_string_to_metric_families(page)}
-        summed = add_up([page]).decode()
+        summed = merge_pages([page]).decode()
         many = {family.name: family.type for family in text_string_to_metric_families(summed)}
         self.assertEqual(one, many)
 
     def test_ended(self) -> None:
         """When a worker is replaced, counts would fall, and rates be taken for huge ones."""
-        page = add_up([_page(2, 1, 0.5)], [_page(3, 0, 3)])
+        page = merge_pages([_page(2, 1, 0.5)], [_page(3, 0, 3)])
         values = self.values(page)
         self.assertEqual(values["chatsvc_logins_total ok"], 5)
         self.assertEqual(values["chatsvc_x_seconds_count"], 2)
         self.assertEqual(values["chatsvc_store_up inbox"], 1)
-        again = add_up([], [add_up([], [_page(3, 0, 3)]).decode(), _page(1, 1, 1)])
+        again = merge_pages([], [merge_pages([], [_page(3, 0, 3)]).decode(), _page(1, 1, 1)])
         self.assertEqual(self.values(again)["chatsvc_logins_total ok"], 4)
 
     def test_nobody(self) -> None:
         """While no worker serves, the page would be an error."""
-        self.assertEqual(add_up([]), b"")
+        self.assertEqual(merge_pages([]), b"")

@@ -19,9 +19,9 @@ from twisted.trial.unittest import TestCase
 
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.database import Database
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import BadStore, StoreUnavailable, parse_store_url
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
 
@@ -94,7 +94,7 @@ class BothKinds:
             database = await self.open()
             metrics = Metrics()
             shares = [
-                database.under(Pulse(database.url, store, counts=counts))
+                database.monitored_by(StoreMonitor(database.url, store, counts=counts))
                 for store, counts in metrics.stores.items()
             ]
             await shares[0].run(one)
@@ -232,7 +232,7 @@ class UnusableTests(TestCase):
 
     async def _refused(self, url: str) -> str:
         database = Database(parse_store_url(url, ("mysql", "sqlite")), reactor, 2)
-        with self.assertRaises(BadStore) as caught:
+        with self.assertRaises(StoreMisconfigured) as caught:
             await database.open()
         line = str(caught.exception)
         self.assertNotIn("\n", line)

@@ -14,7 +14,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.storage.file_lock import FileLock
-from chatsvc.storage.url import BadStore
+from chatsvc.storage.url import StoreMisconfigured
 
 
 class FileLockTests(SynchronousTestCase):
@@ -31,7 +31,7 @@ class FileLockTests(SynchronousTestCase):
             lock.release()
 
     def refusal(self, path: str = "") -> str:
-        return str(self.assertRaises(BadStore, FileLock, path or self.path))
+        return str(self.assertRaises(StoreMisconfigured, FileLock, path or self.path))
 
     def test_makes_the_file(self) -> None:
         """Others on the machine could read the accounts and messages of a new server."""

@@ -6,7 +6,7 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.storage.migrations import Step, _statements, apply, pending, script, steps
-from chatsvc.storage.url import BadStore
+from chatsvc.storage.url import StoreMisconfigured
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
 
@@ -129,7 +129,7 @@ class MariaDBMigrationTests(BothKinds.Tests, OnMariaDB):
         self.addCleanup(mariadb().execute, "", f"DROP USER u_{self.name}")
         able = self.url
         self.url = f"mysql://u_{self.name}:pw@127.0.0.1:{mariadb().port}/{self.name}"
-        with self.assertRaises(BadStore) as caught:
+        with self.assertRaises(StoreMisconfigured) as caught:
             await apply(await self.open())
         self.assertIn("chatsvc schema", str(caught.exception))
         self.assertNotIn("pw@", str(caught.exception))

@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.observability.metrics import Metrics
-from chatsvc.storage.monitor import Pulse
+from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 URL = StoreURL("redis", "0", shown="redis://x/0")
@@ -21,7 +21,7 @@ class PulseTests(SynchronousTestCase):
         self.clock = Clock()
         self.metrics = Metrics()
         counts = self.metrics.stores["inbox"]
-        self.pulse = Pulse(URL, "inbox", self.clock.seconds, counts)
+        self.pulse = StoreMonitor(URL, "inbox", self.clock.seconds, counts)
         self.suspected = 0
         self.pulse.suspected = self.suspect
         capturing = capturedLogs()
@@ -43,24 +43,24 @@ class PulseTests(SynchronousTestCase):
         )
 
     def ask(self, answer: Deferred[Any]) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.pulse.of(answer))
+        return Deferred.fromCoroutine(self.pulse.track(answer))
 
     def test_goes_and_comes(self) -> None:
         """An admin would not read when a store went and when it was back, or read it again and again."""
         self.pulse.found()
-        self.assertEqual((self.said(), self.value("up"), self.pulse.trouble), ([], 1, ""))
+        self.assertEqual((self.said(), self.value("up"), self.pulse.problem), ([], 1, ""))
         self.clock.advance(7)
         for _ in range(5):
             self.pulse.lost("redis://x/0: connection refused", since=5.0)
             self.pulse.lost("no answer in time")
         away = "inbox store redis://x/0 is away: connection refused"
         self.assertEqual(self.said(), [(LogLevel.error, away)])
-        self.assertEqual((self.pulse.trouble, self.value("up")), (away, 0))
+        self.assertEqual((self.pulse.problem, self.value("up")), (away, 0))
         self.clock.advance(58)
         for _ in range(5):
             self.pulse.found()
         back = (LogLevel.warn, "inbox store redis://x/0 is back after 60 s")
-        self.assertEqual((self.said(), self.value("up"), self.pulse.trouble), ([back], 1, ""))
+        self.assertEqual((self.said(), self.value("up"), self.pulse.problem), ([back], 1, ""))
 
     def test_up_is_found_out(self) -> None:
         """A store that was never asked would pass for one that is there."""
@@ -112,9 +112,9 @@ class PulseTests(SynchronousTestCase):
 
     def test_uncounted(self) -> None:
         """An admin's command could not use a store."""
-        pulse = Pulse(URL)
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(pulse.of(succeed(1)))), 1)
+        pulse = StoreMonitor(URL)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(pulse.track(succeed(1)))), 1)
         pulse.failed("x")
         pulse.lost("x")
-        self.assertEqual(pulse.trouble, "store redis://x/0 is away: x")
+        self.assertEqual(pulse.problem, "store redis://x/0 is away: x")
         pulse.found()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.storage.url import BadStore, StoreURL, parse_store_url, without_password
+from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 
 ALL = ("sqlite", "mysql", "redis", "redis+unix")
 
@@ -26,7 +26,7 @@ class ParseTests(SynchronousTestCase):
     def test_no_file(self) -> None:
         """A URL in the style of other programs would make a file of a strange name."""
         for url in ("sqlite:", "sqlite://chat.db", "sqlite:///chat.db"):
-            problem = self.assertRaises(BadStore, self.parse, url)
+            problem = self.assertRaises(StoreMisconfigured, self.parse, url)
             self.assertIn(url, str(problem))
 
     def test_mysql(self) -> None:
@@ -80,9 +80,9 @@ class ParseTests(SynchronousTestCase):
             "mysql:h/d",
             "redis:h",
         ):
-            problem = self.assertRaises(BadStore, self.parse, url)
+            problem = self.assertRaises(StoreMisconfigured, self.parse, url)
             self.assertEqual(len(str(problem).splitlines()), 1)
-        self.assertRaises(BadStore, parse_store_url, "mysql://h/d", ("sqlite",))
+        self.assertRaises(StoreMisconfigured, parse_store_url, "mysql://h/d", ("sqlite",))
 
     def test_nonsense(self) -> None:
         """A slip of the pen would be a traceback."""
@@ -93,7 +93,7 @@ class ParseTests(SynchronousTestCase):
             "mysql://h/d?x",
             "redis://h:-1",
         ):
-            problem = self.assertRaises(BadStore, self.parse, url)
+            problem = self.assertRaises(StoreMisconfigured, self.parse, url)
             self.assertEqual(len(str(problem).splitlines()), 1)
 
     def test_passwords_are_hidden(self) -> None:
@@ -107,7 +107,7 @@ class ParseTests(SynchronousTestCase):
             self.assertNotIn("SECRET", without_password(url), url)
             try:
                 parsed = self.parse(url)
-            except BadStore as problem:
+            except StoreMisconfigured as problem:
                 self.assertNotIn("SECRET", str(problem), url)
             else:
                 self.assertNotIn("SECRET", f"{parsed} {parsed!r}", url)
@@ -123,5 +123,5 @@ class ParseTests(SynchronousTestCase):
     )
     def test_anything(self, text: str, start: str) -> None:
         """Some text would raise another exception."""
-        with contextlib.suppress(BadStore):
+        with contextlib.suppress(StoreMisconfigured):
             self.assertIsInstance(self.parse(start + text), StoreURL)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.supervision.sd_notify import Supervisor
+from chatsvc.supervision.sd_notify import SystemdNotifier
 from tests.support.supervisor import Supervising
 
 
@@ -18,8 +18,8 @@ class NotifyTests(SynchronousTestCase):
         self.addCleanup(self.above.close)
         self.clock = Clock()
 
-    def supervisor(self, patience: float = 0.0) -> Supervisor:
-        return Supervisor(self.clock, self.above.address, patience)
+    def supervisor(self, patience: float = 0.0) -> SystemdNotifier:
+        return SystemdNotifier(self.clock, self.above.address, patience)
 
     def test_words(self) -> None:
         """systemd would wait for a word that is never said, and end a start or a reload that went well."""
@@ -43,7 +43,7 @@ class NotifyTests(SynchronousTestCase):
         """In a container, where the socket is often an abstract one, nothing would be heard."""
         above = Supervising(abstract=True)
         self.addCleanup(above.close)
-        Supervisor(self.clock, above.address).ready("x")
+        SystemdNotifier(self.clock, above.address).ready("x")
         self.assertEqual(above.heard(1)["READY"], "1")
 
     def test_signs_of_life(self) -> None:
@@ -69,7 +69,7 @@ class NotifyTests(SynchronousTestCase):
     def test_nobody(self) -> None:
         """A server that nobody supervises would not start."""
         with capturedLogs() as said:
-            Supervisor(self.clock).ready("x")
+            SystemdNotifier(self.clock).ready("x")
         self.assertEqual(list(said), [])
 
     def test_lost(self) -> None:

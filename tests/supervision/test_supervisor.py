@@ -20,12 +20,15 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.supervision.sd_notify import Supervisor
-from chatsvc.supervision.supervisor import SIGNS_WITHIN, Workers
+from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.supervisor import SIGNS_WITHIN, WorkerSupervisor
 from chatsvc.tls.key_folder import KeyFolder
 from tests.support.clients import StructuredClient, TextClient
 from tests.support.processes import PASSWORD, ChatServer, Outcome, ServerStores, run_chat, shared
 from tests.support.servers import free_port
+
+_NO_CONFIG: Any = None
+
 
 _NUMBERS = count(1)
 
@@ -262,15 +265,15 @@ class WatchTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """A worker that is stuck would stay, and its users with it; or one that is well be killed."""
-        reactor, config = _Reactor(), Any
+        reactor, config = _Reactor(), _NO_CONFIG
         started: list[FakeProcess] = []
 
         def launch(worker: Any, ports: Any) -> FakeProcess:
             started.append(FakeProcess())
             return started[-1]
 
-        above = Supervisor(reactor)
-        workers = Workers(reactor, config, 2, launch, Path("x"), above, self.fail)  # type: ignore[arg-type]
+        above = SystemdNotifier(reactor)
+        workers = WorkerSupervisor(reactor, config, 2, launch, Path("x"), above, self.fail)
         for worker in workers.workers:
             worker.start()
             worker._signs.datagramReceived(b"READY=1\nSTATUS=x", None)
@@ -334,6 +337,8 @@ class WatchTests(SynchronousTestCase):
         self.started.append(FakeProcess())
         return self.started[-1]
 
-    def make(self, reactor: Any, launch: Any) -> Workers:
+    def make(self, reactor: Any, launch: Any) -> WorkerSupervisor:
         """Two workers without ports."""
-        return Workers(reactor, Any, 2, launch, Path("x"), Supervisor(reactor), self.fail)  # type: ignore[arg-type]
+        return WorkerSupervisor(
+            reactor, _NO_CONFIG, 2, launch, Path("x"), SystemdNotifier(reactor), self.fail
+        )

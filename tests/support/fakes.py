@@ -8,17 +8,17 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from chatsvc.accounts.passwords import WRONG, Verdict
+from chatsvc.accounts.passwords import WRONG, PasswordCheck
 from chatsvc.accounts.store import Account
 from chatsvc.inbox.interface import (
     Backlog,
-    Claim,
     Committed,
     DeviceClaim,
     Draft,
     Duplicate,
     Gap,
     IInbox,
+    InboxClaim,
     Moved,
     Outcome,
     Removal,
@@ -96,7 +96,7 @@ class MemoryInbox(Turns):
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
-    ) -> Claim:
+    ) -> InboxClaim:
         await self.turn("claim")
         if renewed is not None and uid in self.taken:
             raise TakenOver
@@ -104,7 +104,7 @@ class MemoryInbox(Turns):
         last_id, waiting = self.last_ids.get(uid, 0), len(self.waiting.get(uid, []))
         if device:
             self.sending[uid, device] = self.generations[uid]
-        return Claim(self.generations[uid], "epoch", last_id, waiting, last_id - waiting)
+        return InboxClaim(self.generations[uid], "epoch", last_id, waiting, last_id - waiting)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         await self.turn("claim_device")
@@ -191,7 +191,7 @@ class MemoryInbox(Turns):
 
 
 class MemoryAccounts(Turns):
-    """Accounts by uid, as (name, stored password); what :class:`chatsvc.accounts.store.Accounts` offers sessions."""
+    """What an :class:`~chatsvc.accounts.store.AccountStore` offers sessions: (name, stored password) by uid."""
 
     def __init__(self, **rows: tuple[str, str]) -> None:
         super().__init__()
@@ -231,16 +231,16 @@ class MemoryAccounts(Turns):
 
 
 class PlainPasswords(Turns):
-    """Passwords that are stored as they are; what :class:`chatsvc.accounts.passwords.Passwords` offers sessions."""
+    """What a :class:`~chatsvc.accounts.passwords.PasswordHasherPool` offers sessions: passwords stored as they are."""
 
     queue = 0
 
-    def is_too_dear(self, stored: str) -> bool:
+    def is_too_costly(self, stored: str) -> bool:
         return False
 
-    async def check(self, stored: str | None, password: str) -> Verdict:
+    async def check(self, stored: str | None, password: str) -> PasswordCheck:
         await self.turn("check")
-        return Verdict(True, None) if stored == password else WRONG
+        return PasswordCheck(True, None) if stored == password else WRONG
 
     async def hash(self, password: str) -> str:
         await self.turn("hash")

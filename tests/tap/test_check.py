@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.check.finding import Finding, Verdict
+from chatsvc.check.finding import Finding, Severity
 from chatsvc.config import Config
 from chatsvc.tap.check import configuration
 from chatsvc.tap.server import Options
@@ -27,14 +27,14 @@ class ConfigurationTests(SynchronousTestCase):
         server = Options(env)
         server.parseOptions(["--keys", "k", "--legacy-port", "tcp:3", "--legacy-port", "tcp:4"])
         self.assertEqual(config, server.config)
-        self.assertEqual([finding.verdict for finding in findings], [Verdict.OK])
+        self.assertEqual([finding.verdict for finding in findings], [Severity.OK])
 
     def test_all_that_is_wrong(self) -> None:
         """An admin would hear of one wrong option at a time, or a password in one would show."""
         env = {"CHATSVC_INBOX": "redos://:secret@x/0", "CHATSVC_RATE": "x"}
         config, findings = self.read(env, option_inbox_limit="0")
         self.assertIsNone(config)
-        self.assertEqual([finding.verdict for finding in findings], [Verdict.FAIL] * 3)
+        self.assertEqual([finding.verdict for finding in findings], [Severity.FAIL] * 3)
         text = " ".join(finding.text for finding in findings)
         for name in ("--inbox ", "--inbox-limit '0'", "--rate 'x'"):
             self.assertIn(name, text)
@@ -45,5 +45,5 @@ class ConfigurationTests(SynchronousTestCase):
         env = {"CHATSVC_INBOX_LIMTI": "5", "CHATSVC_UID": "7", "CHATSVC_PASSWORD": "x"}
         config, findings = self.read(env)
         self.assertIsNotNone(config)
-        (warning,) = [finding for finding in findings if finding.verdict is Verdict.WARN]
+        (warning,) = [finding for finding in findings if finding.verdict is Severity.WARN]
         self.assertIn("CHATSVC_INBOX_LIMTI", warning.text)

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.check.finding import Finding, Verdict
+from chatsvc.check.finding import Finding, Severity
 from chatsvc.tls.certificates import DAYS_TO_RENEW, facts, judge, request
 from chatsvc.tls.key_folder import BadKeys, KeyFolder, fingerprint
 from tests.support.authority import LEAF, NOW, Authority, pem
@@ -28,7 +28,7 @@ class JudgeTests(SynchronousTestCase):
         return judge("x.crt", pem(*chain), NOW.timestamp() + days * DAY)
 
     def assert_fails(self, found: Sequence[Finding], *words: str) -> None:
-        self.assertEqual([one.verdict for one in found], [Verdict.FAIL] * len(words), found)
+        self.assertEqual([one.verdict for one in found], [Severity.FAIL] * len(words), found)
         for one, word in zip(found, words, strict=True):
             self.assertIn("x.crt", one.text)
             self.assertIn(word, one.text)
@@ -41,14 +41,14 @@ class JudgeTests(SynchronousTestCase):
             [LEAVES, MIDDLE.certificate, ROOT.certificate],
         ):
             (found,) = self.judge(*chain)
-            self.assertEqual(found.verdict, Verdict.OK)
+            self.assertEqual(found.verdict, Severity.OK)
             for words in ("chat.example, *.chat.example", "29 days", fingerprint(pem(LEAVES))):
                 self.assertIn(words, found.text)
 
     def test_days(self) -> None:
         """An admin would hear of a certificate's end when it has come."""
         last = 30 - DAYS_TO_RENEW
-        self.assertEqual(self.judge(LEAVES, days=last - 0.1)[0].verdict, Verdict.OK)
+        self.assertEqual(self.judge(LEAVES, days=last - 0.1)[0].verdict, Severity.OK)
         self.assert_fails(self.judge(LEAVES, days=last + 0.1), "in 13 days: renew it")
         self.assert_fails(self.judge(LEAVES, days=31), "has expired")
         self.assert_fails(self.judge(LEAVES, days=-2), "is valid only from")
@@ -66,7 +66,7 @@ class JudgeTests(SynchronousTestCase):
     def test_order(self) -> None:
         """Clients that take the chain as it comes could not verify it, and the admin not see why."""
         (found,) = self.judge(LEAVES, ROOT.certificate, MIDDLE.certificate)
-        self.assertEqual(found.verdict, Verdict.WARN)
+        self.assertEqual(found.verdict, Severity.WARN)
         self.assertIn("CN=leaf be followed by its issuer", found.text)
 
     def test_gap(self) -> None:

@@ -14,11 +14,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.factory import ChatFactory, Door
+from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.tls.key_folder import KeyFolder, ServerContext
 from chatsvc.transport import ack_tracker
-from chatsvc.transport.ack_tracker import Meter, metered
+from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.transport.listeners import _tls
 from chatsvc.transport.proxy_protocol import TrustedProxies
 from tests.test_session import ALICE, BOB, World
@@ -62,7 +62,7 @@ class TLSClient:
     def __init__(self, layered: Any, layers: str, ca: str) -> None:
         self.length = struct.Struct("<H" if layers == "legacy" else "!H")
         meter = layered.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5))
-        assert isinstance(meter, Meter)
+        assert isinstance(meter, ByteMeter)
         self.meter, self.tcp = meter, StallingTCP()
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         trust = ssl.create_default_context(cafile=ca)
@@ -138,7 +138,7 @@ class HalvesCase(SynchronousTestCase):
         self.factory = ChatFactory(self.world.chat)
 
     def connect(self, layers: str = "ordinary") -> TLSClient:
-        factory: Any = Door(self.factory, legacy=layers == "legacy")
+        factory: Any = PortFactory(self.factory, legacy=layers == "legacy")
         factory = _tls(self.context, factory)
         if layers == "proxied":
             factory = TrustedProxies(Clock(), factory, ["127.0.0.1"])
@@ -168,7 +168,7 @@ class HalvesCase(SynchronousTestCase):
         for _ in range(count):
             self.world.inbox.store(ALICE, "x" * 100)
         if ALICE in self.world.online:
-            self.world.online[ALICE].look()
+            self.world.online[ALICE].resync()
         self.turn()
 
     def waiting(self) -> list[int]:
@@ -237,7 +237,7 @@ class EndTests(HalvesCase):
             client.meter.abortConnection()
             self.store(1)
             if ALICE in self.world.online:
-                self.world.online[ALICE].settle()
+                self.world.online[ALICE].poll_acks()
             self.turn(1)
             self.turn(REMOVAL_DELAY)
             self.assertEqual(self.waiting(), [1])

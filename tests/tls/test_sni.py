@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.tls.key_folder import BadKeys
-from chatsvc.tls.sni import HostContexts
+from chatsvc.tls.sni import SNIContexts
 from tests.support.authority import LEAF, Authority, key_pem, named, pem
 from tests.tls.test_key_folder import join, shake_hands
 
@@ -29,7 +29,7 @@ class HostContextsTests(SynchronousTestCase):
         Path(self.trusted).write_bytes(pem(self.root.certificate))
         self.write("a", "localhost", "chat.example")
         self.write("b", "*.team.example", "other.example")
-        self.hosts = HostContexts(str(self.folder))
+        self.hosts = SNIContexts(str(self.folder))
 
     def write(self, name: str, *hosts: str) -> None:
         """Put a file into the folder: the key, the certificate for these names, the whole chain with its root."""
@@ -118,7 +118,7 @@ class HostContextsTests(SynchronousTestCase):
             path.unlink()
         (self.folder / "folder.pem").mkdir()
         for folder in (self.folder, self.folder / "missing"):
-            problem = self.assertRaises(BadKeys, HostContexts, str(folder))
+            problem = self.assertRaises(BadKeys, SNIContexts, str(folder))
             self.assertEqual(str(problem), f"there is no file *.pem in {folder}")
 
     def test_no_new_code(self) -> None:
@@ -128,7 +128,7 @@ class HostContextsTests(SynchronousTestCase):
             raise MemoryError
 
         self.patch(SSL.Context, "set_tlsext_servername_callback", denied)
-        problem = self.assertRaises(BadKeys, HostContexts, str(self.folder))
+        problem = self.assertRaises(BadKeys, SNIContexts, str(self.folder))
         self.assertIn("MemoryDenyWriteExecute", str(problem))
 
     def test_first_of_two(self) -> None:

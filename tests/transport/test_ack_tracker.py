@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chatsvc.transport import ack_tracker
-from chatsvc.transport.ack_tracker import Meter, Receipts, meter_of, metered
+from chatsvc.transport.ack_tracker import AckTracker, ByteMeter, meter_of, metered
 from chatsvc.transport.sockets import socket_of
 
 CHUNK = b"x" * 10_000
@@ -50,10 +50,10 @@ class MeterTests(SynchronousTestCase):
         self.tcp = FakeTCP()
         factory = metered(Factory.forProtocol(Protocol))
         meter = factory.buildProtocol(None)
-        assert isinstance(meter, Meter)
+        assert isinstance(meter, ByteMeter)
         self.meter = meter
         self.meter.makeConnection(self.tcp)
-        self.receipts = Receipts(self.clock, self.meter, self.received.append)
+        self.receipts = AckTracker(self.clock, self.meter, self.received.append)
 
     def write(self, id: int, size: int = 100) -> None:
         self.meter.write(b"x" * size)
@@ -78,7 +78,7 @@ class MeterTests(SynchronousTestCase):
         self.write(1)
         for under_way, received in ((100, []), (50, []), (1, []), (0, [1])):
             self.under_way = under_way
-            self.receipts.look()
+            self.receipts.poll()
             self.assertEqual(self.received, received)
 
     def test_progress(self) -> None:
@@ -86,12 +86,12 @@ class MeterTests(SynchronousTestCase):
         for id in (4, 5, 6):
             self.write(id)
         self.under_way = 101
-        self.receipts.look()
+        self.receipts.poll()
         self.assertEqual(self.received, [4])
         self.under_way = 0
-        self.receipts.look()
+        self.receipts.poll()
         self.assertEqual(self.received, [4, 6])
-        self.receipts.look()
+        self.receipts.poll()
         self.assertEqual(self.received, [4, 6])
 
     def test_looks_by_itself(self) -> None:
@@ -165,9 +165,9 @@ class MeterTests(SynchronousTestCase):
 
     def test_without_a_meter(self) -> None:
         """Without a socket, messages would never count as received."""
-        without = Receipts(self.clock, None, self.received.append)
+        without = AckTracker(self.clock, None, self.received.append)
         without.written(3)
-        without.look()
+        without.poll()
         without.close()
         self.assertEqual(self.received, [3])
 
@@ -225,8 +225,8 @@ class SocketTests(TestCase):
         assert own is not None
         own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
         meter = meter_of(self.server.transport)
-        assert isinstance(meter, Meter)
-        self.receipts = Receipts(reactor, meter, self.received.append)  # type: ignore[arg-type]
+        assert isinstance(meter, ByteMeter)
+        self.receipts = AckTracker(reactor, meter, self.received.append)  # type: ignore[arg-type]
         self.addCleanup(self.receipts.close)
 
     def write(self, first: int, count: int) -> None:
@@ -245,7 +245,7 @@ class SocketTests(TestCase):
         await self.wait(0.2)
         arrived = max(self.received, default=0)
         self.assertLess(arrived, 40)
-        self.receipts.look()
+        self.receipts.poll()
         self.assertLess(max(self.received, default=0), 40)
         self.peer.settimeout(0)
         total = 0

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.tls.half_close import HalfClosedTLS
 from chatsvc.tls.key_folder import BadKeys, KeyFolder, ServerContext
-from chatsvc.transport.ack_tracker import Meter, meter_of
-from chatsvc.transport.listeners import BadEndpoint, Doors, Listening
+from chatsvc.transport.ack_tracker import ByteMeter, meter_of
+from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 
 PROXY = b"PROXY TCP4 198.51.100.7 192.0.2.1 5555 443\r\n"
 
@@ -59,12 +59,12 @@ class DoorsTests(SynchronousTestCase):
         self.own = ServerContext(self.key, self.certificate)
         self.reactor = MemoryReactorClock()
         self.applications = Applications()
-        self.doors = Doors(self.reactor, lambda: self.own)
+        self.doors = ListenerBuilder(self.reactor, lambda: self.own)
 
     def listen(self, text: str) -> Any:
         """The lowest factory of a listening place."""
         listening = self.doors.open(text)
-        self.assertIsInstance(listening, Listening)
+        self.assertIsInstance(listening, Listener)
         self.successResultOf(listening.endpoint.listen(self.applications))
         servers = self.reactor.tcpServers or self.reactor.unixServers
         return servers[-1][1]
@@ -106,7 +106,7 @@ class DoorsTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """A connection without TLS would have no meter, or none at its bottom."""
         lowest, _ = self.connect("tcp:1")
-        self.assertEqual(self.layers(lowest), [Meter, Application])
+        self.assertEqual(self.layers(lowest), [ByteMeter, Application])
         self.assertIs(meter_of(self.applications.built[0].transport), lowest)
 
     def test_tls(self) -> None:
@@ -114,7 +114,7 @@ class DoorsTests(SynchronousTestCase):
         for text in ("ssl:1", f"ssl:1:privateKey={self.key}:certKey={self.certificate}"):
             lowest, wire = self.connect(text)
             layers = self.layers(lowest)
-            self.assertIs(layers[0], Meter)
+            self.assertIs(layers[0], ByteMeter)
             self.assertIn(HalfClosedTLS, layers)
             self.assertNotIn(BufferingTLSTransport, layers)
             self.assertIs(layers[-1], Application)
@@ -138,7 +138,7 @@ class DoorsTests(SynchronousTestCase):
         ):
             lowest, _ = self.connect(text)
             layers = self.layers(lowest)
-            self.assertIs(layers[0], Meter)
+            self.assertIs(layers[0], ByteMeter)
             self.assertIn(HalfClosedTLS, layers)
             server = self.reactor.tcpServers[-1]
             self.assertEqual((server[0], server[3]), (port, interface), text)
@@ -165,7 +165,7 @@ class DoorsTests(SynchronousTestCase):
     def test_proxy(self) -> None:
         """Behind a proxy, limits by address would count the proxy."""
         lowest, _ = self.connect("haproxy:tcp:1")
-        self.assertIs(type(lowest), Meter)
+        self.assertIs(type(lowest), ByteMeter)
         lowest.dataReceived(PROXY + b"hello")
         application = self.applications.built[0]
         transport: Any = application.transport
@@ -198,7 +198,7 @@ class DoorsTests(SynchronousTestCase):
 
     def test_trusted(self) -> None:
         """A proxy that is trusted would be turned away."""
-        self.doors = Doors(self.reactor, lambda: self.own, ["192.0.2.9"])
+        self.doors = ListenerBuilder(self.reactor, lambda: self.own, ["192.0.2.9"])
         for address in (
             IPv4Address("TCP", "192.0.2.9", 5),
             IPv6Address("TCP", "::ffff:192.0.2.9", 5),

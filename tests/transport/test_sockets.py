@@ -13,7 +13,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from chatsvc.transport.sockets import Prompt
+from chatsvc.transport.sockets import EagerWriter
 
 
 class NarrowTCP:
@@ -52,7 +52,7 @@ class NarrowTCP:
 class PromptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.tcp = NarrowTCP()
-        self.prompt: Any = Prompt(WrappingFactory(Factory()), Protocol())
+        self.prompt: Any = EagerWriter(WrappingFactory(Factory()), Protocol())
         self.prompt.transport = self.tcp
 
     def test_at_once(self) -> None:
@@ -112,7 +112,7 @@ class RealTests(TestCase):
         listening = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port: Any = await listening.listen(Factory.forProtocol(lambda: counting))  # type: ignore[arg-type]
         wrapping = WrappingFactory(Factory.forProtocol(Protocol))
-        wrapping.protocol = Prompt
+        wrapping.protocol = EagerWriter
         there = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
         prompt: Any = await there.connect(wrapping)
         for _ in range(100):

@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.client.conversation.presenter import Voice
-from chatsvc.client.conversation.receiver import Appetite, Reading
-from chatsvc.client.conversation.sender import Posting
-from chatsvc.client.state.outbox import Entry, Outbox
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.receiver import MessageQuota, Receiver
+from chatsvc.client.conversation.sender import Sender
+from chatsvc.client.state.outbox import Outbox, OutboxEntry
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import harmless
 
-Fate = Confirmed | Rejected
+DeliveryResult = Confirmed | Rejected
 
 
 @dataclass(frozen=True)
-class Purpose:
+class LoginIntent:
     """
     What somebody logs in for.
 
@@ -33,11 +33,11 @@ class Purpose:
     """
 
     receive: bool = True
-    appetite: Appetite = field(default_factory=Appetite)
+    appetite: MessageQuota = field(default_factory=MessageQuota)
     takes_up: bool = False
 
 
-class Member:
+class AccountSession:
     """
     ``uid``, until they log out. ``tell`` sends a command that is not answered by a number of its own, and drops it when
     there is no connection; ``redirect`` is called when messages wait for the session to speak as the outbox's device.
@@ -49,10 +49,10 @@ class Member:
         uid: int,
         name: str,
         outbox: Outbox,
-        voice: Voice,
+        voice: Presenter,
         tell: Callable[[c.Command], None],
         redirect: Callable[[], None],
-        purpose: Purpose,
+        purpose: LoginIntent,
     ) -> None:
         self.uid = uid
         self.outbox = outbox
@@ -62,15 +62,15 @@ class Member:
         self._voice = voice
         self._tell = tell
         self._purpose = purpose
-        self._posting = Posting(clock, outbox, tell, self._settled, self._put_off, redirect)
+        self._posting = Sender(clock, outbox, tell, self._settled, self._put_off, redirect)
         # As which device the last message to each recipient was confirmed.
         self._confirmed_as: dict[int, str] = {}
-        self._reading: Reading | None = None
-        self._fates: dict[int, Deferred[Fate]] = {}
-        self._left: deque[tuple[Entry, Deferred[Fate]]] = deque()
+        self._reading: Receiver | None = None
+        self._fates: dict[int, Deferred[DeliveryResult]] = {}
+        self._left: deque[tuple[OutboxEntry, Deferred[DeliveryResult]]] = deque()
         if purpose.takes_up:
             self._left.extend(self._left_over())
-        self._repeated: dict[tuple[int, int], Deferred[Fate | None]] = {}
+        self._repeated: dict[tuple[int, int], Deferred[DeliveryResult | None]] = {}
         self._postponed: set[int] = set()
 
     @property
@@ -102,8 +102,8 @@ class Member:
         """As which device the last message to a recipient was confirmed."""
         return self._confirmed_as.get(to, self.outbox.device)
 
-    def _begin_reading(self, event: e.LoggedIn) -> Reading:
-        return Reading(
+    def _begin_reading(self, event: e.LoggedIn) -> Receiver:
+        return Receiver(
             self._clock,
             self.outbox,
             event.epoch,
@@ -133,7 +133,7 @@ class Member:
         """Fires when all that has arrived is recorded."""
         return self._reading.settled() if self._reading else succeed(None)
 
-    def send(self, to: int, text: str) -> Deferred[Fate]:
+    def send(self, to: int, text: str) -> Deferred[DeliveryResult]:
         """Put a message on record and on its way; fires with its fate when that is decided."""
         if abs(to) >= c.NO_UID:  # no outbox could hold it either
             return succeed(self._voice.rejection("unknown-user", Problem.UNKNOWN_USER))
@@ -149,12 +149,12 @@ class Member:
         self._fates[self._posting.post(to, text).key] = fate
         return fate
 
-    def repeat(self, to: int, n: int, text: str) -> Deferred[Fate | None]:
+    def repeat(self, to: int, n: int, text: str) -> Deferred[DeliveryResult | None]:
         """
         Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
         and on the reader, now; None: the connection was lost.
         """
-        answer: Deferred[Fate | None] = Deferred()
+        answer: Deferred[DeliveryResult | None] = Deferred()
         self._repeated[to, n] = answer
         self._tell(c.Send(to, text, again=True, n=n))
         return answer
@@ -167,7 +167,7 @@ class Member:
         self._disown()
         return sum(not self._posting.take_back(key) for key in list(self._fates))
 
-    def _left_over(self) -> Iterator[tuple[Entry, Deferred[Fate]]]:
+    def _left_over(self) -> Iterator[tuple[OutboxEntry, Deferred[DeliveryResult]]]:
         """What an earlier process left, with its fates."""
         for to in self.outbox.recipients():
             for entry in self.outbox.unconfirmed(to):
@@ -180,7 +180,7 @@ class Member:
             self._fates.pop(entry.key, None)
         self._left.clear()
 
-    def answered(self, answer: Fate) -> None:
+    def answered(self, answer: DeliveryResult) -> None:
         """The server's word on a message."""
         repeated = None
         if answer.to is not None and answer.re is not None:
@@ -195,7 +195,7 @@ class Member:
         if self._reading is not None:
             self._reading.arrived(message)
 
-    def _settled(self, entry: Entry, answer: Fate) -> None:
+    def _settled(self, entry: OutboxEntry, answer: DeliveryResult) -> None:
         self._postponed.discard(entry.key)
         if isinstance(answer, Confirmed):
             self._confirmed_as[entry.to] = self._posting.speaks_as
@@ -206,12 +206,12 @@ class Member:
         if fate is not None:
             fate.callback(answer)
 
-    def _sent(self, entry: Entry, answer: Confirmed) -> e.Sent:
+    def _sent(self, entry: OutboxEntry, answer: Confirmed) -> e.Sent:
         message = e.Message(answer.id or 0, self.uid, self.name, answer.at, entry.text)
         online, waiting, repeated = answer.online, answer.waiting, answer.duplicate
         return e.Sent(entry.to, answer.id, message, online, waiting, repeated)
 
-    def _put_off(self, entry: Entry, answer: Rejected) -> None:
+    def _put_off(self, entry: OutboxEntry, answer: Rejected) -> None:
         if entry.key not in self._postponed:
             self._postponed.add(entry.key)
             text = self._voice.words.postponed.format(text=harmless(entry.text))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chatsvc.client.conversation.presenter import Voice
-from chatsvc.client.conversation.requests import Lost
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.requests import RequestLost
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Logout})
 
 
-async def perform(conversation: Conversation, voice: Voice, command: c.Command) -> bool:
+async def perform(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
     """
     Carry out a command, and say what comes of it; whether it was carried out.
 
@@ -33,14 +33,14 @@ async def perform(conversation: Conversation, voice: Voice, command: c.Command) 
     return await _PERFORMERS[type(command)](conversation, voice, command)
 
 
-async def find(conversation: Conversation, voice: Voice, name: str) -> list[int]:
+async def find(conversation: Conversation, voice: Presenter, name: str) -> list[int]:
     """The uids of a name; what is wrong is said."""
     if not conversation.logged_in:
         voice.refuse(Problem.NOT_LOGGED_IN)
         return []
     try:
         answer = await conversation.ask(c.Find(name))
-    except Lost:
+    except RequestLost:
         voice.audience.say(voice.words.undecided)
         return []
     if isinstance(answer, Rejected):
@@ -52,7 +52,7 @@ async def find(conversation: Conversation, voice: Voice, name: str) -> list[int]
     return []
 
 
-async def _auth(conversation: Conversation, voice: Voice, command: c.Auth) -> bool:
+async def _auth(conversation: Conversation, voice: Presenter, command: c.Auth) -> bool:
     if conversation.logged_in:
         return voice.refuse(Problem.ALREADY_LOGGED_IN)
     answer = await conversation.enter(command)
@@ -63,20 +63,20 @@ async def _auth(conversation: Conversation, voice: Voice, command: c.Auth) -> bo
     return True
 
 
-async def _logout(conversation: Conversation, voice: Voice, command: c.Logout) -> bool:
+async def _logout(conversation: Conversation, voice: Presenter, command: c.Logout) -> bool:
     await conversation.log_out()
     voice.tell(e.LoggedOut())
     return True
 
 
-async def _send(conversation: Conversation, voice: Voice, command: c.Send) -> bool:
+async def _send(conversation: Conversation, voice: Presenter, command: c.Send) -> bool:
     fate = await conversation.send(command.to, command.text)
     if isinstance(fate, Rejected) and fate.re is None:  # the server's was said when it came
         voice.audience.say(fate.text)
     return isinstance(fate, Confirmed)
 
 
-async def _request(conversation: Conversation, voice: Voice, command: c.Command) -> bool:
+async def _request(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
     answer = await conversation.ask(command)
     if isinstance(answer, Rejected):
         voice.audience.say(answer.text)
@@ -85,7 +85,7 @@ async def _request(conversation: Conversation, voice: Voice, command: c.Command)
     return True
 
 
-async def _passwd(conversation: Conversation, voice: Voice, command: c.Passwd) -> bool:
+async def _passwd(conversation: Conversation, voice: Presenter, command: c.Passwd) -> bool:
     answer = await conversation.ask(replace(command, token=True))
     if isinstance(answer, Rejected):
         voice.audience.say(answer.text)
@@ -96,23 +96,23 @@ async def _passwd(conversation: Conversation, voice: Voice, command: c.Passwd) -
     return True
 
 
-async def _help(conversation: Conversation, voice: Voice, command: c.Help) -> bool:
+async def _help(conversation: Conversation, voice: Presenter, command: c.Help) -> bool:
     voice.tell(e.HelpShown())
     return True
 
 
-async def _set_lang(conversation: Conversation, voice: Voice, command: c.SetLang) -> bool:
+async def _set_lang(conversation: Conversation, voice: Presenter, command: c.SetLang) -> bool:
     conversation.speak(command.lang)
     voice.tell(e.LangSet())
     return True
 
 
-async def _quit(conversation: Conversation, voice: Voice, command: c.Quit) -> bool:
+async def _quit(conversation: Conversation, voice: Presenter, command: c.Quit) -> bool:
     voice.tell(e.Farewell())
     return True
 
 
-_PERFORMERS: dict[type, Callable[[Conversation, Voice, Any], Coroutine[Any, Any, bool]]] = {
+_PERFORMERS: dict[type, Callable[[Conversation, Presenter, Any], Coroutine[Any, Any, bool]]] = {
     c.Auth: _auth,
     c.Send: _send,
     c.Register: _request,

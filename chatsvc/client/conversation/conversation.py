@@ -3,7 +3,7 @@ The client's side of the conversation: what was asked, who is logged in, what is
 its outbox.
 
 A connection hands it frames and takes frames from it; a front end performs commands on it and is told what to show. A
-program may be the front end: it gives an :class:`~chatsvc.client.conversation.presenter.Audience`, logs in by
+program may be the front end: it gives an :class:`~chatsvc.client.conversation.presenter.View`, logs in by
 :meth:`Conversation.enter` and sends by :meth:`Conversation.send`.
 """
 
@@ -20,14 +20,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc.client.conversation.account import Fate, Member, Purpose
+from chatsvc.client.conversation.account import AccountSession, DeliveryResult, LoginIntent
 from chatsvc.client.conversation.commands import find, perform
-from chatsvc.client.conversation.hello import Speaking
-from chatsvc.client.conversation.presenter import Audience, Voice
-from chatsvc.client.conversation.requests import Asking, Lost
-from chatsvc.client.i18n.client_messages import Words
+from chatsvc.client.conversation.hello import HelloSession
+from chatsvc.client.conversation.presenter import Presenter, View
+from chatsvc.client.conversation.requests import RequestLost, RequestTracker
+from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.state.outbox import Outbox, StateUnusable
-from chatsvc.client.state.saved_login import Account, Memory
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from chatsvc.client.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -51,27 +51,27 @@ class Conversation:
         self,
         clock: IReactorTime,
         open_outbox: Callable[[int], Outbox],
-        audience: Audience,
+        audience: View,
         lang: str,
-        purpose: Purpose | None = None,
-        memory: Memory | None = None,
+        purpose: LoginIntent | None = None,
+        memory: SavedLogin | None = None,
         server: str = "",
     ) -> None:
         self._clock = clock
-        self._purpose = purpose or Purpose()
+        self._purpose = purpose or LoginIntent()
         self._memory = memory
         self._server = server
-        self._coming: Account | None = None
+        self._coming: SavedAccount | None = None
         self._open_outbox = open_outbox
-        self._voice = Voice(audience, lang)
-        self._asking = Asking()
-        self._speaking = Speaking(clock, self._asking, self._voice)
+        self._voice = Presenter(audience, lang)
+        self._asking = RequestTracker()
+        self._speaking = HelloSession(clock, self._asking, self._voice)
         self._outboxes: dict[int, Outbox] = {}
         self._connection = 0
         self._greeted = False
         self._expectant: list[Deferred[None]] = []
-        self._member: Member | None = None
-        self._last_member: Member | None = None
+        self._member: AccountSession | None = None
+        self._last_member: AccountSession | None = None
         self._retry_after: float | None = None
         self._returns = 0
         self._returning = Backoff(0.5, 15.0)
@@ -87,7 +87,7 @@ class Conversation:
         return self._voice.lang
 
     @property
-    def words(self) -> Words:
+    def words(self) -> ClientMessages:
         """The client's own words in that language."""
         return self._voice.words
 
@@ -197,7 +197,7 @@ class Conversation:
         if self.connected:
             self._speaking.hello().addErrback(_nevermind)
 
-    def come_back(self, account: Account) -> None:
+    def come_back(self, account: SavedAccount) -> None:
         """Log in by a remembered token as soon as there is a connection."""
         self._coming = account
 
@@ -217,7 +217,7 @@ class Conversation:
         if isinstance(answer, e.LoggedIn):
             who = answer.uid, answer.name, outbox, self._voice
             deeds = self._asking.tell, self._redirect
-            self._member = Member(self._clock, *who, *deeds, self._purpose)
+            self._member = AccountSession(self._clock, *who, *deeds, self._purpose)
             self._entered(self._member, answer)
         return answer
 
@@ -226,9 +226,9 @@ class Conversation:
         if self._member is not None:
             self._member.token = token
             if self._memory is not None:
-                self._memory.keep(Account(self._server, self._member.uid, token))
+                self._memory.keep(SavedAccount(self._server, self._member.uid, token))
 
-    def send(self, to: int, text: str) -> Deferred[Fate]:
+    def send(self, to: int, text: str) -> Deferred[DeliveryResult]:
         """
         Put a message on record and on its way; fires with its fate when the server has decided it. ``not-logged-in``
         means that nobody is logged in, or no longer: then a message that was on record is sent after the next log-in.
@@ -237,7 +237,7 @@ class Conversation:
             return succeed(self._voice.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
         return self._member.send(to, text)
 
-    def repeat(self, to: int, n: int, text: str) -> Deferred[Fate | None]:
+    def repeat(self, to: int, n: int, text: str) -> Deferred[DeliveryResult | None]:
         """
         Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
         and on the reader, now; None: the connection was lost.
@@ -267,11 +267,11 @@ class Conversation:
         if self._member is not None and self.connected:
             try:
                 await self._asking.ask(c.Logout())
-            except Lost:
+            except RequestLost:
                 return
 
     def _not_performed(self, failure: Failure) -> bool:
-        if failure.check(Lost):
+        if failure.check(RequestLost):
             self._voice.audience.say(self.words.undecided)
         else:
             failure.trap(sqlite3.Error, StateUnusable)
@@ -343,11 +343,11 @@ class Conversation:
             for greeted in expectant:
                 greeted.callback(None)
 
-    async def _come_back(self, account: Account) -> None:
+    async def _come_back(self, account: SavedAccount) -> None:
         """For the first time, by a remembered token."""
         try:
             answer = await self.enter(c.Auth(account.uid, token=account.token), at_once=True)
-        except Lost:
+        except RequestLost:
             return  # the next connection tries again
         self._coming = None
         if isinstance(answer, e.LoggedIn):
@@ -364,7 +364,7 @@ class Conversation:
         after = outbox.last_shown if receive else None
         return replace(command, after=after, receive=receive)
 
-    def _entered(self, member: Member, answer: e.LoggedIn) -> None:
+    def _entered(self, member: AccountSession, answer: e.LoggedIn) -> None:
         member.entered(answer, self._speaking.device)
         self.take_token(answer.token)
 
@@ -372,7 +372,7 @@ class Conversation:
         if self._memory is not None:
             self._memory.forget(self._server, uid)
 
-    async def _log_in_again(self, member: Member) -> None:
+    async def _log_in_again(self, member: AccountSession) -> None:
         """On a new connection, by token."""
         connection, backoff = self._connection, Backoff(0.5, 15.0)
         await self._read_up()
@@ -380,7 +380,7 @@ class Conversation:
             auth = c.Auth(member.uid, token=member.token)
             try:
                 answer = await self._asking.ask_at_once(self._proof(auth, member.outbox))
-            except Lost:
+            except RequestLost:
                 return
             if isinstance(answer, Rejected) and answer.code in PASSING:
                 await deferLater(self._clock, max(answer.retry_after, backoff.delay()))
@@ -408,10 +408,10 @@ class Conversation:
             )
             Deferred.fromCoroutine(speaking).addErrback(self._not_performed)
 
-    async def _return(self, member: Member) -> None:
+    async def _return(self, member: AccountSession) -> None:
         """Log in again, when all that was on its way is answered: the server has not stored what it refused."""
         connection = self._connection
-        with suppress(Lost):
+        with suppress(RequestLost):
             await self._asking.ask_at_once(c.Ping())
             if self._returns > 1:
                 # Two that take the device from each other do not turn in circles at full speed.
@@ -443,7 +443,7 @@ class Conversation:
 
 def _nevermind(failure: Failure) -> None:
     """The next connection begins with a hello of its own."""
-    failure.trap(Lost)
+    failure.trap(RequestLost)
 
 
 _HEARERS: dict[type, Callable[[Conversation, Any], None]] = {

@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from chatsvc import __version__
-from chatsvc.client.conversation.account import Fate, Member
-from chatsvc.client.conversation.presenter import Voice
-from chatsvc.client.conversation.requests import Asking, Lost
+from chatsvc.client.conversation.account import AccountSession, DeliveryResult
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.requests import RequestLost, RequestTracker
 from chatsvc.client.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -21,10 +21,10 @@ CLIENT = f"chatsvc/{__version__}"
 _FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
-class Speaking:
+class HelloSession:
     """``device`` is the one that the next ``hello`` names; empty: none."""
 
-    def __init__(self, clock: IReactorTime, asking: Asking, voice: Voice) -> None:
+    def __init__(self, clock: IReactorTime, asking: RequestTracker, voice: Presenter) -> None:
         self._clock = clock
         self._asking = asking
         self._voice = voice
@@ -35,7 +35,7 @@ class Speaking:
         hello = c.Hello(client=CLIENT, device=self.device, lang=self._voice.lang)
         return self._asking.ask_at_once(hello)
 
-    async def redirect(self, member: Member, goes_on: Callable[[], bool]) -> None:
+    async def redirect(self, member: AccountSession, goes_on: Callable[[], bool]) -> None:
         """Speak as the device for which a member's messages wait: tries while it ``goes_on``."""
         backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         while goes_on():
@@ -43,7 +43,9 @@ class Speaking:
                 return
             await deferLater(self._clock, backoff.delay())
 
-    async def repeat(self, member: Member, to: int, n: int, text: str) -> Fate | None:
+    async def repeat(
+        self, member: AccountSession, to: int, n: int, text: str
+    ) -> DeliveryResult | None:
         """
         Say a confirmed message once more, as the device whose number it had: the server's word; None: not now.
         """
@@ -56,13 +58,13 @@ class Speaking:
                 return None
         return await member.repeat(to, n, text)
 
-    async def _speak_as(self, member: Member, device: str) -> bool:
+    async def _speak_as(self, member: AccountSession, device: str) -> bool:
         """Whether the server now takes messages as a device's; else it may take them as that of before."""
         member.pause()
         before, self.device = self.device, device
         try:
             answer = await self.hello()
-        except Lost:
+        except RequestLost:
             return False
         if isinstance(answer, e.Welcome):
             member.speaks_as(device)

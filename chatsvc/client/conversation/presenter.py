@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from chatsvc.client.conversation.receiver import Reader
-from chatsvc.client.i18n.client_messages import WORDS, Words
+from chatsvc.client.conversation.receiver import MessageSink
+from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES, ClientMessages
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 from chatsvc.wire.phrases import PHRASES
@@ -14,11 +14,11 @@ from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import TextDialect
 
 
-class Audience(Reader, Protocol):
+class View(MessageSink, Protocol):
     """
     Who hears what is said.
 
-    ``show`` and ``recorded`` are those of :class:`~chatsvc.client.conversation.receiver.Reader`.
+    ``show`` and ``recorded`` are those of :class:`~chatsvc.client.conversation.receiver.MessageSink`.
     """
 
     def say(self, text: str) -> None:
@@ -34,17 +34,17 @@ class Audience(Reader, Protocol):
         """The state cannot be written, or messages cannot be shown: this cannot go on."""
 
 
-class Voice:
+class Presenter:
     """Speaks to an audience; ``lang`` is ``zh`` or ``en`` and may change."""
 
-    def __init__(self, audience: Audience, lang: str) -> None:
+    def __init__(self, audience: View, lang: str) -> None:
         self.audience = audience
         self.lang = lang
 
     @property
-    def words(self) -> Words:
+    def words(self) -> ClientMessages:
         """The client's own words."""
-        return WORDS[self.lang]
+        return CLIENT_MESSAGES[self.lang]
 
     def tell(self, event: e.Event) -> None:
         """What the text dialect says of an event."""

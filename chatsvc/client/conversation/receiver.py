@@ -20,7 +20,7 @@ from chatsvc.client.state.outbox import Outbox
 from chatsvc.wire.events import Message
 
 
-class Cut(Exception):
+class ShownInPart(Exception):
     """Only the first ``shown`` of some messages were shown, and nothing more will be."""
 
     def __init__(self, shown: int) -> None:
@@ -28,13 +28,13 @@ class Cut(Exception):
         self.shown = shown
 
 
-class Reader(Protocol):
+class MessageSink(Protocol):
     """Who reads."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         """
         Show messages; fires when they are where no crash of this process can take them away, or fails, perhaps with
-        :class:`Cut`.
+        :class:`ShownInPart`.
         """
 
     def recorded(self, messages: Sequence[Message]) -> None:
@@ -42,13 +42,13 @@ class Reader(Protocol):
 
 
 @dataclass
-class Appetite:
+class MessageQuota:
     """How many more messages are wanted, over all log-ins; what comes after them is left for another time."""
 
     left: int = sys.maxsize
 
 
-class Reading:
+class Receiver:
     """
     One log-in's reading. ``acknowledge`` tells the server of an id; ``failed`` hears why nothing can be shown or
     recorded any more. ``awaited`` counts the messages that waited at log-in and have not come yet.
@@ -60,10 +60,10 @@ class Reading:
         outbox: Outbox,
         epoch: str,
         waiting: int,
-        reader: Reader,
+        reader: MessageSink,
         acknowledge: Callable[[int], None],
         failed: Callable[[Failure], None],
-        appetite: Appetite,
+        appetite: MessageQuota,
     ) -> None:
         self._clock = clock
         self._outbox = outbox
@@ -116,11 +116,11 @@ class Reading:
         arrived, self._arrived = self._arrived, []
         last = self._outbox.last_shown
         fresh = [message for message in arrived if message.id > last][: self._appetite.left]
-        cut: Cut | None = None
+        cut: ShownInPart | None = None
         if fresh:
             try:
                 await self._reader.show(fresh)
-            except Cut as problem:
+            except ShownInPart as problem:
                 cut, fresh = problem, fresh[: problem.shown]
         if fresh:
             last = fresh[-1].id

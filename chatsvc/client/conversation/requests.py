@@ -15,26 +15,26 @@ _ASKED_AGAIN = frozenset({c.Auth, c.Find})
 """What does no harm when it is asked a second time because the connection was lost before the answer."""
 
 
-class Lost(Exception):
+class RequestLost(Exception):
     """The connection was lost before the answer came; whether the command was carried out is not known."""
 
 
 @dataclass(slots=True)
-class _Question:
+class _Request:
     command: c.Command
     answer: Deferred[Event]
     keeps: bool
     sent: bool = False
 
 
-class Asking:
+class RequestTracker:
     """What was asked and is not answered, over all connections."""
 
     def __init__(self) -> None:
         self._write: Callable[[bytes], None] | None = None
         self._ready = False
         self._last_n = 0
-        self._open: dict[int, _Question] = {}
+        self._open: dict[int, _Request] = {}
 
     @property
     def outstanding(self) -> int:
@@ -42,7 +42,7 @@ class Asking:
         return len(self._open)
 
     def ask(self, command: c.Command) -> Deferred[Event]:
-        """Ask as soon as there is a connection that is ready; what the answer means, or :class:`Lost`."""
+        """Ask as soon as there is a connection that is ready; what the answer means, or :class:`RequestLost`."""
         question = self._note(command, keeps=type(command) in _ASKED_AGAIN)
         if self._ready:
             self._send(self._last_n, question)
@@ -83,18 +83,18 @@ class Asking:
                 question.sent = False
             elif question.sent:
                 del self._open[n]
-                question.answer.errback(Lost())
+                question.answer.errback(RequestLost())
 
     def tell(self, command: c.Command) -> None:
         """Send what is not answered, or not by this number; without a connection it is dropped."""
         if self._write is not None:
             self._write(encode(command))
 
-    def _note(self, command: c.Command, *, keeps: bool) -> _Question:
+    def _note(self, command: c.Command, *, keeps: bool) -> _Request:
         self._last_n += 1
-        question = self._open[self._last_n] = _Question(command, Deferred(), keeps)
+        question = self._open[self._last_n] = _Request(command, Deferred(), keeps)
         return question
 
-    def _send(self, n: int, question: _Question) -> None:
+    def _send(self, n: int, question: _Request) -> None:
         question.sent = True
         self.tell(replace(question.command, n=n))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from chatsvc.client.state.outbox import Entry, Outbox
+from chatsvc.client.state.outbox import Outbox, OutboxEntry
 from chatsvc.client.transport.backoff import Backoff
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import Send
@@ -31,10 +31,10 @@ _FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class _InFlight:
     """A message on its way; ``first``: the server certainly had not got it before."""
 
-    entry: Entry
+    entry: OutboxEntry
     first: bool
 
 
@@ -47,7 +47,7 @@ class _Lane:
 
     to: int
     tried: bool = False
-    in_flight: dict[int, _Flight] = field(default_factory=dict)
+    in_flight: dict[int, _InFlight] = field(default_factory=dict)
     sent_up_to: int = 0
     held: bool = False
     unavailable: bool = False
@@ -56,7 +56,7 @@ class _Lane:
     backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_RETRY, _LAST_RETRY))
 
 
-class Posting:
+class Sender:
     """
     The messages of one outbox on their way.
 
@@ -70,8 +70,8 @@ class Posting:
         clock: IReactorTime,
         outbox: Outbox,
         send: Callable[[Send], None],
-        settled: Callable[[Entry, Confirmed | Rejected], None],
-        postponed: Callable[[Entry, Rejected], None],
+        settled: Callable[[OutboxEntry, Confirmed | Rejected], None],
+        postponed: Callable[[OutboxEntry, Rejected], None],
         redirect: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -109,7 +109,7 @@ class Posting:
                 lane.retry.cancel()
         self._lanes.clear()
 
-    def post(self, to: int, text: str) -> Entry:
+    def post(self, to: int, text: str) -> OutboxEntry:
         """Record a message and send it as soon as may be."""
         entry = self._outbox.add(to, text)
         self._absent.add(entry.key)
@@ -139,7 +139,7 @@ class Posting:
             return
         if isinstance(answer, Rejected):
             lane.held = True
-            _REACTIONS.get(answer.code, Posting._refused)(self, lane, flight, answer)
+            _REACTIONS.get(answer.code, Sender._refused)(self, lane, flight, answer)
         elif answer.duplicate and flight.first:
             self._not_stored(flight.entry)  # but another message, under its number
         else:
@@ -159,7 +159,7 @@ class Posting:
         """Whether the session speaks as a device that was given up: messages are only asked about."""
         return self.speaks_as != self._outbox.present_device
 
-    def _confirmed(self, lane: _Lane, entry: Entry, answer: Confirmed) -> None:
+    def _confirmed(self, lane: _Lane, entry: OutboxEntry, answer: Confirmed) -> None:
         self._outbox.confirm(entry.key)
         self._absent.discard(entry.key)
         lane.backoff.reset()
@@ -168,7 +168,7 @@ class Posting:
         lane.tried = self._is_tried(lane.to)
         self._settled(entry, answer)
 
-    def _not_stored(self, entry: Entry) -> None:
+    def _not_stored(self, entry: OutboxEntry) -> None:
         """A message is certainly not stored, and its number is not this outbox's to use."""
         self._absent.add(entry.key)
         if self._asks:
@@ -200,7 +200,7 @@ class Posting:
         if room <= 0:
             return
         for entry in self._outbox.numbered(self.speaks_as, lane.to, lane.sent_up_to, room):
-            lane.in_flight[entry.n] = _Flight(entry, entry.key in self._absent)
+            lane.in_flight[entry.n] = _InFlight(entry, entry.key in self._absent)
             lane.sent_up_to = entry.key
             self._absent.discard(entry.key)
             self._send(Send(lane.to, entry.text, again=asks, n=entry.n))
@@ -228,14 +228,14 @@ class Posting:
 
     # What a refusal means
 
-    def _refused(self, lane: _Lane, flight: _Flight, answer: Rejected) -> None:
+    def _refused(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         self._outbox.refuse(flight.entry.key)
         if flight.first:  # its number was not used up, so what came after it can only meet a gap
             entries = (other.entry for other in lane.in_flight.values())
             self._absent.update(other.key for other in entries if other.n > flight.entry.n)
         self._settled(flight.entry, answer)
 
-    def _gap(self, lane: _Lane, flight: _Flight, answer: Rejected) -> None:
+    def _gap(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         entry = flight.entry
         if self._asks or (answer.expected is not None and answer.expected > entry.n):
             self._not_stored(entry)
@@ -244,11 +244,11 @@ class Posting:
         if answer.expected is not None:
             self._absent.add(entry.key)
 
-    def _unavailable(self, lane: _Lane, flight: _Flight, answer: Rejected) -> None:
+    def _unavailable(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         lane.unavailable = True
         self._postponed(flight.entry, answer)
 
-    def _not_logged_in(self, lane: _Lane, flight: _Flight, answer: Rejected) -> None:
+    def _not_logged_in(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         """Somebody took over: it is sent after the next log-in."""
         self._open = False
         if flight.first:
@@ -257,8 +257,8 @@ class Posting:
                 self._outbox.move(flight.entry.key)
 
 
-_REACTIONS: dict[str, Callable[[Posting, _Lane, _Flight, Rejected], None]] = {
-    "gap": Posting._gap,
-    "store-unavailable": Posting._unavailable,
-    "not-logged-in": Posting._not_logged_in,
+_REACTIONS: dict[str, Callable[[Sender, _Lane, _InFlight, Rejected], None]] = {
+    "gap": Sender._gap,
+    "store-unavailable": Sender._unavailable,
+    "not-logged-in": Sender._not_logged_in,
 }

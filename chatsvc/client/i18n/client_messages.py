@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from chatsvc.client.transport.certificates import Flaw
 from chatsvc.client.transport.failures import Cause, cause, system_number
-from chatsvc.client.transport.known_servers import KnownServersUnusable, Trouble
+from chatsvc.client.transport.known_servers import KnownServersProblem, KnownServersUnusable
 
 
 @dataclass(frozen=True)
-class Words:
+class ClientMessages:
     """
     One language. ``system`` has its words for some of the system's errors, by ``errno``; the others go by their names.
     """
@@ -36,7 +36,7 @@ class Words:
     forgotten: str
     causes: Mapping[Cause, str]
     flaws: Mapping[Flaw, str]
-    troubles: Mapping[Trouble, str]
+    troubles: Mapping[KnownServersProblem, str]
     system: Mapping[int, str]
 
     def reason(self, problem: BaseException | None) -> str:
@@ -56,7 +56,7 @@ class Words:
         return self.system.get(number) or errno.errorcode.get(number, str(number))
 
 
-ZH = Words(
+ZH = ClientMessages(
     unreachable="无法连接 {server}: {reason}",
     trying_on="无法连接 {server}: {reason}; 将继续尝试, quit 或 Ctrl-D 退出",
     not_trusted="无法信任 {server}: {reason} (可用 --ca 指定可信证书)",
@@ -120,11 +120,11 @@ ZH = Words(
         Flaw.INVALID: "证书无效",
     },
     troubles={
-        Trouble.OPEN_TO_OTHERS: "{path} 可被其他用户修改: 请执行 chmod 600",
-        Trouble.OF_SOMEBODY_ELSE: "{path} 属于其他用户",
-        Trouble.NO_FILE: "{path} 不是普通文件",
-        Trouble.MALFORMED: "{path} 第 {line} 行不是 HOST:PORT SHA256:… 的格式",
-        Trouble.SYSTEM: "无法使用 {path}: {system}",
+        KnownServersProblem.OPEN_TO_OTHERS: "{path} 可被其他用户修改: 请执行 chmod 600",
+        KnownServersProblem.OF_SOMEBODY_ELSE: "{path} 属于其他用户",
+        KnownServersProblem.NO_FILE: "{path} 不是普通文件",
+        KnownServersProblem.MALFORMED: "{path} 第 {line} 行不是 HOST:PORT SHA256:… 的格式",
+        KnownServersProblem.SYSTEM: "无法使用 {path}: {system}",
     },
     system={
         errno.EPERM: "不允许的操作",
@@ -148,7 +148,7 @@ ZH = Words(
     },
 )
 
-EN = Words(
+EN = ClientMessages(
     unreachable="Cannot connect to {server}: {reason}",
     trying_on="Cannot connect to {server}: {reason}; trying again, quit or Ctrl-D to leave",
     not_trusted="Cannot trust {server}: {reason} (--ca names a certificate to trust)",
@@ -212,13 +212,13 @@ Ask the server's admin. If the change is right, start the client again.""",
         Flaw.INVALID: "the certificate is invalid",
     },
     troubles={
-        Trouble.OPEN_TO_OTHERS: "{path} can be changed by other users: chmod 600",
-        Trouble.OF_SOMEBODY_ELSE: "{path} belongs to another user",
-        Trouble.NO_FILE: "{path} is not a regular file",
-        Trouble.MALFORMED: "{path}: line {line} does not have the form HOST:PORT SHA256:…",
-        Trouble.SYSTEM: "{path} cannot be used: {system}",
+        KnownServersProblem.OPEN_TO_OTHERS: "{path} can be changed by other users: chmod 600",
+        KnownServersProblem.OF_SOMEBODY_ELSE: "{path} belongs to another user",
+        KnownServersProblem.NO_FILE: "{path} is not a regular file",
+        KnownServersProblem.MALFORMED: "{path}: line {line} does not have the form HOST:PORT SHA256:…",
+        KnownServersProblem.SYSTEM: "{path} cannot be used: {system}",
     },
     system={number: os.strerror(number) for number in errno.errorcode},
 )
 
-WORDS = {"zh": ZH, "en": EN}
+CLIENT_MESSAGES = {"zh": ZH, "en": EN}

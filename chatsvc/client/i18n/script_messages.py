@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Reports:
+class ScriptMessages:
     """One language. ``line`` and ``lines`` stand before the others."""
 
     line: str
@@ -24,7 +24,7 @@ class Reports:
     nothing: str
 
 
-ZH = Reports(
+ZH = ScriptMessages(
     line="第 {first} 行: ",
     lines="第 {first} 至 {last} 行: ",
     not_sent="未发送: {reason}",
@@ -40,7 +40,7 @@ ZH = Reports(
     nothing="没有可发送的内容",
 )
 
-EN = Reports(
+EN = ScriptMessages(
     line="line {first}: ",
     lines="lines {first} to {last}: ",
     not_sent="not sent: {reason}",
@@ -57,4 +57,4 @@ EN = Reports(
     nothing="there is nothing to send",
 )
 
-REPORTS = {"zh": ZH, "en": EN}
+SCRIPT_MESSAGES = {"zh": ZH, "en": EN}

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 _MOST = 1000
 
 
-class People:
+class Contacts:
     """The people seen last, by uid."""
 
     def __init__(self) -> None:

@@ -15,14 +15,14 @@ from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
-from chatsvc.client.input.contacts import People
+from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import harmless, parse_uid
 
 
-class Place(Protocol):
+class TalkView(Protocol):
     """Where somebody talks."""
 
     conversation: Conversation
@@ -43,9 +43,9 @@ class Place(Protocol):
 class Talk:
     """One user's talking."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: TalkView) -> None:
         self._place = place
-        self.people = People()
+        self.people = Contacts()
         self.to: int | None = None
         self._typed: deque[c.Command] = deque()
         self._busy = False

@@ -21,7 +21,7 @@ _MOST_WAITING = 256
 
 
 @implementer(IReadDescriptor)
-class Lines:
+class LineReader:
     """
     Reads lines from ``descriptor``: ``took`` is called with each, without its end, and ``ended`` once after the last.
 
@@ -91,11 +91,11 @@ class Lines:
             self._ended()
 
 
-class Feed:
+class LineQueue:
     """The lines of a descriptor, each when it is asked for: not many more are read than were."""
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
-        self._lines = Lines(reactor, descriptor, self._took, self._ended)
+        self._lines = LineReader(reactor, descriptor, self._took, self._ended)
         self._waiting: deque[bytes] = deque()
         self._more: Deferred[None] | None = None
         self._at_end = False

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc.client.plain.line_reader import Feed
-from chatsvc.client.plain.printer import Ending, Printer
+from chatsvc.client.plain.line_reader import LineQueue
+from chatsvc.client.plain.printer import ExitHandler, Printer
 from chatsvc.wire.commands import Quit
 from chatsvc.wire.text import TextDialect
 
@@ -26,11 +26,11 @@ class Pipe(Printer):
     """
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: Ending
+        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: ExitHandler
     ) -> None:
         super().__init__(output, errors, ending)
         self._reactor = reactor
-        self._feed = Feed(reactor, source.fileno())
+        self._feed = LineQueue(reactor, source.fileno())
 
     def startService(self) -> None:
         super().startService()

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from chatsvc.client.input.talk import Talk
-from chatsvc.client.plain.line_reader import Lines
-from chatsvc.client.plain.printer import Ending, Printer
+from chatsvc.client.plain.line_reader import LineReader
+from chatsvc.client.plain.printer import ExitHandler, Printer
 from chatsvc.wire import commands as c
 
 PROMPT = ">>> "
@@ -19,10 +19,10 @@ class PlainTerminal(Printer):
     """Lines in and out, and the audience of a conversation."""
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: Ending
+        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: ExitHandler
     ) -> None:
         super().__init__(output, errors, ending, PROMPT)
-        self._lines = Lines(reactor, source.fileno(), self._typed, self.left)
+        self._lines = LineReader(reactor, source.fileno(), self._typed, self.left)
         self._talk = Talk(self)
         self._question: tuple[str, Deferred[str]] | None = None
 

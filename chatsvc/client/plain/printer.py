@@ -15,7 +15,7 @@ from chatsvc.wire.events import Message
 from chatsvc.wire.text import harmless_lines, show
 
 
-class Ending(Protocol):
+class ExitHandler(Protocol):
     """Who ends the client."""
 
     def over(self, well: bool) -> None:
@@ -36,7 +36,9 @@ class Printer(Service):
 
     conversation: Conversation
 
-    def __init__(self, output: TextIO, errors: TextIO, ending: Ending, prompt: str = "") -> None:
+    def __init__(
+        self, output: TextIO, errors: TextIO, ending: ExitHandler, prompt: str = ""
+    ) -> None:
         self._output = output
         self._errors = errors
         self._ending = ending

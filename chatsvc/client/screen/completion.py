@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from chatsvc.client.input.contacts import People
+from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import WORDS
 from chatsvc.wire.phrases import LANGUAGES
 
 
-class Completing(Completer):
+class InputCompleter(Completer):
     """Completes the word before the cursor, by what stands before it."""
 
-    def __init__(self, people: People) -> None:
+    def __init__(self, people: Contacts) -> None:
         self._people = people
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
@@ -45,9 +45,9 @@ class Completing(Completer):
                 yield Completion(lang, -len(begun))
 
 
-_COMPLETERS: dict[str, Callable[[Completing, str], Iterator[Completion]]] = {
-    "to": Completing._person,
-    "msg": Completing._person,
-    "find": Completing._name,
-    "lang": Completing._language,
+_COMPLETERS: dict[str, Callable[[InputCompleter, str], Iterator[Completion]]] = {
+    "to": InputCompleter._person,
+    "msg": InputCompleter._person,
+    "find": InputCompleter._name,
+    "lang": InputCompleter._language,
 }

@@ -23,8 +23,8 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 
-from chatsvc.client.input.contacts import People
-from chatsvc.client.screen.completion import Completing
+from chatsvc.client.input.contacts import Contacts
+from chatsvc.client.screen.completion import InputCompleter
 from chatsvc.client.screen.history import DiscreetHistory
 from chatsvc.client.screen.masking import Asterisks, Nothing
 from chatsvc.client.screen.terminal import Terminal
@@ -61,7 +61,7 @@ class Editor:
         output: Terminal,
         history: Path,
         coloured: bool,
-        people: People,
+        people: Contacts,
         pressed: Callable[[], None],
         resized: Callable[[], None],
     ) -> None:
@@ -78,7 +78,7 @@ class Editor:
         self._reading: asyncio.Future[str] | None = None
         self._lines = self._session(
             history=DiscreetHistory(history),
-            completer=Completing(people),
+            completer=InputCompleter(people),
             complete_while_typing=False,
             reserve_space_for_menu=4,
             input_processors=[Asterisks()],

@@ -20,14 +20,14 @@ from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.parser import Ask, is_unicode
 from chatsvc.client.input.talk import Talk
-from chatsvc.client.plain.printer import Ending
+from chatsvc.client.plain.printer import ExitHandler
 from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
 from chatsvc.client.screen.masking import discreet
 from chatsvc.client.screen.scrollback import Scrollback
-from chatsvc.client.screen.status_bar import Status, bar, cut
+from chatsvc.client.screen.status_bar import StatusBar, bar, cut
 from chatsvc.client.screen.terminal import Terminal
-from chatsvc.client.screen.theme import Ink
-from chatsvc.client.screen.unconfirmed import Pending
+from chatsvc.client.screen.theme import Theme
+from chatsvc.client.screen.unconfirmed import UnconfirmedMessages
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
@@ -49,7 +49,7 @@ _PROMPT_ROWS = 8
 
 
 @dataclass(frozen=True)
-class Look:
+class ScreenOptions:
     """How a screen looks: ``history`` is the file of lines typed before."""
 
     server: str
@@ -64,16 +64,16 @@ class Screen(Service):
     conversation: Conversation
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, ending: Ending, look: Look
+        self, reactor: Any, source: TextIO, output: TextIO, ending: ExitHandler, look: ScreenOptions
     ) -> None:
         self._reactor = reactor
         self._terminal = Terminal(output)
         self._ending = ending
         self._look = look
-        self._ink = Ink(look.coloured)
-        self._status = Status(look.server)
+        self._ink = Theme(look.coloured)
+        self._status = StatusBar(look.server)
         self._talk = Talk(self)
-        self._pending = Pending(reactor, self._talk.people, self._redraw)
+        self._pending = UnconfirmedMessages(reactor, self._talk.people, self._redraw)
         self._scrollback = Scrollback()
         self._editor = Editor(
             source,

@@ -14,7 +14,7 @@ _MOST_FOR_A_COLUMN = 8
 
 
 @dataclass
-class Status:
+class StatusBar:
     """What the line says; ``since``: seconds since 1970 when the connection was lost, None while there is none yet."""
 
     server: str

@@ -24,7 +24,7 @@ def wants_colour(environment: Mapping[str, str]) -> bool:
     return not environment.get("NO_COLOR")
 
 
-class Ink:
+class Theme:
     """Paints lines for a terminal, in colour or not. What comes from others is made harmless first."""
 
     def __init__(self, coloured: bool) -> None:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chatsvc.client.i18n.labels import Labels
-from chatsvc.client.input.contacts import People
+from chatsvc.client.input.contacts import Contacts
 from chatsvc.wire.commands import Send
 from chatsvc.wire.text import harmless
 
@@ -20,10 +20,10 @@ _MOST_LINES = 5
 _MOST_CHARACTERS = 40
 
 
-class Pending:
+class UnconfirmedMessages:
     """Messages on their way; ``redraw`` is called when their lines change."""
 
-    def __init__(self, clock: IReactorTime, people: People, redraw: Callable[[], None]) -> None:
+    def __init__(self, clock: IReactorTime, people: Contacts, redraw: Callable[[], None]) -> None:
         self._clock = clock
         self._people = people
         self._redraw = redraw

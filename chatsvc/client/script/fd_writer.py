@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 
-class Closed(Exception):
+class WriterClosed(Exception):
     """Only the first ``written`` bytes were written, and no more will be."""
 
     def __init__(self, written: int) -> None:
@@ -25,7 +25,7 @@ class Closed(Exception):
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
-class Output:
+class FDWriter:
     """
     Writes to ``descriptor``. ``broken`` is called with the system's error (see :mod:`errno`), once, when that has
     become impossible; for a pipe as soon as nobody reads from it any more.
@@ -51,9 +51,9 @@ class Output:
             self._reactor.addReader(self)
 
     def write(self, data: bytes) -> Deferred[None]:
-        """Fires when the kernel has all of it, or, for a file, the disk; fails with :class:`Closed`."""
+        """Fires when the kernel has all of it, or, for a file, the disk; fails with :class:`WriterClosed`."""
         if self._closed:
-            return fail(Closed(0))
+            return fail(WriterClosed(0))
         written: Deferred[None] = Deferred()
         self._unwritten += data
         self._writing.append((len(data), written))
@@ -70,7 +70,7 @@ class Output:
         self._unwritten.clear()
         while self._writing:
             length, written = self._writing.popleft()
-            written.errback(Closed(min(done, length)))
+            written.errback(WriterClosed(min(done, length)))
             done -= min(done, length)
 
     def fileno(self) -> int:

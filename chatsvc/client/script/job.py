@@ -13,14 +13,14 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from chatsvc.client.connector import Connector, Patience
-from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.conversation import PASSING, Conversation
-from chatsvc.client.i18n.client_messages import Words
-from chatsvc.client.i18n.script_messages import REPORTS, Reports
-from chatsvc.client.state.outbox import Entry, Outbox, StateUnusable
-from chatsvc.client.state.saved_login import Memory
+from chatsvc.client.i18n.client_messages import ClientMessages
+from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES, ScriptMessages
+from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
+from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.client.transport.backoff import Backoff
-from chatsvc.client.trust_policy import Admission
+from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
@@ -32,7 +32,7 @@ _FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
 @dataclass(frozen=True)
-class Visit:
+class JobContext:
     """
     Where an errand leads: the server, by endpoint and by name, whether it is let in, who logs in, how, and the state of
     each uid, if what an earlier process left there suits (see :class:`~chatsvc.client.state.outbox.Outbox`).
@@ -40,14 +40,14 @@ class Visit:
 
     endpoint: IStreamClientEndpoint
     server: str
-    admission: Admission
-    open_outbox: Callable[[int, Callable[[Entry], bool]], Outbox]
-    memory: Memory
+    admission: TrustPolicy
+    open_outbox: Callable[[int, Callable[[OutboxEntry], bool]], Outbox]
+    memory: SavedLogin
     lang: str
     proof: c.Auth
 
 
-class Errand:
+class ScriptJob:
     """
     One errand, the audience of its conversation and the observer of its connection. ``finish`` is told, once, the
     status and the line.
@@ -56,8 +56,8 @@ class Errand:
     def __init__(
         self,
         reactor: Any,
-        visit: Visit,
-        purpose: Purpose,
+        visit: JobContext,
+        purpose: LoginIntent,
         patience: Patience,
         finish: Callable[[int, str], None],
     ) -> None:
@@ -93,7 +93,7 @@ class Errand:
         """Get ready before there is a connection; False: there is nothing to do."""
         return True
 
-    def suits(self, left: Entry) -> bool:
+    def suits(self, left: OutboxEntry) -> bool:
         """Whether this errand goes on with what an earlier process left, of which ``left`` is the first."""
         return False
 
@@ -108,12 +108,12 @@ class Errand:
     # For those who do something
 
     @property
-    def reports(self) -> Reports:
+    def reports(self) -> ScriptMessages:
         """What an errand says when it fails."""
-        return REPORTS[self._visit.lang]
+        return SCRIPT_MESSAGES[self._visit.lang]
 
     @property
-    def words(self) -> Words:
+    def words(self) -> ClientMessages:
         """The client's own words."""
         return self._conversation.words
 

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from chatsvc.client.connector import Patience
-from chatsvc.client.conversation.account import Purpose
-from chatsvc.client.conversation.receiver import Appetite, Cut
-from chatsvc.client.script.fd_writer import Closed, Output
-from chatsvc.client.script.job import FAILED, Errand, Visit
+from chatsvc.client.conversation.account import LoginIntent
+from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
+from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
+from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.wire import events as e
 from chatsvc.wire.text import harmless_lines, show
 
@@ -30,7 +30,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ListenOptions:
     """
     ``encoding`` is that of messages as people read them. ``count``: end after so many messages; ``timeout``: end after
     so many seconds; None: go on.
@@ -42,25 +42,25 @@ class Wish:
     timeout: float | None
 
 
-class Listening(Errand):
+class ListenJob(ScriptJob):
     """Writes messages to ``descriptor``; ``warn`` is told of the connection's troubles."""
 
     def __init__(
         self,
         reactor: Any,
-        visit: Visit,
-        wish: Wish,
+        visit: JobContext,
+        wish: ListenOptions,
         descriptor: int,
         warn: Callable[[str], None],
         finish: Callable[[int, str], None],
     ) -> None:
-        self._appetite = Appetite() if wish.count is None else Appetite(wish.count)
-        purpose = Purpose(appetite=self._appetite)
+        self._appetite = MessageQuota() if wish.count is None else MessageQuota(wish.count)
+        purpose = LoginIntent(appetite=self._appetite)
         super().__init__(reactor, visit, purpose, Patience(first=FIRST_PATIENCE), finish)
         self._wish = wish
         self._warn = warn
         self._warned = False
-        self._output = Output(reactor, descriptor, self._unwritable)
+        self._output = FDWriter(reactor, descriptor, self._unwritable)
 
     def start(self) -> None:
         super().start()
@@ -132,9 +132,9 @@ class Listening(Errand):
 
 def _cut(failure: Failure, pieces: list[bytes]) -> None:
     """Not all of the pieces were written."""
-    failure.trap(Closed)
+    failure.trap(WriterClosed)
     written: int = failure.value.written  # type: ignore[union-attr]
-    raise Cut(sum(end <= written for end in accumulate(map(len, pieces))))
+    raise ShownInPart(sum(end <= written for end in accumulate(map(len, pieces))))
 
 
 def as_json(message: e.Message) -> bytes:

@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
 from chatsvc.client.connector import Patience
-from chatsvc.client.conversation.account import Fate, Purpose
+from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.conversation.sender import WINDOW
-from chatsvc.client.script.job import FAILED, Errand, Visit
-from chatsvc.client.state.outbox import Entry
+from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
+from chatsvc.client.state.outbox import OutboxEntry
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import MAX_TEXT
@@ -31,7 +31,7 @@ _LOOK_AGAIN = 1.0
 
 
 @dataclass(frozen=True)
-class Order:
+class SendOptions:
     """
     ``texts`` go to ``to``, each with its number: they are ``lines`` of an input, or there is only one. ``timeout``:
     seconds without a confirmation; ``wait``: seconds that the reader may take to come online, None: they need not come.
@@ -52,19 +52,21 @@ class BadText(Exception):
         self.problem = problem
 
 
-class Sending(Errand):
+class SendJob(ScriptJob):
     """``sent`` is told of each message that is confirmed, ``heard`` what a person would be told of it."""
 
     def __init__(
         self,
         reactor: Any,
-        visit: Visit,
-        order: Order,
+        visit: JobContext,
+        order: SendOptions,
         sent: Callable[[Confirmed], None],
         heard: Callable[[str], None],
         finish: Callable[[int, str], None],
     ) -> None:
-        super().__init__(reactor, visit, Purpose(receive=False, takes_up=True), Patience(), finish)
+        super().__init__(
+            reactor, visit, LoginIntent(receive=False, takes_up=True), Patience(), finish
+        )
         self._order = order
         self._sent = sent
         self._heard = heard
@@ -81,7 +83,7 @@ class Sending(Errand):
         self._allow()
         return self._first is not None
 
-    def suits(self, left: Entry) -> bool:
+    def suits(self, left: OutboxEntry) -> bool:
         assert self._first is not None
         return (left.to, left.text.encode()) == (self._order.to, self._first[1])
 
@@ -165,7 +167,7 @@ class Sending(Errand):
             self._allow()
         self._conversation.send(self._order.to, text).addCallback(self._decided, number)
 
-    def _decided(self, fate: Fate, number: int) -> None:
+    def _decided(self, fate: DeliveryResult, number: int) -> None:
         if self._ending:
             return
         if isinstance(fate, Confirmed):

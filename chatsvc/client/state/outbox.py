@@ -62,7 +62,7 @@ class StateUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxEntry:
     """
     A message that the server has not confirmed. ``key`` stays, ``n`` may change: it is the number under which the
     message is sent next.
@@ -91,7 +91,7 @@ class Outbox:
         folder: Path,
         server: str,
         uid: int,
-        suits: Callable[[Entry], bool] = lambda entry: True,
+        suits: Callable[[OutboxEntry], bool] = lambda entry: True,
     ) -> None:
         home = folder / quote(server, safe="")
         self.path = home / f"{uid}.db"
@@ -116,7 +116,7 @@ class Outbox:
 
     # Messages on their way
 
-    def add(self, to: int, text: str) -> Entry:
+    def add(self, to: int, text: str) -> OutboxEntry:
         """Record a message before it is sent, under the next number to its recipient."""
         with self._transaction():
             n = self._next(to)
@@ -126,25 +126,25 @@ class Outbox:
                 (self._slot, to, n, text, self.present_device),
             )
         assert cursor.lastrowid is not None
-        return Entry(cursor.lastrowid, to, n, text)
+        return OutboxEntry(cursor.lastrowid, to, n, text)
 
-    def unconfirmed(self, to: int) -> list[Entry]:
+    def unconfirmed(self, to: int) -> list[OutboxEntry]:
         """What the server has not confirmed to one recipient, in order."""
         rows = self._database.execute(
             "SELECT key, recipient, n, text FROM unconfirmed"
             " WHERE slot = ? AND recipient = ? ORDER BY key",
             (self._slot, to),
         )
-        return [Entry(*row) for row in rows]
+        return [OutboxEntry(*row) for row in rows]
 
-    def numbered(self, device: str, to: int, after: int = 0, limit: int = -1) -> list[Entry]:
+    def numbered(self, device: str, to: int, after: int = 0, limit: int = -1) -> list[OutboxEntry]:
         """What of that is numbered as ``device``'s, from the first key above ``after``."""
         rows = self._database.execute(
             "SELECT key, recipient, n, text FROM unconfirmed"
             " WHERE slot = ? AND recipient = ? AND key > ? AND device = ? ORDER BY key LIMIT ?",
             (self._slot, to, after, device, limit),
         )
-        return [Entry(*row) for row in rows]
+        return [OutboxEntry(*row) for row in rows]
 
     def recipients(self) -> list[int]:
         """To whom something is unconfirmed, the longest-waiting first."""
@@ -230,7 +230,7 @@ class Outbox:
         for to in {to for (to,) in filter(None, moved)}:
             self._number(self.numbered(device, to), to, 1)
 
-    def _number(self, entries: Sequence[Entry], to: int, first: int) -> None:
+    def _number(self, entries: Sequence[OutboxEntry], to: int, first: int) -> None:
         self._database.executemany(
             "UPDATE unconfirmed SET n = ? WHERE key = ?",
             [(n, entry.key) for n, entry in enumerate(entries, first)],
@@ -273,13 +273,13 @@ class Outbox:
         columns = self._database.execute(f"PRAGMA table_info({table})").fetchall()
         return [name for _, name, *_ in columns]
 
-    def _take_slot(self, suits: Callable[[Entry], bool]) -> int:
+    def _take_slot(self, suits: Callable[[OutboxEntry], bool]) -> int:
         """A device that no process holds."""
         # Beside min(), SQLite gives the other columns of the row that has it.
         rows = self._database.execute(
             "SELECT slot, min(key), recipient, n, text FROM unconfirmed GROUP BY slot"
         )
-        left: dict[int, Entry] = {slot: Entry(*row) for slot, *row in rows}
+        left: dict[int, OutboxEntry] = {slot: OutboxEntry(*row) for slot, *row in rows}
         suitable = (slot for slot, first in left.items() if suits(first))
         empty = (slot for slot in count(1) if slot not in left)
         return next(slot for slot in chain(suitable, empty) if self._try_lock(slot))

@@ -18,7 +18,7 @@ from chatsvc.client.state.outbox import StateUnusable
 
 
 @dataclass(frozen=True)
-class Account:
+class SavedAccount:
     """``server`` is ``HOST:PORT``."""
 
     server: str
@@ -26,22 +26,22 @@ class Account:
     token: str
 
 
-class Memory:
+class SavedLogin:
     """What is remembered in a state folder. Without ``keeps``, no account but the one that is remembered is kept."""
 
     def __init__(self, folder: Path, keeps: bool = False) -> None:
         self._path = folder / "remembered.json"
         self._keeps = keeps
 
-    def account(self) -> Account | None:
+    def account(self) -> SavedAccount | None:
         """The account that is remembered; a file that cannot be read remembers none."""
         try:
             thing = orjson.loads(self._path.read_bytes())
-            return Account(str(thing["server"]), int(thing["uid"]), str(thing["token"]))
+            return SavedAccount(str(thing["server"]), int(thing["uid"]), str(thing["token"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def keep(self, account: Account) -> None:
+    def keep(self, account: SavedAccount) -> None:
         """
         Somebody has logged in: remember it, with its newest token.
 

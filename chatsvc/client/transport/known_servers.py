@@ -21,7 +21,7 @@ _LINE = re.compile(r"(\S+) +(SHA256:(?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
 _NOTHING = re.compile(r"\s*(?:#.*)?")
 
 
-class Trouble(Enum):
+class KnownServersProblem(Enum):
     """What can be wrong with the file."""
 
     OPEN_TO_OTHERS = auto()
@@ -37,7 +37,9 @@ class KnownServersUnusable(Exception):
     wrong (``errno``).
     """
 
-    def __init__(self, trouble: Trouble, path: Path, line: int = 0, number: int = 0) -> None:
+    def __init__(
+        self, trouble: KnownServersProblem, path: Path, line: int = 0, number: int = 0
+    ) -> None:
         super().__init__(f"{path}: {trouble.name}")
         self.trouble = trouble
         self.path = path
@@ -46,7 +48,7 @@ class KnownServersUnusable(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownServer:
     """What a line of the file says, and which it is."""
 
     server: str
@@ -76,7 +78,7 @@ class KnownServers:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def find(self, server: str) -> Known | None:
+    def find(self, server: str) -> KnownServer | None:
         """What is known of ``HOST:PORT``."""
         wanted = server.lower()
         return next((known for known in self._parsed() if known.server == wanted), None)
@@ -91,15 +93,15 @@ class KnownServers:
             self._write(f"{text}{end}{server.lower()} {fingerprint}\n")
             os.fsync(folder)  # or a crash may forget the name
 
-    def _parsed(self) -> list[Known]:
+    def _parsed(self) -> list[KnownServer]:
         """All lines: what is wrong with one is said even if another one is wanted."""
         known = []
         for number, line in enumerate(self._read().split("\n"), 1):
             found = _LINE.fullmatch(line.rstrip())
             if found is not None:
-                known.append(Known(found[1].lower(), found[2], number))
+                known.append(KnownServer(found[1].lower(), found[2], number))
             elif not _NOTHING.fullmatch(line):
-                raise KnownServersUnusable(Trouble.MALFORMED, self.path, line=number)
+                raise KnownServersUnusable(KnownServersProblem.MALFORMED, self.path, line=number)
         return known
 
     def _read(self) -> str:
@@ -118,11 +120,11 @@ class KnownServers:
 
     def _check(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise KnownServersUnusable(Trouble.NO_FILE, self.path)
+            raise KnownServersUnusable(KnownServersProblem.NO_FILE, self.path)
         if status.st_uid not in (os.geteuid(), 0):
-            raise KnownServersUnusable(Trouble.OF_SOMEBODY_ELSE, self.path)
+            raise KnownServersUnusable(KnownServersProblem.OF_SOMEBODY_ELSE, self.path)
         if status.st_mode & 0o022:
-            raise KnownServersUnusable(Trouble.OPEN_TO_OTHERS, self.path)
+            raise KnownServersUnusable(KnownServersProblem.OPEN_TO_OTHERS, self.path)
 
     def _write(self, text: str) -> None:
         new = self.path.with_name(f".{self.path.name}.new")
@@ -141,7 +143,9 @@ class KnownServers:
             yield
         except OSError as problem:
             number = problem.errno or 0
-            raise KnownServersUnusable(Trouble.SYSTEM, self.path, number=number) from None
+            raise KnownServersUnusable(
+                KnownServersProblem.SYSTEM, self.path, number=number
+            ) from None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import txredisapi
 
-from chatsvc.storage.url import BadStore, StoreURL
+from chatsvc.storage.url import StoreMisconfigured, StoreURL
 
 _OLDEST = (6, 2)
 
@@ -25,7 +25,7 @@ async def require_version(protocol: Any, url: StoreURL) -> None:
     facts = parse_info(await protocol.execute_command("INFO", "server"))
     version = facts.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
-        raise BadStore(f"{url}: Redis {version} is too old, 6.2 or newer is needed")
+        raise StoreMisconfigured(f"{url}: Redis {version} is too old, 6.2 or newer is needed")
 
 
 async def endangering_settings(protocol: Any, url: StoreURL) -> list[str]:
@@ -39,7 +39,7 @@ async def endangering_settings(protocol: Any, url: StoreURL) -> list[str]:
     except txredisapi.ResponseError:
         return [f"{url}: Redis does not tell its settings, see that it keeps messages on disk"]
     settings = dict(zip(flat[::2], flat[1::2], strict=True))
-    return dangers(url, settings | parse_info(await protocol.execute_command("INFO")))
+    return risks(url, settings | parse_info(await protocol.execute_command("INFO")))
 
 
 def parse_info(info: bytes) -> dict[str, str]:
@@ -48,7 +48,7 @@ def parse_info(info: bytes) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def dangers(url: StoreURL, settings: dict[str, str]) -> list[str]:
+def risks(url: StoreURL, settings: dict[str, str]) -> list[str]:
     """What endangers messages, of what CONFIG and INFO say; none of their names are the same."""
     found = []
     if settings.get("role") == "slave":

@@ -18,8 +18,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 
-from chatsvc.inbox.redis.locator import RedisAddress
-from chatsvc.transport.sockets import Prompt
+from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.transport.sockets import EagerWriter
 
 _FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
 
@@ -42,7 +42,7 @@ class _Factory(Factory):
         return protocol
 
 
-class RedisLink:
+class RedisConnection:
     """
     ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
     and ``failed`` is told why; so it is when a connection is lost. ``heard`` is called with what is published, on a
@@ -52,7 +52,7 @@ class RedisLink:
     def __init__(
         self,
         clock: IReactorTime,
-        address: RedisAddress,
+        address: RedisLocator,
         introduce: Callable[[Any], Awaitable[None]],
         failed: Callable[[BaseException], None],
         heard: Callable[[bytes], None] | None = None,
@@ -99,7 +99,7 @@ class RedisLink:
 
     async def _connect(self) -> Any:
         wrapping = WrappingFactory(_Factory(self._heard))
-        wrapping.protocol, wrapping.noisy = Prompt, False
+        wrapping.protocol, wrapping.noisy = EagerWriter, False
         endpoint = await self._address.endpoint()
         prompt: Any = await endpoint.connect(wrapping)
         protocol = prompt.wrappedProtocol

@@ -24,7 +24,6 @@ from chatsvc.inbox.interface import (
     MOST_DEVICES,
     RECENT,
     Backlog,
-    Claim,
     Committed,
     DeviceClaim,
     Draft,
@@ -33,8 +32,9 @@ from chatsvc.inbox.interface import (
     Full,
     Gap,
     IInbox,
+    InboxClaim,
+    InboxLimits,
     IStoreWatcher,
-    Limits,
     Moved,
     Outcome,
     Removal,
@@ -42,17 +42,17 @@ from chatsvc.inbox.interface import (
     TakenOver,
 )
 from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
-from chatsvc.inbox.redis.connection import RedisLink
+from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.lease import LEASE, Lease
-from chatsvc.inbox.redis.locator import RedisAddress
+from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.script import NO_ANSWER, SCRIPT, away, evaluate, out_of_patience, reason
-from chatsvc.inbox.redis.sequence import Sequenced
-from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Hearing
-from chatsvc.inbox.rollback import Life, say_loss
+from chatsvc.inbox.redis.sequence import OrderedScript
+from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
+from chatsvc.inbox.rollback import RollbackDetector, say_loss
 from chatsvc.inbox.watermark import Watermark
-from chatsvc.storage.monitor import Pulse
-from chatsvc.storage.url import STORE_PATIENCE, BadStore, StoreUnavailable, StoreURL
-from chatsvc.transport.sockets import watch_peer
+from chatsvc.storage.monitor import StoreMonitor
+from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
+from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.events import Message
 
 _GOODBYE_PATIENCE = 1.0
@@ -102,32 +102,32 @@ class RedisInbox:
         self,
         reactor: Any,
         url: StoreURL,
-        limits: Limits,
+        limits: InboxLimits,
         node: str,
         patience: float = STORE_PATIENCE,
         about: Callable[[], str] = str,
         lease: float = LEASE,
-        pulse: Pulse | None = None,
+        pulse: StoreMonitor | None = None,
         watermark: Watermark | None = None,
     ) -> None:
         self._clock: IReactorTime = reactor
-        self._pulse = pulse or Pulse(url)
+        self._pulse = pulse or StoreMonitor(url)
         self._url = url
         self._limits = limits
         self._node = node
         self._patience = patience
         self._watcher: Any = None
         self._was_here = False
-        self._address = address = RedisAddress(reactor, url)
-        self._link = RedisLink(reactor, address, self._introduce_in_time, self._not_connected)
+        self._address = address = RedisLocator(reactor, url)
+        self._link = RedisConnection(reactor, address, self._introduce_in_time, self._not_connected)
         channel = f"chat:node:{node}"
         self._watermark = watermark
-        self._life = life = Life(watermark.known if watermark else None)
-        self._hearing = Hearing(
+        self._life = life = RollbackDetector(watermark.known if watermark else None)
+        self._hearing = Subscriber(
             reactor, address, channel, life, self._may_have_missed, self._vacate
         )
         self._foreign = ForeignEntries()
-        self._commits = Sequenced(b"commit")
+        self._commits = OrderedScript(b"commit")
         self._lease: Lease | None = None
         if lease:
             ask, missed = self._ask, self._may_have_missed
@@ -143,10 +143,10 @@ class RedisInbox:
                 if self._watermark is not None:
                     self._watermark.follow(lambda: self._life.mark)
             return await endangering_settings(protocol, self._url)
-        except BadStore:
+        except StoreMisconfigured:
             raise
         except Exception as problem:
-            raise BadStore(f"{self._url}: {reason(problem)}") from None
+            raise StoreMisconfigured(f"{self._url}: {reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
@@ -176,11 +176,11 @@ class RedisInbox:
         answer: Deferred[Any] = connected.addCallback(self._commits.ask, asked)
         answer.addErrback(away)
         answer.addCallback(self._noticing_loss).addCallback(_committed, removals)
-        return Deferred.fromCoroutine(self._pulse.of(answer))
+        return Deferred.fromCoroutine(self._pulse.track(answer))
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
-    ) -> Claim:
+    ) -> InboxClaim:
         asked = {"uid": str(uid), "fresh": secrets.token_hex(8), **self._expiry()}
         if after is not None:
             asked["after"] = after
@@ -201,7 +201,7 @@ class RedisInbox:
             if heard.generation > generation:
                 self._clock.callLater(0, self._watcher.taken_over, uid, heard.generation)
             last_id, waiting = last_id + missed, waiting + missed
-            return Claim(generation, epoch, last_id, waiting, acknowledged, expired)
+            return InboxClaim(generation, epoch, last_id, waiting, acknowledged, expired)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         asked = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
@@ -281,7 +281,7 @@ class RedisInbox:
     async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
         asked["node"] = self._node
         answer = self._in_time(self._link.connected().addCallback(evaluate, entrance, asked))
-        return await self._pulse.of(answer.addErrback(away))
+        return await self._pulse.track(answer.addErrback(away))
 
     async def _say(self, *words: str | bytes | int) -> Any:
         """A command's answer, as it came."""
@@ -295,7 +295,7 @@ class RedisInbox:
         self._pulse.lost(reason(problem))
 
     async def _introduce_in_time(self, protocol: Any) -> None:
-        watch_peer(protocol.transport, PEER_PATIENCE)
+        set_keepalive(protocol.transport, PEER_PATIENCE)
         await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
 
     async def _introduce(self, protocol: Any) -> None:

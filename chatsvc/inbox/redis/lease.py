@@ -12,8 +12,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.rollback import Life, Mark
-from chatsvc.observability.redaction import wordless
+from chatsvc.inbox.rollback import DataMark, RollbackDetector
+from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable
 
 LEASE = 15.0
@@ -38,7 +38,7 @@ class Lease:
         seconds: float,
         ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
         ended: Callable[[], None],
-        life: Life,
+        life: RollbackDetector,
     ) -> None:
         self._clock = clock
         self._node = node
@@ -60,7 +60,7 @@ class Lease:
         asked = {"node": self._node, "about": self._about(), "lease": lasts}
         question = {"fresh": secrets.token_hex(8), **self._life.question()}
         had, now, epoch, run, batches, went_back = await ask(b"join", asked | question)
-        self._life.found(Mark(epoch, run, batches), went_back)
+        self._life.found(DataMark(epoch, run, batches), went_back)
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 
@@ -101,4 +101,4 @@ class Lease:
 
     def _broken(self, failure: Failure) -> None:
         text = "The lease is not renewed any more"
-        self._log.failure(text, wordless(failure), event="lease-broken")
+        self._log.failure(text, redacted(failure), event="lease-broken")

@@ -12,7 +12,7 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
-from chatsvc.storage.url import BadStore, StoreURL
+from chatsvc.storage.url import StoreMisconfigured, StoreURL
 
 _CONNECT_PATIENCE = 5
 """Seconds."""
@@ -25,7 +25,7 @@ _PORT, _SENTINEL_PORT = 6379, 26379
 _SENTINEL = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", re.ASCII)
 
 
-class RedisAddress:
+class RedisLocator:
     """
     The Redis that a URL names: at a host, at a Unix socket, or the primary that sentinels know.
 
@@ -37,9 +37,9 @@ class RedisAddress:
         self._url = url
         database = url.path or "0" if url.scheme == "redis" else url.query.get("db", "0")
         if not (database.isascii() and database.isdigit()):
-            raise BadStore(f"{url}: {database!r} is no database number")
+            raise StoreMisconfigured(f"{url}: {database!r} is no database number")
         if url.scheme == "redis+unix" and not url.path:
-            raise BadStore(f"{url} names no socket: write redis+unix:///PATH?db=0")
+            raise StoreMisconfigured(f"{url} names no socket: write redis+unix:///PATH?db=0")
         self._database = int(database)
         self._sentinels = _sentinels(url) if url.scheme == "redis+sentinel" else []
 
@@ -90,7 +90,7 @@ class RedisAddress:
 
     async def _ask(self, host: str, port: int) -> tuple[str, int]:
         endpoint = self._at(host, port, _SENTINEL_PATIENCE)
-        protocol: Any = await endpoint.connect(_Asking())
+        protocol: Any = await endpoint.connect(_SentinelFactory())
         try:
             asking = Deferred.fromCoroutine(self._look_up(protocol))
             return await asking.addTimeout(_SENTINEL_PATIENCE, self._reactor)
@@ -112,7 +112,7 @@ class RedisAddress:
         return host.decode(), int(port)
 
 
-class _Asking(Factory):
+class _SentinelFactory(Factory):
     noisy = False
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -125,8 +125,8 @@ def _sentinels(url: StoreURL) -> list[tuple[str, int]]:
     """The sentinels of a URL, as (host, port)."""
     example = "redis+sentinel://HOST:26379,HOST:26379/PRIMARY"
     if not url.path:
-        raise BadStore(f"{url} names no primary: write {example}")
+        raise StoreMisconfigured(f"{url} names no primary: write {example}")
     found = [_SENTINEL.fullmatch(place) for place in url.host.split(",")]
     if not all(found):
-        raise BadStore(f"{url} does not say where the sentinels are: write {example}")
+        raise StoreMisconfigured(f"{url} does not say where the sentinels are: write {example}")
     return [(one[1] or one[2], int(one[3] or _SENTINEL_PORT)) for one in found if one]

@@ -17,7 +17,7 @@ from chatsvc.inbox.redis.script import evaluate
 _AGAIN = ["again"]
 
 
-class Sequenced:
+class OrderedScript:
     """Asks the script by one ``entrance``, so that it is carried out in the order of the questions."""
 
     def __init__(self, entrance: bytes) -> None:

@@ -11,10 +11,10 @@ import orjson
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.interface import IStoreWatcher
-from chatsvc.inbox.redis.connection import RedisLink
-from chatsvc.inbox.redis.locator import RedisAddress
-from chatsvc.inbox.rollback import Life
-from chatsvc.transport.sockets import watch_peer
+from chatsvc.inbox.redis.connection import RedisConnection
+from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.rollback import RollbackDetector
+from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.events import Message
 
 PEER_PATIENCE = 10
@@ -22,7 +22,7 @@ PEER_PATIENCE = 10
 
 
 @dataclass(slots=True)
-class Heard:
+class NewsOfUser:
     """What was said of a user whose inbox is being claimed: the answer to the claim may come later than this."""
 
     claims: int = 0
@@ -30,7 +30,7 @@ class Heard:
     generation: int = 0
 
 
-class Hearing:
+class Subscriber:
     """
     A connection of its own that subscribes to ``channel``.
 
@@ -41,9 +41,9 @@ class Hearing:
     def __init__(
         self,
         clock: IReactorTime,
-        address: RedisAddress,
+        address: RedisLocator,
         channel: str,
-        life: Life,
+        life: RollbackDetector,
         returned: Callable[[], None],
         nobody: Callable[[int], None],
     ) -> None:
@@ -54,9 +54,11 @@ class Hearing:
         self._nobody = nobody
         self._was_here = False
         self._watcher: Any = None
-        self._heard_of: dict[int, Heard] = {}
+        self._heard_of: dict[int, NewsOfUser] = {}
         # What is in the way is said of the other connection, too.
-        self._link = RedisLink(clock, address, self._subscribe, lambda problem: None, self._hear)
+        self._link = RedisConnection(
+            clock, address, self._subscribe, lambda problem: None, self._hear
+        )
 
     async def open(self, watcher: IStoreWatcher) -> None:
         """Begin to hear; raises whatever is in the way."""
@@ -68,9 +70,9 @@ class Hearing:
         await self._link.close()
 
     @contextmanager
-    def about(self, uid: int) -> Iterator[Heard]:
+    def about(self, uid: int) -> Iterator[NewsOfUser]:
         """Remember what is said of a user while the inbox is claimed."""
-        heard = self._heard_of.setdefault(uid, Heard())
+        heard = self._heard_of.setdefault(uid, NewsOfUser())
         heard.claims += 1
         try:
             yield heard
@@ -80,7 +82,7 @@ class Hearing:
                 del self._heard_of[uid]
 
     async def _subscribe(self, protocol: Any) -> None:
-        watch_peer(protocol.transport, PEER_PATIENCE)
+        set_keepalive(protocol.transport, PEER_PATIENCE)
         await self._address.greet(protocol)
         await protocol.subscribe([self._channel])
         if self._was_here:
@@ -112,7 +114,7 @@ class Hearing:
             # Readers know these ids of other messages: they are compared with the store first.
             self._returned()
             return
-        for uid in self._watcher.news(news):
+        for uid in self._watcher.stored_elsewhere(news):
             if uid not in self._heard_of:
                 self._nobody(uid)
 

@@ -22,7 +22,7 @@ from chatsvc.inbox.interface import (
     Duplicate,
     Full,
     Gap,
-    Limits,
+    InboxLimits,
     Moved,
     Outcome,
     Removal,
@@ -90,7 +90,7 @@ class _Book:
         return self.last_id - self.acknowledged
 
 
-class Batch:
+class SQLiteBatch:
     """
     The work of one transaction, on the inboxes of ``uids``, the (inbox, sender) of ``senders`` and the (sender, device)
     of ``devices``. ``now`` is in ms, and ``latest`` is the time by which messages have waited too long.
@@ -102,7 +102,7 @@ class Batch:
     def __init__(
         self,
         transaction: Transaction,
-        limits: Limits,
+        limits: InboxLimits,
         now: int,
         latest: int,
         uids: Iterable[int],

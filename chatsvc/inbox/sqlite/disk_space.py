@@ -31,12 +31,12 @@ _LEAST = 64 * 1024
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
-def is_for_want_of_room(problem: StoreUnavailable) -> bool:
+def is_disk_full(problem: StoreUnavailable) -> bool:
     """Whether a disk that is full is why SQLite failed; some of its writes call that an I/O error."""
     return getattr(problem.__cause__, "sqlite_errorcode", 0) & 0xFF in _FULL
 
 
-class Room:
+class DiskSpace:
     """For the file ``path``. What takes a transaction runs in a thread."""
 
     def __init__(self, path: str) -> None:

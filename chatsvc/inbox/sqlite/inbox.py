@@ -16,19 +16,19 @@ from zope.interface import implementer
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import (
     Backlog,
-    Claim,
     Committed,
     DeviceClaim,
     Draft,
     Failed,
     IInbox,
+    InboxClaim,
+    InboxLimits,
     IStoreWatcher,
-    Limits,
     Removal,
 )
-from chatsvc.inbox.rollback import Mark, say_loss
-from chatsvc.inbox.sqlite.batch import Batch
-from chatsvc.inbox.sqlite.disk_space import Room, is_for_want_of_room
+from chatsvc.inbox.rollback import DataMark, say_loss
+from chatsvc.inbox.sqlite.batch import SQLiteBatch
+from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
@@ -63,7 +63,7 @@ class SQLiteInbox:
     def __init__(
         self,
         database: Database,
-        limits: Limits,
+        limits: InboxLimits,
         now: Callable[[], float] = time.time,
         seconds: Callable[[], float] = time.monotonic,
         watermark: Watermark | None = None,
@@ -75,8 +75,8 @@ class SQLiteInbox:
         self._began = now() - seconds()
         self._foreign = ForeignEntries()
         self._watermark = watermark
-        self._mark: Mark | None = None
-        self._room = Room(database.url.path)
+        self._mark: DataMark | None = None
+        self._room = DiskSpace(database.url.path)
 
     async def open(self, watcher: IStoreWatcher) -> list[str]:
         # The watcher is never called: a file does not go away and come back with something missing while it is open.
@@ -88,7 +88,7 @@ class SQLiteInbox:
         epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
         if known is not None and known.epoch != epoch == fresh:
             say_loss(self._log, self._database.url)
-        self._mark = Mark(epoch, "", batches)
+        self._mark = DataMark(epoch, "", batches)
         if self._watermark is not None:
             self._watermark.follow(lambda: self._mark)
         return []
@@ -103,8 +103,10 @@ class SQLiteInbox:
         """What time it is for messages that have waited too long, in ms: a clock that leaps makes none of them old."""
         return int(min(self._now(), self._began + self._seconds() + _LEAP) * 1000)
 
-    def _batch(self, transaction: Transaction, *asked: Any) -> Batch:
-        return Batch(transaction, self._limits, int(self._now() * 1000), self._latest(), *asked)
+    def _batch(self, transaction: Transaction, *asked: Any) -> SQLiteBatch:
+        return SQLiteBatch(
+            transaction, self._limits, int(self._now() * 1000), self._latest(), *asked
+        )
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         def interaction(transaction: Transaction) -> Committed:
@@ -116,7 +118,7 @@ class SQLiteInbox:
             outcomes = [batch.append(draft) for draft in drafts]
             batches = batch.finish()
             if batches and self._mark is not None:
-                self._mark = Mark(self._mark.epoch, "", batches)
+                self._mark = DataMark(self._mark.epoch, "", batches)
             return Committed(outcomes, refused, expired=batch.expired)
 
         return Deferred.fromCoroutine(self._commit(interaction, len(drafts), removals))
@@ -131,7 +133,7 @@ class SQLiteInbox:
             return await self._write(interaction)
         except StoreUnavailable as problem:
             # What was read goes all the same: it is what makes room.
-            if not (drafts and removals and is_for_want_of_room(problem)):
+            if not (drafts and removals and is_disk_full(problem)):
                 raise
             alone = await self.commit([], removals)
             return replace(alone, outcomes=[Failed(str(problem))] * drafts)
@@ -141,17 +143,17 @@ class SQLiteInbox:
         try:
             return await self._database.run(interaction)
         except StoreUnavailable as problem:
-            if not is_for_want_of_room(problem):
+            if not is_disk_full(problem):
                 raise
         await self._database.run(self._room.make, write=False)
         return await self._database.run(interaction)
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
-    ) -> Claim:
+    ) -> InboxClaim:
         fresh = secrets.token_hex(8)
 
-        def interaction(transaction: Transaction) -> Claim:
+        def interaction(transaction: Transaction) -> InboxClaim:
             batch = self._batch(transaction, [uid])
             batch.expire(uid)
             book = batch.book(uid)
@@ -165,7 +167,7 @@ class SQLiteInbox:
                 (uid,),
             )
             assert row is not None
-            return Claim(
+            return InboxClaim(
                 *(book.generation, f"{row[0]}.{row[1]}", book.last_id, book.waiting),
                 *(book.acknowledged, batch.expired),
             )
@@ -241,7 +243,7 @@ class SQLiteInbox:
         return await self._write(interaction)
 
 
-def _begin(transaction: Transaction, known: Mark | None, fresh: str) -> tuple[str, int]:
+def _begin(transaction: Transaction, known: DataMark | None, fresh: str) -> tuple[str, int]:
     """The file's epoch and how many batches it has taken; a new epoch where it is behind what is known of it."""
     transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
     settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from chatsvc.client.conversation.account import Fate, Purpose
+from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.wire import commands as c
 from chatsvc.wire.client_codec import Confirmed
@@ -60,7 +60,7 @@ class _Mortal(Outbox):
 class StateCase(LedgerCase):
     """Processes of one client, whose state can be put back."""
 
-    purpose: Purpose | None = Purpose(receive=False, takes_up=True)
+    purpose: LoginIntent | None = LoginIntent(receive=False, takes_up=True)
 
     def _open(self, uid: int) -> Outbox:
         self.outboxes.append(_Mortal(self.folder / "state", SERVER, uid))
@@ -83,7 +83,7 @@ class StateCase(LedgerCase):
     def _write(self, frame: bytes) -> None:
         self.frames.append(json.loads(frame))
 
-    def post(self, *texts: str, to: int = YOU) -> list[Deferred[Fate]]:
+    def post(self, *texts: str, to: int = YOU) -> list[Deferred[DeliveryResult]]:
         return [self.conversation.send(to, text) for text in texts]
 
     def send(self, *texts: str, to: int = YOU) -> None:
@@ -350,7 +350,7 @@ class KilledAtAnyTime(StateCase):
 class LoggedInElsewhere(StateCase):
     """Another process has logged in as the same device."""
 
-    def kick(self) -> None:
+    def taken_over(self) -> None:
         self.say(type="kicked")
 
     def test_another_device(self) -> None:
@@ -362,7 +362,7 @@ class LoggedInElsewhere(StateCase):
         (frame, later) = self.take("msg")
         for n in (frame["n"], later["n"]):
             self.refuse(n, "not-logged-in")
-        self.kick()
+        self.taken_over()
         self.serve()
         self.assertNotEqual(self.device, old)
         self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in fates))
@@ -378,7 +378,7 @@ class LoggedInElsewhere(StateCase):
         fates = self.post("b", "c")
         self.take("msg")
         self.refuse(2, "not-logged-in")
-        self.kick()
+        self.taken_over()
         self.refuse(3, "not-logged-in")
         self.serve()
         self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in fates))
@@ -393,7 +393,7 @@ class LoggedInElsewhere(StateCase):
         self.post("b", "c")
         first, _ = self.take("msg")
         self.ledger.answer(old, first)
-        self.kick()
+        self.taken_over()
         self.conversation.connection_lost()  # before any answer
         self.resume()
         self.clock.advance(1)
@@ -406,7 +406,7 @@ class LoggedInElsewhere(StateCase):
         self.enter()
         old = self.device
         self.send("a")
-        self.kick()
+        self.taken_over()
         self.serve()
         self.assertNotEqual(self.device, old)
         asked = self.conversation.repeat(YOU, 1, "a")
@@ -420,7 +420,7 @@ class LoggedInElsewhere(StateCase):
         """Two that take one device from each other would do so for ever."""
         self.enter()
         for _ in range(20):
-            self.kick()
+            self.taken_over()
             self.clock.advance(20)
             self.serve()
         self.assertEqual(self.listener.said[-1], "有用户登录您的账号,您已被挤下线!")
@@ -431,6 +431,6 @@ class LoggedInElsewhere(StateCase):
         self.purpose = None
         self.enter()
         device = self.outboxes[0].present_device
-        self.kick()
+        self.taken_over()
         self.assertFalse(self.conversation.logged_in)
         self.assertEqual(self.outboxes[0].present_device, device)

@@ -6,9 +6,9 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.input.contacts import People
+from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
-from chatsvc.client.screen.completion import Completing
+from chatsvc.client.screen.completion import InputCompleter
 from chatsvc.client.screen.masking import discreet
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
@@ -91,7 +91,7 @@ class Shown(SynchronousTestCase):
 
 class Completed(SynchronousTestCase):
     def setUp(self) -> None:
-        self.people = People()
+        self.people = Contacts()
         for uid, name in ((10001, "张三"), (LI, "李四"), (20003, "李雷"), (10001, "张三")):
             self.people.seen(uid, name)
 
@@ -99,7 +99,7 @@ class Completed(SynchronousTestCase):
         document, event = Document(line), CompleteEvent()
         return [
             line[: len(line) + found.start_position] + found.text
-            for found in Completing(self.people).get_completions(document, event)
+            for found in InputCompleter(self.people).get_completions(document, event)
         ]
 
     def test_completions(self) -> None:

@@ -10,11 +10,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.i18n.labels import EN, ZH
-from chatsvc.client.input.contacts import People
+from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.screen.scrollback import Scrollback, rows_of
-from chatsvc.client.screen.status_bar import Status, bar, cut
-from chatsvc.client.screen.theme import Ink, wants_colour
-from chatsvc.client.screen.unconfirmed import Pending
+from chatsvc.client.screen.status_bar import StatusBar, bar, cut
+from chatsvc.client.screen.theme import Theme, wants_colour
+from chatsvc.client.screen.unconfirmed import UnconfirmedMessages
 from chatsvc.wire.commands import Send
 from chatsvc.wire.events import Message, Sent
 
@@ -28,14 +28,14 @@ class Inked(SynchronousTestCase):
     def test_same_words_in_colour(self) -> None:
         """In colour a message would say something else than without."""
         for message in (self.message(), self.message("a]:b\nc"), self.message("old\nx", "", 0)):
-            plain = Ink(False).message(message)
+            plain = Theme(False).message(message)
             self.assertNotIn("\x1b", plain)
-            self.assertEqual(_SGR.sub("", Ink(True).message(message)), plain)
+            self.assertEqual(_SGR.sub("", Theme(True).message(message)), plain)
 
     def test_harmless(self) -> None:
         """A text or a name could drive the terminal, or end the colour it is shown in."""
         for message in (self.message("\x1b[2Jx"), self.message(name="\x1b[31m\x9b2J")):
-            shown = _SGR.sub("", Ink(True).message(message))
+            shown = _SGR.sub("", Theme(True).message(message))
             self.assertNotIn("\x1b", shown)
             self.assertNotIn("\x9b", shown)
 
@@ -43,7 +43,7 @@ class Inked(SynchronousTestCase):
         """Nobody would see whether a message waits or has been read to somebody."""
         message = self.message()
         here, away = Sent(1, 1, message, True, 0), Sent(1, 1, message, False, 3)
-        ink = Ink(False)
+        ink = Theme(False)
         self.assertEqual(
             ink.own(here, EN, "[x]"), "[ 李四|UID:10002 ]:你好  ✓ stored, reader online"
         )
@@ -52,7 +52,7 @@ class Inked(SynchronousTestCase):
 
     def test_colours(self) -> None:
         """Everybody would have the same colour, or another one at each message."""
-        painted = [Ink(True).message(self.message(sender=uid)) for uid in (1, *range(1, 100))]
+        painted = [Theme(True).message(self.message(sender=uid)) for uid in (1, *range(1, 100))]
         shades = [re.findall(r"38;5;(\d+)m", line) for line in painted]
         self.assertEqual(shades[0], shades[1])
         self.assertGreater(len({shade for (shade,) in shades}), 5)
@@ -99,7 +99,7 @@ class Widths(SynchronousTestCase):
 class Standing(SynchronousTestCase):
     def test_line(self) -> None:
         """The status line would tell the wrong state, or hide that something is unread or unconfirmed."""
-        status = Status("localhost:10000")
+        status = StatusBar("localhost:10000")
         self.assertEqual(status.line("en"), " ○ connecting │ not logged in │ localhost:10000")
         status.notice(False, 1.0)
         self.assertIn("connecting", status.line("en"))
@@ -119,7 +119,7 @@ class OnTheWay(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.redrawn = 0
-        self.pending = Pending(self.clock, People(), self.redraw)
+        self.pending = UnconfirmedMessages(self.clock, Contacts(), self.redraw)
         self.addCleanup(self.pending.stop)
 
     def redraw(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from chatsvc.client.script.fd_writer import Closed, Output
+from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 
 MUCH = b"x" * 1_000_000
 """More than any pipe holds."""
@@ -22,7 +22,7 @@ class Pipes(TestCase):
         self.near, self.far = os.pipe()
         self.numbers: list[int] = []
         self.broken: Deferred[None] = Deferred()
-        self.output = Output(reactor, self.far, self.break_)
+        self.output = FDWriter(reactor, self.far, self.break_)
         self.output.start()
         self.addCleanup(os.close, self.far)
         self.addCleanup(self.output.close)
@@ -38,7 +38,7 @@ class Pipes(TestCase):
 
     def written(self, writing: Deferred[None]) -> int:
         """How much of what was not written to the end was written."""
-        return int(self.failureResultOf(writing, Closed).value.written)
+        return int(self.failureResultOf(writing, WriterClosed).value.written)
 
     async def test_pace(self) -> None:
         """What lies in this process only would count as written, or hold up the reactor."""
@@ -85,7 +85,7 @@ class Pipes(TestCase):
     async def test_reader_gone_unwatched(self) -> None:
         """A socket or a terminal that is closed would be written to for ever."""
         self.output.close()
-        other = Output(reactor, self.far, self.break_)
+        other = FDWriter(reactor, self.far, self.break_)
         os.close(self.near)
         writing = other.write(b"a")
         await self.broken

@@ -18,8 +18,8 @@ from typing import IO
 
 from twisted.internet.defer import Deferred
 
-from chatsvc.client.conversation.account import Purpose
-from chatsvc.client.conversation.receiver import Appetite
+from chatsvc.client.conversation.account import LoginIntent
+from chatsvc.client.conversation.receiver import MessageQuota
 from chatsvc.wire import commands as c
 from tests.client.peer import ME, PeerCase
 from tests.client.programs import PASSWORD, Outcome
@@ -284,7 +284,7 @@ class Appetites(PeerCase):
     """How much is read, against a scripted server."""
 
     def setUp(self) -> None:
-        self.purpose = Purpose(appetite=Appetite(2))
+        self.purpose = LoginIntent(appetite=MessageQuota(2))
         super().setUp()
 
     def acks(self) -> list[int]:

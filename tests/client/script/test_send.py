@@ -15,7 +15,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from chatsvc.client.conversation.account import Purpose
+from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
@@ -516,7 +516,7 @@ class Short(ErrandCase):
 class Taking(PeerCase):
     """What a sending program's conversation does, against a scripted server."""
 
-    purpose = Purpose(receive=False, takes_up=True)
+    purpose = LoginIntent(receive=False, takes_up=True)
 
     def enter(self) -> None:
         self.connect()

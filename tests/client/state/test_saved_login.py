@@ -11,7 +11,7 @@ from typing import Any
 import pexpect
 
 from chatsvc.client.state.outbox import StateUnusable
-from chatsvc.client.state.saved_login import Account, Memory
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from tests.client.peer import ME, SERVER, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, PATIENCE
 from tests.client.script.errands import ErrandCase
@@ -205,7 +205,7 @@ class Memories(PeerCase):
         self.kill()
         self.begin()
         account = self.memory.account()
-        self.assertEqual(account, Account(SERVER, ME, "t1"))
+        self.assertEqual(account, SavedAccount(SERVER, ME, "t1"))
         assert account is not None
         self.conversation.come_back(account)
         self.connect()
@@ -263,15 +263,15 @@ class Memories(PeerCase):
 
     def test_only_one(self) -> None:
         """An account would be remembered that nobody asked to remember."""
-        memory = Memory(self.folder)
-        memory.keep(Account(SERVER, ME, "t"))
+        memory = SavedLogin(self.folder)
+        memory.keep(SavedAccount(SERVER, ME, "t"))
         self.assertIsNone(memory.account())
-        Memory(self.folder, keeps=True).keep(Account(SERVER, ME, "t"))
-        memory.keep(Account(SERVER, YOU, "u"))
-        memory.keep(Account("other:1", ME, "v"))
-        self.assertEqual(memory.account(), Account(SERVER, ME, "t"))
+        SavedLogin(self.folder, keeps=True).keep(SavedAccount(SERVER, ME, "t"))
+        memory.keep(SavedAccount(SERVER, YOU, "u"))
+        memory.keep(SavedAccount("other:1", ME, "v"))
+        self.assertEqual(memory.account(), SavedAccount(SERVER, ME, "t"))
         memory.forget(SERVER, YOU)
-        self.assertEqual(memory.account(), Account(SERVER, ME, "t"))
+        self.assertEqual(memory.account(), SavedAccount(SERVER, ME, "t"))
         memory.forget(SERVER, ME)
         self.assertIsNone(memory.account())
 
@@ -280,5 +280,5 @@ class Memories(PeerCase):
         file = Path(self.folder) / "file"
         file.touch()
         with self.assertRaises(StateUnusable) as caught:
-            Memory(file, keeps=True).keep(Account(SERVER, ME, "t"))
+            SavedLogin(file, keeps=True).keep(SavedAccount(SERVER, ME, "t"))
         self.assertIn(str(file), str(caught.exception))

@@ -13,10 +13,10 @@ from OpenSSL import SSL
 from twisted.internet import error
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.i18n.client_messages import EN, WORDS, ZH
+from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES, EN, ZH
 from chatsvc.client.transport.certificates import Flaw
 from chatsvc.client.transport.failures import Cause, ClosedEarly, NoAnswer, cause
-from chatsvc.client.transport.known_servers import KnownServersUnusable, Trouble
+from chatsvc.client.transport.known_servers import KnownServersProblem, KnownServersUnusable
 from chatsvc.wire.client_codec import NotUnderstood
 from tests.client.connecting import ConnectionCase, until
 
@@ -27,15 +27,17 @@ _ENGLISH = re.compile(r"(?!(?:TLS|HOST|PORT|SHA256|chmod)\b)\b[A-Za-z]{2,}")
 class InWords(SynchronousTestCase):
     def test_every_case(self) -> None:
         """A case without words would be a traceback, in one language or the other."""
-        for lang, words in WORDS.items():
+        for lang, words in CLIENT_MESSAGES.items():
             self.assertEqual(set(words.causes), set(Cause), lang)
             self.assertEqual(set(words.flaws), set(Flaw), lang)
-            self.assertEqual(set(words.troubles), set(Trouble), lang)
+            self.assertEqual(set(words.troubles), set(KnownServersProblem), lang)
 
     def test_chinese(self) -> None:
         """English words would stand inside a Chinese sentence."""
         path = Path("/")
-        troubles = (KnownServersUnusable(trouble, path, 3, errno.EACCES) for trouble in Trouble)
+        troubles = (
+            KnownServersUnusable(trouble, path, 3, errno.EACCES) for trouble in KnownServersProblem
+        )
         for text in (
             *(text for kind, text in ZH.causes.items() if kind not in (Cause.SYSTEM, Cause.OTHER)),
             *ZH.flaws.values(),

@@ -12,10 +12,10 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from chatsvc.client.transport.known_servers import (
-    Known,
+    KnownServer,
     KnownServers,
+    KnownServersProblem,
     KnownServersUnusable,
-    Trouble,
     parse_fingerprint,
 )
 
@@ -76,9 +76,9 @@ class Reading(KnownServersCase):
     def test_lines(self) -> None:
         """A server would be taken for another one, or the user sent to the wrong line."""
         self.write(f"# mine\n\nlocalhost:1 {ONE}\r\n[::1]:1  {TWO}  \nLocalhost:10 {TWO}")
-        self.assertEqual(self.known.find("localhost:1"), Known("localhost:1", ONE, 3))
-        self.assertEqual(self.known.find("[::1]:1"), Known("[::1]:1", TWO, 4))
-        self.assertEqual(self.known.find("LOCALHOST:10"), Known("localhost:10", TWO, 5))
+        self.assertEqual(self.known.find("localhost:1"), KnownServer("localhost:1", ONE, 3))
+        self.assertEqual(self.known.find("[::1]:1"), KnownServer("[::1]:1", TWO, 4))
+        self.assertEqual(self.known.find("LOCALHOST:10"), KnownServer("localhost:10", TWO, 5))
         for server in ("localhost", "localhost:100", "ocalhost:1", "#", ""):
             self.assertIsNone(self.known.find(server), server)
 
@@ -96,14 +96,16 @@ class Reading(KnownServersCase):
             raw = line if isinstance(line, bytes) else line.encode()
             self.write(f"localhost:1 {ONE}\n".encode() + raw + b"\n")
             trouble = self.trouble()
-            self.assertEqual((trouble.trouble, trouble.line), (Trouble.MALFORMED, 2), line)
+            self.assertEqual(
+                (trouble.trouble, trouble.line), (KnownServersProblem.MALFORMED, 2), line
+            )
             self.assertEqual(trouble.path, self.path)
 
     def test_open_to_others(self) -> None:
         """Who can write the file could have the client trust any certificate."""
         for mode in (0o620, 0o602, 0o666):
             self.write(f"localhost:1 {ONE}\n", mode)
-            self.assertEqual(self.trouble().trouble, Trouble.OPEN_TO_OTHERS, oct(mode))
+            self.assertEqual(self.trouble().trouble, KnownServersProblem.OPEN_TO_OTHERS, oct(mode))
         self.write(f"localhost:1 {ONE}\n", 0o644)
         self.assertIsNotNone(self.known.find("localhost:1"))
 
@@ -113,23 +115,23 @@ class Reading(KnownServersCase):
             raise SkipTest("only root can give a file away")
         self.write(f"localhost:1 {ONE}\n")
         os.chown(self.path, 12345, -1)
-        self.assertEqual(self.trouble().trouble, Trouble.OF_SOMEBODY_ELSE)
+        self.assertEqual(self.trouble().trouble, KnownServersProblem.OF_SOMEBODY_ELSE)
 
     def test_no_file(self) -> None:
         """A pipe in the file's place would be waited for, for ever."""
         self.path.parent.mkdir()
         os.mkfifo(self.path)
-        self.assertEqual(self.trouble().trouble, Trouble.NO_FILE)
+        self.assertEqual(self.trouble().trouble, KnownServersProblem.NO_FILE)
         self.path.unlink()
         self.path.mkdir()
-        self.assertEqual(self.trouble().trouble, Trouble.NO_FILE)
+        self.assertEqual(self.trouble().trouble, KnownServersProblem.NO_FILE)
 
     def test_unreadable(self) -> None:
         """A file that is there and cannot be read would be taken for none."""
         self.path.parent.mkdir()
         self.path.symlink_to(self.path)
         trouble = self.trouble()
-        self.assertEqual(trouble.trouble, Trouble.SYSTEM)
+        self.assertEqual(trouble.trouble, KnownServersProblem.SYSTEM)
         self.assertTrue(trouble.number)
 
 
@@ -174,7 +176,7 @@ class Writing(KnownServersCase):
         """A folder that cannot be made would end in a traceback."""
         self.path.parent.write_text("")
         trouble = self.assertRaises(KnownServersUnusable, self.known.add, "localhost:1", ONE)
-        self.assertEqual((trouble.trouble, trouble.path), (Trouble.SYSTEM, self.path))
+        self.assertEqual((trouble.trouble, trouble.path), (KnownServersProblem.SYSTEM, self.path))
 
     def test_many_processes(self) -> None:
         """Of two clients that write at once, one would undo what the other wrote, or read half of it."""

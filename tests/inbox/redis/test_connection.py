@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.redis.connection import RedisLink
+from chatsvc.inbox.redis.connection import RedisConnection
 
 
 class OneConnection:
@@ -41,7 +41,7 @@ class LinkTests(TestCase):
         async def introduce(protocol: Any) -> None:
             pass
 
-        link = RedisLink(clock, server, introduce, failures.append)  # type: ignore[arg-type]
+        link = RedisConnection(clock, server, introduce, failures.append)  # type: ignore[arg-type]
         await link.open()
         server.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual((server.attempts, len(failures)), (2, 1))

@@ -21,14 +21,14 @@ from chatsvc.inbox.interface import (
     Failed,
     Full,
     Gap,
-    Limits,
+    InboxLimits,
     Removal,
     Stored,
 )
 from chatsvc.inbox.redis import script
-from chatsvc.inbox.redis.checks import dangers
+from chatsvc.inbox.redis.checks import risks
 from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.storage.url import BadStore, StoreUnavailable, StoreURL, parse_store_url
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL, parse_store_url
 from chatsvc.wire.events import Message
 from tests.inbox.test_inbox import DAY, DEVICE, READER, A, B, OnRedis, draft
 from tests.support.servers import PrivateRedis, redis
@@ -44,7 +44,7 @@ class OnOneRedis(OnRedis):
     """A test with an open store."""
 
     async def begin(self, **limits: int) -> None:
-        self.inbox = self.store(Limits(**limits))
+        self.inbox = self.store(InboxLimits(**limits))
         await self.inbox.open(self.watcher)
 
     def ask(self, *words: str | bytes | int) -> bytes:
@@ -478,7 +478,7 @@ class AwayTests(OnOneRedis):
         self.server.start()
 
     async def begin(self, patience: float = 5.0, **limits: int) -> None:
-        self.inbox = self.store(Limits(**limits), url=self.server.url(), patience=patience)
+        self.inbox = self.store(InboxLimits(**limits), url=self.server.url(), patience=patience)
         await self.inbox.open(self.watcher)
 
     async def until(self, condition: Any) -> None:
@@ -564,7 +564,7 @@ class AwayTests(OnOneRedis):
         """A Redis that is not there would not be named in one line at the start."""
         self.server.kill()
         inbox = self.store(url=self.server.url(), patience=0.5)
-        with self.assertRaises(BadStore) as caught:
+        with self.assertRaises(StoreMisconfigured) as caught:
             await inbox.open(self.watcher)
         self.assertIn(self.server.url(), str(caught.exception))
         self.assertEqual(len(str(caught.exception).splitlines()), 1)
@@ -573,7 +573,7 @@ class AwayTests(OnOneRedis):
         """A Redis that answers nothing would keep the server from saying so."""
         self.server.freeze()
         inbox = self.store(url=self.server.url(), patience=0.3)
-        with self.assertRaises(BadStore):
+        with self.assertRaises(StoreMisconfigured):
             await inbox.open(self.watcher)
 
     async def test_password(self) -> None:
@@ -586,7 +586,7 @@ class AwayTests(OnOneRedis):
         user = self.store(url=right.replace("//:", "//default:"))
         await user.open(self.watcher)
         for url in (right.replace("%40", "x"), self.server.url()):
-            with self.assertRaises(BadStore) as caught:
+            with self.assertRaises(StoreMisconfigured) as caught:
                 await self.store(url=url).open(self.watcher)
             self.assertNotIn("ss w", str(caught.exception))
 
@@ -622,23 +622,23 @@ class DangersTests(SynchronousTestCase):
     def test_only_now_and_then(self) -> None:
         """Snapshots alone would pass for keeping everything."""
         url = StoreURL("redis", "0", shown="redis://x")
-        (warning,) = dangers(url, {"appendonly": "no", "save": "3600 1"})
+        (warning,) = risks(url, {"appendonly": "no", "save": "3600 1"})
         self.assertIn("now and then", warning)
 
     def test_replicas(self) -> None:
         """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
         url = StoreURL("redis", "0", shown="redis://x")
         safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
-        self.assertEqual(dangers(url, safe | {"connected_slaves": "0"}), [])
+        self.assertEqual(risks(url, safe | {"connected_slaves": "0"}), [])
         for facts, words in (
             ({"connected_slaves": "2", "min-replicas-to-write": "0"}, "min-replicas-to-write 1"),
             ({"role": "slave", "connected_slaves": "2"}, "is a replica"),
             ({"aof_last_write_status": "err"}, "could not write"),
         ):
-            (warning,) = dangers(url, safe | facts)
+            (warning,) = risks(url, safe | facts)
             self.assertIn(words, warning)
         self.assertEqual(
-            dangers(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
+            risks(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
         )
 
 
@@ -693,7 +693,7 @@ class VersionTests(OnRedis):
     async def test_too_old(self) -> None:
         """A Redis without what the script needs would fail at the first message."""
         for version in ("6.0.16", "5.0.7", "2.8"):
-            with self.assertRaises(BadStore) as caught:
+            with self.assertRaises(StoreMisconfigured) as caught:
                 await self.open(version)
             self.assertIn(f"Redis {version} is too old", str(caught.exception))
 
@@ -713,5 +713,7 @@ class PlaceTests(OnRedis):
             "redis+unix://?db=0",
             "redis+unix:///s?db=x",
         ):
-            with self.assertRaises(BadStore):
-                RedisInbox(reactor, parse_store_url(url, ("redis", "redis+unix")), Limits(), "node")
+            with self.assertRaises(StoreMisconfigured):
+                RedisInbox(
+                    reactor, parse_store_url(url, ("redis", "redis+unix")), InboxLimits(), "node"
+                )

@@ -10,10 +10,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chatsvc.inbox.backends import INBOX_SCHEMES
-from chatsvc.inbox.interface import Cursor, Limits, Outcome, Stored
+from chatsvc.inbox.interface import Cursor, InboxLimits, Outcome, Stored
 from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.inbox.redis.locator import RedisAddress
-from chatsvc.storage.url import BadStore, StoreUnavailable, parse_store_url
+from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.inbox.test_inbox import READER, A, SilentWatcher, draft
 from tests.support.servers import PrivateRedis, PrivateSentinel
 
@@ -49,7 +49,7 @@ class SentinelTests(TestCase):
         await until(lambda: b"ip\r\n" in self.sentinel.execute("SENTINEL", "REPLICAS", "chat"))
         await until(lambda: b"master_link_status:up" in self.replica.execute("INFO"))
         url = parse_store_url(self.sentinel.url(2), INBOX_SCHEMES)
-        self.inbox = RedisInbox(reactor, url, Limits(), "node", patience=1.0)
+        self.inbox = RedisInbox(reactor, url, InboxLimits(), "node", patience=1.0)
         self.addCleanup(self.inbox.close)
         await self.inbox.open(self.watcher)
 
@@ -126,9 +126,9 @@ class SentinelTests(TestCase):
     async def test_unknown_primary(self) -> None:
         """A slip in the name would be a traceback, or be waited for without end."""
         url = parse_store_url(self.sentinel.url().replace("/chat", "/caht"), INBOX_SCHEMES)
-        inbox = RedisInbox(reactor, url, Limits(), "node")
+        inbox = RedisInbox(reactor, url, InboxLimits(), "node")
         self.addCleanup(inbox.close)
-        with self.assertRaises(BadStore) as caught:
+        with self.assertRaises(StoreMisconfigured) as caught:
             await inbox.open(self.watcher)
         self.assertIn("the sentinels know no primary 'caht'", str(caught.exception))
 
@@ -143,13 +143,13 @@ class AddressTests(SynchronousTestCase):
             "redis+sentinel://h:port/chat",
             "redis+sentinel://h/chat?db=x",
         ):
-            with self.assertRaises(BadStore) as caught:
-                RedisAddress(None, parse_store_url(url, INBOX_SCHEMES))
+            with self.assertRaises(StoreMisconfigured) as caught:
+                RedisLocator(None, parse_store_url(url, INBOX_SCHEMES))
             self.assertIn(url, str(caught.exception))
 
     def test_many_sentinels(self) -> None:
         """Only the first sentinel would be asked, and a password be shown."""
         url = parse_store_url("redis+sentinel://:pw@a,b:7,[::1]:8/chat?db=3", INBOX_SCHEMES)
-        address = RedisAddress(None, url)
+        address = RedisLocator(None, url)
         self.assertEqual(address._sentinels, [("a", 26379), ("b", 7), ("::1", 8)])
         self.assertEqual((url.path, url.password, "pw" in str(url)), ("chat", "pw", False))

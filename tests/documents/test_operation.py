@@ -24,7 +24,8 @@ _OLD_LIST = "list_usermessages_of_userid:userid:{}"
 class PageTests(TestCase):
     def test_every_block_is_tried(self) -> None:
         """A block of the page would bear a name, as one that is tried, and be run by nobody."""
-        tried = "".join(path.read_text() for path in Path(__file__).parent.glob("*operat*.py"))
+        tests = Path(__file__).parents[1]
+        tried = "".join(path.read_text() for path in tests.rglob("*operat*.py"))
         for kind, name in re.findall(
             r"^```(\w+) (\S+)$", Page("docs/operation.md").text, re.MULTILINE
         ):
@@ -188,7 +189,7 @@ class ServersTests(OnServers):
 
     def test_rights_for_every_command(self) -> None:
         """The script for Redis would call a command that the page's ACL does not give."""
-        folder = CHECKOUT / "chatsvc" / "inbox" / "lua"
+        folder = CHECKOUT / "chatsvc" / "inbox" / "redis" / "lua"
         script = "".join(part.read_text() for part in sorted(folder.iterdir()))
         called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
         given = {word.partition("|")[0] for word in re.findall(r"\+(\S+)", self.block("conf acl"))}

@@ -68,7 +68,7 @@ class FileLockTests(SynchronousTestCase):
     def test_another_process(self) -> None:
         """A lock would hold only within one process, or outlive its process."""
         program = (
-            "import sys; from chatsvc.filelock import FileLock;"
+            "import sys; from chatsvc.storage.file_lock import FileLock;"
             "lock = FileLock(sys.argv[1]); print('locked', flush=True); sys.stdin.read()"
         )
         other = subprocess.Popen(

@@ -245,7 +245,7 @@ class Trouble(OutboxCase):
         """A message that was recorded would not survive SIGKILL, or its device would stay locked."""
         program = (
             "import os, signal, sys; from pathlib import Path;"
-            "from chatsvc.client.outbox import Outbox;"
+            "from chatsvc.client.state.outbox import Outbox;"
             "o = Outbox(Path(sys.argv[1]), sys.argv[2], 10001);"
             "o.add(7, 'a'); o.logged_in('e'); o.shown('e', 3);"
             "os.kill(os.getpid(), signal.SIGKILL)"

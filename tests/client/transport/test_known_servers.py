@@ -25,7 +25,7 @@ TWO = "SHA256:" + ":".join(["0C"] * 32)
 _ADDER = """
 import sys
 from pathlib import Path
-from chatsvc.client.known_servers import KnownServers
+from chatsvc.client.transport.known_servers import KnownServers
 known = KnownServers(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from chatsvc.batch import BatchLimits
 from chatsvc.inbox.interface import (
     Cursor,
     Draft,
@@ -26,7 +27,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.observability.metrics import Metrics
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, MessageRouter
+from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox

@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.accounts.passwords import Hashing
+from chatsvc.batch import BatchLimits
 from chatsvc.config import Config
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.rates import ConnectionLimits, Rate
-from chatsvc.router import BatchLimits
 from chatsvc.tap.server import Options, makeService
 
 

@@ -177,7 +177,8 @@ class PackagesTests(LayoutCase):
         setup = configparser.ConfigParser()
         setup.read(ROOT / "setup.cfg")
         listed = setup["options"]["packages"].split()
-        here = {file.rpartition(".")[0] for file in FILES if file.startswith("chatsvc.")}
+        folders = {path.parent.relative_to(ROOT).parts for path in FILES.values()}
+        here = {".".join(parts) for parts in folders if parts[0] == "chatsvc"}
         here |= {"chatsvc.schema", "chatsvc.tap"}
         listed_ours = {package for package in listed if package.split(".")[0] == "chatsvc"}
         self.assert_none(

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory
 from chatsvc.gauges import Gauges
-from tests.test_session import BOB, World
+from tests.support.worlds import BOB, World
 
 
 class InstrumentsTests(SynchronousTestCase):

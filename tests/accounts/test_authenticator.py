@@ -26,7 +26,7 @@ from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 from tests.support.databases import OnSQLite
 from tests.support.processes import new_address
-from tests.test_session import RecordingConnection, World
+from tests.support.worlds import RecordingConnection, World
 
 PASSES, MEMORY = 2, 64
 PHC = PasswordHasher(PASSES, MEMORY, 1).hash("right")

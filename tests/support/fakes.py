@@ -1,4 +1,4 @@
-"""Stores in memory, for tests that decide when and how a store answers."""
+"""Stores and a transport in memory, for tests that decide when and how they answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
 from chatsvc.accounts.passwords import WRONG, PasswordCheck
@@ -245,3 +246,25 @@ class PlainPasswords(Turns):
     async def hash(self, password: str) -> str:
         await self.turn("hash")
         return password
+
+
+class _Socket:
+    """A socket without a descriptor."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class FakeTCP(StringTransport):
+    """A TCP transport as far as a meter looks into it: ``kept`` bytes in its buffers, ``under_way`` in the kernel's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dataBuffer = b"sent already and kept"
+        self.offset = len(self.dataBuffer)
+        self._tempDataLen = 0
+        self.socket = _Socket()
+
+    def writeSomeData(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)

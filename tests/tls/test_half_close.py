@@ -21,8 +21,8 @@ from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.transport.listeners import _tls
 from chatsvc.transport.proxy_protocol import TrustedProxies
-from tests.test_session import ALICE, BOB, World
-from tests.transport.test_ack_tracker import FakeTCP
+from tests.support.fakes import FakeTCP
+from tests.support.worlds import ALICE, BOB, World
 
 LAYERS = ("ordinary", "legacy", "proxied")
 HEADER = b"PROXY TCP4 198.51.100.7 192.0.2.1 5555 443\r\n"

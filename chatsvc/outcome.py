@@ -21,7 +21,7 @@ def answer(
     to, n = command.to, command.n
     if isinstance(outcome, Stored | Duplicate):
         is_online = outcome.elsewhere or to in online
-        repeated = isinstance(outcome, Duplicate)
+        repeated = type(outcome) is Duplicate
         return e.Sent(to, outcome.id, message, is_online, outcome.waiting, repeated, re=n)
     if isinstance(outcome, Full):
         problem = Problem.SHARE_FULL if outcome.share else Problem.INBOX_FULL

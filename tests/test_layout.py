@@ -30,7 +30,7 @@ FLOORS = {
     "chatsvc.inbox.redis": 4,
     "chatsvc.inbox.sqlite": 4,
     # The core: a message's way, from the bottom up.
-    "chatsvc.flush": 3,
+    "chatsvc.transport.flush": 3,
     "chatsvc.router": 5,
     "chatsvc.reader": 6,
     "chatsvc.config": 6,

@@ -82,7 +82,7 @@ class CommandPipeline:
     ) -> None:
         self._clock = clock
         self._limits = limits
-        self._connection = connection
+        self.connection = connection
         # Commands that wait for their turn, with the bytes that each came in.
         self._queue: deque[tuple[c.Command, int]] = deque()
         self._in_router = 0
@@ -94,7 +94,7 @@ class CommandPipeline:
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._when_answered: Callable[[], object] | None = None
-        self._closed = False
+        self.closed = False
 
     @property
     def answered(self) -> bool:
@@ -132,11 +132,16 @@ class CommandPipeline:
             or self._unanswered_bytes >= limits.unanswered_bytes
         ):
             self._overloaded = True
-            self._connection.hold("unanswered")
+            self.connection.hold("unanswered")
+
+    def keep_unanswered(self) -> int:
+        """Count the command that is being carried out as unanswered until its outcome; the bytes of its frame."""
+        self._unanswered_bytes += self._performing_size
+        return self._performing_size
 
     def stop(self) -> None:
         """Carry out and answer nothing more."""
-        self._closed = True
+        self.closed = True
         self._queue.clear()
         self._when_answered = None
         for slowed in self._slowed.values():
@@ -152,7 +157,7 @@ class CommandPipeline:
         raise NotImplementedError
 
     async def _perform(self, command: c.Command) -> None:
-        """Carry out any command and answer it. Its frame has ``_performing_size`` bytes."""
+        """Carry out any command, and answer it."""
         raise NotImplementedError
 
     def _broken(self, failure: Failure, command: c.Command) -> None:
@@ -206,22 +211,22 @@ class CommandPipeline:
             and much <= limits.unanswered_bytes // 2
         ):
             self._overloaded = False
-            self._connection.release("unanswered")
+            self.connection.release("unanswered")
         if then is not None:
             self._when_answered = None
             then()
 
-    def _slow_down(self, reason: str, seconds: float) -> None:
+    def slow_down(self, reason: str, seconds: float) -> None:
         """Hold the connection for so many seconds; each further debt prolongs that."""
-        if not seconds or self._closed:
+        if not seconds or self.closed:
             return
         slowed = self._slowed.get(reason)
         if slowed is not None:
             slowed.reset(seconds)
         else:
-            self._connection.hold(reason)
+            self.connection.hold(reason)
             self._slowed[reason] = self._clock.callLater(seconds, self._read_on, reason)
 
     def _read_on(self, reason: str) -> None:
         del self._slowed[reason]
-        self._connection.release(reason)
+        self.connection.release(reason)

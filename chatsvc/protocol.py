@@ -20,6 +20,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.handlers.routes import ROUTES
 from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
@@ -125,7 +126,7 @@ class ChatProtocol(FrameProtocol):
             "connected", "connected from {address}", address=self.address or "a local socket"
         )
         self._dialect: TextDialect | StructuredDialect = TextDialect(services.lang)
-        self.session = Session(services, self)
+        self.session = Session(services, self, ROUTES)
         self._set_deadline(services.limits.login_timeout, self._never_logged_in)
         set_keepalive(self.transport)
         self._meter = meter_of(self.transport)

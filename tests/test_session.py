@@ -383,6 +383,19 @@ class LogInTests(SessionTests):
 class SendTests(SessionTests):
     """`msg`."""
 
+    def test_answer_that_cannot_be_given(self) -> None:
+        """A sender would wait for an answer that an error of ours has kept back, and for all that follow."""
+        sender = self.log_in()
+
+        def explode(event: e.Event) -> None:
+            raise ValueError("a bug")
+
+        sender.say = explode  # type: ignore[method-assign]
+        sender.do(c.Send(BOB, "x"))
+        self.world.clock.advance(0)
+        self.assertIn("closed", sender.noted)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
     def test_confirmation(self) -> None:
         """A sender would not learn what became of the message."""
         sender = self.log_in()

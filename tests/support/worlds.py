@@ -11,6 +11,7 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.handlers.routes import ROUTES
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
 from chatsvc.limits.rates import (
     AddressLimit,
@@ -114,7 +115,7 @@ class RecordingConnection:
         self.noted: list[Any] = []
         self.held: set[str] = set()
         self.received: Callable[[int], object] | None = None
-        self.session = Session(services, self)
+        self.session = Session(services, self, ROUTES)
 
     def say(self, event: e.Event) -> None:
         self.said.append(event)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from chatsvc.connection import Connection
-from chatsvc.limits.rates import ConnectionLimits
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.wire import commands as c
 
 _MOVES = frozenset((c.Hello, c.Auth, c.Logout, c.Quit))

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.factory import ChatFactory, PortFactory
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.transport import ack_tracker

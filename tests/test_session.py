@@ -14,8 +14,9 @@ from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.flush import FlushConsolidator
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
-from chatsvc.limits.rates import ConnectionLimits, Rate, RateLimiter, RegistrationLimit
+from chatsvc.limits.token_bucket import Rate, RateLimiter, RegistrationLimit
 from chatsvc.reader import Reader
 from chatsvc.router import REMOVAL_DELAY, MessageRouter
 from chatsvc.services import Services

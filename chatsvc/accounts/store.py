@@ -22,7 +22,7 @@ from chatsvc.accounts.creation import NameTaken, NewAccount, UidsUsedUp
 from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
 from chatsvc.accounts.names import BadName, display_name, enforce
 from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import KeyedLogLimiter
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database

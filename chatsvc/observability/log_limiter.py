@@ -9,7 +9,7 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Key, Now, Rate, TokenBuckets
+from chatsvc.limits.token_bucket import Key, Now, Rate, TokenBuckets
 
 
 class LogLimiter:

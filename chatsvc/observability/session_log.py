@@ -11,7 +11,8 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from chatsvc.limits.rates import Now, Rate, network_of
+from chatsvc.limits.network import network_of
+from chatsvc.limits.token_bucket import Now, Rate
 from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter
 from chatsvc.observability.redaction import redacted
 from chatsvc.wire.problems import Problem, code_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter, LogLimiter
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, NoReturn
 import click
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import phc
 from chatsvc.accounts.creation import AccountsTaken, NewAccount, RowRejected
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
@@ -98,7 +98,7 @@ async def _hash(desk: OpenAccounts, given: Sequence[str]) -> list[str]:
     """What to store for these passwords, hashed in as many threads as there are processors."""
 
     async def stored(password: str) -> str:
-        return password if passwords.is_hashed(password) else await desk.hash(password)
+        return password if phc.is_hashed(password) else await desk.hash(password)
 
     hashed: list[str] = await gatherResults(
         [Deferred.fromCoroutine(stored(password)) for password in given], consumeErrors=True

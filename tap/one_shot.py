@@ -19,7 +19,7 @@ from chatsvc.tap.click_options import given, with_table
 from chatsvc.tap.client_location import PLACE, place
 from chatsvc.tap.client_login import ACCOUNT, proof
 from chatsvc.wire.commands import MAX_TEXT
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.sanitize import harmless_lines
 
 _OPTIONS = (*PLACE, *ACCOUNT)
 

@@ -23,7 +23,7 @@ from chatsvc.inbox.interface import Backlog
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import harmless
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from chatsvc.client.script.listen import ListenJob, ListenOptions
 from chatsvc.client.script.send import SendJob, SendOptions
 from chatsvc.tap.one_shot import OneShot, with_options
 from chatsvc.wire.client_codec import Confirmed
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.sanitize import harmless_lines
 
 _TWISTD = (
     "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"

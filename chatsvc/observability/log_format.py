@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import harmless, harmless_lines
 
 LEVELS = ("debug", "info", "warn", "error")
 """From the least to what must not be missed."""

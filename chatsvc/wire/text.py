@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import time
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,14 +18,8 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
-
-UID_RANGE = f"a whole number from {-c.NO_UID} to {c.NO_UID - 1}"
-"""What a uid is, for people."""
-
-_MOST_TYPED = 100
-
-_UID = re.compile(r"-?[0-9]+", re.ASCII)
-_MAX_UID_DIGITS = 19
+from chatsvc.wire.sanitize import harmless
+from chatsvc.wire.uid import parse_uid
 
 
 class TextDialect:
@@ -63,19 +56,6 @@ def _fitting(line: str) -> bytes:
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
     return frame
-
-
-def possible_uid(word: str) -> int | None:
-    """A uid as an admin types it, None if it is none that could be somebody's: stores hold 64 bits."""
-    uid = int(word) if len(word) <= _MOST_TYPED and _UID.fullmatch(word) else c.NO_UID
-    return uid if -c.NO_UID <= uid < c.NO_UID else None
-
-
-def parse_uid(word: str) -> int | None:
-    """A uid as typed, None if it is no whole number in ASCII; one out of range becomes ``NO_UID``."""
-    if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
-        return None
-    return int(word) if len(word) <= _MAX_UID_DIGITS else c.NO_UID
 
 
 def _parse_auth(rest: str) -> c.Command:
@@ -132,51 +112,6 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
     "?": lambda rest: c.Help(),
     "quit": lambda rest: c.Quit(),
 }
-
-
-_PICTURES: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20)},
-    0x7F: "\u2421",
-    # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
-    **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
-    # Line breaks; what else ends a line somewhere is a control above.
-    **dict.fromkeys((0x0A, 0x85, 0x2028, 0x2029), "\n    "),
-    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36), the deprecated
-    # U+206A to U+206F and the interlinear annotations likewise. The marks U+200E, U+200F and U+061C do no more than a
-    # letter of Hebrew or Arabic does, and their writers need them; joiners make words and emoji.
-    **dict.fromkeys(
-        (*range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0xFFF9, 0xFFFC)), "\ufffd"
-    ),
-}
-
-_MOST_STACKED = 8
-"""Characters in a row that take no place of their own: as many as in Tibetan's tallest stack, the Kalachakra's."""
-
-# Marks, format characters, Korean vowels and ends of syllables, tags and variation selectors; not the marks of historic
-# scripts, in other planes, each of which would make the search slower.
-_WIDTHLESS = "\u1160-\u11ff\ud7b0-\ud7ff\U000e0000-\U000e0fff" + "".join(
-    chr(code)
-    for code in range(0x80, 0x10000)
-    if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf")
-)
-_STACK = re.compile(f"([{_WIDTHLESS}]{{{_MOST_STACKED}}})[{_WIDTHLESS}]+")
-_SHOWN = "".join(map(chr, _PICTURES))
-# One class comes first: a text without any character of it is searched at the speed of a loop in C.
-_HARMFUL = re.compile(
-    f"[{_SHOWN}{_WIDTHLESS}](?:(?<=[{_SHOWN}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
-)
-
-
-def harmless(text: str) -> str:
-    """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
-    if (text.isascii() and text.isprintable()) or _HARMFUL.search(text) is None:
-        return text
-    return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
-
-
-def harmless_lines(text: str) -> str:
-    """Lines of our own, each of them harmless."""
-    return "\n".join(map(harmless, text.split("\n")))
 
 
 _OLD_START = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")

@@ -15,7 +15,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.structured import StructuredDialect, parse_old
-from tests.wire.test_text import ANY, AT, EVENTS, PATIENT, message
+from tests.wire.samples import ANY, AT, EVENTS, PATIENT, message
 
 DEVICE = "0123456789abcdef"
 

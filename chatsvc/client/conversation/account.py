@@ -17,7 +17,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import harmless
 
 DeliveryResult = Confirmed | Rejected
 

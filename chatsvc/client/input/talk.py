@@ -19,7 +19,8 @@ from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, parse_uid
+from chatsvc.wire.sanitize import harmless
+from chatsvc.wire.uid import parse_uid
 
 
 class TalkView(Protocol):

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.sanitize import harmless_lines
+from chatsvc.wire.text import show
 
 
 class ExitHandler(Protocol):

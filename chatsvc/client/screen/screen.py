@@ -33,7 +33,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import harmless, harmless_lines
 
 _AWAY = 5.0
 """Seconds without a key after which what arrives is marked as unread."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import shade
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless, harmless_lines, show
+from chatsvc.wire.sanitize import harmless, harmless_lines
+from chatsvc.wire.text import show
 
 _SHADES = (28, 30, 32, 63, 64, 100, 130, 134, 161, 164, 166)
 """

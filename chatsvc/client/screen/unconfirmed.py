@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import Contacts
 from chatsvc.wire.commands import Send
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import harmless
 
 _SOON = 0.3
 """Seconds within which an answer is nothing to speak of."""

@@ -18,7 +18,8 @@ from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
 from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.sanitize import harmless_lines
+from chatsvc.wire.text import show
 
 FIRST_PATIENCE = 30.0
 """Seconds without a server before the first connection; once there was one, tries go on."""

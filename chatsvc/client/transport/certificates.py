@@ -28,7 +28,7 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import harmless
 
 OWN_CERTIFICATE = Path("keys/server.crt")
 """Where a server that was started in the same folder keeps its certificate."""

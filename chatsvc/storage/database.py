@@ -5,17 +5,18 @@ SQL over adbapi: one pool of threads, one transaction a call, and one way to say
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import get_ident
 from typing import Any, TypeVar
 
-from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatsvc.storage.monitor import StoreMonitor
-from chatsvc.storage.sql import Dialect, Transaction, dialect_of, first_line
+from chatsvc.storage.mysql import MySQL
+from chatsvc.storage.pool import ConnectionPool, PooledConnection
+from chatsvc.storage.sql import Dialect, Transaction, first_line
+from chatsvc.storage.sqlite import SQLite
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class Database:
         :raise BadStore: the database cannot be used; the text is one line that names its URL.
         """
         self._dialect.check()
-        self._pool = _Pool(self._dialect, self.url, self._reactor)
+        self._pool = ConnectionPool(self._dialect, self.url, self._reactor)
         self._pool.start()
         try:
             await self.run(self._dialect.try_out)
@@ -125,6 +126,11 @@ class Database:
             attempt.wanted = False
 
 
+def dialect_of(url: StoreURL, patience: float) -> Dialect:
+    """Give the dialect of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
+    return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
+
+
 class _Attempt:
     """One interaction on its way through the pool."""
 
@@ -138,7 +144,7 @@ class _Attempt:
         self.wanted = True
         """Whether somebody still waits: what queued behind a dead server is not run late."""
 
-    def __call__(self, connection: _Connection) -> Any:
+    def __call__(self, connection: PooledConnection) -> Any:
         if not self.wanted:
             raise StoreUnavailable("given up before it began")
         self._begin(connection)
@@ -147,7 +153,7 @@ class _Attempt:
             return self._alone(connection, transaction)
         return self._interaction(transaction)
 
-    def _alone(self, connection: _Connection, transaction: Transaction) -> Any:
+    def _alone(self, connection: PooledConnection, transaction: Transaction) -> Any:
         """Hold the lock until after the commit: the next one must see what was written."""
         self._dialect.take(transaction, self._lock)
         try:
@@ -160,7 +166,7 @@ class _Attempt:
             self._release(connection, transaction)
         return result
 
-    def _begin(self, connection: _Connection) -> None:
+    def _begin(self, connection: PooledConnection) -> None:
         """Begin; a connection that died while it was idle shows here, where a retry is safe."""
         begin = self._dialect.begin(self._write)
         if not begin:
@@ -173,85 +179,8 @@ class _Attempt:
             connection.reconnect()
             connection.cursor().execute(begin)
 
-    def _release(self, connection: _Connection, transaction: Transaction) -> None:
+    def _release(self, connection: PooledConnection, transaction: Transaction) -> None:
         try:
             self._dialect.release(transaction, self._lock)
         except Exception:
             connection.drop()  # the server releases the locks of a connection that ended
-
-
-class _Connection(adbapi.Connection):
-    """A pooled connection whose death is no traceback in the log: those who asked hear of it."""
-
-    _pool: Any
-
-    def reconnect(self) -> None:
-        self.drop()
-        try:
-            self._connection = self._pool.connect()
-        except Exception as problem:
-            raise StoreUnavailable(first_line(problem)) from problem
-
-    def rollback(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            self._connection.rollback()
-        except Exception as problem:
-            log.debug(
-                "{url}: connection lost: {problem}",
-                event="database-connection-lost",
-                url=self._pool.url,
-                problem=first_line(problem.__context__ or problem),
-            )
-            self.drop()
-
-    def commit(self) -> None:
-        if self._connection is not None:
-            self._connection.commit()
-
-    def drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.disconnect(connection)
-
-
-class _Pool(adbapi.ConnectionPool):
-    connectionFactory = _Connection
-
-    def __init__(self, dialect: Dialect, url: StoreURL, reactor: Any) -> None:
-        threads = {"cp_min": 1, "cp_max": dialect.threads}
-        super().__init__(  # type: ignore[no-untyped-call]
-            dialect.driver, cp_reactor=reactor, cp_reconnect=True, **threads
-        )
-        self.url = url
-        self._dialect = dialect
-        self._ended = False
-
-    def connect(self) -> Any:
-        """Give this thread's connection, made when there is none."""
-        if self._ended:
-            raise StoreUnavailable("closed")
-        thread = get_ident()
-        if thread not in self.connections:
-            # Listed before it connects, so that it can be hung up on while it does.
-            connection = self.connections[thread] = self._dialect.make()
-            try:
-                self._dialect.connect(connection)
-            except BaseException:
-                self.disconnect(connection)  # type: ignore[no-untyped-call]
-                raise
-        return self.connections[thread]
-
-    def hang_up(self) -> None:
-        """Wake the threads that wait for a server, so that closing does not wait with them."""
-        self._ended = True
-        for connection in list(self.connections.values()):
-            self._dialect.hang_up(connection)
-
-    def _close(self, connection: Any) -> None:
-        try:
-            connection.close()
-        except Exception as problem:
-            text = "{url}: closing: {problem}"
-            log.debug(text, event="database-closing", url=self.url, problem=problem)

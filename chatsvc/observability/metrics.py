@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from prometheus_client import (
@@ -27,6 +26,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chatsvc import __version__
+from chatsvc.storage.monitor import StoreCounts
 from chatsvc.wire.problems import Problem
 
 C = TypeVar("C", bound=Collector)
@@ -123,15 +123,6 @@ class _SampledGauge(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(self._name, self._what, value=self._value())
-
-
-@dataclass(frozen=True)
-class StoreCounts:
-    """What is counted of one store."""
-
-    up: Gauge
-    seconds: Histogram
-    failures: Counter
 
 
 class Metrics:

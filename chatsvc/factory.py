@@ -140,7 +140,7 @@ class ChatFactory(Factory):
         return True
 
     def _say_kept_out(self, limit: str, address: str) -> None:
-        count = self._kept_out.count()
+        count = self._kept_out.hit()
         if count:
             self._log.warn(
                 "Too many connections ({limit}), now from {address} ({count} since this was said last)",

@@ -310,7 +310,7 @@ class MessageRouter:
         if not count:
             return
         self._metrics.expired.inc(count)
-        said = self._expired.count(count)
+        said = self._expired.hit(count)
         if said:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
@@ -336,7 +336,7 @@ class MessageRouter:
             one.report(outcome, one.message(0))
 
     def _say_refused(self, one: _Pending, outcome: Failed) -> None:
-        count = self._refused.count()
+        count = self._refused.hit()
         if count:
             self._log.error(
                 "the store refused a message to {to}: {reason} ({count} since this was said last)",

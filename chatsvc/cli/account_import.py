@@ -62,7 +62,7 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
             for one, stored in zip(entries, await _hash(desk, given), strict=True)
         ]
         try:
-            uids = await desk.accounts.enrol(people)
+            uids = await desk.accounts.create_many(people)
         except AccountsTaken as taken:  # meanwhile
             _refuse(_taken(entries, taken))
         except RowRejected as refused:
@@ -89,7 +89,7 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
 
 async def _check(desk: OpenAccounts, entries: Sequence[AccountRow]) -> None:
     try:
-        await desk.accounts.check([NewAccount(one.name, "", one.uid) for one in entries])
+        await desk.accounts.require_free([NewAccount(one.name, "", one.uid) for one in entries])
     except AccountsTaken as taken:
         _refuse(_taken(entries, taken))
 

@@ -111,10 +111,10 @@ def list_accounts(url: str, as_json: bool) -> None:
 async def _everybody(desk: OpenAccounts) -> list[Account]:
     await desk.accounts.open()
     found: list[Account] = []
-    page = await desk.accounts.listing(-(2**63), _PAGE)
+    page = await desk.accounts.page(-(2**63), _PAGE)
     while page:
         found += page
-        page = await desk.accounts.listing(page[-1].uid, _PAGE)
+        page = await desk.accounts.page(page[-1].uid, _PAGE)
     return found
 
 

@@ -23,7 +23,7 @@ from chatsvc.inbox.interface import Backlog
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.wire.events import Message
-from chatsvc.wire.sanitize import harmless
+from chatsvc.wire.sanitize import sanitized
 
 T = TypeVar("T")
 
@@ -186,4 +186,4 @@ def _backlog(backlog: Backlog) -> dict[str, int | None]:
 
 
 def _in_one_line(text: str) -> str:
-    return harmless(text).replace("\n    ", "␊")
+    return sanitized(text).replace("\n    ", "␊")

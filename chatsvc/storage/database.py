@@ -15,20 +15,20 @@ from twisted.logger import Logger
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.mysql import MySQL
 from chatsvc.storage.pool import ConnectionPool, PooledConnection
-from chatsvc.storage.sql import Dialect, Transaction, first_line
+from chatsvc.storage.sql import SQLBackend, Transaction, first_line
 from chatsvc.storage.sqlite import SQLite
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
 
-log = Logger()
+_log = Logger()
 
 
 class Database:
     """
     A database behind a pool of threads.
 
-    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds; ``pulse`` is told
+    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds; ``monitor`` is told
     of every question.
     """
 
@@ -37,18 +37,18 @@ class Database:
         url: StoreURL,
         reactor: Any,
         patience: float = STORE_PATIENCE,
-        pulse: StoreMonitor | None = None,
+        monitor: StoreMonitor | None = None,
     ) -> None:
         self.url = url
-        self._pulse = pulse or StoreMonitor(url)
+        self._monitor = monitor or StoreMonitor(url)
         self._reactor = reactor
         self._patience = patience
-        self._dialect = dialect_of(url, patience)
+        self._backend = backend_of(url, patience)
         self._pool: Any = None
 
-    def monitored_by(self, pulse: StoreMonitor) -> Database:
-        """The same open database under another pulse: accounts and inboxes in one file have one each."""
-        other = Database(self.url, self._reactor, self._patience, pulse)
+    def monitored_by(self, monitor: StoreMonitor) -> Database:
+        """The same open database under another monitor: accounts and inboxes in one file have one each."""
+        other = Database(self.url, self._reactor, self._patience, monitor)
         other._pool = self._pool
         return other
 
@@ -58,11 +58,11 @@ class Database:
 
         :raise BadStore: the database cannot be used; the text is one line that names its URL.
         """
-        self._dialect.check()
-        self._pool = ConnectionPool(self._dialect, self.url, self._reactor)
+        self._backend.check_url()
+        self._pool = ConnectionPool(self._backend, self.url, self._reactor)
         self._pool.start()
         try:
-            await self.run(self._dialect.try_out)
+            await self.run(self._backend.check_usable)
         except BaseException as problem:
             self.close()
             if isinstance(problem, StoreUnavailable):
@@ -73,7 +73,7 @@ class Database:
         """End all connections; what is still waiting hears `StoreUnavailable`."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.running:
-            pool.hang_up()
+            pool.abort()
             pool.close()
 
     async def run(
@@ -91,9 +91,9 @@ class Database:
         :raise StoreUnavailable: the database is away or took longer than the patience. The
             outcome is unknown.
         """
-        return await self._pulse.track(self._run(interaction, write, lock))
+        return await self._monitor.track(self._run(interaction, write, lock))
 
-    async def run_gently(
+    async def run_paced(
         self, interactions: Iterable[Callable[[Transaction], Any]], lock: str = ""
     ) -> None:
         """
@@ -111,7 +111,7 @@ class Database:
         pool = self._pool
         if pool is None or not pool.running:
             raise StoreUnavailable(f"{self.url} is closed")
-        attempt = _Attempt(self._dialect, interaction, write, lock)
+        attempt = _Attempt(self._backend, interaction, write, lock)
         waiting: Deferred[T] = pool.runWithConnection(attempt)
         waiting.addTimeout(self._patience, self._reactor)
         try:
@@ -119,15 +119,15 @@ class Database:
         except DeferredTimeout:
             raise StoreUnavailable(f"{self.url} did not answer in time") from None
         except Exception as problem:
-            if not pool.running or self._dialect.is_away(problem):
+            if not pool.running or self._backend.is_unavailable(problem):
                 raise StoreUnavailable(f"{self.url}: {first_line(problem)}") from problem
             raise
         finally:
             attempt.wanted = False
 
 
-def dialect_of(url: StoreURL, patience: float) -> Dialect:
-    """Give the dialect of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
+def backend_of(url: StoreURL, patience: float) -> SQLBackend:
+    """Give the backend of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
     return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
 
 
@@ -135,9 +135,9 @@ class _Attempt:
     """One interaction on its way through the pool."""
 
     def __init__(
-        self, dialect: Dialect, interaction: Callable[[Transaction], Any], write: bool, lock: str
+        self, backend: SQLBackend, interaction: Callable[[Transaction], Any], write: bool, lock: str
     ) -> None:
-        self._dialect = dialect
+        self._backend = backend
         self._interaction = interaction
         self._write = write
         self._lock = lock
@@ -148,14 +148,14 @@ class _Attempt:
         if not self.wanted:
             raise StoreUnavailable("given up before it began")
         self._begin(connection)
-        transaction = Transaction(connection, self._dialect.name)
+        transaction = Transaction(connection, self._backend.name)
         if self._lock:
             return self._alone(connection, transaction)
         return self._interaction(transaction)
 
     def _alone(self, connection: PooledConnection, transaction: Transaction) -> Any:
         """Hold the lock until after the commit: the next one must see what was written."""
-        self._dialect.take(transaction, self._lock)
+        self._backend.acquire(transaction, self._lock)
         try:
             result = self._interaction(transaction)
             connection.commit()
@@ -168,19 +168,19 @@ class _Attempt:
 
     def _begin(self, connection: PooledConnection) -> None:
         """Begin; a connection that died while it was idle shows here, where a retry is safe."""
-        begin = self._dialect.begin(self._write)
+        begin = self._backend.begin_statement(self._write)
         if not begin:
             return  # each statement is a transaction by itself
         try:
             connection.cursor().execute(begin)
         except Exception as problem:
-            if not self._dialect.is_dead(problem):
+            if not self._backend.is_connection_lost(problem):
                 raise
             connection.reconnect()
             connection.cursor().execute(begin)
 
     def _release(self, connection: PooledConnection, transaction: Transaction) -> None:
         try:
-            self._dialect.release(transaction, self._lock)
+            self._backend.release(transaction, self._lock)
         except Exception:
             connection.drop()  # the server releases the locks of a connection that ended

@@ -1,4 +1,4 @@
-"""A store's pulse: whether it is there, how long it takes, and one line in the log when it goes and when it is back."""
+"""Watching a store: whether it is there, how long it takes, and a log line when it goes and when it is back."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
 
-log = Logger()
+_log = Logger()
 
 
 class MySQL:
@@ -38,7 +38,7 @@ class MySQL:
         self._url = url
         self._patience = patience
 
-    def check(self) -> None:
+    def check_url(self) -> None:
         unknown = sorted(self._url.query.keys() - self._OPTIONS)
         if unknown:
             known = ", ".join(sorted(self._OPTIONS))
@@ -49,7 +49,7 @@ class MySQL:
         if options and not Path(options).expanduser().is_file():
             raise StoreMisconfigured(f"{self._url}: {options} is no file")
 
-    def make(self) -> Any:
+    def new_connection(self) -> Any:
         url, patience = self._url, self._patience
         return pymysql.connect(
             host=url.host or None,
@@ -73,16 +73,16 @@ class MySQL:
     def connect(self, connection: Any) -> None:
         connection.connect()
 
-    def try_out(self, transaction: Transaction) -> None:
+    def check_usable(self, transaction: Transaction) -> None:
         if transaction.one("SELECT DATABASE()") == (None,):
             raise StoreMisconfigured(f"{self._url} names no database: write mysql://HOST/DATABASE")
 
-    def begin(self, write: bool) -> str:
+    def begin_statement(self, write: bool) -> str:
         return "START TRANSACTION" if write else "START TRANSACTION READ ONLY"
 
     _LOCK = "CONCAT('chat:', ?, ':', SHA1(DATABASE()))"
 
-    def take(self, transaction: Transaction, lock: str) -> None:
+    def acquire(self, transaction: Transaction, lock: str) -> None:
         seconds = max(1, int(self._patience) - 1)
         if transaction.one(f"SELECT GET_LOCK({self._LOCK}, ?)", (lock, seconds)) != (1,):
             raise StoreUnavailable(f"another process holds the lock {lock!r}")
@@ -90,7 +90,7 @@ class MySQL:
     def release(self, transaction: Transaction, lock: str) -> None:
         transaction.one(f"SELECT RELEASE_LOCK({self._LOCK})", (lock,))
 
-    def is_away(self, problem: Exception) -> bool:
+    def is_unavailable(self, problem: Exception) -> bool:
         if isinstance(problem, (StoreUnavailable, pymysql.InterfaceError, OSError)):
             return True
         if not isinstance(problem, pymysql.MySQLError):
@@ -99,14 +99,14 @@ class MySQL:
         # 2000 to 2999 are the client's own: no connection, or no longer one.
         return not isinstance(number, int) or 2000 <= number < 3000 or number in self._AWAY
 
-    def is_dead(self, problem: Exception) -> bool:
+    def is_connection_lost(self, problem: Exception) -> bool:
         lost = isinstance(problem, pymysql.MySQLError) and problem.args[:1] != ()
         timed_out = isinstance(problem.__context__, TimeoutError)
         return lost and not timed_out and problem.args[0] in self._DEAD
 
-    def hang_up(self, connection: Any) -> None:
+    def abort(self, connection: Any) -> None:
         if connection.open:
             try:
                 connection._sock.shutdown(SHUT_RDWR)
             except (OSError, AttributeError):
-                log.debug("{url}: already hung up", event="hung-up", url=self._url)
+                _log.debug("{url}: already hung up", event="hung-up", url=self._url)

@@ -8,10 +8,10 @@ from typing import Any
 from twisted.enterprise import adbapi
 from twisted.logger import Logger
 
-from chatsvc.storage.sql import Dialect, first_line
+from chatsvc.storage.sql import SQLBackend, first_line
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 
-log = Logger()
+_log = Logger()
 
 
 class PooledConnection(adbapi.Connection):
@@ -32,7 +32,7 @@ class PooledConnection(adbapi.Connection):
         try:
             self._connection.rollback()
         except Exception as problem:
-            log.debug(
+            _log.debug(
                 "{url}: connection lost: {problem}",
                 event="database-connection-lost",
                 url=self._pool.url,
@@ -53,13 +53,13 @@ class PooledConnection(adbapi.Connection):
 class ConnectionPool(adbapi.ConnectionPool):
     connectionFactory = PooledConnection
 
-    def __init__(self, dialect: Dialect, url: StoreURL, reactor: Any) -> None:
-        threads = {"cp_min": 1, "cp_max": dialect.threads}
+    def __init__(self, backend: SQLBackend, url: StoreURL, reactor: Any) -> None:
+        threads = {"cp_min": 1, "cp_max": backend.threads}
         super().__init__(  # type: ignore[no-untyped-call]
-            dialect.driver, cp_reactor=reactor, cp_reconnect=True, **threads
+            backend.driver, cp_reactor=reactor, cp_reconnect=True, **threads
         )
         self.url = url
-        self._dialect = dialect
+        self._backend = backend
         self._ended = False
 
     def connect(self) -> Any:
@@ -69,23 +69,23 @@ class ConnectionPool(adbapi.ConnectionPool):
         thread = get_ident()
         if thread not in self.connections:
             # Listed before it connects, so that it can be hung up on while it does.
-            connection = self.connections[thread] = self._dialect.make()
+            connection = self.connections[thread] = self._backend.new_connection()
             try:
-                self._dialect.connect(connection)
+                self._backend.connect(connection)
             except BaseException:
                 self.disconnect(connection)  # type: ignore[no-untyped-call]
                 raise
         return self.connections[thread]
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Wake the threads that wait for a server, so that closing does not wait with them."""
         self._ended = True
         for connection in list(self.connections.values()):
-            self._dialect.hang_up(connection)
+            self._backend.abort(connection)
 
     def _close(self, connection: Any) -> None:
         try:
             connection.close()
         except Exception as problem:
             text = "{url}: closing: {problem}"
-            log.debug(text, event="database-closing", url=self.url, problem=problem)
+            _log.debug(text, event="database-closing", url=self.url, problem=problem)

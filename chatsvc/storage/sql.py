@@ -19,15 +19,15 @@ Row = tuple[Any, ...]
 SQL_ERRORS = (pymysql.MySQLError, sqlite3.Error)
 """What a statement may raise that the database is there to refuse."""
 
-log = Logger()
+_log = Logger()
 
 
 class Transaction:
     """One open transaction, used in a thread of the pool by the interaction that it is given to."""
 
-    def __init__(self, connection: Any, dialect: Literal["mysql", "sqlite"]) -> None:
+    def __init__(self, connection: Any, backend: Literal["mysql", "sqlite"]) -> None:
         self._connection = connection
-        self.dialect: Final = dialect
+        self.backend: Final = backend
 
     def all(self, sql: str, args: Sequence[Any] = ()) -> list[Row]:
         """Run one statement and give all its rows."""
@@ -50,7 +50,7 @@ class Transaction:
         """Run one INSERT without its VALUES and give the ids that the table gave to the rows, in their order."""
         places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
         id = self.insert(f"{sql} VALUES {places}", [value for row in rows for value in row])
-        if self.dialect == "sqlite":
+        if self.backend == "sqlite":
             return list(range(id - len(rows) + 1, id + 1))  # the last one's
         # The first one's; the others follow one another (MySQL's manual, "AUTO_INCREMENT Handling in InnoDB").
         (step,) = self.one("SELECT @@auto_increment_increment") or (1,)
@@ -58,7 +58,7 @@ class Transaction:
 
     def _run(self, sql: str, args: Sequence[Any]) -> Any:
         cursor = self._connection.cursor()
-        if self.dialect == "sqlite":
+        if self.backend == "sqlite":
             cursor.execute(sql, tuple(args))
         elif args:
             cursor.execute(_mysql_placeholders(sql), tuple(args))
@@ -72,23 +72,23 @@ def _mysql_placeholders(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-class Dialect(Protocol):
+class SQLBackend(Protocol):
     """What the two kinds of database do differently."""
 
     name: Literal["mysql", "sqlite"]
     driver: str
     threads: int
 
-    def check(self) -> None: ...
-    def make(self) -> Any: ...
+    def check_url(self) -> None: ...
+    def new_connection(self) -> Any: ...
     def connect(self, connection: Any) -> None: ...
-    def try_out(self, transaction: Transaction) -> None: ...
-    def begin(self, write: bool) -> str: ...
-    def take(self, transaction: Transaction, lock: str) -> None: ...
+    def check_usable(self, transaction: Transaction) -> None: ...
+    def begin_statement(self, write: bool) -> str: ...
+    def acquire(self, transaction: Transaction, lock: str) -> None: ...
     def release(self, transaction: Transaction, lock: str) -> None: ...
-    def is_away(self, problem: Exception) -> bool: ...
-    def is_dead(self, problem: Exception) -> bool: ...
-    def hang_up(self, connection: Any) -> None: ...
+    def is_unavailable(self, problem: Exception) -> bool: ...
+    def is_connection_lost(self, problem: Exception) -> bool: ...
+    def abort(self, connection: Any) -> None: ...
 
 
 def first_line(problem: BaseException) -> str:

@@ -31,12 +31,12 @@ class SQLite:
         self._url = url
         self._patience = patience
 
-    def check(self) -> None:
+    def check_url(self) -> None:
         folder = Path(self._url.path).parent
         if not folder.is_dir():
             raise StoreMisconfigured(f"{self._url}: there is no folder {folder}")
 
-    def make(self) -> Any:
+    def new_connection(self) -> Any:
         # SQLite would let everybody read what it makes. What else is wrong with the path it says itself.
         with suppress(OSError):
             os.close(os.open(self._url.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -50,10 +50,10 @@ class SQLite:
     def connect(self, connection: Any) -> None:
         # What another program wrote in some other encoding must not stop us.
         connection.text_factory = lambda raw: raw.decode(errors="replace")
-        self._keep_a_log(connection)
+        self._switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
 
-    def _keep_a_log(self, connection: sqlite3.Connection) -> None:
+    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
         """Switch to WAL; while others do the same SQLite says busy at once, without waiting."""
         deadline = time.monotonic() + self._patience
         while True:
@@ -66,26 +66,26 @@ class SQLite:
                     raise
                 time.sleep(0.02)
 
-    def try_out(self, transaction: Transaction) -> None:
+    def check_usable(self, transaction: Transaction) -> None:
         transaction.one("SELECT COUNT(*) FROM sqlite_master")
 
-    def begin(self, write: bool) -> str:
+    def begin_statement(self, write: bool) -> str:
         # Each step of SQLite lets go of the interpreter's lock and fights for it: log-ins take an eighth less without.
         return "BEGIN IMMEDIATE" if write else ""
 
-    def take(self, transaction: Transaction, lock: str) -> None:
+    def acquire(self, transaction: Transaction, lock: str) -> None:
         """Take nothing: a transaction that writes is alone."""
 
     def release(self, transaction: Transaction, lock: str) -> None:
         """Release nothing."""
 
-    def is_away(self, problem: Exception) -> bool:
+    def is_unavailable(self, problem: Exception) -> bool:
         if isinstance(problem, sqlite3.Error):
             return getattr(problem, "sqlite_errorcode", 0) & 0xFF in self._AWAY
         return isinstance(problem, StoreUnavailable)
 
-    def is_dead(self, problem: Exception) -> bool:
+    def is_connection_lost(self, problem: Exception) -> bool:
         return False
 
-    def hang_up(self, connection: Any) -> None:
+    def abort(self, connection: Any) -> None:
         """Do nothing: no other end can keep a thread waiting."""

@@ -31,20 +31,20 @@ _WIDTHLESS = "\u1160-\u11ff\ud7b0-\ud7ff\U000e0000-\U000e0fff" + "".join(
     if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf")
 )
 _STACK = re.compile(f"([{_WIDTHLESS}]{{{_MOST_STACKED}}})[{_WIDTHLESS}]+")
-_SHOWN = "".join(map(chr, _PICTURES))
+_REPLACED = "".join(map(chr, _PICTURES))
 # One class comes first: a text without any character of it is searched at the speed of a loop in C.
 _HARMFUL = re.compile(
-    f"[{_SHOWN}{_WIDTHLESS}](?:(?<=[{_SHOWN}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
+    f"[{_REPLACED}{_WIDTHLESS}](?:(?<=[{_REPLACED}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
 )
 
 
-def harmless(text: str) -> str:
+def sanitized(text: str) -> str:
     """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
     if (text.isascii() and text.isprintable()) or _HARMFUL.search(text) is None:
         return text
     return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
 
 
-def harmless_lines(text: str) -> str:
+def sanitized_lines(text: str) -> str:
     """Lines of our own, each of them harmless."""
-    return "\n".join(map(harmless, text.split("\n")))
+    return "\n".join(map(sanitized, text.split("\n")))

@@ -18,7 +18,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.sanitize import harmless
+from chatsvc.wire.sanitize import sanitized
 from chatsvc.wire.uid import parse_uid
 
 
@@ -122,7 +122,7 @@ def _as_it_was(text: str) -> str:
     """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
     start = _OLD_START.match(text)
     end = start.end() if start else 0
-    first, *more = map(harmless, text[end:].replace("\r\n", "\n").split("\n"))
+    first, *more = map(sanitized, text[end:].replace("\r\n", "\n").split("\n"))
     lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)
     return text[:end] + "\n".join([first, *lines])
 
@@ -134,7 +134,7 @@ def _stamp(second: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _head(sender: int, name: str) -> str:
-    return f"[ {harmless(name)}|UID:{sender} ]:"
+    return f"[ {sanitized(name)}|UID:{sender} ]:"
 
 
 def show(message: e.Message) -> str:
@@ -142,13 +142,13 @@ def show(message: e.Message) -> str:
     if not message.sender:
         return _as_it_was(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
-    return f"{stamp}{_head(message.sender, message.name)}{harmless(message.text)}"
+    return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
 def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
-    if not message.shown:
-        message.shown.append(_fitting(show(message)))
-    return message.shown
+    if not message.text_frame:
+        message.text_frame.append(_fitting(show(message)))
+    return message.text_frame
 
 
 def whole_seconds(seconds: float | None) -> int:
@@ -165,7 +165,7 @@ def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
 
 
 def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
-    name = harmless(event.name)
+    name = sanitized(event.name)
     if not event.users:
         return _frames(words.found_nobody.format(name=name))
     users = ", ".join(

@@ -18,7 +18,7 @@ from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
 from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.wire import events as e
-from chatsvc.wire.sanitize import harmless_lines
+from chatsvc.wire.sanitize import sanitized_lines
 from chatsvc.wire.text import show
 
 FIRST_PATIENCE = 30.0
@@ -103,7 +103,7 @@ class ListenJob(ScriptJob):
         return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
 
     def _as_text(self, message: e.Message) -> bytes:
-        return f"{harmless_lines(show(message))}\n".encode(self._wish.encoding, "replace")
+        return f"{sanitized_lines(show(message))}\n".encode(self._wish.encoding, "replace")
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
         if not self._appetite.left:

@@ -8,7 +8,6 @@ second space, untouched.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.older_server import rendered_old
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
@@ -114,19 +114,6 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
 }
 
 
-_OLD_START = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
-_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
-
-
-def _as_it_was(text: str) -> str:
-    """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
-    start = _OLD_START.match(text)
-    end = start.end() if start else 0
-    first, *more = map(sanitized, text[end:].replace("\r\n", "\n").split("\n"))
-    lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)
-    return text[:end] + "\n".join([first, *lines])
-
-
 @lru_cache(maxsize=64)
 def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
@@ -140,7 +127,7 @@ def _head(sender: int, name: str) -> str:
 def show(message: e.Message) -> str:
     """A message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
-        return _as_it_was(message.text)
+        return rendered_old(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
     return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 

@@ -18,7 +18,6 @@ from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.text import refusal_text
 
-PROTOCOL_VERSION = 1
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
@@ -236,7 +235,7 @@ _SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Sent: _say_sent,
     e.Welcome: lambda event, lang: {
         "type": "welcome",
-        "version": PROTOCOL_VERSION,
+        "version": c.PROTOCOL_VERSION,
         "server": SERVER,
         "max_text": c.MAX_TEXT,
         "registration": "open" if event.registration else "closed",

@@ -54,11 +54,12 @@ class StructuredDialect:
         thing = sayer(event, self.lang)
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
-        return [_fitting(thing)]
+        frame = orjson.dumps(thing)
+        return [frame if len(frame) <= c.MAX_FRAME else _shortened(thing)]
 
 
-def _fitting(thing: dict[str, Any]) -> bytes:
-    """One frame. Only what the older server left can be too long for one; its end is then cut off, or its name's."""
+def _shortened(thing: dict[str, Any]) -> bytes:
+    """Only what the older server left can be too long for a frame; the end of its text or name is then cut off."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
@@ -184,17 +185,23 @@ _READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
 }
 
 
-def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
-    if not message.sender:
-        message = parse_old(message)
+def message_fields(message: e.Message) -> dict[str, Any]:
+    """
+    A message as JSON shows it: in a frame, and wherever a command prints one.
+
+    The keys are ``id``, ``from`` (a uid), ``name``, ``at`` (milliseconds since 1970) and ``text``.
+    """
     return {
-        "type": "msg",
         "id": message.id,
         "from": message.sender,
         "name": message.name,
         "at": message.at,
         "text": message.text,
     }
+
+
+def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
+    return {"type": "msg", **message_fields(message if message.sender else parse_old(message))}
 
 
 def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.wire import events as e
 from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.structured import message_fields
 from chatsvc.wire.text import show
 
 FIRST_PATIENCE = 30.0
@@ -140,12 +141,5 @@ def _cut(failure: Failure, pieces: list[bytes]) -> None:
 
 def as_json(message: e.Message) -> bytes:
     """A message as one line of JSON."""
-    thing = {
-        "id": message.id,
-        "from": message.sender,
-        "name": message.name,
-        "at": message.at,
-        "text": message.text,
-    }
-    line = orjson.dumps(thing).decode()
+    line = orjson.dumps(message_fields(message)).decode()
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode() + b"\n"

@@ -25,7 +25,10 @@ from chatsvc.inbox.interface import (
     Committed,
     Cursor,
     Draft,
+    Duplicate,
     Failed,
+    Full,
+    Gap,
     IInbox,
     IStoreWatcher,
     Moved,
@@ -47,6 +50,16 @@ class BatchLimits:
     messages: int = 256
     bytes: int = 256 * 1024
 
+
+STATE_LABELS: dict[type[Outcome], str] = {
+    Stored: "stored",
+    Duplicate: "duplicate",
+    Full: "full",
+    Gap: "gap",
+    Failed: "failed",
+    Moved: "moved",
+}
+"""The metric's label for each outcome: the label stays when a class gets another name."""
 
 _AT_ONCE = 2
 """Batches under way."""
@@ -296,7 +309,7 @@ class MessageRouter:
         taken_at = self._clock.seconds() + STORE_PATIENCE
         self._metrics.message_seconds.add([taken_at - one.deadline for one in batch.pending])
         for kind, count in Counter(map(type, committed.outcomes)).items():
-            self._metrics.message_states[kind.__name__].inc(count)
+            self._metrics.message_states[STATE_LABELS[kind]].inc(count)
         self.expired(committed.expired)
         for removal in committed.refused:
             listener = self._listeners.get(removal.uid)

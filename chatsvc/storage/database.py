@@ -176,11 +176,12 @@ class _Attempt:
         except Exception as problem:
             if not self._backend.is_connection_lost(problem):
                 raise
-            connection.reconnect()
+            connection.close()
+            connection.connect()
             connection.cursor().execute(begin)
 
     def _release(self, connection: PooledConnection, transaction: Transaction) -> None:
         try:
             self._backend.release(transaction, self._lock)
         except Exception:
-            connection.drop()  # the server releases the locks of a connection that ended
+            connection.close()  # the server releases the locks of a connection that ended

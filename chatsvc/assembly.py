@@ -22,7 +22,7 @@ from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.limits.login_throttle import LoginThrottle
 from chatsvc.limits.open_files import within_open_files
-from chatsvc.limits.rates import AddressLimit, Rate, RateLimiter, RegistrationLimit
+from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader

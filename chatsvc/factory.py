@@ -12,7 +12,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from chatsvc.limits.rates import network_of
+from chatsvc.limits.connections import MOST_REFUSED
+from chatsvc.limits.network import network_of
 from chatsvc.limits.unauthenticated import UnauthenticatedConnections
 from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
@@ -21,11 +22,8 @@ from chatsvc.services import Services
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 
-MOST_REFUSED = 100
-"""Connections past the limit that are told so at the same time; any more are just closed."""
-
 _MOST_REFUSED_THERE = 20
-"""The same for one address. Those whose handshake has not ended count too."""
+"""``MOST_REFUSED`` for one address. Those whose handshake has not ended count too."""
 
 _SILENCE = 5.0
 """Seconds after which a connection without a log-in makes room when all places, or all of its address, are taken."""
@@ -142,7 +140,7 @@ class ChatFactory(Factory):
         return True
 
     def _say_kept_out(self, limit: str, address: str) -> None:
-        count = self._kept_out.count()
+        count = self._kept_out.hit()
         if count:
             self._log.warn(
                 "Too many connections ({limit}), now from {address} ({count} since this was said last)",

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from chatsvc.limits.rates import ConnectionLimits
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 

@@ -24,7 +24,10 @@ from chatsvc.inbox.interface import (
     Committed,
     Cursor,
     Draft,
+    Duplicate,
     Failed,
+    Full,
+    Gap,
     IInbox,
     IStoreWatcher,
     Moved,
@@ -49,6 +52,16 @@ RETRY_DELAY = 0.2
 
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
+
+STATE_LABELS: dict[type[Outcome], str] = {
+    Stored: "stored",
+    Duplicate: "duplicate",
+    Full: "full",
+    Gap: "gap",
+    Failed: "failed",
+    Moved: "moved",
+}
+"""The metric's label for each outcome: the label stays when a class gets another name."""
 
 
 class InboxListener(Protocol):
@@ -238,7 +251,7 @@ class MessageRouter:
         taken_at = self._clock.seconds() + STORE_PATIENCE
         self._metrics.message_seconds.add([taken_at - one.deadline for one in batch.pending])
         for kind, count in Counter(map(type, committed.outcomes)).items():
-            self._metrics.message_states[kind.__name__].inc(count)
+            self._metrics.message_states[STATE_LABELS[kind]].inc(count)
         self.expired(committed.expired)
         for removal in committed.refused:
             listener = self._listeners.get(removal.uid)
@@ -252,7 +265,7 @@ class MessageRouter:
         if not count:
             return
         self._metrics.expired.inc(count)
-        said = self._expired.count(count)
+        said = self._expired.hit(count)
         if said:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
@@ -290,7 +303,7 @@ class MessageRouter:
             self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
 
     def _say_refused(self, one: Pending, outcome: Failed) -> None:
-        count = self._refused.count()
+        count = self._refused.hit()
         if count:
             self._log.error(
                 "the store refused a message to {to}: {reason} ({count} since this was said last)",

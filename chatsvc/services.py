@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
 from chatsvc.inbox.interface import IInbox
-from chatsvc.limits.rates import ConnectionLimits, RateLimiter
+from chatsvc.limits.connections import ConnectionLimits
+from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader

@@ -20,8 +20,9 @@ from chatsvc.batch import BatchLimits
 from chatsvc.config import CannotStart, Config, WorkerSlot
 from chatsvc.inbox.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import InboxLimits
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import parse_free_attempts
-from chatsvc.limits.rates import ConnectionLimits, parse_rate
+from chatsvc.limits.token_bucket import parse_rate
 from chatsvc.server import ChatServer
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 from chatsvc.supervision.sd_notify import SystemdNotifier

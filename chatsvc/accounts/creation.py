@@ -51,7 +51,7 @@ class NewAccount:
 
 
 class AccountsTaken(Exception):
-    """``names`` and ``uids`` of newcomers that others have."""
+    """``names`` and ``uids`` of accounts that others have."""
 
     def __init__(self, names: set[str], uids: set[int]) -> None:
         super().__init__(names, uids)
@@ -59,7 +59,7 @@ class AccountsTaken(Exception):
 
 
 class RowRejected(Exception):
-    """The database does not take the newcomer at ``index``; the text says why."""
+    """The database does not take the account at ``index``; the text says why."""
 
     def __init__(self, index: int, why: str) -> None:
         super().__init__(why)
@@ -68,10 +68,10 @@ class RowRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The uid of a new account; ``by_hand``: the table could not number it by itself."""
+    """The uid of a new account; ``numbered_by_us``: the table could not number it by itself."""
 
     uid: int
-    by_hand: bool = False
+    numbered_by_us: bool = False
 
 
 def register(transaction: Transaction, name: str, phc: str) -> Created:
@@ -89,14 +89,14 @@ def register(transaction: Transaction, name: str, phc: str) -> Created:
     return given
 
 
-def check(transaction: Transaction, newcomers: Sequence[NewAccount]) -> None:
+def require_free(transaction: Transaction, accounts: Sequence[NewAccount]) -> None:
     """
-    See that nobody has the names and uids of newcomers.
+    See that nobody has the names and uids of accounts.
 
     :raise Taken: somebody has.
     """
-    by_fold = {newcomer.folded: newcomer.name for newcomer in newcomers}
-    uids = [newcomer.uid for newcomer in newcomers if newcomer.uid is not None]
+    by_fold = {account.folded: account.name for account in accounts}
+    uids = [account.uid for account in accounts if account.uid is not None]
     folded = name_index.taken(transaction, by_fold)
     names = {name for key, name in by_fold.items() if key in folded}
     rows = name_index.in_pages(transaction, "SELECT id FROM user WHERE id IN", uids)
@@ -104,7 +104,7 @@ def check(transaction: Transaction, newcomers: Sequence[NewAccount]) -> None:
         raise AccountsTaken(names, {uid for (uid,) in rows})
 
 
-def create_many(transaction: Transaction, newcomers: Sequence[NewAccount]) -> list[int]:
+def create_many(transaction: Transaction, accounts: Sequence[NewAccount]) -> list[int]:
     """
     Make accounts and give their uids in the same order; index nothing: others wait for the transaction's end.
 
@@ -112,21 +112,21 @@ def create_many(transaction: Transaction, newcomers: Sequence[NewAccount]) -> li
     :raise Refused: the database cannot hold one of them.
     """
     _index_new(transaction)
-    check(transaction, newcomers)
+    require_free(transaction, accounts)
     uids: dict[int, int] = {}
     # Those who bring their uid first, or it could be given to another one.
     for with_uid in (True, False):
-        those = [i for i, one in enumerate(newcomers) if (one.uid is not None) is with_uid]
+        those = [i for i, one in enumerate(accounts) if (one.uid is not None) is with_uid]
         for start in range(0, len(those), name_index.PAGE):
-            uids |= _insert_page(transaction, newcomers, those[start : start + name_index.PAGE])
-    return [uids[i] for i in range(len(newcomers))]
+            uids |= _insert_page(transaction, accounts, those[start : start + name_index.PAGE])
+    return [uids[i] for i in range(len(accounts))]
 
 
 def indexing(
-    newcomers: Sequence[NewAccount], uids: Sequence[int | None]
+    accounts: Sequence[NewAccount], uids: Sequence[int | None]
 ) -> Iterator[Callable[[Transaction], None]]:
-    """Steps that index newcomers who have these uids, but for those who have none yet."""
-    rows = [(uid, one.folded) for uid, one in zip(uids, newcomers, strict=True) if uid is not None]
+    """Steps that index accounts who have these uids, but for those who have none yet."""
+    rows = [(uid, one.folded) for uid, one in zip(uids, accounts, strict=True) if uid is not None]
     for start in range(0, len(rows), _INDEXED):
         yield partial(name_index.index_folded, rows=rows[start : start + _INDEXED])
 
@@ -137,10 +137,10 @@ def _index_new(transaction: Transaction) -> None:
 
 
 def _insert_page(
-    transaction: Transaction, newcomers: Sequence[NewAccount], those: Sequence[int]
+    transaction: Transaction, accounts: Sequence[NewAccount], those: Sequence[int]
 ) -> dict[int, int]:
-    """Insert the newcomers at some places, all of whom bring a uid or none; give the uids by place."""
-    some = [newcomers[i] for i in those]
+    """Insert the accounts at some places, all of whom bring a uid or none; give the uids by place."""
+    some = [accounts[i] for i in those]
     try:
         if some[0].uid is None:
             rows = [(one.name, one.stored) for one in some]
@@ -151,16 +151,16 @@ def _insert_page(
             given = [one.uid for one in some if one.uid is not None]
     except SQL_ERRORS:
         # One after the other, to learn which of them it is.
-        given = [_insert_account(transaction, i, newcomers[i]) for i in those]
+        given = [_insert_account(transaction, i, accounts[i]) for i in those]
     return dict(zip(those, given, strict=True))
 
 
-def _insert_account(transaction: Transaction, index: int, newcomer: NewAccount) -> int:
+def _insert_account(transaction: Transaction, index: int, account: NewAccount) -> int:
     try:
-        if newcomer.uid is None:
-            return _insert(transaction, newcomer.name, newcomer.stored).uid
-        _insert_numbered(transaction, newcomer.uid, newcomer.name, newcomer.stored)
-        return newcomer.uid
+        if account.uid is None:
+            return _insert(transaction, account.name, account.stored).uid
+        _insert_numbered(transaction, account.uid, account.name, account.stored)
+        return account.uid
     except UidsUsedUp:
         raise RowRejected(index, "no uid is left for it") from None
     except pymysql.DataError:
@@ -187,7 +187,7 @@ def _insert(transaction: Transaction, name: str, stored: str) -> Created:
         _insert_numbered(transaction, uid, name, stored)
     except pymysql.DataError:
         raise UidsUsedUp from None
-    return Created(uid, by_hand=True)
+    return Created(uid, numbered_by_us=True)
 
 
 def _free_below(transaction: Transaction) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -26,12 +25,10 @@ from chatsvc.accounts.hash_cost import (
     verify_in_one_thread,
     work_of,
 )
+from chatsvc.accounts.phc import is_hashed, is_locked, unlock
 
 MAX_PASSWORD = 1024
 """UTF-8 bytes. Longer ones protect nobody, and hashing them is work for whoever sends them."""
-
-# A damaged hash must count as a hash: as a plain password it would let in whoever has read it.
-_PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
 
 _ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
 _LEAST_MEMORY = 8  # KiB for one lane (RFC 9106, section 3.1)
@@ -55,37 +52,6 @@ class PasswordCheck:
 
 
 WRONG = PasswordCheck(False, None)
-
-
-def is_hashed(stored: str) -> bool:
-    """Whether it is an argon2 hash (PHC string), locked or not, rather than an old plain text."""
-    return _PHC.match(stored) is not None
-
-
-def is_locked(stored: str) -> bool:
-    """Whether the account is locked: a `!` directly before a hash. Plain texts never are."""
-    return stored.startswith("!") and is_hashed(stored)
-
-
-def lock(phc: str) -> str:
-    """
-    The hash with the mark of a locked account; a locked one stays as it is.
-
-    :raise ValueError: it is no hash: with the mark it would be another plain password.
-    """
-    if not is_hashed(phc):
-        raise ValueError("only an account with a hashed password can be locked")
-    return "!" + unlock(phc)
-
-
-def unlock(phc: str) -> str:
-    """The hash without the mark of a locked account."""
-    return phc[1:] if is_locked(phc) else phc
-
-
-def is_sound(phc: str) -> bool:
-    """Whether a hash says how it was made; a damaged one lets nobody in."""
-    return parameters(unlock(phc)) is not None
 
 
 def acceptable(password: str) -> bool:

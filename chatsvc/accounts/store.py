@@ -22,7 +22,7 @@ from chatsvc.accounts.creation import NameTaken, NewAccount, UidsUsedUp
 from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
 from chatsvc.accounts.names import BadName, display_name, enforce
 from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import KeyedLogLimiter
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
@@ -73,7 +73,7 @@ class AccountStore:
         self._database = database
         self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
         self._not_changed: KeyedLogLimiter[int] = KeyedLogLimiter(now, Rate(1 / 60, 1))
-        self._used_up_said = False
+        self._used_up_logged = False
 
     async def open(self) -> None:
         """
@@ -128,25 +128,25 @@ class AccountStore:
         except pymysql.DataError:
             raise BadName("this database cannot hold a character of the name") from None
         except UidsUsedUp:
-            self._say_used_up(_log.error, "there is none left for them")
+            self._log_used_up(_log.error, "there is none left for them")
             raise
         except (pymysql.IntegrityError, sqlite3.IntegrityError):
             # The table has a rule of its own. Not in its words: they quote the name.
             raise NameTaken(name) from None
         self._names[given.uid] = display_name(stored, given.uid)
-        if given.by_hand:
-            self._say_used_up(_log.warn, f"they get free ones below, {given.uid} now")
+        if given.numbered_by_us:
+            self._log_used_up(_log.warn, f"they get free ones below, {given.uid} now")
         return given.uid
 
-    async def check(self, newcomers: Sequence[NewAccount]) -> None:
+    async def require_free(self, accounts: Sequence[NewAccount]) -> None:
         """
-        See that nobody has the names and uids of newcomers.
+        See that nobody has the names and uids of accounts.
 
         :raise Taken: somebody has.
         """
-        await self._database.run(lambda t: creation.check(t, newcomers), write=False)
+        await self._database.run(lambda t: creation.require_free(t, accounts), write=False)
 
-    async def enrol(self, newcomers: Sequence[NewAccount]) -> list[int]:
+    async def create_many(self, accounts: Sequence[NewAccount]) -> list[int]:
         """
         Make accounts, all or none, and give their uids in the same order.
 
@@ -157,11 +157,11 @@ class AccountStore:
         :raise Refused: the database cannot hold one of them.
         """
         await self._index_new()
-        await self.check(newcomers)
-        given, index = [one.uid for one in newcomers], self._database.run_gently
-        await index(creation.indexing(newcomers, given), _LOCK)
-        uids = await self._database.run(lambda t: creation.create_many(t, newcomers), lock=_LOCK)
-        await index(creation.indexing(newcomers, uids), _LOCK)
+        await self.require_free(accounts)
+        given, index = [one.uid for one in accounts], self._database.run_paced
+        await index(creation.indexing(accounts, given), _LOCK)
+        uids = await self._database.run(lambda t: creation.create_many(t, accounts), lock=_LOCK)
+        await index(creation.indexing(accounts, uids), _LOCK)
         return uids
 
     async def find(self, name: str) -> list[int]:
@@ -172,7 +172,7 @@ class AccountStore:
         look = partial(name_index.find, name=name, most=MOST_FOUND)
         return await self._database.run(look, write=False)
 
-    async def listing(self, after: int, limit: int) -> list[Account]:
+    async def page(self, after: int, limit: int) -> list[Account]:
         """Give up to ``limit`` accounts with uids above ``after``, ascending."""
         question = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?"
         start = min(max(after, LOWEST), HIGHEST)
@@ -188,7 +188,7 @@ class AccountStore:
         except pymysql.DataError as problem:
             # A column narrower than the schema's; what it holds goes on working.
             text, why = "user.password not changed: {reason}", problem.args[-1]
-            if self._not_changed.count(uid):
+            if self._not_changed.hit(uid):
                 _log.error(text, event="password-not-changed", uid=uid, reason=why)
             return False
 
@@ -214,7 +214,7 @@ class AccountStore:
                 return count
             after = last
 
-    async def try_out(self) -> None:
+    async def check_usable(self) -> None:
         """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
@@ -230,10 +230,10 @@ class AccountStore:
             page = rows[start : start + name_index.PAGE]
             await self._database.run(partial(name_index.index, rows=page), lock=_LOCK)
 
-    def _say_used_up(self, say: Callable[..., None], what: str) -> None:
+    def _log_used_up(self, say: Callable[..., None], what: str) -> None:
         """Once: each registration would say the same."""
-        if not self._used_up_said:
-            self._used_up_said = True
+        if not self._used_up_logged:
+            self._used_up_logged = True
             text = (
                 "The table user cannot number new accounts, for its highest id is the last: {what}"
             )

@@ -48,7 +48,7 @@ _REPLACE = {
 def replace(transaction: Transaction, uid: int, old: str, new: str) -> bool:
     """Store another password if the row still holds the old one, to the byte."""
     was = old.encode(errors="surrogatepass")
-    return transaction.execute(_REPLACE[transaction.dialect], (new, uid, was)) > 0
+    return transaction.execute(_REPLACE[transaction.backend], (new, uid, was)) > 0
 
 
 def change_lock(transaction: Transaction, uid: int, old: str, new: str) -> bool:

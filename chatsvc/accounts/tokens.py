@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itsdangerous import BadData, TimestampSigner
 from itsdangerous.encoding import base64_decode, bytes_to_int
 
-from chatsvc.accounts.passwords import is_locked
+from chatsvc.accounts.phc import is_locked
 
 # One spelling for each token: base64 is read more leniently than it is written, and 32 bytes leave two bits unused.
 # The time of a token is 8 bytes at most.

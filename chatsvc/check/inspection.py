@@ -131,7 +131,7 @@ async def _look_into_accounts(database: Database) -> list[Finding]:
     if pending := await _pending(database):
         return found + pending
     accounts = AccountStore(database)
-    await accounts.try_out()
+    await accounts.check_usable()
     found.append(ok("schema", "the tables are up to date and can be written"))
     found += [warn("accounts", danger) for danger in await risks(database)]
     if plain := await accounts.plain_passwords():

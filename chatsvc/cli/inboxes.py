@@ -23,7 +23,8 @@ from chatsvc.inbox.interface import Backlog
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.structured import message_fields
 
 T = TypeVar("T")
 
@@ -81,10 +82,7 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
     pictures, line breaks as ␊. What the older server left moves into the inbox, as whenever it is read.
     """
     page: list[Message] = _at_inbox(url, lambda waiting: waiting.read(uid, 0, limit))
-    rows = [
-        {"id": one.id, "from": one.sender, "name": one.name, "at": one.at, "text": one.text}
-        for one in page
-    ]
+    rows = list(map(message_fields, page))
     columns = ("id", "from", "name", "at", "text")
     print_rows(rows, as_json, columns, name=_in_one_line, at=local_time, text=_in_one_line)
 
@@ -186,4 +184,4 @@ def _backlog(backlog: Backlog) -> dict[str, int | None]:
 
 
 def _in_one_line(text: str) -> str:
-    return harmless(text).replace("\n    ", "␊")
+    return sanitized(text).replace("\n    ", "␊")

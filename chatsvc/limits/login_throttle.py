@@ -18,7 +18,7 @@ from typing import Any, Generic
 from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
-from chatsvc.limits.rates import Key, Now
+from chatsvc.limits.token_bucket import Key, Now
 from chatsvc.limits.wait_list import Caller, Closed, WaitList
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
-from chatsvc.factory import MOST_REFUSED
-from chatsvc.limits.rates import ConnectionLimits
+from chatsvc.limits.connections import MOST_REFUSED, ConnectionLimits
 
 _log = Logger()
 

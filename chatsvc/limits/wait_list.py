@@ -13,7 +13,8 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Key, Now, network_of
+from chatsvc.limits.network import network_of
+from chatsvc.limits.token_bucket import Key, Now
 
 _EARLY = 0.1
 """Seconds by which one may come too early, as clocks and rounding have it, and still have waited."""

@@ -78,25 +78,25 @@ def _pending(transaction: Transaction) -> list[str]:
 
 def _steps(transaction: Transaction) -> list[Step]:
     seen = _seen(transaction)
-    names = {_version(name): name for name in _names(transaction.dialect)}
+    names = {_version(name): name for name in _names(transaction.backend)}
     return [
         Step(names.get(version, f"{version:03} (of a newer release)"), seen.get(version))
         for version in sorted(names.keys() | seen.keys())
     ]
 
 
-def _names(dialect: str) -> list[str]:
-    found = files("chatsvc.schema").joinpath(dialect).iterdir()
+def _names(backend: str) -> list[str]:
+    found = files("chatsvc.schema").joinpath(backend).iterdir()
     return [file.name for file in found if file.name.endswith(".sql")]
 
 
-def _text(dialect: str, name: str) -> str:
-    return files("chatsvc.schema").joinpath(dialect, name).read_text("utf-8")
+def _text(backend: str, name: str) -> str:
+    return files("chatsvc.schema").joinpath(backend, name).read_text("utf-8")
 
 
 def _seen(transaction: Transaction) -> dict[int, str]:
     """When each version was applied."""
-    if transaction.one(_BEGUN[transaction.dialect]) is None:
+    if transaction.one(_BEGUN[transaction.backend]) is None:
         return {}
     rows = transaction.all("SELECT version, applied_at FROM chat_schema")
     return {version: str(applied) for version, applied in rows}
@@ -105,7 +105,7 @@ def _seen(transaction: Transaction) -> dict[int, str]:
 def _apply(transaction: Transaction) -> list[str]:
     names = _pending(transaction)
     for name in names:
-        for statement in _statements(_text(transaction.dialect, name)):
+        for statement in _statements(_text(transaction.backend, name)):
             transaction.execute(statement)
         transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
     return names

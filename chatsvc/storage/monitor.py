@@ -1,20 +1,30 @@
-"""A store's pulse: whether it is there, how long it takes, and one line in the log when it goes and when it is back."""
+"""Watching a store: whether it is there, how long it takes, and a log line when it goes and when it is back."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
+from prometheus_client import Counter, Gauge, Histogram
 from twisted.logger import Logger
 
-from chatsvc.observability.metrics import StoreCounts
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 T = TypeVar("T")
 
 _SAID_FOR = 60.0
 """Seconds in which failures of a store that is there are said once: each command could have the same."""
+
+
+@dataclass(frozen=True)
+class StoreCounts:
+    """What is counted of one store."""
+
+    up: Gauge
+    seconds: Histogram
+    failures: Counter
 
 
 class StoreMonitor:

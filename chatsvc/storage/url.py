@@ -35,11 +35,11 @@ class StoreURL:
     user: str = ""
     password: str = field(default="", repr=False)
     query: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
-    shown: str = ""
+    redacted: str = ""
     """The URL without its password: what logs and messages may say."""
 
     def __str__(self) -> str:
-        return self.shown
+        return self.redacted
 
 
 def _without_hosts(url: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     if scheme == "sqlite":
         if not rest or rest.startswith("//"):
             raise StoreMisconfigured(f"{url!r} names no file: write sqlite:PATH")
-        return StoreURL(scheme, rest, shown=url)
+        return StoreURL(scheme, rest, redacted=url)
     if not rest.startswith("//"):
         raise StoreMisconfigured(f"{without_password(url)!r} is no URL: write {scheme}://…")
     several = scheme == "redis+sentinel"

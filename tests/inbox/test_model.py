@@ -85,7 +85,7 @@ class BlockingDatabase:
     """A :class:`~chatsvc.storage.database.Database` without threads."""
 
     def __init__(self, path: str) -> None:
-        self.url = StoreURL("sqlite", path, shown=f"sqlite:{path}")
+        self.url = StoreURL("sqlite", path, redacted=f"sqlite:{path}")
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
 

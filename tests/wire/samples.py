@@ -1,4 +1,4 @@
-"""Texts, a message and an event of each kind, for the tests of the dialects."""
+"""What the dialects are tried with: events of each kind, and texts with characters that do mischief."""
 
 from __future__ import annotations
 

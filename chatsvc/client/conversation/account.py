@@ -17,7 +17,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 DeliveryResult = Confirmed | Rejected
 
@@ -214,5 +214,5 @@ class AccountSession:
     def _put_off(self, entry: OutboxEntry, answer: Rejected) -> None:
         if entry.key not in self._postponed:
             self._postponed.add(entry.key)
-            text = self._voice.words.postponed.format(text=harmless(entry.text))
+            text = self._voice.words.postponed.format(text=sanitized(entry.text))
             self._voice.audience.say(text)

@@ -19,7 +19,8 @@ from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, parse_uid
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.uid import parse_uid
 
 
 class TalkView(Protocol):
@@ -88,11 +89,11 @@ class Talk:
             self._begin_talk(uids[0])
         elif uids:
             shown = ", ".join(map(str, sorted(uids)))
-            self._place.say(self._labels.several.format(name=harmless(name), uids=shown))
+            self._place.say(self._labels.several.format(name=sanitized(name), uids=shown))
 
     def _begin_talk(self, uid: int) -> None:
         self.to = uid
-        self._place.say(self._labels.talking_to.format(whom=harmless(self.people.label(uid))))
+        self._place.say(self._labels.talking_to.format(whom=sanitized(self.people.label(uid))))
 
     def _reply(self, text: str) -> None:
         if self.people.last is None:

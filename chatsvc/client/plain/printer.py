@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, succeed
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.text import show
 
 
 class ExitHandler(Protocol):
@@ -74,12 +75,12 @@ class Printer(Service):
     def warn(self, text: str) -> None:
         """Say what is wrong with the connection."""
         with suppress(OSError):  # whoever should read it may be gone
-            print(harmless_lines(text), file=self._errors, flush=True)
+            print(sanitized_lines(text), file=self._errors, flush=True)
 
     def failed(self, line: str) -> None:
         self._ending.failed(line)
 
     def _print(self, text: str) -> None:
         back = "\r" if self._prompt else ""
-        self._output.write(f"{back}{harmless_lines(text)}\n{self._prompt}")
+        self._output.write(f"{back}{sanitized_lines(text)}\n{self._prompt}")
         self._output.flush()

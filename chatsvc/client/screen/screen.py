@@ -33,7 +33,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import sanitized, sanitized_lines
 
 _AWAY = 5.0
 """Seconds without a key after which what arrives is marked as unread."""
@@ -109,7 +109,7 @@ class Screen(Service):
     # What the conversation tells
 
     def say(self, text: str) -> None:
-        self._write(harmless_lines(text))
+        self._write(sanitized_lines(text))
 
     def told(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Sent):
@@ -123,9 +123,9 @@ class Screen(Service):
         self._redraw()
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        whom = harmless(self._talk.people.label(to))
-        line = self._labels.refused.format(whom=whom, text=harmless(text))
-        self._write(f"{harmless_lines(why)}\n{self._ink.faint(line)}")
+        whom = sanitized(self._talk.people.label(to))
+        line = self._labels.refused.format(whom=whom, text=sanitized(text))
+        self._write(f"{sanitized_lines(why)}\n{self._ink.faint(line)}")
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         written: Deferred[None] = Deferred()
@@ -156,7 +156,7 @@ class Screen(Service):
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
         """Ask the user to press one of ``choices``; the last of them is what giving up means."""
-        explained, _, question = harmless_lines(text).rpartition("\n")
+        explained, _, question = sanitized_lines(text).rpartition("\n")
         if explained:
             self._write(explained)
         answer = self._editor.ask(lambda: self._around(question), choices)
@@ -254,7 +254,7 @@ class Screen(Service):
     def _paste_question(self, lines: list[str]) -> tuple[Prompt, str]:
         choices = "sn" if self._talk.to is None else "son"
         question = self._labels.pasted[len(choices) - 2].format(count=len(lines))
-        begun = [harmless(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
+        begun = [sanitized(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
         if len(lines) > _MOST_PREVIEWED:
             begun.append("…")
         return lambda: self._around(question, [f"│ {line}" for line in begun]), choices
@@ -274,7 +274,7 @@ class Screen(Service):
 
     def _prompt(self) -> StyleAndTextTuples:
         to = self._talk.to
-        whom = "" if to is None else f"{harmless(self._talk.people.label(to))} "
+        whom = "" if to is None else f"{sanitized(self._talk.people.label(to))} "
         return self._around(f"{whom}>>> ")
 
     def _around(self, prompt: str, more: Sequence[str] = ()) -> StyleAndTextTuples:
@@ -293,7 +293,7 @@ class Screen(Service):
 
     def _status_line(self) -> str:
         self._notice_connection()
-        self._status.me = harmless(self.conversation.me)
+        self._status.me = sanitized(self.conversation.me)
         self._status.unconfirmed = self.conversation.unconfirmed
         self._retitle()
         return self._status.line(self.conversation.lang)

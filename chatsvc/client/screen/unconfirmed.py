@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import Contacts
 from chatsvc.wire.commands import Send
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 _SOON = 0.3
 """Seconds within which an answer is nothing to speak of."""
@@ -55,10 +55,10 @@ class UnconfirmedMessages:
             self._later = None
 
     def _line(self, message: Send, labels: Labels) -> str:
-        text = harmless(message.text.replace("\n", " "))
+        text = sanitized(message.text.replace("\n", " "))
         if len(text) > _MOST_CHARACTERS:
             text = text[: _MOST_CHARACTERS - 1] + "…"
-        whom = harmless(self._people.label(message.to))
+        whom = sanitized(self._people.label(message.to))
         return labels.waiting.format(whom=whom, text=text)
 
     def _decided(self, result: bool, number: int) -> bool:

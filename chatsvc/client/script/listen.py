@@ -18,7 +18,9 @@ from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
 from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.structured import message_fields
+from chatsvc.wire.text import show
 
 FIRST_PATIENCE = 30.0
 """Seconds without a server before the first connection; once there was one, tries go on."""
@@ -102,7 +104,7 @@ class ListenJob(ScriptJob):
         return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
 
     def _as_text(self, message: e.Message) -> bytes:
-        return f"{harmless_lines(show(message))}\n".encode(self._wish.encoding, "replace")
+        return f"{sanitized_lines(show(message))}\n".encode(self._wish.encoding, "replace")
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
         if not self._appetite.left:
@@ -139,12 +141,5 @@ def _cut(failure: Failure, pieces: list[bytes]) -> None:
 
 def as_json(message: e.Message) -> bytes:
     """A message as one line of JSON."""
-    thing = {
-        "id": message.id,
-        "from": message.sender,
-        "name": message.name,
-        "at": message.at,
-        "text": message.text,
-    }
-    line = orjson.dumps(thing).decode()
+    line = orjson.dumps(message_fields(message)).decode()
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode() + b"\n"

@@ -28,7 +28,7 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 OWN_CERTIFICATE = Path("keys/server.crt")
 """Where a server that was started in the same folder keeps its certificate."""
@@ -201,7 +201,7 @@ def _alternative_names(certificate: x509.Certificate) -> list[str]:
 
 
 def _shown(texts: Iterable[str]) -> str:
-    text = harmless(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
+    text = sanitized(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

@@ -6,10 +6,10 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import inf, isfinite
 from typing import Generic, TypeVar
+
+from chatsvc.limits.network import network_of
 
 Now = Callable[[], float]
 """Monotonic seconds."""
@@ -20,22 +20,6 @@ _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:/([0-9]+(?:\.[0-9]+)?))?")
 
 _ROUNDING = 1e-6
 """Seconds that are only the rounding of sums, else a bucket that holds one would seem never quite full."""
-
-
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """
-    What connections may take: how many there may be, in all (``total``) and from one address; seconds until a log-in
-    must have come (``login_timeout``) and in which a frame must have come whole (``frame_timeout``); commands of one
-    connection that may wait for their answers, and the bytes of their frames.
-    """
-
-    total: int = 20_000
-    per_address: int = 200
-    login_timeout: float = 60.0
-    frame_timeout: float = 30.0
-    unanswered: int = 64
-    unanswered_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -133,19 +117,3 @@ class RegistrationLimit(AddressLimit):
     """Registrations from an address."""
 
     registered = AddressLimit.count
-
-
-@lru_cache(4096)
-def network_of(address: str) -> str:
-    """
-    What an address counts as: an IPv6 address its /64, which is what one customer has, IPv4 inside IPv6 plain IPv4.
-    """
-    try:
-        ip = ip_address(address)
-    except ValueError:  # a UNIX socket
-        return address
-    if not isinstance(ip, IPv6Address):
-        return str(ip)
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ip_network((ip.packed, 64), strict=False))

@@ -42,13 +42,9 @@ from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
 from chatsvc.supervision.sd_notify import SystemdNotifier
-from chatsvc.tls.key_folder import (
-    BadKeys,
-    KeyFolder,
-    expiry,
-    fingerprint,
-    open_to_others,
-)
+from chatsvc.tls.certificates import expiry, fingerprint
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.listeners import (
     BadEndpoint,
     CannotListen,

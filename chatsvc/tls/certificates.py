@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -14,13 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from chatsvc.check.finding import Finding, fail, ok, warn
-from chatsvc.tls.key_folder import BadKeys, fingerprint, general_name
+from chatsvc.tls.key_files import BadKeys
 
-DAYS_TO_RENEW = 14
-"""Fewer days than these are trouble: authorities that give certificates for 90 days renew them 30 before the end."""
-
-_ABOUT = "certificate"
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1
 
 
@@ -46,23 +43,7 @@ def facts(pem: bytes) -> list[CertificateFacts]:
 
     :raise ValueError: there are none.
     """
-    return [_facts(certificate) for certificate in x509.load_pem_x509_certificates(pem)]
-
-
-def judge(path: str, pem: bytes, now: float) -> list[Finding]:
-    """Whether the certificates in a file will do; ``now`` is in seconds since the epoch."""
-    chain = x509.load_pem_x509_certificates(pem)
-    troubles = [finding for one in chain for finding in _judge_time(path, _facts(one), now)]
-    troubles += _judge_order(path, chain)
-    first = _facts(chain[0])
-    if not first.names:
-        troubles.append(
-            fail(_ABOUT, f"{path} names no host: clients look for theirs among its names")
-        )
-    if troubles:
-        return troubles
-    names, days = ", ".join(first.names), first.days_left(now)
-    return [ok(_ABOUT, f"{path} is for {names}; {days} days left; {first.fingerprint}")]
+    return [facts_of(certificate) for certificate in x509.load_pem_x509_certificates(pem)]
 
 
 def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
@@ -90,7 +71,26 @@ def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
     return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
 
 
-def _facts(certificate: x509.Certificate) -> CertificateFacts:
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of the first certificate, as ``SHA256:AB:CD:…`` (what ``openssl x509`` shows)."""
+    digest = x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256())
+    return f"SHA256:{digest.hex(':').upper()}"
+
+
+def expiry(pem: bytes) -> float:
+    """When the first certificate ends, in seconds since the epoch."""
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
+
+
+def general_name(name: str) -> x509.GeneralName | None:
+    """A host's name, or an address, as certificates say it; None: none can."""
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.lower()) if _HOST_NAME.fullmatch(name) else None
+
+
+def facts_of(certificate: x509.Certificate) -> CertificateFacts:
     return CertificateFacts(
         certificate.subject.rfc4514_string(),
         certificate.issuer.rfc4514_string(),
@@ -108,39 +108,3 @@ def _names(certificate: x509.Certificate) -> list[str]:
         return []
     addresses = found.value.get_values_for_type(x509.IPAddress)
     return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
-
-
-def _judge_time(path: str, found: CertificateFacts, now: float) -> list[Finding]:
-    days, end = found.days_left(now), f"{found.not_after:%Y-%m-%d}"
-    what = f"{path}: {found.subject or found.fingerprint}"
-    if found.not_before.timestamp() > now:
-        return [fail(_ABOUT, f"{what} is valid only from {found.not_before:%Y-%m-%d %H:%M} UTC")]
-    if found.not_after.timestamp() < now:
-        return [fail(_ABOUT, f"{what} has expired on {end}: put a new one here and send SIGHUP")]
-    if days < DAYS_TO_RENEW:
-        return [fail(_ABOUT, f"{what} ends on {end}, in {days} days: renew it and send SIGHUP")]
-    return []
-
-
-def _judge_order(path: str, chain: Sequence[x509.Certificate]) -> list[Finding]:
-    """Each certificate must be followed by that of its issuer (RFC 8446, section 4.4.2)."""
-    for one, following in pairwise(chain):
-        if _issued(one, following):
-            continue
-        what = one.subject.rfc4514_string()
-        if any(_issued(one, other) for other in chain if other is not one):
-            return [
-                warn(
-                    _ABOUT, f"{path}: let {what} be followed by its issuer, which stands elsewhere"
-                )
-            ]
-        return [fail(_ABOUT, f"{path}: what follows {what} is not its issuer; put that there")]
-    return []
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except Exception:  # of many kinds, for a name, a key or a signature that does not fit
-        return False
-    return True

@@ -41,7 +41,7 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.tls.certificates import expiry, fingerprint
 from chatsvc.tls.key_files import BadKeys, open_to_others
 from chatsvc.tls.key_folder import KeyFolder

@@ -24,13 +24,12 @@ from chatsvc.limits.rates import ConnectionLimits, parse_rate
 from chatsvc.router import BatchLimits
 from chatsvc.server import ChatServer
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.tap.exit import end_badly
-from chatsvc.tap.launcher import Launcher, hold_lifeline, worker_slot
+from chatsvc.tap.launcher import Launcher, hold_lifeline, systemd_notifier, worker_slot
 from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
-from chatsvc.tap.supervision import supervisor
 from chatsvc.wire.phrases import LANGUAGES
 
 _log = Logger()
@@ -244,7 +243,7 @@ def makeService(options: Options) -> IService:
     # A clock that is set must not hold up or hurry what is timed.
     reactor.seconds = time.monotonic  # type: ignore[attr-defined, method-assign]
     _raise_file_limit()
-    above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
+    above = systemd_notifier(reactor, os.environ)  # type: ignore[arg-type]
     count = options.values_by_name["workers"]
     server: Any  # Workers, or the server itself
     if options.worker_slot is None and count > 1:

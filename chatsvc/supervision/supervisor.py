@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
 from chatsvc.supervision.worker_process import WorkerProcess
 from chatsvc.tls.key_files import BadKeys

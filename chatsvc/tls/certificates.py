@@ -1,11 +1,13 @@
-"""Certificates as admins see them: what they say, whether they will do, and how to ask an authority for one."""
+"""What certificates say, and requests for them (PKCS #10)."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address
 
 from cryptography import x509
@@ -18,7 +20,11 @@ from cryptography.x509.oid import NameOID
 from chatsvc.tls.key_files import BadKeys
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1
+
+_LONGEST_COMMON_NAME = 64
+"""Characters (RFC 5280, appendix A.1)."""
+
+_SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -33,31 +39,86 @@ class CertificateFacts:
     not_after: datetime
 
     def days_left(self, now: float) -> int:
-        """Whole days until it ends, negative after that; ``now`` is in seconds since the epoch."""
-        return (self.not_after - datetime.fromtimestamp(now, UTC)).days
+        """Whole days until it expires, negative after that; ``now`` is in seconds since the epoch."""
+        return math.floor(days_left(self.not_after.timestamp(), now))
 
 
 def facts(pem: bytes) -> list[CertificateFacts]:
     """
-    What the certificates in a file say, in their order.
+    Read what the certificates in a file say, in their order.
 
     :raise ValueError: there are none.
     """
     return [facts_of(certificate) for certificate in x509.load_pem_x509_certificates(pem)]
 
 
+def facts_of(certificate: x509.Certificate) -> CertificateFacts:
+    """Read what one certificate says; names that cannot be read are left out."""
+    names: list[str] = []
+    with suppress(ValueError):
+        names += alternative_names(certificate, x509.DNSName)
+        names += alternative_names(certificate, x509.IPAddress)
+    return CertificateFacts(
+        certificate.subject.rfc4514_string(),
+        certificate.issuer.rfc4514_string(),
+        names,
+        fingerprint(certificate.public_bytes(Encoding.PEM)),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+
+
+def alternative_names(
+    certificate: x509.Certificate, kind: type[x509.GeneralName] = x509.GeneralName
+) -> list[str]:
+    """
+    Read the subject alternative names (RFC 5280, section 4.2.1.6) of one kind, or of all, in their order.
+
+    :raise ValueError: they cannot be read.
+    """
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in found.value if isinstance(name, kind)]
+
+
+def fingerprint(pem: bytes) -> str:
+    """Compute SHA-256 of the first certificate, as ``SHA256:AB:CD:…`` (what ``openssl x509`` shows)."""
+    digest = x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256())
+    return f"SHA256:{digest.hex(':').upper()}"
+
+
+def expiry(pem: bytes) -> float:
+    """Read when the first certificate expires, in seconds since the epoch."""
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
+
+
+def days_left(expiry: float, now: float) -> float:
+    """Count the days until ``expiry``, negative after it; both are in seconds since the epoch."""
+    return (expiry - now) / _SECONDS_A_DAY
+
+
+def general_name(name: str) -> x509.GeneralName | None:
+    """Make the form that a host's name or an address has in certificates; None: it cannot be in one."""
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.lower()) if _HOST_NAME.fullmatch(name) else None
+
+
 def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
     """
-    A request for a certificate (PKCS #10, RFC 2986) for these hosts or addresses, in PEM.
+    Make a request for a certificate (RFC 2986) for these hosts or addresses, in PEM.
 
-    :raise BadKeys: a name is none, or the key is of a kind that signs no requests.
+    :raise BadKeys: a name is neither a host's nor an address, or a key of this kind cannot sign a request.
     """
-    said = []
+    alternatives = []
     for name in names:
         one = general_name(name)
         if one is None:
             raise BadKeys(f"{name!r} is no name of a host and no address")
-        said.append(one)
+        alternatives.append(one)
     if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         algorithm = None
     elif isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
@@ -67,44 +128,5 @@ def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
     common = [name for name in names[:1] if len(name) <= _LONGEST_COMMON_NAME]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common])
     builder = x509.CertificateSigningRequestBuilder(subject)
-    builder = builder.add_extension(x509.SubjectAlternativeName(said), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
-
-
-def fingerprint(pem: bytes) -> str:
-    """SHA-256 of the first certificate, as ``SHA256:AB:CD:…`` (what ``openssl x509`` shows)."""
-    digest = x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256())
-    return f"SHA256:{digest.hex(':').upper()}"
-
-
-def expiry(pem: bytes) -> float:
-    """When the first certificate ends, in seconds since the epoch."""
-    return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
-
-
-def general_name(name: str) -> x509.GeneralName | None:
-    """A host's name, or an address, as certificates say it; None: none can."""
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name.lower()) if _HOST_NAME.fullmatch(name) else None
-
-
-def facts_of(certificate: x509.Certificate) -> CertificateFacts:
-    return CertificateFacts(
-        certificate.subject.rfc4514_string(),
-        certificate.issuer.rfc4514_string(),
-        _names(certificate),
-        fingerprint(certificate.public_bytes(Encoding.PEM)),
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
-    )
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
-        return []
-    addresses = found.value.get_values_for_type(x509.IPAddress)
-    return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]

@@ -1,8 +1,9 @@
-"""What TLS servers make their connections from."""
+"""TLS connections of servers: protocol versions, ciphers, certificates and tickets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from cryptography import x509
@@ -13,8 +14,9 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from chatsvc.tls.certificates import alternative_names
 from chatsvc.tls.half_close import half_closable
-from chatsvc.tls.key_files import BadKeys, certificates, check_private, private_key, read
+from chatsvc.tls.key_files import BadKeys, certificates, private_key, read, require_private
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secret and authenticated, as RFC 9325 (section 4.2) recommends."""
@@ -23,12 +25,11 @@ CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerContext:
     """
-    What TLS servers make their connections from: TLS 1.2 or later, certificates read from files.
+    Makes the TLS connections of a server: TLS 1.2 or later, with a certificate read from files.
 
     ``certificate_path`` begins with the server's certificate; what follows it there and in
-    ``chain_path`` is sent along.
-
-    ``private``: a key that others can read is refused; without it that is the admin's affair.
+    ``chain_path`` is sent along. ``private``: refuse a key that others can read; without it that
+    is the admin's affair.
 
     :raise BadKeys: the files cannot be read or do not fit each other.
     """
@@ -57,7 +58,7 @@ class ServerContext:
         if self._chain_path is not None:
             chain += certificates(self._chain_path, read(self._chain_path))
         if self._private:
-            check_private(self._key_path)
+            require_private(self._key_path)
         key = private_key(self._key_path)
         try:
             if key.public_key() != chain[0].public_key():
@@ -72,7 +73,7 @@ class ServerContext:
         """
         Go on with a new secret for tickets, from the files as they were last read.
 
-        Who learns the secret can read what was said in sessions of TLS 1.2 under it (RFC 9325, section 3.4).
+        Somebody who learns the secret can read all sessions of TLS 1.2 under it (RFC 9325, section 3.4).
         """
         self.context = self._make()
 
@@ -84,20 +85,18 @@ class ServerContext:
     @property
     def host_names(self) -> list[str]:
         """The names that the certificate is for, in lower case; ``*.example`` for all of a domain."""
-        try:
-            found = self._chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except (x509.ExtensionNotFound, ValueError):
-            return []
-        return [name.lower() for name in found.value.get_values_for_type(x509.DNSName)]
+        with suppress(ValueError):
+            return [name.lower() for name in alternative_names(self._chain[0], x509.DNSName)]
+        return []
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A new connection for Twisted's TLS, on the files as they were last read."""
+        """Make a connection for Twisted's TLS, from the files as they were last read."""
         return half_closable(self.context, tlsProtocol)
 
 
 def _modern_context(key: PrivateKeyTypes, chain: Sequence[x509.Certificate]) -> SSL.Context:
     """
-    A context that says its certificate and the rest of its chain.
+    Make a context that sends its certificate and the rest of its chain.
 
     :raise SSL.Error, TypeError: OpenSSL does not take the key or a certificate.
     """

@@ -1,4 +1,4 @@
-"""The files of keys and certificates: read, and refused when others can read what is private."""
+"""Files of keys and certificates: read, and refused when others can read what is private."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 class BadKeys(Exception):
-    """A key, a certificate or their folder is of no use: one line for the admin, naming its path."""
+    """A key, a certificate or their folder cannot be used: one line for the admin that names its path."""
 
 
 def read(path: str) -> bytes:
+    """
+    Read a whole file.
+
+    :raise BadKeys: it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -24,6 +29,11 @@ def read(path: str) -> bytes:
 
 
 def private_key(path: str) -> PrivateKeyTypes:
+    """
+    Read the private key in a file, in PEM and without a password.
+
+    :raise BadKeys: there is none that can be read.
+    """
     try:
         return load_pem_private_key(read(path), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -31,13 +41,23 @@ def private_key(path: str) -> PrivateKeyTypes:
 
 
 def certificates(path: str, pem: bytes) -> list[x509.Certificate]:
+    """
+    Load the certificates in ``pem``, the content of the file ``path``.
+
+    :raise BadKeys: there is none.
+    """
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise BadKeys(f"{path} holds no certificate in PEM form") from None
 
 
-def check_private(path: str) -> None:
+def require_private(path: str) -> None:
+    """
+    Refuse a private file that others can use.
+
+    :raise BadKeys: they can, or it is not there.
+    """
     line = open_to_others(path)
     if line:
         raise BadKeys(line)
@@ -45,7 +65,7 @@ def check_private(path: str) -> None:
 
 def open_to_others(path: str) -> str:
     """
-    What is wrong with a private file that others can use, and how to mend it; empty: nothing.
+    Say in one line that others can use a private file, and how to mend it; empty: they cannot.
 
     A file of root's may be readable for a group, as Debian's ``ssl-cert`` and PostgreSQL have it.
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from chatsvc.storage.private_files import locked_folder, write_atomically
 from chatsvc.tls.certificates import fingerprint
 from chatsvc.tls.context import ServerContext
-from chatsvc.tls.key_files import BadKeys, check_private, private_key, read
+from chatsvc.tls.key_files import BadKeys, private_key, read, require_private
 from chatsvc.tls.self_signed import key_pem, new_key, self_signed, subject_names
 
 SECRET_BYTES = 32
@@ -65,7 +65,7 @@ class KeyFolder:
 
         :raise BadKeys: it cannot be used, or others can read it.
         """
-        check_private(self.key_path)
+        require_private(self.key_path)
         return private_key(self.key_path)
 
     def context(self) -> ServerContext:
@@ -82,7 +82,7 @@ class KeyFolder:
 
         :raise BadKeys: the file cannot be read, is open to others or holds something else.
         """
-        check_private(self.secret_path)
+        require_private(self.secret_path)
         try:
             secret = bytes.fromhex(read(self.secret_path).decode("ascii"))
         except ValueError:

@@ -28,6 +28,7 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
+from chatsvc.tls.certificates import alternative_names
 from chatsvc.wire.text import harmless
 
 OWN_CERTIFICATE = Path("keys/server.crt")
@@ -185,19 +186,10 @@ def _described(certificate: X509) -> tuple[str, str]:
     try:
         known = certificate.to_cryptography()
         subject, issuer = known.subject.rfc4514_string(), known.issuer.rfc4514_string()
-        names = [subject, *_alternative_names(known)]
+        names = [subject, *alternative_names(known)]
     except ValueError:
         return "", ""
     return _shown(names), _shown([issuer])
-
-
-def _alternative_names(certificate: x509.Certificate) -> list[str]:
-    with suppress(x509.ExtensionNotFound):
-        kind = x509.SubjectAlternativeName
-        return [
-            str(name.value) for name in certificate.extensions.get_extension_for_class(kind).value
-        ]
-    return []
 
 
 def _shown(texts: Iterable[str]) -> str:

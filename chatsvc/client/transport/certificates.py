@@ -17,7 +17,6 @@ from OpenSSL.crypto import X509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
-from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -29,6 +28,7 @@ from twisted.internet.ssl import (
 from zope.interface import implementer
 
 from chatsvc.tls.certificates import alternative_names
+from chatsvc.transport.twisted_internals import CombinedTrust
 from chatsvc.wire.text import harmless
 
 OWN_CERTIFICATE = Path("keys/server.crt")
@@ -203,17 +203,5 @@ def _roots(host: str, trusted: list[Certificate] | None) -> Any:
     trust = platformTrust()
     if host in _LOCAL and OWN_CERTIFICATE.exists():
         with suppress(BadCertificate):  # then it is not trusted, and that will be said
-            return _Both(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
+            return CombinedTrust(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
     return trust
-
-
-@implementer(IOpenSSLTrustRoot)
-class _Both:
-    """Twisted has no public way to trust the platform's roots and one more."""
-
-    def __init__(self, *roots: Any) -> None:
-        self._roots = roots
-
-    def _addCACertsToContext(self, context: SSL.Context) -> None:
-        for root in self._roots:
-            root._addCACertsToContext(context)

@@ -13,6 +13,7 @@ from chatsvc.factory import ChatFactory
 from chatsvc.observability.redaction import redacted
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.tls.certificates import days_left
 
 _TICK = 0.25
 """Seconds between two looks at how late the reactor is."""
@@ -57,7 +58,7 @@ class Gauges:
             show(
                 "chatsvc_certificate_days_left",
                 "Days until the first certificate expires.",
-                lambda: (expiry() - services.now()) / 86_400,
+                lambda: days_left(expiry(), services.now()),
             )
 
     def start(self) -> None:

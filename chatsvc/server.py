@@ -23,14 +23,10 @@ from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 from chatsvc.supervision.prepared_service import PreparedService
-from chatsvc.supervision.sd_notify import SystemdNotifier
-from chatsvc.tls.key_folder import (
-    BadKeys,
-    KeyFolder,
-    expiry,
-    fingerprint,
-    open_to_others,
-)
+from chatsvc.supervision.systemd import SystemdNotifier
+from chatsvc.tls.certificates import expiry, fingerprint
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.listeners import (
     BadEndpoint,
     CannotListen,

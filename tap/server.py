@@ -7,7 +7,6 @@ import ipaddress
 import os
 import resource
 import signal
-import time
 from collections.abc import Callable
 from math import ceil
 from typing import Any
@@ -25,13 +24,13 @@ from chatsvc.limits.login_throttle import parse_free_attempts
 from chatsvc.limits.token_bucket import parse_rate
 from chatsvc.server import ChatServer
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.tap.exit import end_badly
-from chatsvc.tap.launcher import Launcher, hold_lifeline, worker_slot
+from chatsvc.tap.launcher import Launcher, hold_lifeline, systemd_notifier, worker_slot
 from chatsvc.tap.log import LOG, Log, choose
 from chatsvc.tap.options import Option, anything, choice, fail, whole
 from chatsvc.tap.options import Options as TableOptions
-from chatsvc.tap.supervision import supervisor
+from chatsvc.transport.twisted_internals import stop_signal_handlers, use_monotonic_clock
 from chatsvc.wire.phrases import LANGUAGES
 
 _log = Logger()
@@ -244,10 +243,9 @@ def makeService(options: Options) -> IService:
             options.log.reopen()
         server.reload()
 
-    # A clock that is set must not hold up or hurry what is timed.
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined, method-assign]
+    use_monotonic_clock(reactor)  # type: ignore[arg-type]
     _raise_file_limit()
-    above = supervisor(reactor, os.environ)  # type: ignore[arg-type]
+    above = systemd_notifier(reactor, os.environ)  # type: ignore[arg-type]
     count = options.values_by_name["workers"]
     server: Any  # Workers, or the server itself
     if options.worker_slot is None and count > 1:
@@ -289,7 +287,7 @@ def _stop_at_first_signal(reactor: Any) -> None:
         _stop_once()
         twisted_does[number](number, frame)
 
-    twisted_does: dict[int, Any] = {signal.SIGTERM: reactor.sigTerm, signal.SIGINT: reactor.sigInt}
+    twisted_does = stop_signal_handlers(reactor)
     for number in twisted_does:
         signal.signal(number, stop)
 

@@ -12,6 +12,7 @@ from typing import Any
 from chatsvc import __version__
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.check.certificates import judge
 from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
@@ -21,8 +22,8 @@ from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
-from chatsvc.tls.certificates import judge
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, open_to_others
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 
 _LATER = "is not there yet: the server makes it when it first starts"

@@ -14,7 +14,8 @@ import click
 from chatsvc.cli.options import json_option, keys_option
 from chatsvc.cli.output import print_json
 from chatsvc.tls.certificates import CertificateFacts, facts, request
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, open_to_others
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 
 names_option = click.option(
     "--name",

@@ -5,7 +5,6 @@ noticed by the next one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.inbox.rollback import DataMark
+from chatsvc.storage.private_files import write_atomically
 
 _EVERY = 1.0
 """Seconds after which what has changed is written down: a store that is not asked to sync more often loses as much."""
@@ -77,13 +77,8 @@ class Watermark:
             return
         if self._is_behind(mark):
             return
-        new = f"{self._path}.{os.getpid()}.new"
         try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(orjson.dumps(asdict(mark)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, self._path)
+            write_atomically(self._path, orjson.dumps(asdict(mark)))
             self._written = mark
         except OSError as problem:
             self._say_once(f"{self._path} cannot be written: {problem.strerror}")

@@ -22,10 +22,11 @@ from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
 from chatsvc.supervision.worker_process import WorkerProcess
-from chatsvc.tls.key_folder import BadKeys, KeyFolder
+from chatsvc.tls.key_files import BadKeys
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.inherited import hand_down
 from chatsvc.transport.listeners import (
     BadEndpoint,

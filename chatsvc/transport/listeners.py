@@ -27,8 +27,8 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
+from chatsvc.tls.context import ServerContext
 from chatsvc.tls.half_close import HalfClosedTLS
-from chatsvc.tls.key_folder import ServerContext
 from chatsvc.tls.sni import SNIContexts
 from chatsvc.transport.ack_tracker import metered
 from chatsvc.transport.inherited import InheritedEndpoint

@@ -20,8 +20,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.supervision.sd_notify import SystemdNotifier
 from chatsvc.supervision.supervisor import SIGNS_WITHIN, WorkerSupervisor
+from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.tls.key_folder import KeyFolder
 from tests.support.clients import StructuredClient, TextClient
 from tests.support.processes import PASSWORD, ChatServer, Outcome, ServerStores, run_chat, shared

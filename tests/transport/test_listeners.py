@@ -11,8 +11,10 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.tls.context import ServerContext
 from chatsvc.tls.half_close import HalfClosedTLS
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, ServerContext
+from chatsvc.tls.key_files import BadKeys
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.ack_tracker import ByteMeter, meter_of
 from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 

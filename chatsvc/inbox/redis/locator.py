@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from typing import Any
 
 import txredisapi
@@ -13,6 +12,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
+from chatsvc.transport.host_port import split_host_port
 
 _CONNECT_PATIENCE = 5
 """Seconds."""
@@ -21,8 +21,6 @@ _SENTINEL_PATIENCE = 1
 """Seconds: another sentinel may know."""
 
 _PORT, _SENTINEL_PORT = 6379, 26379
-
-_SENTINEL = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", re.ASCII)
 
 
 class RedisLocator:
@@ -126,7 +124,8 @@ def _sentinels(url: StoreURL) -> list[tuple[str, int]]:
     example = "redis+sentinel://HOST:26379,HOST:26379/PRIMARY"
     if not url.path:
         raise StoreMisconfigured(f"{url} names no primary: write {example}")
-    found = [_SENTINEL.fullmatch(place) for place in url.host.split(",")]
-    if not all(found):
-        raise StoreMisconfigured(f"{url} does not say where the sentinels are: write {example}")
-    return [(one[1] or one[2], int(one[3] or _SENTINEL_PORT)) for one in found if one]
+    try:
+        return [split_host_port(place, _SENTINEL_PORT) for place in url.host.split(",")]
+    except ValueError:
+        text = f"{url} does not say where the sentinels are: write {example}"
+        raise StoreMisconfigured(text) from None

@@ -7,7 +7,7 @@ import os
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.tap.supervision import supervisor
+from chatsvc.tap.launcher import systemd_notifier
 from tests.support.supervisor import Supervising
 
 
@@ -19,7 +19,7 @@ class SupervisionTests(SynchronousTestCase):
     def signs(self, **environment: str) -> int:
         """Signs of life within two seconds."""
         clock = Clock()
-        supervisor(clock, {"NOTIFY_SOCKET": self.above.address, **environment}).ready("x")
+        systemd_notifier(clock, {"NOTIFY_SOCKET": self.above.address, **environment}).ready("x")
         clock.pump([0.5] * 4)
         heard = 0
         while words := self.above.heard(0):
@@ -45,5 +45,5 @@ class SupervisionTests(SynchronousTestCase):
             "WATCHDOG_PID": "1",
             "HOME": "/",
         }
-        supervisor(Clock(), environment)
+        systemd_notifier(Clock(), environment)
         self.assertEqual(environment, {"HOME": "/"})

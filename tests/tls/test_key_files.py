@@ -8,7 +8,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, ServerContext, open_to_others
+from chatsvc.tls.context import ServerContext
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 from tests.support.processes import ChatServer, run_chat
 
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.supervision.sd_notify import SystemdNotifier
+from chatsvc.supervision.systemd import SystemdNotifier
 from tests.support.supervisor import Supervising
 
 

@@ -15,8 +15,8 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.backends import make_inbox
 from chatsvc.config import Config
-from chatsvc.inbox.backends import make_inbox
 from chatsvc.inbox.interface import IInbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark

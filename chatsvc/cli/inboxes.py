@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from chatsvc.backends import INBOX_SCHEMES, inbox_at
 from chatsvc.cli.options import (
     UID,
     inbox_option,
@@ -18,7 +19,6 @@ from chatsvc.cli.options import (
 )
 from chatsvc.cli.output import local_time, print_json, print_rows
 from chatsvc.cli.runner import one_line, require_file, under_reactor
-from chatsvc.inbox.backends import INBOX_SCHEMES, inbox_at
 from chatsvc.inbox.interface import Backlog
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url

@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from chatsvc.inbox.backends import INBOX_SCHEMES
+from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import Cursor, InboxLimits, Outcome, Stored
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.locator import RedisLocator

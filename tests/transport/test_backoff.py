@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.transport.backoff import Backoff
 
 
 class BackoffTests(SynchronousTestCase):

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from chatsvc.storage.url import StoreUnavailable
 
-_PARTS = ("keys", "life", "stream", "session", "device", "batch", "entrances")
+_PARTS = ("keys", "rollback", "stream", "session", "device", "batch", "commands")
 """Each uses what stands in those before it."""
 
 _FOLDER = resources.files(__package__).joinpath("lua")

@@ -1,4 +1,4 @@
-"""The inboxes that a URL names."""
+"""The inbox store that a URL names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from zope.interface import implementer
-
-from chatsvc.inbox.interface import Cursor, IInbox, InboxLimits, IStoreWatcher
+from chatsvc.inbox.interface import Inbox, InboxLimits, NullWatcher
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreURL
-from chatsvc.wire.events import Message
 
 INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
+"""The schemes of URLs that name an inbox store."""
 
 
 def make_inbox(
@@ -28,49 +26,36 @@ def make_inbox(
     limits: InboxLimits,
     database: Database | None,
     about: Callable[[], str] | None,
-    pulse: StoreMonitor | None = None,
+    monitor: StoreMonitor | None = None,
     watermark: Watermark | None = None,
-) -> IInbox:
+) -> Inbox:
     """
-    The inboxes at ``url``, not yet opened; ``database`` is that of an SQLite URL, which has a pulse.
+    Make the inbox store at ``url``; it is not open yet.
 
-    ``about`` says what other nodes may know of this one; None: it is none. ``watermark`` keeps how far the data was.
+    ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was.
+
+    :raise StoreMisconfigured: the URL names no Redis.
     """
     if database is not None:
         return SQLiteInbox(database, limits, watermark=watermark)
-    # Unlike any other, also of the process that had this number before.
+    # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
         return RedisInbox(reactor, url, limits, node, lease=0)
-    return RedisInbox(reactor, url, limits, node, about=about, pulse=pulse, watermark=watermark)
+    return RedisInbox(reactor, url, limits, node, about=about, monitor=monitor, watermark=watermark)
 
 
-async def inbox_at(url: StoreURL, reactor: Any) -> tuple[IInbox, list[str]]:
+async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:
     """
-    The inboxes at ``url``, open, for administration, and warnings about settings that endanger messages.
+    Open the inbox store at ``url`` for administration.
 
-    :raise BadStore: they cannot be used.
+    :return: the store, and warnings about settings that endanger messages.
+    :raise StoreMisconfigured: it cannot be used.
     """
     database = None
     if url.scheme == "sqlite":
         database = Database(url, reactor)
         await database.open()
     inbox = make_inbox(url, reactor, InboxLimits(), database, None)
-    return inbox, await inbox.open(_Nobody())
-
-
-@implementer(IStoreWatcher)
-class _Nobody:
-    """Watches no store: an administrator reads nothing."""
-
-    def cursors(self) -> list[Cursor]:
-        return []
-
-    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
-        pass
-
-    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
-        return []
-
-    def taken_over(self, uid: int, generation: int) -> None:
-        pass
+    return inbox, await inbox.open(NullWatcher())

@@ -1,50 +1,50 @@
--- How a node finds out that this is not the data that it knows.
+-- How a node finds out that this is not the data that it knows, as in rollback.py.
 
--- The life of this data: which process of Redis holds it (its run_id), and how many batches with messages it has taken.
-local function life()
+-- The mark of this data: which process of Redis holds it (its run_id), and how many batches with messages it has taken.
+local function data_mark()
   local run, batches = string.match(redis.call('GET', 'chat:life') or '- 0', '^(%S+) (%d+)$')
   return run, tonumber(batches)
 end
 
-local function set_life(run, batches) redis.call('SET', 'chat:life', run .. ' ' .. number(batches)) end
+local function set_data_mark(run, batches) redis.call('SET', 'chat:life', run .. ' ' .. number(batches)) end
 
--- How many batches an earlier process had taken when its life ended; nil: this data knows of none such.
-local function taken_by(run)
+-- How many batches an earlier process had taken when it ended; nil: this data was never held by that process.
+local function batches_at_end_of(run)
   return tonumber(string.match(redis.call('GET', 'chat:lives') or '', ' ' .. run .. ':(%d+)'))
 end
 
--- The most lives that are remembered.
-local LIVES = 64
+-- The most earlier processes that are remembered.
+local RUNS = 64
 
--- If this process of Redis is not the one before, it holds the data from now on. It must say so itself: a node may have
--- asked when it still talked to the one before.
-local function begin_life()
+-- Note that this process of Redis holds the data from now on, if it is not the one before. Its run_id is asked of Redis
+-- itself: the node may have sent the command while it still talked to the process before.
+local function begin_run()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '-'
-  local before, batches = life()
+  local before, batches = data_mark()
   if before == run then return end
   if before ~= '-' then
-    local lives = {before .. ':' .. number(batches)}
+    local runs = {before .. ':' .. number(batches)}
     for other in string.gmatch(redis.call('GET', 'chat:lives') or '', '%S+') do
-      if #lives < LIVES then lives[#lives + 1] = other end
+      if #runs < RUNS then runs[#runs + 1] = other end
     end
-    redis.call('SET', 'chat:lives', ' ' .. table.concat(lives, ' '))
+    redis.call('SET', 'chat:lives', ' ' .. table.concat(runs, ' '))
   end
-  set_life(run, batches)
+  set_data_mark(run, batches)
 end
 
 -- Whether this data lacks batches of which this node knows that they were stored.
 local function has_lost_writes()
-  if not asked.known then return false end
-  local known_run, known_batches = unpack(asked.known)
-  local run, batches = life()
-  if run ~= known_run then batches = taken_by(known_run) or -1 end
+  if not args.known then return false end
+  local known_run, known_batches = unpack(args.known)
+  local run, batches = data_mark()
+  if run ~= known_run then batches = batches_at_end_of(known_run) or -1 end
   return batches < known_batches
 end
 
 -- The most epochs that are remembered.
 local EPOCHS = 64
 
--- A new epoch follows on those before: that of this data, and the one that a node knows.
+-- Begin a new epoch, and remember those before it: that of this data, and the one that a node knows.
 local function begin_epoch(known)
   local before, found = {}, {}
   local current = redis.call('GET', 'chat:epoch') or ''
@@ -55,32 +55,33 @@ local function begin_epoch(known)
       before[#before + 1] = epoch
     end
   end
-  -- This first: one that is full may refuse the second, and the next one who asks then does both again.
+  -- This first: a Redis that is full may refuse the second, and the next call then does both again.
   redis.call('SET', 'chat:epochs', ' ' .. table.concat(before, ' ') .. ' ')
-  redis.call('SET', 'chat:epoch', asked.fresh)
+  redis.call('SET', 'chat:epoch', args.fresh)
 end
 
--- Whether an epoch is one before the present one. An epoch that this data does not know is one after which an older copy
--- was put back.
+-- Whether an epoch is one before the present one. If this data does not know an epoch, an older copy of the data was put
+-- back after that epoch began.
 local function has_passed(epoch)
   return string.find(redis.call('GET', 'chat:epochs') or '', ' ' .. epoch .. ' ', 1, true) ~= nil
 end
 
 -- Whether this is not the data that this node knows: it was deleted, or older data was put in its place, or it went back
--- and on from there. The generations and ids that this node knows are nothing to it then. Who notices it first begins a
--- new epoch, by which all others notice.
+-- and on from there. The generations and ids that this node knows then mean nothing here. The first node that notices
+-- begins a new epoch, by which all others notice.
 local went_back = false
 local function is_another_store()
-  if not asked.epoch then return false end
-  if asked.epoch ~= redis.call('GET', 'chat:epoch') then
-    if has_passed(asked.epoch) then return true end
+  if not args.epoch then return false end
+  if args.epoch ~= redis.call('GET', 'chat:epoch') then
+    if has_passed(args.epoch) then return true end
   elseif not has_lost_writes() then
     return false
   end
-  -- One that is full says no: then the next one who asks notices again.
-  pcall(begin_epoch, asked.epoch)
+  -- A Redis that is full refuses: then the next call notices again.
+  pcall(begin_epoch, args.epoch)
   went_back = true
   return true
 end
 
+-- Whether the data that this node knows is lost; found out before the command is carried out.
 local lost = is_another_store()

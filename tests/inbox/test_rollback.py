@@ -23,9 +23,9 @@ from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
-from tests.inbox.redis.test_locator import until
+from tests.inbox.redis.test_nodes import OnTwoNodes
+from tests.inbox.redis.test_sentinel import until
 from tests.inbox.test_inbox import READER, A, OnRedis, SilentWatcher, draft
-from tests.inbox.test_nodes import OnTwoNodes
 from tests.support.servers import PrivateRedis, redis
 
 

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.interface import PAGE, Cursor, IInbox, InboxClaim, TakenOver
+from chatsvc.inbox.interface import PAGE, Cursor, Inbox, InboxClaim, TakenOver
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.router import MessageRouter
@@ -100,7 +100,7 @@ class Reader:
     def __init__(
         self,
         clock: IReactorTime,
-        inbox: IInbox,
+        inbox: Inbox,
         router: MessageRouter,
         uid: int,
         claim: InboxClaim,
@@ -308,8 +308,7 @@ class Reader:
     async def _read_page(self) -> list[Message]:
         for attempt in count():
             try:
-                page: list[Message] = await self._inbox.read(self.uid, self.cursor, PAGE)
-                return page
+                return await self._inbox.read(self.uid, self.cursor, PAGE)
             except StoreUnavailable:
                 await self._wait(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
             if self._state is not _State.CATCHING_UP:

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from chatsvc.batch import BYTES_A_CHARACTER, Batch, BatchLimits, BatchQueue, OnOutcome, Pending
 from chatsvc.inbox.interface import (
@@ -28,8 +27,7 @@ from chatsvc.inbox.interface import (
     Failed,
     Full,
     Gap,
-    IInbox,
-    IStoreWatcher,
+    Inbox,
     Moved,
     Outcome,
     Removal,
@@ -94,7 +92,6 @@ class InboxListener(Protocol):
         """End reading because of an error of ours: the client has to log in again."""
 
 
-@implementer(IStoreWatcher)
 class MessageRouter:
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
@@ -108,7 +105,7 @@ class MessageRouter:
     def __init__(
         self,
         clock: IReactorTime,
-        inbox: IInbox,
+        inbox: Inbox,
         listeners: Mapping[int, InboxListener],
         metrics: Metrics | None = None,
         limits: BatchLimits | None = None,
@@ -200,9 +197,9 @@ class MessageRouter:
         for listener in list(self._listeners.values()):
             listener.resync()
 
-    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
         absent = []
-        for uid, message in news:
+        for uid, message in messages:
             listener = self._listeners.get(uid)
             if listener is None:
                 absent.append(uid)
@@ -230,12 +227,12 @@ class MessageRouter:
         self._under_way.append(batch)
         drafts = [one.draft for one in batch.pending]
         self._metrics.batch_messages.observe(len(drafts))
-        stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, batch.removals)
-        stored.addCallbacks(
+        stored = maybeDeferred(self._inbox.commit, drafts, batch.removals)
+        dispatched = stored.addCallbacks(
             self._stored, self._not_stored, callbackArgs=(batch,), errbackArgs=(batch,)
         )
-        stored.addErrback(self._broken, batch)
-        stored.addCallback(self._done, batch)
+        dispatched.addErrback(self._broken, batch)
+        dispatched.addCallback(self._done, batch)
         self._schedule()
 
     def _stored(self, committed: Committed, batch: Batch) -> None:

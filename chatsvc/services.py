@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
-from chatsvc.inbox.interface import IInbox
+from chatsvc.inbox.interface import Inbox
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
@@ -49,7 +49,7 @@ class Services:
     lang: str
     auth: Authenticator
     accounts: AccountStore
-    inbox: IInbox
+    inbox: Inbox
     router: MessageRouter
     flush: FlushConsolidator
     online: dict[int, Reader]

@@ -15,9 +15,9 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from chatsvc.accounts.passwords import Hashing
+from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.batch import BatchLimits
 from chatsvc.config import CannotStart, Config, WorkerSlot
-from chatsvc.inbox.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import parse_free_attempts

@@ -12,11 +12,11 @@ from typing import Any
 from chatsvc import __version__
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.backends import inbox_at
 from chatsvc.check.certificates import judge
 from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
-from chatsvc.inbox.backends import inbox_at
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database

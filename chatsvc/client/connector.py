@@ -21,10 +21,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.client.conversation.conversation import Conversation
-from chatsvc.client.transport.backoff import Backoff
 from chatsvc.client.transport.certificates import Presented, presented
 from chatsvc.client.transport.failures import ClosedEarly, NoAnswer
 from chatsvc.client.trust_policy import TrustPolicy
+from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.client_codec import NotUnderstood
 from chatsvc.wire.commands import MAX_FRAME

@@ -410,7 +410,7 @@ class RedisMachine(InboxMachine):
         at_once(self.link.execute_command("SELECT", DB))
         url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
         self.inbox = RedisInbox(Clock(), url, LIMITS, "node")
-        self.inbox._link = self.link
+        self.inbox._connection = self.link
 
     def take_copy(self) -> Any:
         keys = at_once(self.command("KEYS", "*"))

@@ -28,7 +28,7 @@ from chatsvc.client.conversation.requests import RequestLost, RequestTracker
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.state.outbox import Outbox, StateUnusable
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Heard, Rejected, parse

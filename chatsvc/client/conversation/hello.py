@@ -12,7 +12,7 @@ from chatsvc import __version__
 from chatsvc.client.conversation.account import AccountSession, DeliveryResult
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import RequestLost, RequestTracker
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 

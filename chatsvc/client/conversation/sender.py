@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chatsvc.client.state.outbox import Outbox, OutboxEntry
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import Send
 

@@ -19,8 +19,8 @@ from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES, ScriptMessages
 from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
 from chatsvc.client.state.saved_login import SavedLogin
-from chatsvc.client.transport.backoff import Backoff
 from chatsvc.client.trust_policy import TrustPolicy
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected

@@ -78,7 +78,7 @@ class GenerationTests(OnOneRedis):
 
     async def test_it_is_the_generation(self) -> None:
         """Something else would refuse the removal, and the generation be of no use."""
-        rule = b"if book.generation ~= generation then"
+        rule = b"if state.generation ~= generation then"
         unruled = script.SCRIPT.replace(rule, b"if false then")
         self.assertNotEqual(unruled, script.SCRIPT)
         self.patch(script, "SCRIPT", unruled)

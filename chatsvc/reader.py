@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from itertools import count
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,9 +24,10 @@ from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.router import MessageRouter
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire.events import Message
 
-_RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0)
+_FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
 
 
@@ -306,13 +306,12 @@ class Reader:
             self._reading = False
 
     async def _read_page(self) -> list[Message]:
-        for attempt in count():
+        backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, spread=(1.0, 1.0))
+        while self._state is _State.CATCHING_UP:
             try:
                 return await self._inbox.read(self.uid, self.cursor, PAGE)
             except StoreUnavailable:
-                await self._wait(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
-            if self._state is not _State.CATCHING_UP:
-                break
+                await self._wait(backoff.delay())
         return []
 
     async def _wait(self, seconds: float) -> None:

@@ -1,4 +1,9 @@
-"""PHC strings, the stored form of password hashes, and the mark of a locked account before one."""
+"""
+PHC strings: the stored form of password hashes, and the mark that locks an account.
+
+``$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH`` is a hash (https://github.com/P-H-C/phc-string-format). A ``!`` before it
+locks the account. Any other stored text is a plain password that an older server left.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +11,25 @@ import re
 
 from chatsvc.accounts.hash_cost import parameters
 
-# A damaged hash must count as a hash: as a plain password it would let in whoever has read it.
+# A damaged hash must count as a hash: as a plain password it would log in anybody who has read it.
 _PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
 
 
 def is_hashed(stored: str) -> bool:
-    """Whether it is an argon2 hash (PHC string), locked or not, rather than an old plain text."""
+    """Return whether a stored value is an argon2 hash, locked or not, rather than an old plain password."""
     return _PHC.match(stored) is not None
 
 
 def is_locked(stored: str) -> bool:
-    """Whether the account is locked: a `!` directly before a hash. Plain texts never are."""
+    """Return whether the account is locked: a ``!`` stands directly before a hash. Plain passwords never are."""
     return stored.startswith("!") and is_hashed(stored)
 
 
 def lock(phc: str) -> str:
     """
-    The hash with the mark of a locked account; a locked one stays as it is.
+    Return the hash with the mark of a locked account; a locked one stays as it is.
 
-    :raise ValueError: it is no hash: with the mark it would be another plain password.
+    :raise ValueError: when it is no hash, for with the mark it would be another plain password.
     """
     if not is_hashed(phc):
         raise ValueError("only an account with a hashed password can be locked")
@@ -32,10 +37,10 @@ def lock(phc: str) -> str:
 
 
 def unlock(phc: str) -> str:
-    """The hash without the mark of a locked account."""
+    """Return the stored value without the mark of a locked account."""
     return phc[1:] if is_locked(phc) else phc
 
 
 def is_sound(phc: str) -> bool:
-    """Whether a hash says how it was made; a damaged one lets nobody in."""
+    """Return whether a hash can be parsed; with a damaged one nobody can log in."""
     return parameters(unlock(phc)) is not None

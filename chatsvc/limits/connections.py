@@ -1,19 +1,21 @@
-"""How many connections there may be, and what each of them may take."""
+"""Limits of connections: how many there may be, and what each may take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MOST_REFUSED = 100
-"""Connections past the limit that are told so at the same time; any more are just closed."""
+"""Rejected connections that still get an error frame at the same time; beyond these the server just closes."""
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
     """
-    What connections may take: how many there may be, in all (``total``) and from one address; seconds until a log-in
-    must have come (``login_timeout``) and in which a frame must have come whole (``frame_timeout``); commands of one
-    connection that may wait for their answers, and the bytes of their frames.
+    Limits of all connections and of each.
+
+    ``total`` and ``per_address`` are how many connections there may be. Within ``login_timeout`` seconds somebody must
+    have logged in, and within ``frame_timeout`` seconds a frame must have come whole. ``unanswered`` commands of one
+    connection may wait for their answers, with ``unanswered_bytes`` bytes of frames.
     """
 
     total: int = 20_000

@@ -1,4 +1,4 @@
-"""Networks: what a limit counts as one address."""
+"""Networks: the addresses that a limit counts as one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from ipaddress import IPv6Address, ip_address, ip_network
 @lru_cache(4096)
 def network_of(address: str) -> str:
     """
-    What an address counts as: an IPv6 address its /64, which is what one customer has, IPv4 inside IPv6 plain IPv4.
+    Return the network that an address counts as.
+
+    An IPv6 address counts as its /64, for one customer has all of its addresses. IPv4 inside IPv6 counts as plain IPv4.
+    Any other text, such as that of a UNIX socket, stands for itself.
     """
     try:
         ip = ip_address(address)
-    except ValueError:  # a UNIX socket
+    except ValueError:
         return address
     if not isinstance(ip, IPv6Address):
         return str(ip)

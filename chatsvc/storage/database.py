@@ -1,6 +1,4 @@
-"""
-SQL over adbapi: one pool of threads, one transaction a call, and one way to say that it is away.
-"""
+"""A database: a pool of threads, one transaction a call, and one exception for every way of being away."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.mysql import MySQL
@@ -21,15 +18,13 @@ from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavail
 
 T = TypeVar("T")
 
-_log = Logger()
-
 
 class Database:
     """
     A database behind a pool of threads.
 
-    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds; ``monitor`` is told
-    of every question.
+    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore. ``patience`` is how many seconds a transaction
+    may take. ``monitor`` counts every transaction.
     """
 
     def __init__(
@@ -47,16 +42,16 @@ class Database:
         self._pool: Any = None
 
     def monitored_by(self, monitor: StoreMonitor) -> Database:
-        """The same open database under another monitor: accounts and inboxes in one file have one each."""
+        """Return the same open database with another monitor: accounts and inboxes in one file have one each."""
         other = Database(self.url, self._reactor, self._patience, monitor)
         other._pool = self._pool
         return other
 
     async def open(self) -> None:
         """
-        Connect, so that what is wrong comes out before anybody waits for it.
+        Connect, so that a problem shows before anybody depends on the database.
 
-        :raise BadStore: the database cannot be used; the text is one line that names its URL.
+        :raise StoreMisconfigured: when the database cannot be used; the text names its URL.
         """
         self._backend.check_url()
         self._pool = ConnectionPool(self._backend, self.url, self._reactor)
@@ -70,7 +65,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """End all connections; what is still waiting hears `StoreUnavailable`."""
+        """Close all connections; calls that still wait raise ``StoreUnavailable``."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.running:
             pool.abort()
@@ -80,16 +75,14 @@ class Database:
         self, interaction: Callable[[Transaction], T], *, write: bool = True, lock: str = ""
     ) -> T:
         """
-        Run ``interaction`` in one transaction, in a thread.
+        Run ``interaction`` in one transaction, in a thread, and return its result.
 
-        It is committed when the interaction returns and rolled back when it raises. Of
-        interactions with the same ``lock`` (a short word) only one runs at a time, whichever
-        process asks; the lock is held until after the commit. ``write=False`` promises that
-        nothing is written, and then waits for no writer; on SQLite each statement then sees the
-        database as it is at its own time.
+        The transaction is committed when the interaction returns and rolled back when it raises. Only one interaction
+        with the same ``lock`` (a short word) runs at a time, in all processes; the lock is held until after the commit.
+        ``write=False`` promises that nothing is written, and then waits for no writer; on SQLite each statement then
+        sees the database as it is at its own time.
 
-        :raise StoreUnavailable: the database is away or took longer than the patience. The
-            outcome is unknown.
+        :raise StoreUnavailable: when the database is away or took longer than the patience; the outcome is unknown.
         """
         return await self._monitor.track(self._run(interaction, write, lock))
 
@@ -97,10 +90,12 @@ class Database:
         self, interactions: Iterable[Callable[[Transaction], Any]], lock: str = ""
     ) -> None:
         """
-        Run one after another, each in a transaction of its own; after each leave the database to others for as long as
-        it took, or a writer of another process that looks for its turn now and then, as SQLite's do, would find none.
+        Run interactions one after another, each in a transaction of its own, with pauses for others.
 
-        :raise StoreUnavailable: as `run` does; what came before is done.
+        After each, the database is left alone for as long as it took. Writers of other processes poll SQLite's lock,
+        and would never find it free otherwise.
+
+        :raise StoreUnavailable: as ``run`` does; the interactions before are committed.
         """
         for interaction in interactions:
             began = self._reactor.seconds()
@@ -127,7 +122,7 @@ class Database:
 
 
 def backend_of(url: StoreURL, patience: float) -> SQLBackend:
-    """Give the backend of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
+    """Return the backend of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
     return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
 
 
@@ -142,7 +137,7 @@ class _Attempt:
         self._write = write
         self._lock = lock
         self.wanted = True
-        """Whether somebody still waits: what queued behind a dead server is not run late."""
+        """Whether the caller still waits: an interaction that queued behind a dead server must not run late."""
 
     def __call__(self, connection: PooledConnection) -> Any:
         if not self.wanted:
@@ -154,7 +149,7 @@ class _Attempt:
         return self._interaction(transaction)
 
     def _alone(self, connection: PooledConnection, transaction: Transaction) -> Any:
-        """Hold the lock until after the commit: the next one must see what was written."""
+        """Hold the lock until after the commit: its next holder must see what was written."""
         self._backend.acquire(transaction, self._lock)
         try:
             result = self._interaction(transaction)
@@ -167,7 +162,7 @@ class _Attempt:
         return result
 
     def _begin(self, connection: PooledConnection) -> None:
-        """Begin; a connection that died while it was idle shows here, where a retry is safe."""
+        """Begin; a connection that died while it was idle fails here, where a retry is safe."""
         begin = self._backend.begin_statement(self._write)
         if not begin:
             return  # each statement is a transaction by itself

@@ -114,6 +114,7 @@ class ConnectionPool(adbapi.ConnectionPool):
 
     # adbapi's documentation takes any callable, its type only the class that it has itself.
     def connectionFactory(self, pool: ConnectionPool) -> PooledConnection:  # type: ignore[override]
+        """Return this thread's connection, as ``connect`` does."""
         return pool.connect()
 
     def connect(self) -> PooledConnection:

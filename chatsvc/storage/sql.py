@@ -1,7 +1,7 @@
 """
-What MySQL and SQLite do differently: how to connect, to lock, and to tell that they are away.
+SQL: transactions, and the contract of the databases behind them (``mysql.py``, ``sqlite.py``).
 
-SQL is written once, with ``?`` for each argument and nowhere else.
+Statements are written once for both, with ``?`` for each argument and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,47 +12,44 @@ from functools import cache
 from typing import Any, Final, Literal, Protocol
 
 import pymysql
-from twisted.logger import Logger
 
 Row = tuple[Any, ...]
 
 SQL_ERRORS = (pymysql.MySQLError, sqlite3.Error)
-"""What a statement may raise that the database is there to refuse."""
-
-_log = Logger()
+"""The errors of both drivers: a database that is there refused a statement."""
 
 
 class Transaction:
-    """One open transaction, used in a thread of the pool by the interaction that it is given to."""
+    """An open transaction, which the interaction that gets it uses in a thread of the pool."""
 
     def __init__(self, connection: Any, backend: Literal["mysql", "sqlite"]) -> None:
         self._connection = connection
         self.backend: Final = backend
 
     def all(self, sql: str, args: Sequence[Any] = ()) -> list[Row]:
-        """Run one statement and give all its rows."""
+        """Run one statement and return all its rows."""
         return [tuple(row) for row in self._run(sql, args).fetchall()]
 
     def one(self, sql: str, args: Sequence[Any] = ()) -> Row | None:
-        """Run one statement and give its first row, None if it has none."""
+        """Run one statement and return its first row, or None if it has none."""
         row = self._run(sql, args).fetchone()
         return None if row is None else tuple(row)
 
     def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
-        """Run one statement and give the number of rows that it matched."""
+        """Run one statement and return the number of rows that it matched."""
         return int(self._run(sql, args).rowcount)
 
     def insert(self, sql: str, args: Sequence[Any] = ()) -> int:
-        """Run one INSERT and give the id that the row got."""
+        """Run one INSERT and return the id that the row got."""
         return int(self._run(sql, args).lastrowid)
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Run one INSERT without its VALUES and give the ids that the table gave to the rows, in their order."""
+        """Run one INSERT, written without its VALUES; return the ids that the rows got, in their order."""
         places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
         id = self.insert(f"{sql} VALUES {places}", [value for row in rows for value in row])
         if self.backend == "sqlite":
-            return list(range(id - len(rows) + 1, id + 1))  # the last one's
-        # The first one's; the others follow one another (MySQL's manual, "AUTO_INCREMENT Handling in InnoDB").
+            return list(range(id - len(rows) + 1, id + 1))  # it was the last row's
+        # It was the first row's; the others follow in steps (MySQL's manual, "AUTO_INCREMENT Handling in InnoDB").
         (step,) = self.one("SELECT @@auto_increment_increment") or (1,)
         return [id + step * i for i in range(len(rows))]
 
@@ -73,25 +70,60 @@ def _mysql_placeholders(sql: str) -> str:
 
 
 class SQLBackend(Protocol):
-    """What the two kinds of database do differently."""
+    """A kind of database: what MySQL and SQLite do differently. A connection is the driver's own."""
 
     name: Literal["mysql", "sqlite"]
-    driver: str
-    threads: int
 
-    def check_url(self) -> None: ...
-    def new_connection(self) -> Any: ...
-    def connect(self, connection: Any) -> None: ...
-    def check_usable(self, transaction: Transaction) -> None: ...
-    def begin_statement(self, write: bool) -> str: ...
-    def acquire(self, transaction: Transaction, lock: str) -> None: ...
-    def release(self, transaction: Transaction, lock: str) -> None: ...
-    def is_unavailable(self, problem: Exception) -> bool: ...
-    def is_connection_lost(self, problem: Exception) -> bool: ...
-    def abort(self, connection: Any) -> None: ...
+    driver: str
+    """The module of its DB-API 2.0 driver (PEP 249)."""
+
+    threads: int
+    """How many threads of the pool can use it at once."""
+
+    def check_url(self) -> None:
+        """
+        Check what can be checked without a connection.
+
+        :raise StoreMisconfigured: when the URL cannot be used.
+        """
+
+    def new_connection(self) -> Any:
+        """Make a connection that is not connected yet, as far as the driver knows such a thing."""
+
+    def connect(self, connection: Any) -> None:
+        """Connect it and set it up."""
+
+    def check_usable(self, transaction: Transaction) -> None:
+        """
+        Check that the database can be read.
+
+        :raise StoreMisconfigured: when the URL names no database.
+        """
+
+    def begin_statement(self, write: bool) -> str:
+        """Return the statement that begins a transaction; empty if none is needed."""
+
+    def acquire(self, transaction: Transaction, lock: str) -> None:
+        """
+        Take the lock named ``lock``, a short word, from all processes that use the database.
+
+        :raise StoreUnavailable: when another one holds it for too long.
+        """
+
+    def release(self, transaction: Transaction, lock: str) -> None:
+        """Release the lock."""
+
+    def is_unavailable(self, problem: Exception) -> bool:
+        """Return whether an error means that the database is away, rather than that a statement is wrong."""
+
+    def is_connection_lost(self, problem: Exception) -> bool:
+        """Return whether an error at the begin means that the idle connection has died, so that a retry is safe."""
+
+    def abort(self, connection: Any) -> None:
+        """Wake a thread that waits for an answer on this connection; called from another thread."""
 
 
 def first_line(problem: BaseException) -> str:
-    """Say what is wrong: MySQL's errors carry a number first."""
+    """Return the first line of an error's text; MySQL's errors carry a number before it."""
     text = problem.args[-1] if problem.args else problem
     return (str(text).strip() or type(problem).__name__).splitlines()[0]

@@ -16,9 +16,8 @@ from twisted.internet.interfaces import IReactorTime, IReadDescriptor
 from zope.interface import implementer
 
 from chatsvc.config import WorkerSlot
-from chatsvc.supervision.supervisor import SIGNS_WITHIN
 from chatsvc.supervision.systemd import SystemdNotifier
-from chatsvc.supervision.worker_process import WorkerProcess
+from chatsvc.supervision.worker_process import HEARTBEAT_TIMEOUT, WorkerProcess
 
 _TEAM = "CHATSVC_TEAM"
 """The environment variable by which a worker is told its place; nobody else sets it."""
@@ -73,8 +72,8 @@ class Launcher:
         environment = {
             **os.environ,
             _TEAM: json.dumps([worker.number, self._count, sockets]),
-            "NOTIFY_SOCKET": worker.signs_path,
-            "WATCHDOG_USEC": str(int(SIGNS_WITHIN / 3 * 1e6)),
+            "NOTIFY_SOCKET": worker.heartbeat_path,
+            "WATCHDOG_USEC": str(int(HEARTBEAT_TIMEOUT / 3 * 1e6)),
         }
         return self._reactor.spawnProcess(
             worker,

@@ -1,4 +1,4 @@
-"""sd_notify(3): how a service tells its supervisor that it is ready, that it stops, and that it is alive."""
+"""sd_notify(3): a service tells systemd that it is ready, that it stops, and that it is alive."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from twisted.logger import Logger
 
 class SystemdNotifier:
     """
-    Whoever started this process and wants to hear how it is: systemd, or another that speaks its protocol.
+    Tells systemd, or whatever else has started this process and speaks its protocol, how the service is.
 
     ``address`` is what ``NOTIFY_SOCKET`` says: a path, or ``@`` and an abstract name; empty: nobody listens.
-    ``patience``: seconds without a sign of life after which it takes this process for dead, 0: for ever.
+    ``watchdog``: seconds without a heartbeat after which this process is taken for dead, 0: never.
 
-    The signs of life say that the reactor turns, and no more: a start anew would bring no store back.
+    WATCHDOG=1 only proves that the reactor runs. Restarting us would not bring a store back.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, address: str = "", patience: float = 0.0) -> None:
+    def __init__(self, clock: IReactorTime, address: str = "", watchdog: float = 0.0) -> None:
         self._clock = clock
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._patience = patience
-        self._living = LoopingCall(self._tell, "WATCHDOG=1")
-        self._living.clock = clock
+        self._watchdog = watchdog
+        self._heartbeat = LoopingCall(self._send, "WATCHDOG=1")
+        self._heartbeat.clock = clock
         self._lost = False
 
     def ready(self, status: str) -> None:
-        """The service does what it is for, after its start or a reload; ``status`` is for people."""
-        self._tell("READY=1", _status(status))
-        if self._patience and not self._living.running:
-            self._living.start(self._patience / 2)
+        """Say that the service does what it is for, after its start or a reload; ``status`` is for people."""
+        self._send("READY=1", _status(status))
+        if self._watchdog and not self._heartbeat.running:
+            self._heartbeat.start(self._watchdog / 2)
 
     def status(self, status: str) -> None:
-        """Something that people want to know."""
-        self._tell(_status(status))
+        """Show a line to people who ask how the service is."""
+        self._send(_status(status))
 
     def reloading(self) -> None:
-        """A reload begins; :meth:`ready` ends it."""
+        """Say that a reload begins; :meth:`ready` ends it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self, status: str) -> None:
-        """The service ends; the signs of life go on until the process does."""
-        self._tell("STOPPING=1", _status(status))
+        """Say that the service ends; heartbeats go on until the process does."""
+        self._send("STOPPING=1", _status(status))
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if not self._address:
             return
         try:

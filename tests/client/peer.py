@@ -43,7 +43,7 @@ class Listener:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def told(self, event: Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: Event, lines: Sequence[str]) -> None:
         self.said.extend(lines)
 
     def not_sent(self, to: int, text: str, why: str) -> None:
@@ -71,9 +71,9 @@ class Listener:
 
 
 class PeerCase(SynchronousTestCase):
-    """Talks to a conversation as a server would. ``purpose`` is what each log-in is for."""
+    """Talks to a conversation as a server would. ``intent`` is what each log-in is for."""
 
-    purpose: LoginIntent | None = None
+    intent: LoginIntent | None = None
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
@@ -86,9 +86,9 @@ class PeerCase(SynchronousTestCase):
         self.clock = Clock()
         self.listener = Listener()
         self.outboxes: list[Outbox] = []
-        self.memory = SavedLogin(self.folder, keeps=True)
+        self.saved_login = SavedLogin(self.folder, keeps=True)
         self.conversation = Conversation(
-            self.clock, self._open, self.listener, "zh", self.purpose, self.memory, SERVER
+            self.clock, self._open, self.listener, "zh", self.intent, self.saved_login, SERVER
         )
         self.frames: list[dict[str, Any]] = []
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Logout})
 
 
-async def perform(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
+async def perform(conversation: Conversation, presenter: Presenter, command: c.Command) -> bool:
     """
     Carry out a command, and say what comes of it; whether it was carried out.
 
@@ -27,88 +27,88 @@ async def perform(conversation: Conversation, voice: Presenter, command: c.Comma
     """
     kind = command.kind if isinstance(command, c.Malformed) else type(command)
     if kind in _NEED_LOGIN and not conversation.logged_in:
-        return voice.refuse(Problem.NOT_LOGGED_IN)
+        return presenter.refuse(Problem.NOT_LOGGED_IN)
     if isinstance(command, c.Malformed):
-        return voice.refuse(command.problem)
-    return await _PERFORMERS[type(command)](conversation, voice, command)
+        return presenter.refuse(command.problem)
+    return await _PERFORMERS[type(command)](conversation, presenter, command)
 
 
-async def find(conversation: Conversation, voice: Presenter, name: str) -> list[int]:
+async def find(conversation: Conversation, presenter: Presenter, name: str) -> list[int]:
     """The uids of a name; what is wrong is said."""
     if not conversation.logged_in:
-        voice.refuse(Problem.NOT_LOGGED_IN)
+        presenter.refuse(Problem.NOT_LOGGED_IN)
         return []
     try:
         answer = await conversation.ask(c.Find(name))
     except RequestLost:
-        voice.audience.say(voice.words.undecided)
+        presenter.view.say(presenter.client_messages.undecided)
         return []
     if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
+        presenter.view.say(answer.text)
     elif isinstance(answer, e.Found):
         if not answer.users:
-            voice.tell(answer)
+            presenter.show_result(answer)
         return [uid for uid, _ in answer.users]
     return []
 
 
-async def _auth(conversation: Conversation, voice: Presenter, command: c.Auth) -> bool:
+async def _auth(conversation: Conversation, presenter: Presenter, command: c.Auth) -> bool:
     if conversation.logged_in:
-        return voice.refuse(Problem.ALREADY_LOGGED_IN)
-    answer = await conversation.enter(command)
+        return presenter.refuse(Problem.ALREADY_LOGGED_IN)
+    answer = await conversation.log_in(command)
     if not isinstance(answer, e.LoggedIn):
-        voice.reject_login(answer)
+        presenter.reject_login(answer)
         return False
-    voice.tell(answer)
+    presenter.show_result(answer)
     return True
 
 
-async def _logout(conversation: Conversation, voice: Presenter, command: c.Logout) -> bool:
+async def _logout(conversation: Conversation, presenter: Presenter, command: c.Logout) -> bool:
     await conversation.log_out()
-    voice.tell(e.LoggedOut())
+    presenter.show_result(e.LoggedOut())
     return True
 
 
-async def _send(conversation: Conversation, voice: Presenter, command: c.Send) -> bool:
-    fate = await conversation.send(command.to, command.text)
-    if isinstance(fate, Rejected) and fate.re is None:  # the server's was said when it came
-        voice.audience.say(fate.text)
-    return isinstance(fate, Confirmed)
+async def _send(conversation: Conversation, presenter: Presenter, command: c.Send) -> bool:
+    result = await conversation.send(command.to, command.text)
+    if isinstance(result, Rejected) and result.re is None:  # the server's was said when it came
+        presenter.view.say(result.text)
+    return isinstance(result, Confirmed)
 
 
-async def _request(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
+async def _request(conversation: Conversation, presenter: Presenter, command: c.Command) -> bool:
     answer = await conversation.ask(command)
     if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
+        presenter.view.say(answer.text)
         return False
-    voice.tell(answer)
+    presenter.show_result(answer)
     return True
 
 
-async def _passwd(conversation: Conversation, voice: Presenter, command: c.Passwd) -> bool:
+async def _passwd(conversation: Conversation, presenter: Presenter, command: c.Passwd) -> bool:
     answer = await conversation.ask(replace(command, token=True))
     if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
+        presenter.view.say(answer.text)
         return False
     if isinstance(answer, e.PasswordChanged) and answer.token:
-        conversation.take_token(answer.token)
-    voice.tell(answer)
+        conversation.renew_token(answer.token)
+    presenter.show_result(answer)
     return True
 
 
-async def _help(conversation: Conversation, voice: Presenter, command: c.Help) -> bool:
-    voice.tell(e.HelpShown())
+async def _help(conversation: Conversation, presenter: Presenter, command: c.Help) -> bool:
+    presenter.show_result(e.HelpShown())
     return True
 
 
-async def _set_lang(conversation: Conversation, voice: Presenter, command: c.SetLang) -> bool:
-    conversation.speak(command.lang)
-    voice.tell(e.LangSet())
+async def _set_lang(conversation: Conversation, presenter: Presenter, command: c.SetLang) -> bool:
+    conversation.set_lang(command.lang)
+    presenter.show_result(e.LangSet())
     return True
 
 
-async def _quit(conversation: Conversation, voice: Presenter, command: c.Quit) -> bool:
-    voice.tell(e.Farewell())
+async def _quit(conversation: Conversation, presenter: Presenter, command: c.Quit) -> bool:
+    presenter.show_result(e.Farewell())
     return True
 
 

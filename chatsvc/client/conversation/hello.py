@@ -24,50 +24,50 @@ _FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 class HelloSession:
     """``device`` is the one that the next ``hello`` names; empty: none."""
 
-    def __init__(self, clock: IReactorTime, asking: RequestTracker, voice: Presenter) -> None:
+    def __init__(self, clock: IReactorTime, requests: RequestTracker, presenter: Presenter) -> None:
         self._clock = clock
-        self._asking = asking
-        self._voice = voice
+        self._requests = requests
+        self._presenter = presenter
         self.device = ""
 
     def hello(self) -> Deferred[e.Event]:
         """Say ``hello`` on the connection that there is."""
-        hello = c.Hello(client=CLIENT, device=self.device, lang=self._voice.lang)
-        return self._asking.ask_at_once(hello)
+        hello = c.Hello(client=CLIENT, device=self.device, lang=self._presenter.lang)
+        return self._requests.ask_at_once(hello)
 
-    async def redirect(self, member: AccountSession, goes_on: Callable[[], bool]) -> None:
-        """Speak as the device for which a member's messages wait: tries while it ``goes_on``."""
+    async def switch_device(self, account: AccountSession, goes_on: Callable[[], bool]) -> None:
+        """Speak as the device for which a account's messages wait: tries while it ``goes_on``."""
         backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         while goes_on():
-            if await self._speak_as(member, member.outbox.device):
+            if await self._announce(account, account.outbox.device):
                 return
             await deferLater(self._clock, backoff.delay())
 
     async def repeat(
-        self, member: AccountSession, to: int, n: int, text: str
+        self, account: AccountSession, to: int, n: int, text: str
     ) -> DeliveryResult | None:
         """
         Say a confirmed message once more, as the device whose number it had: the server's word; None: not now.
         """
-        before, device = self.device, member.confirmed_as(to)
+        before, device = self.device, account.confirmed_as(to)
         if device != before:
-            if member.outbox.count():
+            if account.outbox.count():
                 return None  # which goes first
-            if not await self._speak_as(member, device):
-                member.speaks_as(before)
+            if not await self._announce(account, device):
+                account.use_device(before)
                 return None
-        return await member.repeat(to, n, text)
+        return await account.repeat(to, n, text)
 
-    async def _speak_as(self, member: AccountSession, device: str) -> bool:
+    async def _announce(self, account: AccountSession, device: str) -> bool:
         """Whether the server now takes messages as a device's; else it may take them as that of before."""
-        member.pause()
+        account.pause()
         before, self.device = self.device, device
         try:
             answer = await self.hello()
         except RequestLost:
             return False
         if isinstance(answer, e.Welcome):
-            member.speaks_as(device)
+            account.use_device(device)
             return True
         self.device = before
         return False

@@ -24,7 +24,7 @@ class View(MessageSink, Protocol):
     def say(self, text: str) -> None:
         """Something other than a message."""
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         """What became of something; ``lines`` are what the text dialect says of it."""
 
     def not_sent(self, to: int, text: str, why: str) -> None:
@@ -35,33 +35,33 @@ class View(MessageSink, Protocol):
 
 
 class Presenter:
-    """Speaks to an audience; ``lang`` is ``zh`` or ``en`` and may change."""
+    """Speaks to an view; ``lang`` is ``zh`` or ``en`` and may change."""
 
-    def __init__(self, audience: View, lang: str) -> None:
-        self.audience = audience
+    def __init__(self, view: View, lang: str) -> None:
+        self.view = view
         self.lang = lang
 
     @property
-    def words(self) -> ClientMessages:
+    def client_messages(self) -> ClientMessages:
         """The client's own words."""
         return CLIENT_MESSAGES[self.lang]
 
-    def tell(self, event: e.Event) -> None:
+    def show_result(self, event: e.Event) -> None:
         """What the text dialect says of an event."""
         frames = TextDialect(self.lang).encode(event)
-        self.audience.told(event, [frame.decode() for frame in frames])
+        self.view.show_result(event, [frame.decode() for frame in frames])
 
     def refuse(self, problem: Problem) -> bool:
         """What the server would say of a problem; False, as the command was not carried out."""
-        self.audience.say(PHRASES[self.lang].problems[problem])
+        self.view.say(PHRASES[self.lang].problems[problem])
         return False
 
     def reject_login(self, answer: e.Event) -> None:
         """What the server says of a log-in that it refused."""
         if isinstance(answer, Rejected):
-            self.audience.say(answer.text)
+            self.view.say(answer.text)
             if answer.code == "bad-credentials":
-                self.tell(e.Greeting())
+                self.show_result(e.Greeting())
 
     def rejection(self, code: str, problem: Problem) -> Rejected:
         """The refusal that the server would answer with."""
@@ -69,4 +69,4 @@ class Presenter:
 
     def fail(self, problem: BaseException | None) -> None:
         """The state cannot be written, or messages cannot be shown."""
-        self.audience.failed(self.words.state_unusable.format(reason=problem))
+        self.view.failed(self.client_messages.state_unusable.format(reason=problem))

@@ -63,7 +63,7 @@ class Receiver:
         reader: MessageSink,
         acknowledge: Callable[[int], None],
         failed: Callable[[Failure], None],
-        appetite: MessageQuota,
+        quota: MessageQuota,
     ) -> None:
         self._clock = clock
         self._outbox = outbox
@@ -72,12 +72,12 @@ class Receiver:
         self._reader = reader
         self._acknowledge = acknowledge
         self._failed = failed
-        self._appetite = appetite
+        self._quota = quota
         self._arrived: list[Message] = []
         self._busy = False
         self._idle: list[Deferred[None]] = []
 
-    def arrived(self, message: Message) -> None:
+    def received(self, message: Message) -> None:
         """The server has handed a message over."""
         self.awaited -= 1
         self._arrived.append(message)
@@ -89,14 +89,14 @@ class Receiver:
         """The log-in is over: what still is being shown is recorded, and not acknowledged."""
         self._acknowledge = lambda id: None
 
-    def settled(self) -> Deferred[None]:
+    def drained(self) -> Deferred[None]:
         """Fires when all that has arrived is recorded."""
-        settled: Deferred[None] = Deferred()
+        drained: Deferred[None] = Deferred()
         if self._busy:
-            self._idle.append(settled)
+            self._idle.append(drained)
         else:
-            settled.callback(None)
-        return settled
+            drained.callback(None)
+        return drained
 
     def _turn(self) -> None:
         turn = Deferred.fromCoroutine(self._take())
@@ -115,7 +115,7 @@ class Receiver:
     async def _take(self) -> None:
         arrived, self._arrived = self._arrived, []
         last = self._outbox.last_shown
-        fresh = [message for message in arrived if message.id > last][: self._appetite.left]
+        fresh = [message for message in arrived if message.id > last][: self._quota.left]
         cut: ShownInPart | None = None
         if fresh:
             try:
@@ -124,8 +124,8 @@ class Receiver:
                 cut, fresh = problem, fresh[: problem.shown]
         if fresh:
             last = fresh[-1].id
-            self._outbox.shown(self._epoch, last)
-            self._appetite.left -= len(fresh)
+            self._outbox.mark_shown(self._epoch, last)
+            self._quota.left -= len(fresh)
             self._reader.recorded(fresh)
         # Also what is not fresh: that it came again shows that its acknowledgement was lost.
         self._acknowledge(min(arrived[-1].id, last))

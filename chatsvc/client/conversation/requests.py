@@ -85,7 +85,7 @@ class RequestTracker:
                 del self._open[n]
                 question.answer.errback(RequestLost())
 
-    def tell(self, command: c.Command) -> None:
+    def notify(self, command: c.Command) -> None:
         """Send what is not answered, or not by this number; without a connection it is dropped."""
         if self._write is not None:
             self._write(encode(command))
@@ -97,4 +97,4 @@ class RequestTracker:
 
     def _send(self, n: int, question: _Request) -> None:
         question.sent = True
-        self.tell(replace(question.command, n=n))
+        self.notify(replace(question.command, n=n))

@@ -16,12 +16,17 @@ PROMPT = ">>> "
 
 
 class PlainTerminal(Printer):
-    """Lines in and out, and the audience of a conversation."""
+    """Lines in and out, and the view of a conversation."""
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: ExitHandler
+        self,
+        reactor: Any,
+        source: TextIO,
+        output: TextIO,
+        errors: TextIO,
+        exit_handler: ExitHandler,
     ) -> None:
-        super().__init__(output, errors, ending, PROMPT)
+        super().__init__(output, errors, exit_handler, PROMPT)
         self._lines = LineReader(reactor, source.fileno(), self._typed, self.left)
         self._talk = Talk(self)
         self._question: tuple[str, Deferred[str]] | None = None
@@ -48,9 +53,9 @@ class PlainTerminal(Printer):
         """The user quits."""
         if self._question is not None:
             self._answer("")
-        self._ending.over(True)
+        self._exit_handler.over(True)
 
-    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+    def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""
 
     def _typed(self, raw: bytes) -> None:

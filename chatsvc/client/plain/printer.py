@@ -30,18 +30,18 @@ class ExitHandler(Protocol):
 
 class Printer(Service):
     """
-    The audience of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
+    The view of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
     ``prompt``. Nothing that is said, not even by a server, drives the terminal.
     """
 
     conversation: Conversation
 
     def __init__(
-        self, output: TextIO, errors: TextIO, ending: ExitHandler, prompt: str = ""
+        self, output: TextIO, errors: TextIO, exit_handler: ExitHandler, prompt: str = ""
     ) -> None:
         self._output = output
         self._errors = errors
-        self._ending = ending
+        self._exit_handler = exit_handler
         self._prompt = prompt
 
     def say(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Printer(Service):
         except OSError as problem:
             self.failed(f"standard output: {problem.strerror}")
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         for line in lines:
             self.say(line)
 
@@ -77,7 +77,7 @@ class Printer(Service):
             print(harmless_lines(text), file=self._errors, flush=True)
 
     def failed(self, line: str) -> None:
-        self._ending.failed(line)
+        self._exit_handler.failed(line)
 
     def _print(self, text: str) -> None:
         back = "\r" if self._prompt else ""

@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.plain.pipe import Pipe
 from chatsvc.client.plain.plain import PlainTerminal
 from chatsvc.client.screen.screen import Screen, ScreenOptions
@@ -73,17 +75,18 @@ class Client(Service):
         self._finishing = False
         self._warned = False
         self._front = self._front_end(config)
+        presenter = Presenter(self._front, config.lang)
         self._conversation = Conversation(
             reactor,
             config.open_outbox,
-            self._front,
-            config.lang,
+            presenter,
             saved_login=config.saved_login,
             server=config.server,
         )
         if config.account is not None and config.at_terminal:  # a pipe's first line logs in
-            self._conversation.log_in_by_itself(config.account)
+            self._conversation.use_saved_login(config.account)
         self._front.conversation = self._conversation
+        self._front.commands = CommandRunner(self._conversation, presenter)
         patience = Patience() if config.at_terminal else PIPE_PATIENCE
         self._connector = Connector(
             reactor,
@@ -151,13 +154,13 @@ class Client(Service):
 
     # The end
 
-    def over(self, well: bool) -> None:
+    def finished(self, success: bool) -> None:
         if not self._finishing:
             self._finishing = True
             self._warn_of_unconfirmed()
             leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
             leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
-            leaving.addBoth(lambda _: self._finish(None if well else "", 1))
+            leaving.addBoth(lambda _: self._finish(None if success else "", 1))
 
     def failed(self, line: str) -> None:
         if not self._finishing:

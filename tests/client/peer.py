@@ -15,7 +15,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.conversation.account import LoginIntent
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.wire.events import Event, Message
@@ -87,9 +89,11 @@ class PeerCase(SynchronousTestCase):
         self.listener = Listener()
         self.outboxes: list[Outbox] = []
         self.saved_login = SavedLogin(self.folder, keeps=True)
+        presenter = Presenter(self.listener, "zh")
         self.conversation = Conversation(
-            self.clock, self._open, self.listener, "zh", self.intent, self.saved_login, SERVER
+            self.clock, self._open, presenter, self.intent, self.saved_login, SERVER
         )
+        self.commands = CommandRunner(self.conversation, presenter)
         self.frames: list[dict[str, Any]] = []
 
     def _open(self, uid: int) -> Outbox:
@@ -123,7 +127,7 @@ class PeerCase(SynchronousTestCase):
 
     def type(self, line: str) -> Deferred[bool]:
         """The user types a line."""
-        return self.conversation.perform(TextDialect("zh").parse(line.encode()))
+        return self.commands.run(TextDialect("zh").parse(line.encode()))
 
     def log_in(self, epoch: str = "e1", waiting: int = 0) -> dict[str, Any]:
         """The user logs in; what the client asked."""

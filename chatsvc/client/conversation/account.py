@@ -1,4 +1,4 @@
-"""Who is logged in, on this connection or the next: the messages that they send and read."""
+"""One user's log-in, over all its connections: the messages that they send and receive."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class LoginIntent:
     """
     What somebody logs in for.
 
-    Who does not ``receive`` only sends: nobody is logged out for it, and nothing is read. Of who does, ``quota``
-    says how much they read. Who ``resumes`` what an earlier process left unconfirmed means the same messages, in
-    order, as long as recipients and texts are the same.
+    ``receive``: to read messages. A client that does not only sends: it ends no other log-in and is given no message.
+    ``quota``: how many messages it reads. ``resumes``: what it sends is what an earlier process left unconfirmed, in
+    the same order, as long as recipients and texts are the same.
     """
 
     receive: bool = True
@@ -41,7 +41,7 @@ class AccountSession:
     """
     One user's log-in, from the first connection until they log out.
 
-    :param notify: sends a command whose answer, if any, does not carry a request number; drops it without a connection
+    :param notify: sends a command whose answer, if any, carries no request number; drops it without a connection
     :param switch_device: called when messages wait for the connection to speak as the outbox's device
     """
 
@@ -57,24 +57,24 @@ class AccountSession:
         intent: LoginIntent,
     ) -> None:
         self.uid = uid
+        self.name = name
         self.outbox = outbox
         self.token = ""
         self._clock = clock
-        self.name = name
         self._presenter = presenter
         self._notify = notify
         self._intent = intent
         self._sender = Sender(
             clock, outbox, notify, self._on_result, self._on_postponed, switch_device
         )
-        # As which device the last message to each recipient was confirmed.
+        # The device under which the last message to each recipient was confirmed.
         self._confirmed_as: dict[int, str] = {}
         self._receiver: Receiver | None = None
         self._results: dict[int, Deferred[DeliveryResult]] = {}
         self._left_over: deque[tuple[OutboxEntry, Deferred[DeliveryResult]]] = deque()
         if intent.resumes:
             self._left_over.extend(self._adopt())
-        self._repeated: dict[tuple[int, int], Deferred[DeliveryResult | None]] = {}
+        self._repeats: dict[tuple[int, int], Deferred[DeliveryResult | None]] = {}
         self._postponed: set[int] = set()
 
     @property
@@ -82,20 +82,48 @@ class AccountSession:
         """How many of the messages that waited at log-in have not come yet."""
         return max(0, self._receiver.awaited) if self._receiver else 0
 
+    # The connection
+
     def logged_in(self, event: e.LoggedIn, device: str) -> None:
-        """A connection is logged in, as a device."""
+        """A connection is logged in, and speaks as a device."""
         self.token = event.token
         if self._intent.receive:
             self.outbox.logged_in(event.epoch)
-            self._receiver = self._make_receiver(event)
+            self._receiver = Receiver(
+                self._clock,
+                self.outbox,
+                event.epoch,
+                event.waiting,
+                self._presenter.view,
+                lambda id: self._notify(c.Ack(id)),
+                lambda failure: self._presenter.fail(failure.value),
+                self._intent.quota,
+            )
         self._sender.start(device)
 
+    def connection_lost(self) -> None:
+        """The connection is gone; what is unconfirmed is sent on the next one."""
+        self._sender.stop()
+        if self._receiver is not None:
+            self._receiver.retire()
+        repeats, self._repeats = self._repeats, {}
+        for answer in repeats.values():
+            answer.callback(None)
+
+    def logged_out(self) -> None:
+        """The user is logged out; what is unconfirmed is sent after the next log-in."""
+        self.connection_lost()
+        for result in list(self._results.values()):
+            result.callback(self._presenter.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
+
+    # Devices
+
     def pause(self) -> None:
-        """Send no messages: as which device the session speaks is about to change."""
+        """Send no messages: the connection is about to speak as another device."""
         self._sender.pause()
 
     def use_device(self, device: str) -> None:
-        """The session speaks as another device now."""
+        """Send again: the connection speaks as this device now."""
         self._sender.start(device)
 
     def device_taken(self) -> None:
@@ -103,42 +131,13 @@ class AccountSession:
         self._sender.device_taken()
 
     def confirmed_as(self, to: int) -> str:
-        """As which device the last message to a recipient was confirmed."""
+        """The device under which the last message to a recipient was confirmed."""
         return self._confirmed_as.get(to, self.outbox.device)
 
-    def _make_receiver(self, event: e.LoggedIn) -> Receiver:
-        return Receiver(
-            self._clock,
-            self.outbox,
-            event.epoch,
-            event.waiting,
-            self._presenter.view,
-            lambda id: self._notify(c.Ack(id)),
-            lambda failure: self._presenter.fail(failure.value),
-            self._intent.quota,
-        )
-
-    def connection_lost(self) -> None:
-        """The connection is gone."""
-        self._sender.stop()
-        if self._receiver is not None:
-            self._receiver.retire()
-        repeated, self._repeated = self._repeated, {}
-        for answer in repeated.values():
-            answer.callback(None)
-
-    def logged_out(self) -> None:
-        """Logged out: what is unconfirmed is sent after the next log-in."""
-        self.connection_lost()
-        for result in list(self._results.values()):
-            result.callback(self._presenter.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
-
-    def drained(self) -> Deferred[None]:
-        """Fires when all that has arrived is recorded."""
-        return self._receiver.drained() if self._receiver else succeed(None)
+    # Sending
 
     def send(self, to: int, text: str) -> Deferred[DeliveryResult]:
-        """Put a message on record and on its way; fires with its result when that is decided."""
+        """Record a message and send it; fires with the server's decision."""
         if abs(to) >= c.NO_UID:  # no outbox could hold it either
             return succeed(self._presenter.rejection("unknown-user", Problem.UNKNOWN_USER))
         if not text or len(text.encode()) > c.MAX_TEXT:
@@ -155,49 +154,46 @@ class AccountSession:
 
     def repeat(self, to: int, n: int, text: str) -> Deferred[DeliveryResult | None]:
         """
-        Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
-        and on the reader, now; None: the connection was lost.
+        Send a message once more that was confirmed under number ``n``, the last one to its recipient.
+
+        :return: fires with what the server says now of it and of its reader; None: the connection was lost
         """
         answer: Deferred[DeliveryResult | None] = Deferred()
-        self._repeated[to, n] = answer
+        self._repeats[to, n] = answer
         self._notify(c.Send(to, text, again=True, n=n))
         return answer
 
     def withdraw(self) -> int:
         """
-        Take back what the server certainly does not have, of all that was to be sent; how many are left. They are
-        unconfirmed, and the first of those without a result.
+        Take back what the server certainly does not have, of all that was to be sent.
+
+        :return: how many are left: they are unconfirmed, and the first of those without a result
         """
         self._forget_left_over()
         return sum(not self._sender.withdraw(key) for key in list(self._results))
 
+    def answered(self, answer: DeliveryResult) -> None:
+        """The server has decided on a message."""
+        repeat = None
+        if answer.to is not None and answer.re is not None:
+            repeat = self._repeats.pop((answer.to, answer.re), None)
+        if repeat is None:
+            self._sender.answered(answer)
+        else:
+            repeat.callback(answer)
+
     def _adopt(self) -> Iterator[tuple[OutboxEntry, Deferred[DeliveryResult]]]:
-        """What an earlier process left, with its results."""
+        """What an earlier process left, each with a result to come."""
         for to in self.outbox.recipients():
             for entry in self.outbox.unconfirmed(to):
                 result = self._results[entry.key] = Deferred()
                 yield entry, result
 
     def _forget_left_over(self) -> None:
-        """What is left over is not what is being sent now."""
+        """What an earlier process left is not what is being sent now."""
         for entry, _ in self._left_over:
             self._results.pop(entry.key, None)
         self._left_over.clear()
-
-    def answered(self, answer: DeliveryResult) -> None:
-        """The server's word on a message."""
-        repeated = None
-        if answer.to is not None and answer.re is not None:
-            repeated = self._repeated.pop((answer.to, answer.re), None)
-        if repeated is None:
-            self._sender.answered(answer)
-        else:
-            repeated.callback(answer)
-
-    def received(self, message: e.Message) -> None:
-        """A message for them."""
-        if self._receiver is not None:
-            self._receiver.received(message)
 
     def _on_result(self, entry: OutboxEntry, answer: DeliveryResult) -> None:
         self._postponed.discard(entry.key)
@@ -220,3 +216,14 @@ class AccountSession:
             self._postponed.add(entry.key)
             text = self._presenter.client_messages.postponed.format(text=harmless(entry.text))
             self._presenter.view.say(text)
+
+    # Receiving
+
+    def received(self, message: e.Message) -> None:
+        """The server has delivered a message."""
+        if self._receiver is not None:
+            self._receiver.received(message)
+
+    def drained(self) -> Deferred[None]:
+        """Fires when all that has arrived is recorded."""
+        return self._receiver.drained() if self._receiver else succeed(None)

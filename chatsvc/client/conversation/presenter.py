@@ -1,12 +1,17 @@
-"""Says what is to be said, in the user's language and the text dialect's words."""
+"""What a front end is to a conversation, and what is said to it, in the user's language."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
+from twisted.python.failure import Failure
+
 from chatsvc.client.conversation.receiver import MessageSink
+from chatsvc.client.conversation.requests import RequestLost
 from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES, ClientMessages
+from chatsvc.client.state.outbox import StateUnusable
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 from chatsvc.wire.phrases import PHRASES
@@ -16,26 +21,43 @@ from chatsvc.wire.text import TextDialect
 
 class View(MessageSink, Protocol):
     """
-    Who hears what is said.
+    Shows a conversation to its user.
 
     ``show`` and ``recorded`` are those of :class:`~chatsvc.client.conversation.receiver.MessageSink`.
     """
 
     def say(self, text: str) -> None:
-        """Something other than a message."""
+        """Show something other than a message."""
 
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
-        """What became of something; ``lines`` are what the text dialect says of it."""
+        """Show what became of something; ``lines`` are the text dialect's words for the event."""
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        """The server does not take a message."""
+        """Show that the server refuses a message."""
 
     def failed(self, line: str) -> None:
         """The state cannot be written, or messages cannot be shown: this cannot go on."""
 
 
+class ExitHandler(Protocol):
+    """Ends the client."""
+
+    def finished(self, success: bool) -> None:
+        """The user has nothing more to do; ``success``: everything was carried out."""
+
+    def failed(self, line: str) -> None:
+        """This cannot go on."""
+
+    def interrupted(self, line: str) -> None:
+        """The user broke off."""
+
+
 class Presenter:
-    """Speaks to an view; ``lang`` is ``zh`` or ``en`` and may change."""
+    """
+    Puts what happens into words for a view.
+
+    :param lang: ``zh`` or ``en``; may change
+    """
 
     def __init__(self, view: View, lang: str) -> None:
         self.view = view
@@ -43,21 +65,21 @@ class Presenter:
 
     @property
     def client_messages(self) -> ClientMessages:
-        """The client's own words."""
+        """The client's own texts."""
         return CLIENT_MESSAGES[self.lang]
 
     def show_result(self, event: e.Event) -> None:
-        """What the text dialect says of an event."""
+        """Show what the text dialect says of an event."""
         frames = TextDialect(self.lang).encode(event)
         self.view.show_result(event, [frame.decode() for frame in frames])
 
     def refuse(self, problem: Problem) -> bool:
-        """What the server would say of a problem; False, as the command was not carried out."""
+        """Say what the server would say of a problem; False, as the command was not carried out."""
         self.view.say(PHRASES[self.lang].problems[problem])
         return False
 
     def reject_login(self, answer: e.Event) -> None:
-        """What the server says of a log-in that it refused."""
+        """Say why the server refused a log-in."""
         if isinstance(answer, Rejected):
             self.view.say(answer.text)
             if answer.code == "bad-credentials":
@@ -67,6 +89,19 @@ class Presenter:
         """The refusal that the server would answer with."""
         return Rejected(code, PHRASES[self.lang].problems[problem])
 
+    def report(self, failure: Failure) -> bool:
+        """
+        Say why a command was not carried out, or perhaps not; False, as an errback's result.
+
+        :raise Exception: any other failure than a lost request or an unusable state
+        """
+        if failure.check(RequestLost):
+            self.view.say(self.client_messages.undecided)
+        else:
+            failure.trap(sqlite3.Error, StateUnusable)
+            self.fail(failure.value)
+        return False
+
     def fail(self, problem: BaseException | None) -> None:
-        """The state cannot be written, or messages cannot be shown."""
+        """The state cannot be written, or messages cannot be shown: end."""
         self.view.failed(self.client_messages.state_unusable.format(reason=problem))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from chatsvc.client.conversation.requests import request_backoff
 from chatsvc.client.state.outbox import Outbox, OutboxEntry
 from chatsvc.client.transport.backoff import Backoff
 from chatsvc.wire.client_codec import Confirmed, Rejected
@@ -26,8 +27,6 @@ from chatsvc.wire.commands import Send
 
 WINDOW = 64
 """Messages to one recipient that may be on their way."""
-
-_FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class _Lane:
     unavailable: bool = False
     expected: int | None = None
     retry: IDelayedCall | None = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_RETRY, _LAST_RETRY))
+    backoff: Backoff = field(default_factory=request_backoff)
 
 
 class Sender:

@@ -13,6 +13,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.contacts import Contacts
@@ -26,6 +27,7 @@ class TalkView(Protocol):
     """Where somebody talks."""
 
     conversation: Conversation
+    commands: CommandRunner
 
     def say(self, text: str) -> None:
         """Something other than a message."""
@@ -82,7 +84,7 @@ class Talk:
             await self._talk_to_name(whom)
 
     async def _talk_to_name(self, name: str) -> None:
-        uids = self.contacts.called(name) or await self._view.conversation.find(name)
+        uids = self.contacts.called(name) or await self._view.commands.find(name)
         if len(uids) == 1:
             self.contacts.seen(uids[0], name)
             self._begin_talk(uids[0])
@@ -115,11 +117,10 @@ class Talk:
             Deferred.fromCoroutine(self._go()).addErrback(self._failed)
 
     async def _go(self) -> None:
-        conversation = self._view.conversation
-        await conversation.ready()
+        await self._view.conversation.ready()
         while self._typed:
             command = self._typed.popleft()
-            performing = conversation.perform(command)
+            performing = self._view.commands.run(command)
             if isinstance(command, c.Send):
                 performing.addErrback(self._failed)
                 self._view.sending(command, performing)

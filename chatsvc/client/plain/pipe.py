@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.plain.line_reader import LineQueue
-from chatsvc.client.plain.printer import ExitHandler, Printer
+from chatsvc.client.plain.printer import Printer
 from chatsvc.wire.commands import Quit
 from chatsvc.wire.text import TextDialect
 
@@ -52,11 +53,11 @@ class Pipe(Printer):
         while not left and (line := await self._feed.next()) is not None:
             if line:
                 command = TextDialect(conversation.lang).parse(line)
-                well = await conversation.perform(command) and well
+                well = await self.commands.run(command) and well
                 left = isinstance(command, Quit)
         if not left:
             await self._fall_silent()
-        self._exit_handler.over(well)
+        self._exit_handler.finished(well)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""

@@ -7,9 +7,10 @@ from typing import Any, TextIO
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.input.talk import Talk
 from chatsvc.client.plain.line_reader import LineReader
-from chatsvc.client.plain.printer import ExitHandler, Printer
+from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
 
 PROMPT = ">>> "
@@ -53,7 +54,7 @@ class PlainTerminal(Printer):
         """The user quits."""
         if self._question is not None:
             self._answer("")
-        self._exit_handler.over(True)
+        self._exit_handler.finished(True)
 
     def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""

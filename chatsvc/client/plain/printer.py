@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.text import harmless_lines, show
-
-
-class ExitHandler(Protocol):
-    """Who ends the client."""
-
-    def over(self, well: bool) -> None:
-        """The user has nothing more to do; ``well``: everything was carried out."""
-
-    def failed(self, line: str) -> None:
-        """This cannot go on."""
-
-    def interrupted(self, line: str) -> None:
-        """The user broke off."""
 
 
 class Printer(Service):
@@ -35,6 +24,7 @@ class Printer(Service):
     """
 
     conversation: Conversation
+    commands: CommandRunner
 
     def __init__(
         self, output: TextIO, errors: TextIO, exit_handler: ExitHandler, prompt: str = ""

@@ -16,11 +16,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.parser import Ask, is_unicode
 from chatsvc.client.input.talk import Talk
-from chatsvc.client.plain.printer import ExitHandler
 from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
 from chatsvc.client.screen.masking import discreet
 from chatsvc.client.screen.scrollback import Scrollback
@@ -62,6 +63,7 @@ class Screen(Service):
     """A line editor with a status line, and the view of a conversation."""
 
     conversation: Conversation
+    commands: CommandRunner
 
     def __init__(
         self,
@@ -192,7 +194,7 @@ class Screen(Service):
 
     def left(self) -> None:
         """The user quits."""
-        self._exit_handler.over(True)
+        self._exit_handler.finished(True)
 
     def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""

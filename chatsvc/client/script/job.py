@@ -14,12 +14,14 @@ from twisted.python.failure import Failure
 
 from chatsvc.client.connector import Connector, Patience
 from chatsvc.client.conversation.account import LoginIntent
-from chatsvc.client.conversation.conversation import TEMPORARY, Conversation
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.login import TEMPORARY
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.requests import request_backoff
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES, ScriptMessages
 from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
 from chatsvc.client.state.saved_login import SavedLogin
-from chatsvc.client.transport.backoff import Backoff
 from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -27,8 +29,6 @@ from chatsvc.wire.client_codec import Rejected
 
 FAILED = 1
 """The status of an job that was not done."""
-
-_FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class ScriptJob:
         self._conversation = Conversation(
             reactor,
             self._open_outbox,
-            self,
-            context.lang,
+            Presenter(self, context.lang),
             intent,
             context.saved_login,
             context.server,
@@ -158,7 +157,7 @@ class ScriptJob:
 
     async def _log_in(self) -> e.Event:
         """The server's answer to the log-in, when it is about that and not about the server."""
-        backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
+        backoff = request_backoff()
         while True:
             answer = await self._conversation.log_in(self._context.credentials)
             if not isinstance(answer, Rejected) or answer.code not in TEMPORARY:

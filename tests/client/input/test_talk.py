@@ -7,6 +7,7 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import EN
 from chatsvc.client.input.talk import Talk
@@ -30,7 +31,7 @@ class Asked:
     def ready(self) -> Deferred[None]:
         return self.greeting
 
-    def perform(self, command: c.Command) -> Deferred[bool]:
+    def run(self, command: c.Command) -> Deferred[bool]:
         self.commands.append(command)
         self.answers.append(Deferred())
         return self.answers[-1]
@@ -44,6 +45,7 @@ class Here:
 
     def __init__(self, asked: Asked) -> None:
         self.conversation = cast(Conversation, asked)
+        self.commands = cast(CommandRunner, asked)
         self.said: list[str] = []
         self.sent: list[str] = []
         self.failures: list[str] = []

@@ -207,7 +207,7 @@ class Memories(PeerCase):
         account = self.saved_login.account()
         self.assertEqual(account, SavedAccount(SERVER, ME, "t1"))
         assert account is not None
-        self.conversation.log_in_by_itself(account)
+        self.conversation.use_saved_login(account)
         self.connect()
 
     def test_comes_back(self) -> None:

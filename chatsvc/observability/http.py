@@ -35,7 +35,7 @@ class _Pages(Resource):
 
     def __init__(self, metrics: MetricsPage, check: HealthCheck) -> None:
         super().__init__()
-        self._ask_metrics = metrics
+        self._metrics_page = metrics
         self._check = check
         self._pages: dict[bytes, Callable[[], Coroutine[Any, Any, _Page]]] = {
             b"/": self._index,
@@ -66,13 +66,13 @@ class _Pages(Resource):
         return NOT_FOUND, _TEXT, b"there are /metrics and /health\n"
 
     async def _metrics(self) -> _Page:
-        return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._ask_metrics()
+        return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._metrics_page()
 
     async def _health(self) -> _Page:
         """200 when all is well, else 503 and what is not."""
-        troubles = await self._check()
-        text = "".join(f"{line}\n" for line in troubles or ["ok"]).encode()
-        return SERVICE_UNAVAILABLE if troubles else OK, _TEXT, text
+        problems = await self._check()
+        text = "".join(f"{line}\n" for line in problems or ["ok"]).encode()
+        return SERVICE_UNAVAILABLE if problems else OK, _TEXT, text
 
     def _broken(self, failure: Failure) -> _Page:
         kind = type(failure.value).__name__

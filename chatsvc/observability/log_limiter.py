@@ -62,14 +62,14 @@ class KeyedLogLimiter(Generic[Key]):
         self._total: TokenBuckets[None] | None = (
             TokenBuckets(total, now, 1) if total is not None else None
         )
-        self._gravest: TTLCache[Key, int] = TTLCache(size, memory, timer=now)
-        self._unsaid: OrderedDict[Key, int] = OrderedDict()
+        self._highest: TTLCache[Key, int] = TTLCache(size, memory, timer=now)
+        self._suppressed: OrderedDict[Key, int] = OrderedDict()
         self._size = size
         self._others = 0
 
-    def hit(self, key: Key, gravity: int = 0) -> Allowed | None:
+    def hit(self, key: Key, severity: int = 0) -> Allowed | None:
         """Count one; None: it is not to be said now."""
-        if self._each.wait(key) and gravity <= self._gravest.get(key, gravity):
+        if self._each.wait(key) and severity <= self._highest.get(key, severity):
             self._keep(key)
             return None
         if self._total is not None and self._total.wait(None):
@@ -78,13 +78,13 @@ class KeyedLogLimiter(Generic[Key]):
         if self._total is not None:
             self._total.take(None)
         self._each.take(key)
-        self._gravest[key] = max(gravity, self._gravest.get(key, gravity))
-        passed = Allowed(self._unsaid.pop(key, 0) + 1, self._others)
+        self._highest[key] = max(severity, self._highest.get(key, severity))
+        passed = Allowed(self._suppressed.pop(key, 0) + 1, self._others)
         self._others = 0
         return passed
 
     def _keep(self, key: Key) -> None:
-        self._unsaid[key] = self._unsaid.pop(key, 0) + 1
-        if len(self._unsaid) > self._size:
-            _, lost = self._unsaid.popitem(last=False)
+        self._suppressed[key] = self._suppressed.pop(key, 0) + 1
+        if len(self._suppressed) > self._size:
+            _, lost = self._suppressed.popitem(last=False)
             self._others += lost

@@ -55,8 +55,8 @@ Heard = e.Event | e.Message
 
 def encode(command: c.Command) -> bytes:
     """The frame that asks for something."""
-    kind, writer = _WRITERS[type(command)]
-    thing = {"type": kind, **writer(command)}
+    kind, encoder = _ENCODERS[type(command)]
+    thing = {"type": kind, **encoder(command)}
     if command.n is not None:
         thing["n"] = command.n
     return orjson.dumps(thing)
@@ -72,8 +72,8 @@ def parse(frame: bytes) -> Heard | None:
         return None
     try:
         thing = orjson.loads(frame)
-        reader = _READERS.get(thing["type"])
-        return reader(thing) if reader else None
+        parser = _PARSERS.get(thing["type"])
+        return parser(thing) if parser else None
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
@@ -87,7 +87,7 @@ def understand(command: c.Command, answer: e.Event) -> e.Event:
     if not isinstance(answer, Accepted):
         return answer
     try:
-        return _MEANINGS[type(command)](command, answer.fields)
+        return _INTERPRETERS[type(command)](command, answer.fields)
     except (KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
@@ -100,14 +100,14 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _write_auth(command: c.Auth) -> dict[str, Any]:
+def _encode_auth(command: c.Auth) -> dict[str, Any]:
     thing = _given(
         uid=command.uid, password=command.password, token=command.token, after=command.after
     )
     return thing if command.receive else {**thing, "receive": False}
 
 
-_WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+_ENCODERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     c.Hello: (
         "hello",
         lambda command: _given(
@@ -117,7 +117,7 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
             lang=command.lang,
         ),
     ),
-    c.Auth: ("auth", _write_auth),
+    c.Auth: ("auth", _encode_auth),
     c.Send: (
         "msg",
         lambda command: _given(to=command.to, text=command.text, again=command.again or None),
@@ -153,7 +153,7 @@ def _optional(value: Any) -> int | None:
     return None if value is None else _whole(value)
 
 
-def _read_message(thing: dict[str, Any]) -> e.Message:
+def _parse_message(thing: dict[str, Any]) -> e.Message:
     return e.Message(
         _whole(thing["id"]),
         _whole(thing["from"]),
@@ -163,7 +163,7 @@ def _read_message(thing: dict[str, Any]) -> e.Message:
     )
 
 
-def _read_sent(thing: dict[str, Any]) -> Confirmed:
+def _parse_sent(thing: dict[str, Any]) -> Confirmed:
     return Confirmed(
         _whole(thing["to"]),
         _optional(thing.get("id")),
@@ -175,7 +175,7 @@ def _read_sent(thing: dict[str, Any]) -> Confirmed:
     )
 
 
-def _read_error(thing: dict[str, Any]) -> Rejected:
+def _parse_error(thing: dict[str, Any]) -> Rejected:
     return Rejected(
         _text(thing["code"]),
         _text(thing["text"]),
@@ -186,21 +186,21 @@ def _read_error(thing: dict[str, Any]) -> Rejected:
     )
 
 
-_READERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
+_PARSERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
     "welcome": lambda thing: e.Welcome(
         thing.get("registration") == "open", re=_optional(thing.get("re"))
     ),
     "ok": lambda thing: Accepted(thing, re=_optional(thing.get("re"))),
     "pong": lambda thing: e.Pong(re=_optional(thing.get("re"))),
-    "sent": _read_sent,
-    "msg": _read_message,
-    "error": _read_error,
+    "sent": _parse_sent,
+    "msg": _parse_message,
+    "error": _parse_error,
     "kicked": lambda thing: e.Kicked(),
     "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
 }
 
 
-def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
+def _interpret_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
     return e.LoggedIn(
         _whole(fields["uid"]),
         _text(fields["name"]),
@@ -210,8 +210,8 @@ def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
     )
 
 
-_MEANINGS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
-    c.Auth: _mean_login,
+_INTERPRETERS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
+    c.Auth: _interpret_login,
     c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
     c.Passwd: lambda command, fields: e.PasswordChanged(_text(fields.get("token", ""))),
     c.Find: lambda command, fields: e.Found(

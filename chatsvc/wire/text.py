@@ -43,7 +43,7 @@ class TextDialect:
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """The frames that say an event: mostly one, sometimes two, or none."""
-        return _SAYERS[type(event)](event, PHRASES[self.lang])
+        return _ENCODERS[type(event)](event, PHRASES[self.lang])
 
 
 def _frames(*lines: str) -> list[bytes]:
@@ -132,7 +132,7 @@ def show(message: e.Message) -> str:
     return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
-def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
+def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
     if not message.text_frame:
         message.text_frame.append(_fitting(show(message)))
     return message.text_frame
@@ -143,15 +143,15 @@ def whole_seconds(seconds: float | None) -> int:
     return math.ceil(seconds or 0)
 
 
-def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
+def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
     if event.to == event.message.sender:
         return []  # said once, as a message that arrives
     if event.online:
-        return _say_message(event.message, words)
+        return _encode_message(event.message, words)
     return _frames(f"{words.offline}\n{show(event.message)}")
 
 
-def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
+def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:
     name = sanitized(event.name)
     if not event.users:
         return _frames(words.found_nobody.format(name=name))
@@ -170,22 +170,22 @@ def refusal_text(event: e.Refused, words: Phrases) -> str:
     )
 
 
-def _say_refused(event: e.Refused, words: Phrases) -> list[bytes]:
+def _encode_refused(event: e.Refused, words: Phrases) -> list[bytes]:
     line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
         return _frames(line, words.please_log_in)
     return _frames(line)
 
 
-_SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
-    e.Message: _say_message,
-    e.Sent: _say_sent,
+_ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
+    e.Message: _encode_message,
+    e.Sent: _encode_sent,
     e.Greeting: lambda event, words: _frames(words.please_log_in),
     e.Welcome: lambda event, words: [],
     e.LoggedIn: lambda event, words: _frames(words.logged_in),
     e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
     e.PasswordChanged: lambda event, words: _frames(words.password_changed),
-    e.Found: _say_found,
+    e.Found: _encode_found,
     e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
     e.Kicked: lambda event, words: _frames(words.kicked),
     e.Pong: lambda event, words: _frames(words.pong),
@@ -195,5 +195,5 @@ _SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.Bye: lambda event, words: _frames(
         words.bye.format(retry_after=whole_seconds(event.retry_after))
     ),
-    e.Refused: _say_refused,
+    e.Refused: _encode_refused,
 }

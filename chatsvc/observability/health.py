@@ -1,4 +1,4 @@
-"""Health: whether the stores are there, asked again and again, and what to tell those who watch over the server."""
+"""Health: regular checks of the stores, and what is wrong with the server now."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _EVERY = 2.0
 """Seconds between two checks of a store that answers."""
 
 _PATIENCE = 1.5
-"""Seconds that one who asks for the server's health waits for a store; probes give up after few."""
+"""Seconds that ``problems`` waits for a store; monitoring systems give up after few."""
 
 
 class Health:
-    """``checks``: for each store's monitor, a probe that it answers when it is well."""
+    """
+    Checks stores every two seconds, and when one of their requests has failed.
+
+    ``checks`` has for each store's monitor a probe: a call that raises if the store is not well.
+    """
 
     def __init__(
         self, clock: IReactorTime, checks: Mapping[StoreMonitor, Callable[[], Awaitable[Any]]]
@@ -33,22 +37,22 @@ class Health:
         self._rounds.clock = clock
 
     def start(self) -> None:
-        """Examine the stores from now on."""
+        """Begin to check the stores."""
         self._rounds.start(_EVERY)
 
     def drain(self) -> None:
-        """The server is stopping: send nobody here any more."""
+        """Report ``draining`` from now on, so that a load balancer sends no more clients."""
         self._draining = True
 
     def stop(self) -> None:
-        """Examine no more: the stores are about to be closed."""
+        """Stop the checks: the stores are about to be closed."""
         if self._rounds.running:
             self._rounds.stop()
         for check in self._checks:
             check.stop()
 
     async def problems(self) -> list[str]:
-        """What is wrong now, one line each, within some two seconds whatever the stores do."""
+        """Return what is wrong now, one line each; answers within two seconds whatever the stores do."""
         if self._draining:
             return ["draining"]
         self._begin_checks()
@@ -61,7 +65,7 @@ class Health:
 
 
 class _StoreCheck:
-    """The check of one store: one probe at a time, however many want to know."""
+    """The checks of one store: one probe at a time, however many callers wait for it."""
 
     _log = Logger()
 
@@ -78,7 +82,7 @@ class _StoreCheck:
         monitor.suspected = self.begin
 
     def begin(self) -> None:
-        """Ask, unless an answer is awaited already."""
+        """Start a probe unless one is under way."""
         if self._under_way is None and not self._stopped:
             self._began = self._clock.seconds()
             self._under_way = Deferred()
@@ -87,13 +91,13 @@ class _StoreCheck:
             self._under_way.callback(None)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Cancel the probe under way, and start no more."""
         self._stopped = True
         if self._under_way is not None:
             self._under_way.cancel()
 
     async def problem(self) -> str:
-        """What is wrong with the store, empty: nothing."""
+        """Return what is wrong with the store, empty if nothing; wait for the probe under way."""
         silent = False
         if self._under_way is not None:
             left = self._began + _PATIENCE - self._clock.seconds()

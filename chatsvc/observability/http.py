@@ -1,4 +1,4 @@
-"""``--metrics``: what a monitoring system asks over HTTP, ``/metrics`` and ``/health``."""
+"""The pages of ``--metrics`` for monitoring systems: ``/metrics`` and ``/health`` over HTTP."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from chatsvc.observability.redaction import redacted
 
 HealthCheck = Callable[[], Coroutine[Any, Any, list[str]]]
-"""What is wrong, one line each; empty: nothing."""
+"""Returns what is wrong, one line each; empty if nothing is."""
 
 MetricsPage = Callable[[], Coroutine[Any, Any, bytes]]
-"""All metrics, in Prometheus's text format 0.0.4."""
+"""Returns all metrics in Prometheus's text format 0.0.4."""
 
 _TEXT = "text/plain; charset=utf-8"
 
 _Page = tuple[int, str, bytes]
-"""Status, type, text."""
+"""HTTP status, content type, body."""
 
 
 class _Pages(Resource):
-    """All pages; HEAD is answered as GET is, without the text."""
+    """All pages; HEAD is answered as GET is, without the body."""
 
     isLeaf = True
     _log = Logger()
@@ -69,7 +69,7 @@ class _Pages(Resource):
         return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._metrics_page()
 
     async def _health(self) -> _Page:
-        """200 when all is well, else 503 and what is not."""
+        """Return 200 if nothing is wrong, else 503 and the problems."""
         problems = await self._check()
         text = "".join(f"{line}\n" for line in problems or ["ok"]).encode()
         return SERVICE_UNAVAILABLE if problems else OK, _TEXT, text
@@ -81,9 +81,9 @@ class _Pages(Resource):
 
 
 def monitoring_site(metrics: MetricsPage, check: HealthCheck) -> Site:
-    """The pages."""
+    """Return the site with these pages."""
     site = Site(_Pages(metrics, check))
     site.noisy = False
-    # One line for each look of a monitoring system would drown the others.
+    # A line for each request of a monitoring system would drown the others.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site

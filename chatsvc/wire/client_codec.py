@@ -1,7 +1,7 @@
 """
-The client's half of the structured dialect: commands to frames, frames to what the server said.
+The client's half of the structured dialect: commands to frames, and the server's frames to events.
 
-An ``ok`` says nothing of what was asked; :func:`understand` puts the two together.
+An ``ok`` does not repeat what was asked; ``understand`` interprets it together with the command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chatsvc.wire.record import record
 
 
 class NotUnderstood(Exception):
-    """A frame of the server's that breaks the dialect; one line."""
+    """A frame of the server breaks the dialect; the text is one line."""
 
 
 @record
@@ -29,7 +29,7 @@ class Accepted(e.Event):
 
 @record
 class Confirmed(e.Event):
-    """The store has a message; ``re`` and ``to`` name it. As :class:`~chatsvc.wire.events.Sent`, without its text."""
+    """The store has the message that ``re`` and ``to`` name; the fields are those of ``Sent``, without the text."""
 
     to: int
     id: int | None
@@ -41,7 +41,7 @@ class Confirmed(e.Event):
 
 @record
 class Rejected(e.Event):
-    """A command was refused. ``text`` is for people; ``to``: it was a ``msg`` to them."""
+    """A command was refused; ``text`` is for people, ``to`` the recipient if it was a ``Send``."""
 
     code: str
     text: str
@@ -51,10 +51,11 @@ class Rejected(e.Event):
 
 
 Heard = e.Event | e.Message
+"""What a server sends."""
 
 
 def encode(command: c.Command) -> bytes:
-    """The frame that asks for something."""
+    """Return the frame of a command."""
     kind, encoder = _ENCODERS[type(command)]
     thing = {"type": kind, **encoder(command)}
     if command.n is not None:
@@ -64,9 +65,9 @@ def encode(command: c.Command) -> bytes:
 
 def parse(frame: bytes) -> Heard | None:
     """
-    What a frame says; None where it is no structured frame (the greeting) or of a type that is not known here.
+    Return what is in a frame, or None if it is no structured frame (the greeting) or of an unknown type.
 
-    :raise NotUnderstood: it breaks the dialect.
+    :raise NotUnderstood: when it breaks the dialect.
     """
     if not frame.startswith(b"{"):
         return None
@@ -80,9 +81,9 @@ def parse(frame: bytes) -> Heard | None:
 
 def understand(command: c.Command, answer: e.Event) -> e.Event:
     """
-    What an answer to a command means.
+    Return the event that an answer to a command stands for.
 
-    :raise NotUnderstood: it is no answer to that command.
+    :raise NotUnderstood: when it is no answer to that command.
     """
     if not isinstance(answer, Accepted):
         return answer
@@ -93,7 +94,7 @@ def understand(command: c.Command, answer: e.Event) -> e.Event:
 
 
 _LONGEST_WAIT = 300.0
-"""Seconds; no server is asked to be away for longer, whatever it says."""
+"""Seconds; a client waits no longer before it connects again, whatever the server asks for."""
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""
-The structured dialect: what programs speak. One JSON object a frame, UTF-8.
-"""
+"""The structured dialect, for programs: one JSON object a frame, in UTF-8. This is the server's half."""
 
 from __future__ import annotations
 
@@ -19,6 +17,7 @@ from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.text import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
+"""The name of this server in ``welcome``."""
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
 
@@ -31,13 +30,13 @@ class StructuredDialect:
     """One connection's structured dialect; ``lang`` is the language of the errors' texts."""
 
     acknowledges = True
-    """Its clients say which messages they have recorded."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             thing = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -47,7 +46,7 @@ class StructuredDialect:
         return _command(thing)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: one, or none where a program has no use for it."""
+        """Return the frames of an event: one, or none if programs have no use for it."""
         encoder = _ENCODERS.get(type(event))
         if encoder is None:
             return []
@@ -59,7 +58,7 @@ class StructuredDialect:
 
 
 def _shortened(thing: dict[str, Any]) -> bytes:
-    """Only what the older server left can be too long for a frame; the end of its text or name is then cut off."""
+    """Cut the longer of text and name until the frame fits; only messages of the older server can be too long."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))

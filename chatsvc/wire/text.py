@@ -1,8 +1,8 @@
 """
-The text dialect: what people type and read, in Chinese or English, and what the older clients speak.
+The text dialect: commands that people type and answers that they read, in Chinese or English; older clients use it.
 
-One command or answer a frame, UTF-8. Words are separated by single spaces; a message text is everything after the
-second space, untouched.
+A frame is one command or answer in UTF-8. Words are separated by single spaces; a message's text is everything after
+the second space, unchanged.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class TextDialect:
     """One connection's text dialect; ``lang`` is ``zh`` or ``en``."""
 
     acknowledges = False
-    """Its clients cannot say that they have recorded a message."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             line = frame.decode()
         except UnicodeDecodeError:
@@ -42,7 +42,7 @@ class TextDialect:
         return parser(rest) if parser else c.Malformed(Problem.UNKNOWN_COMMAND)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: mostly one, sometimes two, or none."""
+        """Return the frames of an event: mostly one, sometimes two, or none."""
         return _ENCODERS[type(event)](event, PHRASES[self.lang])
 
 
@@ -51,7 +51,7 @@ def _frames(*lines: str) -> list[bytes]:
 
 
 def _fitting(line: str) -> bytes:
-    """One frame. What the older server left, or a name looked for, can be too long for one; its end is then cut off."""
+    """Return one frame; a message of the older server, or a name searched for, is cut off if it is too long for one."""
     frame = line.encode()
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
@@ -125,7 +125,7 @@ def _head(sender: int, name: str) -> str:
 
 
 def show(message: e.Message) -> str:
-    """A message as its reader sees it; some that the older server left have no time."""
+    """Return a message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return rendered_old(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
@@ -139,13 +139,13 @@ def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
 
 
 def whole_seconds(seconds: float | None) -> int:
-    """Seconds as people are told them: never too few."""
+    """Return seconds as shown to people: rounded up, so that nobody comes too early."""
     return math.ceil(seconds or 0)
 
 
 def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
     if event.to == event.message.sender:
-        return []  # said once, as a message that arrives
+        return []  # the message that arrives is the answer
     if event.online:
         return _encode_message(event.message, words)
     return _frames(f"{words.offline}\n{show(event.message)}")
@@ -162,7 +162,7 @@ def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:
 
 
 def refusal_text(event: e.Refused, words: Phrases) -> str:
-    """What people are told of a refusal, in either dialect."""
+    """Return the text of a refusal, which both dialects show."""
     return words.problems[event.problem].format(
         waiting=event.waiting,
         expected=event.expected,

@@ -85,7 +85,7 @@ class ParseTests(SynchronousTestCase):
             self.assertMalformed(frame, Problem.LANG_USAGE, c.SetLang)
 
     def test_uid_is_ascii_digits(self) -> None:
-        """Something that Python takes for a number, and the design does not, would be a uid."""
+        """A text that Python takes for a number would be a uid, though its digits are not ASCII."""
         for word in ("٣", "1_000", "+1", "1.0", "1e3", "0x1", "--1", "-", "１", "1\n", "²", "1\0"):
             self.assertIsNone(parse_uid(word), word)
             self.assertMalformed(f"msg {word} x", Problem.UID_NOT_INTEGER, c.Send)
@@ -136,7 +136,7 @@ class ParseTests(SynchronousTestCase):
 
 
 class SayTests(SynchronousTestCase):
-    """Events to frames: the design's table."""
+    """Events to frames, as docs/protocol.md promises."""
 
     def setUp(self) -> None:
         zone = os.environ.get("TZ")
@@ -219,7 +219,7 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(self.say(e.Found("a\nb", ()), "en"), ["Nobody is called a\n    b!"])
 
     def test_one_short_line(self) -> None:
-        """A refusal that the design's table does not have would be more than a line."""
+        """A refusal that docs/protocol.md does not list would be more than a line."""
         for lang in LANGUAGES:
             for problem in Problem:
                 said = self.say(

@@ -1,4 +1,4 @@
-"""What is said now and then."""
+"""Limits of log lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter, LogLimit
 
 
 class LogLimiterTests(SynchronousTestCase):
+    """One line in some seconds."""
+
     def test_counts(self) -> None:
         """The log would have a line for each message, or not say how many it leaves out."""
         clock = Clock()
@@ -28,6 +30,7 @@ class KeyedLogLimiterTests(SynchronousTestCase):
         self.clock = Clock()
 
     def limiter(self, total: Rate | None = None, size: int = 100) -> KeyedLogLimiter[str]:
+        """Make a limiter that passes one hit a minute for each key."""
         return KeyedLogLimiter(self.clock.seconds, Rate(1 / 60, 1), total, size)
 
     def test_each(self) -> None:

@@ -22,12 +22,14 @@ class ParseTests(SynchronousTestCase):
     """Frames to commands."""
 
     def parse(self, frame: str | bytes) -> c.Command:
+        """Parse a frame."""
         data = frame.encode() if isinstance(frame, str) else frame
         return TextDialect("zh").parse(data)
 
     def assertMalformed(
         self, frame: str | bytes, problem: Problem, kind: type[c.Command] | None = None
     ) -> None:
+        """Fail unless a frame is refused for this reason."""
         self.assertEqual(self.parse(frame), c.Malformed(problem, kind), frame)
 
     def test_commands(self) -> None:
@@ -147,6 +149,7 @@ class SayTests(SynchronousTestCase):
         self.addCleanup(_stamp.cache_clear)
 
     def restore(self, zone: str | None) -> None:
+        """Restore the time zone."""
         if zone is None:
             del os.environ["TZ"]
         else:
@@ -154,6 +157,7 @@ class SayTests(SynchronousTestCase):
         time.tzset()
 
     def say(self, event: e.Event | e.Message, lang: str = "zh") -> list[str]:
+        """Return an event's frames as text."""
         return [frame.decode() for frame in TextDialect(lang).encode(event)]
 
     def test_table(self) -> None:

@@ -51,7 +51,7 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreURL, parse_store_url
 from chatsvc.wire.events import Message
-from tests.inbox.test_inbox import SilentWatcher
+from tests.inbox.fixtures import RecordingWatcher
 from tests.support.servers import PrivateRedis, redis
 
 T = TypeVar("T")
@@ -368,7 +368,7 @@ class SQLiteMachine(InboxMachine):
             self.database.close()
         self.database = BlockingDatabase(str(Path(self.folder) / "chat.db"))
         self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS)
-        at_once(self.inbox.open(SilentWatcher()))
+        at_once(self.inbox.open(RecordingWatcher()))
 
     def take_copy(self) -> Any:
         assert self.database is not None

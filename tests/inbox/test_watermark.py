@@ -14,7 +14,10 @@ from tests.inbox.fixtures import until
 
 
 class WatermarkTests(TestCase):
+    """A watermark in a folder of the test's own."""
+
     def setUp(self) -> None:
+        """Name a file that is not there yet."""
         self.path = Path(self.mktemp()) / "inbox.watermark"
         self.path.parent.mkdir()
 

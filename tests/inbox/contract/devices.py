@@ -148,8 +148,9 @@ class DevicesContract(StoreCase):
 
     async def test_number_that_was_given_back(self) -> None:
         """
-        What was said in a session that ended, and comes late, would be stored under a number that was refused
-        since, and the next text be taken for a repetition.
+        A late message of a session that ended would be stored under a number that was refused since.
+
+        The next text under that number would then be taken for a repetition.
         """
         await self.begin(InboxLimits(share=1))
         before = await self.inbox.claim_device(A, DEVICE)

@@ -22,6 +22,7 @@ class OnRedis(TestCase):
     """A test with an empty Redis database."""
 
     def setUp(self) -> None:
+        """Empty a database that no other test of this process uses."""
         self.db = next(_DATABASES) % 63
         redis().execute("FLUSHDB", db=self.db)
         self.watcher = RecordingWatcher()
@@ -39,6 +40,7 @@ class OnOneRedis(OnRedis):
     """A test with an open store."""
 
     async def begin(self, **limits: int) -> None:
+        """Open the store with these limits."""
         self.inbox = self.store(InboxLimits(**limits))
         await self.inbox.open(self.watcher)
 
@@ -67,12 +69,14 @@ class OnTwoNodes(OnRedis):
         return claim
 
     async def node(self, name: str, watcher: RecordingWatcher) -> RedisInbox:
+        """Open a node."""
         inbox = self.store(InboxLimits(), node=name, lease=self.lease)
         await inbox.open(watcher)
         return inbox
 
     @property
     def lease_of_mine(self) -> Lease:
+        """The lease of the node ``here``."""
         assert self.here._lease is not None
         return self.here._lease
 
@@ -81,8 +85,10 @@ class OnTwoNodes(OnRedis):
         await node._subscriber.close()
 
     def session(self, uid: int = READER) -> bytes:
+        """Who holds a user's session, as Redis has it: node and generation."""
         return redis().execute("GET", f"chat:{{{uid}}}:session", db=self.db).split(b"\r\n")[1]
 
     async def store_there(self, *drafts: Any) -> list[Any]:
+        """Store messages at the other node, one by default; their outcomes."""
         committed: Committed = await self.there.commit(drafts or [draft()], [])
         return committed.outcomes

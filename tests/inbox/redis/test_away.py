@@ -19,12 +19,14 @@ class AwayTests(OnOneRedis):
     """A Redis that goes away and comes back. It is this test's own."""
 
     def setUp(self) -> None:
+        """Start a Redis."""
         super().setUp()
         self.server = PrivateRedis()
         self.addCleanup(self.server.remove)
         self.server.start()
 
     async def begin(self, patience: float = 5.0, **limits: int) -> None:
+        """Open a store there."""
         self.inbox = self.store(InboxLimits(**limits), url=self.server.url(), patience=patience)
         await self.inbox.open(self.watcher)
 

@@ -14,7 +14,9 @@ from chatsvc.storage.url import StoreMisconfigured, StoreURL
 from tests.inbox.redis.stores import OnRedis
 
 
-class DangersTests(SynchronousTestCase):
+class RisksTests(SynchronousTestCase):
+    """Settings that endanger messages."""
+
     def test_only_now_and_then(self) -> None:
         """Snapshots alone would pass for keeping everything."""
         url = StoreURL("redis", "0", redacted="redis://x")
@@ -61,7 +63,11 @@ class _OldRedis(Protocol):
 
 
 class VersionTests(OnRedis):
+    """Redis servers of other versions."""
+
     async def open(self, version: str) -> list[str]:
+        """Open a store at a Redis of this version; the warnings."""
+
         class Old(_OldRedis):
             script = b""
 

@@ -52,7 +52,7 @@ class GenerationTests(OnOneRedis):
 
 
 class KeyTests(OnOneRedis):
-    """The design's table of keys, which other programs rely on."""
+    """The table of keys in docs/architecture.md, which other programs rely on."""
 
     async def test_stream(self) -> None:
         """Another node would not find the messages, or not their fields."""
@@ -72,7 +72,7 @@ class KeyTests(OnOneRedis):
         self.assertLess(abs(int(second[10]) - at), 60_000, "this is Redis's own time")
 
     async def test_names_of_keys(self) -> None:
-        """A key would have another name, or there would be one that the design does not have."""
+        """A key would have another name, or there would be one that the table does not have."""
         await self.begin()
         await self.inbox.commit([draft(device=DEVICE, n=1)], [])
         await self.inbox.claim(READER, None)
@@ -146,6 +146,7 @@ class ForeignTests(OnOneRedis):
     """What another program puts into an inbox, or takes out of it."""
 
     def put(self, id: str, *fields: str) -> None:
+        """Put an entry into READER's inbox, as a plain client does."""
         self.ask("XADD", f"chat:{{{READER}}}:inbox", id, *fields)
 
     async def test_what_is_no_message(self) -> None:
@@ -242,10 +243,12 @@ class AdoptionTests(OnOneRedis):
     """Messages that the older asyncio server left."""
 
     async def leave(self, *texts: str | bytes) -> None:
+        """Open the store, and leave texts as the older server did."""
         await self.begin()
         self.ask("RPUSH", OLD_LIST, *texts)
 
     async def texts(self) -> list[str]:
+        """The texts that wait for READER."""
         return [message.text for message in await self.inbox.read(READER, 0, 100)]
 
     async def test_by_reading(self) -> None:
@@ -365,6 +368,8 @@ class TroubleTests(OnOneRedis):
 
 
 class TotalTests(OnOneRedis):
+    """The counter of all messages that wait, and a Redis that is full."""
+
     async def test_every_way(self) -> None:
         """The number of messages that wait would be wrong after one of the ways in which they come and go."""
         self.ask("RPUSH", OLD_LIST, "1", "2", "3")
@@ -409,9 +414,7 @@ class TotalTests(OnOneRedis):
         self.assertEqual((await self.inbox.total(), waits < 3), (waits, True))
 
     async def test_full_for_some(self) -> None:
-        """
-        When Redis is full, a batch would fail as a whole, or what was acknowledged before a log-out be shown again.
-        """
+        """A full Redis would fail a batch as a whole, or show again what was acknowledged before a log-out."""
         await self.begin()
         claim = await self.inbox.claim(READER, None)
         await self.inbox.commit([draft()] * 3, [])

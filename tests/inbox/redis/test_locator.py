@@ -10,7 +10,9 @@ from chatsvc.storage.url import StoreMisconfigured, parse_store_url
 from tests.inbox.redis.stores import OnRedis
 
 
-class PlaceTests(OnRedis):
+class RedisLocatorTests(OnRedis):
+    """URLs of hosts and sockets."""
+
     def test_bad_urls(self) -> None:
         """A slip in the URL would end in a traceback, or in another database."""
         for url in (

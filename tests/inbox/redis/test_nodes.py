@@ -21,7 +21,9 @@ from tests.inbox.redis.stores import OnTwoNodes
 from tests.support.servers import redis
 
 
-class NewsTests(OnTwoNodes):
+class StoredElsewhereTests(OnTwoNodes):
+    """Messages that a node stores for readers of another."""
+
     async def test_news(self) -> None:
         """A reader would learn of another node's messages only when somebody here writes to the same user."""
         await self.begin()
@@ -80,6 +82,8 @@ class NewsTests(OnTwoNodes):
 
 
 class TakeOverTests(OnTwoNodes):
+    """A user who logs in at another node."""
+
     async def test_take_over(self) -> None:
         """A user's older connection at another node would go on as if nothing had happened."""
         before = await self.begin()
@@ -104,8 +108,9 @@ class TakeOverTests(OnTwoNodes):
 
     async def test_sender_who_has_moved(self) -> None:
         """
-        What somebody said at a node that hung, and had refused at another since, would be stored when the first goes
-        on, under a number that is another message's by then.
+        A message from a node that hung would be stored when it goes on, though its sender has moved to another node.
+
+        By then its number may be another message's.
         """
         before = await self.begin()
         now = await self.there.claim(READER, None)

@@ -34,6 +34,7 @@ class OlderData(OnTwoNodes):
         return [(key, dump.split(b"\r\n", 1)[1][:-2]) for key, dump in dumps]
 
     def put_back(self, copy: list[tuple[bytes, bytes]]) -> None:
+        """Restore a back-up."""
         redis().execute("DEL", *self.keys(), db=self.db)
         for key, dump in copy:
             redis().execute("RESTORE", key, 0, dump, db=self.db)
@@ -51,6 +52,8 @@ class OlderData(OnTwoNodes):
 
 
 class WentBackTests(OlderData):
+    """What the nodes make of older data."""
+
     async def test_reader_who_is_away(self) -> None:
         """Three confirmed messages would be dropped by a client that knows their ids of others."""
         before, copy = await self.read_up_to_ten()
@@ -189,6 +192,7 @@ class RestartTests(TestCase):
     """Redis itself ends and comes back, with all that it had or with less."""
 
     def setUp(self) -> None:
+        """Start a Redis, and make a folder for the copy and the watermark."""
         self.server = PrivateRedis()
         self.server.start()
         self.addCleanup(self.server.remove)
@@ -196,6 +200,7 @@ class RestartTests(TestCase):
         self.folder.mkdir()
 
     async def node(self, watermark: bool = True) -> RedisInbox:
+        """Open a node."""
         path = str(self.folder / "inbox.watermark")
         mark = Watermark(reactor, path) if watermark else None
         url = parse_store_url(self.server.url(2), ("redis",))
@@ -215,6 +220,7 @@ class RestartTests(TestCase):
         return claim
 
     def restore(self) -> None:
+        """Start Redis again with the copy."""
         self.server.kill()
         shutil.rmtree(self.server.folder / "appendonlydir")
         shutil.copytree(self.folder / "copy", self.server.folder / "appendonlydir")

@@ -25,6 +25,7 @@ class SentinelTests(TestCase):
     """A primary and its replica, the sentinel, and a node."""
 
     def setUp(self) -> None:
+        """Start all three servers."""
         self.primary = PrivateRedis("--repl-diskless-sync-delay", "0")
         self.primary.start()
         self.replica = PrivateRedis("--replicaof", "127.0.0.1", str(self.primary.port))
@@ -124,7 +125,9 @@ class SentinelTests(TestCase):
         self.assertIn("the sentinels know no primary 'caht'", str(caught.exception))
 
 
-class AddressTests(SynchronousTestCase):
+class SentinelsTests(SynchronousTestCase):
+    """URLs that name sentinels."""
+
     def test_bad_urls(self) -> None:
         """A slip in the URL would end in a traceback, or be found out at the first fail-over."""
         for url in (

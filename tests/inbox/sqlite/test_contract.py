@@ -16,6 +16,7 @@ class SQLiteContractTests(every.InboxContract):
     """Inboxes in a real SQLite file."""
 
     def setUp(self) -> None:
+        """Name a file that is not there yet."""
         self.url = parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",))
 
     believes_nodes = True

@@ -21,16 +21,22 @@ from chatsvc.storage.url import parse_store_url
 from tests.inbox.fixtures import DEVICE, READER, A, RecordingWatcher, draft, losses
 
 
+async def open_inbox(case: TestCase) -> tuple[SQLiteInbox, Database]:
+    """A store in a new file until the end of a test, and its database."""
+    database = Database(parse_store_url(f"sqlite:{case.mktemp()}", ("sqlite",)), reactor)
+    case.addCleanup(database.close)
+    await database.open()
+    inbox = SQLiteInbox(database, InboxLimits())
+    await inbox.open(RecordingWatcher())
+    return inbox, database
+
+
 class ForeignTests(TestCase):
     """Rows that another program put into an inbox in SQLite."""
 
     async def test_what_is_no_message(self) -> None:
         """A row with something else than a number or a text would make the inbox unreadable."""
-        database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
-        self.addCleanup(database.close)
-        await database.open()
-        inbox = SQLiteInbox(database, InboxLimits())
-        await inbox.open(RecordingWatcher())
+        inbox, database = await open_inbox(self)
         await inbox.commit([draft("1"), draft("2"), draft("3"), draft("4")], [])
         for id, column, value in ((2, "at", 1e300), (3, "text", b"\xff"), (4, "sender", "who")):
             change = f"UPDATE chat_inbox SET {column} = ? WHERE id = ?"  # noqa: S608
@@ -40,13 +46,11 @@ class ForeignTests(TestCase):
 
 
 class UpgradeTests(TestCase):
+    """A file of the version before."""
+
     async def test_devices_of_the_version_before(self) -> None:
         """After an upgrade, what was stored before it would be stored once more when it is sent again."""
-        database = Database(parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",)), reactor)
-        self.addCleanup(database.close)
-        await database.open()
-        inbox = SQLiteInbox(database, InboxLimits())
-        await inbox.open(RecordingWatcher())
+        inbox, database = await open_inbox(self)
         before = f"INSERT INTO chat_device VALUES ({READER}, {A}, '{DEVICE}', 7, 2, 1)"  # noqa: S608
         for change in (before, "DROP TABLE chat_sending", "DELETE FROM chat_schema"):
             await database.run(partial(Transaction.execute, sql=change))
@@ -56,15 +60,17 @@ class UpgradeTests(TestCase):
         self.assertEqual(kinds, [Duplicate, Duplicate, Gap, Stored])
 
 
-class SQLiteTests(TestCase):
+class OlderFileTests(TestCase):
     """A file that somebody puts an older one in the place of, while no server runs."""
 
     def setUp(self) -> None:
+        """Make a folder for the file and its copy."""
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.file = self.folder / "chat.db"
 
     async def open(self) -> SQLiteInbox:
+        """Open the store, as a server does."""
         database = Database(parse_store_url(f"sqlite:{self.file}", ("sqlite",)), reactor)
         await database.open()
         watermark = Watermark(reactor, str(self.folder / "inbox.watermark"))
@@ -74,6 +80,7 @@ class SQLiteTests(TestCase):
         return inbox
 
     async def read_up_to_ten(self) -> InboxClaim:
+        """READER reads eight of ten messages; the copy is of when there were eight."""
         inbox = await self.open()
         claim = await inbox.claim(READER, None)
         await inbox.commit([draft() for _ in range(8)], [])

@@ -109,17 +109,17 @@ def makeService(options: ClientOptions) -> IService:
     setting = ClientConfig(
         endpoint=here.endpoint(reactor),
         server=server,
-        admission=here.admission(),
+        trust_policy=here.admission(),
         open_outbox=here.open_outbox,
         lang=here.lang,
-        memory=SavedLogin(folder, values["remember"]),
+        saved_login=SavedLogin(folder, values["remember"]),
         account=here.account,
         source=_stream(sys.__stdin__),
         output=_stream(sys.__stdout__),
         errors=_stream(sys.__stderr__),
         at_terminal=at_terminal(),
         asynchronous=isinstance(reactor, AsyncioSelectorReactor),
-        look=ScreenOptions(server, folder / "history", wants_colour(os.environ), values["bell"]),
+        screen=ScreenOptions(server, folder / "history", wants_colour(os.environ), values["bell"]),
     )
     return Client(reactor, setting, finish)
 

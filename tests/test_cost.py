@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from chatsvc.limits.rates import Rate
-from tests.test_protocol import ProtocolTests
-from tests.test_session import BOB
+from chatsvc.limits.token_bucket import Rate
+from tests.support.connections import ProtocolCase
+from tests.support.worlds import BOB
 
 MESSAGES = 50
 MARGIN = 0.1
@@ -35,7 +35,7 @@ def calls_of(act: Callable[[], object]) -> int:
     return calls
 
 
-class CostTests(ProtocolTests):
+class CostTests(ProtocolCase):
     def setUp(self) -> None:
         self.make(Rate(1e6, 1e6))
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory
 from chatsvc.gauges import Gauges
-from tests.test_session import BOB, World
+from tests.support.worlds import BOB, World
 
 
 class InstrumentsTests(SynchronousTestCase):
@@ -17,7 +17,7 @@ class InstrumentsTests(SynchronousTestCase):
         self.world = World()
         self.inbox = self.world.inbox
         self.clock = Clock()
-        chat = replace(self.world.chat, clock=self.clock)
+        chat = replace(self.world.services, clock=self.clock)
         self.registry = chat.metrics.registry
         self.instruments = Gauges(chat, ChatFactory(chat), lambda: 5.0)
 

@@ -3,140 +3,26 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from chatsvc.factory import ChatFactory, PortFactory
-from chatsvc.limits.rates import Rate
-from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.wire.commands import MAX_FRAME
-from tests.test_session import ALICE, BOB, DEVICE, MOST_UNANSWERED, UNLIMITED, World
-from tests.transport.test_ack_tracker import FakeTCP
-
-GREETING = "Please log in!"
-
-
-class Wire(StringTransportWithDisconnection):
-    """A transport that keeps each write, and lets a test decide when the peer has closed."""
-
-    def __init__(self, host: str = "192.0.2.1") -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-        self.peer_host = host
-        self.aborted = False
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-
-    def getPeer(self) -> Any:
-        class Peer:
-            host = self.peer_host
-
-        return Peer()
-
-    def loseConnection(self) -> None:
-        self.disconnecting = True
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        self.loseConnection()
+from tests.support.connections import GREETING, ClientEnd, ProtocolCase, Wire
+from tests.support.fakes import FakeTCP
+from tests.support.worlds import ALICE, BOB, MOST_UNANSWERED
 
 
-class ClientEnd:
-    """The other end of a connection."""
-
-    def __init__(self, protocol: ChatProtocol, wire: Wire) -> None:
-        self.protocol = protocol
-        self.wire = wire
-        self.length = struct.Struct("<H" if isinstance(protocol, LegacyChatProtocol) else "!H")
-
-    def pack(self, *frames: str | bytes | dict[str, Any]) -> bytes:
-        packed = b""
-        for frame in frames:
-            text = json.dumps(frame) if isinstance(frame, dict) else frame
-            data = text.encode() if isinstance(text, str) else text
-            packed += self.length.pack(len(data)) + data
-        return packed
-
-    def send(self, *frames: str | bytes | dict[str, Any]) -> None:
-        self.protocol.dataReceived(self.pack(*frames))
-
-    def raw(self) -> list[str]:
-        """The frames that came since this was last asked."""
-        data, self.wire.writes = b"".join(self.wire.writes), []
-        frames = []
-        while data:
-            (size,) = self.length.unpack(data[:2])
-            frames.append(data[2 : 2 + size].decode())
-            data = data[2 + size :]
-        return frames
-
-    def things(self) -> list[Any]:
-        return [json.loads(frame) for frame in self.raw() if frame.startswith("{")]
-
-    def lose(self) -> None:
-        """The connection ends."""
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-
-class ProtocolTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.make()
-
-    def make(self, rate: Rate = UNLIMITED, **limits: Any) -> None:
-        self.world = World(rate, **limits)
-        self.world.accounts.cached = {ALICE, BOB}
-        self.factory = ChatFactory(self.world.chat)
-
-    def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
-        factory = PortFactory(self.factory, legacy=True) if legacy else self.factory
-        protocol = factory.buildProtocol(IPv4Address("TCP", host, 5000) if host else None)
-        assert protocol is not None
-        wire = Wire(host)
-        wire.protocol = protocol
-        protocol.makeConnection(wire)
-        self.turn()
-        return ClientEnd(protocol, wire)
-
-    def turn(self, seconds: float = 0) -> None:
-        self.world.clock.advance(seconds)
-        self.world.clock.advance(0)
-        self.world.clock.advance(0)
-
-    def text(self, uid: int = ALICE, **more: Any) -> ClientEnd:
-        end = self.connect(**more)
-        end.send(f"auth {uid} {self.world.accounts.rows[uid][1]}")
-        self.turn()
-        self.assertEqual(end.raw()[:2], [GREETING, "Logged in!"])
-        return end
-
-    def structured(self, uid: int = ALICE, **more: Any) -> ClientEnd:
-        end = self.connect()
-        password = self.world.accounts.rows[uid][1]
-        end.send(
-            {"type": "hello", "device": DEVICE},
-            {"type": "auth", "n": 1, "uid": uid, "password": password, **more},
-        )
-        self.turn()
-        self.assertEqual([thing["type"] for thing in end.things()], ["welcome", "ok"])
-        return end
-
-
-class FrameTests(ProtocolTests):
+class FrameTests(ProtocolCase):
     """Bytes to frames and back."""
 
     def test_greeting(self) -> None:
@@ -202,7 +88,7 @@ class FrameTests(ProtocolTests):
         self.assertEqual(end.wire.writes[0][:2], b"\x00\x0e")
 
 
-class DialectTests(ProtocolTests):
+class DialectTests(ProtocolCase):
     """Which dialect a connection speaks."""
 
     def test_structured(self) -> None:
@@ -304,7 +190,7 @@ class DialectTests(ProtocolTests):
         self.assertEqual([thing["type"] for thing in end.things()], ["ok", "error"])
 
 
-class ConversationTests(ProtocolTests):
+class ConversationTests(ProtocolCase):
     """Commands and answers through both ends."""
 
     def test_two_people(self) -> None:
@@ -377,7 +263,7 @@ class ConversationTests(ProtocolTests):
     def test_restarted(self) -> None:
         """A program would keep a cursor that no longer counts."""
         end = self.structured()
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.turn()
         (bye,) = end.things()
         self.assertEqual(bye["type"], "bye")
@@ -387,12 +273,12 @@ class ConversationTests(ProtocolTests):
     def test_people_stay_when_an_inbox_restarts(self) -> None:
         """A person would be sent away over ids that the text dialect does not show."""
         end = self.text()
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.turn()
         self.assertEqual((end.raw(), end.wire.disconnecting), ([], False))
 
 
-class TimeTests(ProtocolTests):
+class TimeTests(ProtocolCase):
     """The log-in timeout."""
 
     def test_never_logged_in(self) -> None:
@@ -465,7 +351,7 @@ class TimeTests(ProtocolTests):
         self.assertEqual(list(self.world.online), [ALICE])
 
 
-class FlowTests(ProtocolTests):
+class FlowTests(ProtocolCase):
     """Who is slow is waited for, and slows nobody else."""
 
     def producer(self, end: ClientEnd) -> Any:
@@ -642,7 +528,7 @@ class FlowTests(ProtocolTests):
         self.assertEqual(self.factory.connections, 0)
 
 
-class ReceiptTests(ProtocolTests):
+class ReceiptTests(ProtocolCase):
     """Readers that cannot acknowledge."""
 
     def connect_metered(self) -> tuple[ClientEnd, ByteMeter]:
@@ -691,7 +577,7 @@ class ReceiptTests(ProtocolTests):
         # The store lost them, and has others under the same ids.
         self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
         end.protocol.hold("a test")
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.world.inbox.store(ALICE, "new")
         self.world.online[ALICE].resync()
         self.under_way = 0
@@ -723,7 +609,7 @@ class ReceiptTests(ProtocolTests):
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
 
 
-class FrameTimeoutTests(ProtocolTests):
+class FrameTimeoutTests(ProtocolCase):
     """Frames that come in part."""
 
     def setUp(self) -> None:
@@ -781,7 +667,7 @@ class FrameTimeoutTests(ProtocolTests):
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
 
-class FactoryTests(ProtocolTests):
+class FactoryTests(ProtocolCase):
     """How many may be here, and how they leave."""
 
     def test_too_many(self) -> None:

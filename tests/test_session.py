@@ -2,157 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts.passwords import PasswordHasherPool, PasswordsBusy
-from chatsvc.accounts.store import AccountStore
-from chatsvc.accounts.tokens import Tokens
-from chatsvc.flush import FlushConsolidator
+from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
-from chatsvc.limits.rates import ConnectionLimits, Rate, RateLimiter, RegistrationLimit
-from chatsvc.reader import Reader
-from chatsvc.router import REMOVAL_DELAY, MessageRouter
-from chatsvc.services import Services
-from chatsvc.session import Session
+from chatsvc.limits.token_bucket import Rate
+from chatsvc.router import REMOVAL_DELAY
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from tests.support.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
-
-ALICE, BOB, CAROL = 10001, 10002, 10003
-UNLIMITED = Rate(0, 1)
-MOST_UNANSWERED = ConnectionLimits().unanswered
-DEVICE = "0123456789abcdef"
-
-
-class World:
-    """A server's parts, in memory."""
-
-    def __init__(
-        self,
-        rate: Rate = UNLIMITED,
-        registration: bool = True,
-        request_rate: Rate = UNLIMITED,
-        login_rate: Rate = UNLIMITED,
-        find_rate: Rate = UNLIMITED,
-        **limits: Any,
-    ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
-        self.inbox = MemoryInbox()
-        self.accounts = MemoryAccounts(
-            u10001=("alice", "a"), u10002=("bob", "b"), u10003=("carol", "c")
-        )
-        self.passwords = PlainPasswords()
-        self.online: dict[int, Reader] = {}
-        self.outgoing = FlushConsolidator(self.clock)
-        self.post = MessageRouter(
-            self.clock, self.inbox, self.online, after_batch=self.outgoing.flush
-        )
-        now = self.clock.seconds
-        self.chat = Services(
-            clock=self.clock,
-            now=now,
-            accounts=cast(AccountStore, self.accounts),
-            passwords=cast(PasswordHasherPool, self.passwords),
-            tokens=Tokens(b"s" * 32, now=now),
-            inbox=self.inbox,
-            post=self.post,
-            outgoing=self.outgoing,
-            online=self.online,
-            message_rate=RateLimiter(rate, now),
-            request_rate=RateLimiter(request_rate, now),
-            login_rate=RateLimiter(login_rate, now),
-            find_rate=RateLimiter(find_rate, now),
-            login_throttle=LoginThrottle(FreeAttempts(), now),
-            registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
-            registration=registration,
-            lang="en",
-            limits=ConnectionLimits(**limits),
-        )
-
-    def let_all(self) -> None:
-        """Let whatever is held be done, and what that brings about."""
-        for part in (self.accounts, self.passwords, self.inbox):
-            part.hold = set()
-        for _ in range(5):
-            for part in (self.accounts, self.passwords, self.inbox):
-                part.let_all()
-            self.clock.advance(0)
-
-
-class RecordingConnection:
-    """A connection as a session knows it."""
-
-    number = 1
-    address = "192.0.2.1"
-
-    def __init__(self, chat: Services) -> None:
-        self.said: list[e.Event] = []
-        self.handed: list[e.Message] = []
-        self.noted: list[Any] = []
-        self.held: set[str] = set()
-        self.received: Callable[[int], object] | None = None
-        self.session = Session(chat, self)
-
-    def say(self, event: e.Event) -> None:
-        self.said.append(event)
-
-    def deliver(self, message: e.Message) -> None:
-        self.handed.append(message)
-
-    def track_acks(self, received: Callable[[int], object]) -> None:
-        self.received = received
-
-    def poll_acks(self) -> None:
-        if self.received is not None and self.handed:
-            self.received(self.handed[-1].id)
-
-    def stop_tracking_acks(self) -> None:
-        self.received = None
-
-    def speak(self, lang: str) -> None:
-        self.noted.append(lang)
-
-    def hold(self, reason: str) -> None:
-        self.held.add(reason)
-
-    def release(self, reason: str) -> None:
-        self.held.discard(reason)
-
-    def logged_out(self) -> None:
-        pass
-
-    def expect_again(self, seconds: float) -> None:
-        self.noted.append(("expected again", seconds))
-
-    def authenticated(self) -> None:
-        self.noted.append("settled in")
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def close(self, why: str) -> None:
-        self.noted.append("closed")
-        self.session.stop()
-
-    # What tests do
-
-    def do(self, *commands: c.Command) -> None:
-        for command in commands:
-            self.session.command(command, 10)
-
-    def answers(self) -> list[e.Event]:
-        """What was said since this was last asked."""
-        said, self.said = self.said, []
-        return said
+from tests.support.worlds import (
+    ALICE,
+    BOB,
+    CAROL,
+    DEVICE,
+    MOST_UNANSWERED,
+    RecordingConnection,
+    World,
+)
 
 
 class SessionTests(SynchronousTestCase):
@@ -160,7 +31,7 @@ class SessionTests(SynchronousTestCase):
         self.world = World()
 
     def connect(self) -> RecordingConnection:
-        return RecordingConnection(self.world.chat)
+        return RecordingConnection(self.world.services)
 
     def log_in(self, uid: int = ALICE, **more: Any) -> RecordingConnection:
         """Somebody who is logged in, and whose answers so far are forgotten."""
@@ -192,12 +63,12 @@ class LogInTests(SessionTests):
             (answer.re, answer.uid, answer.name, answer.epoch, answer.waiting),
             (1, ALICE, "alice", "epoch", 1),
         )
-        claim = self.world.chat.tokens.read(answer.token)
+        claim = self.world.services.auth.tokens.read(answer.token)
         assert claim is not None
         self.assertEqual(claim.uid, ALICE)
-        self.assertTrue(self.world.chat.tokens.fits(claim, "a"))
+        self.assertTrue(self.world.services.auth.tokens.fits(claim, "a"))
         self.assertEqual(list(self.world.online), [ALICE])
-        self.assertEqual([message.text for message in connection.handed], ["x"])
+        self.assertEqual([message.text for message in connection.delivered], ["x"])
         self.assertIn("settled in", connection.noted)
 
     def test_answer_comes_before_messages(self) -> None:
@@ -206,7 +77,7 @@ class LogInTests(SessionTests):
         connection = self.connect()
         order: list[str] = []
         connection.say = lambda event: order.append("said")  # type: ignore[method-assign]
-        connection.session.deliver = lambda message: order.append("handed")
+        connection.deliver = lambda message: order.append("handed")  # type: ignore[method-assign]
         connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(order, ["said", "handed"])
 
@@ -217,8 +88,8 @@ class LogInTests(SessionTests):
             c.Auth(99, "b"),
             c.Auth(c.NO_UID, "a"),
             c.Auth(ALICE, token="nonsense"),
-            c.Auth(ALICE, token=self.world.chat.tokens.issue(BOB, "b")),
-            c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "old")),
+            c.Auth(ALICE, token=self.world.services.auth.tokens.issue(BOB, "b")),
+            c.Auth(ALICE, token=self.world.services.auth.tokens.issue(ALICE, "old")),
         ):
             connection = self.connect()
             connection.do(command)
@@ -229,7 +100,7 @@ class LogInTests(SessionTests):
     def test_token(self) -> None:
         """A token would not log its account in, or cost a password's hash."""
         connection = self.connect()
-        connection.do(c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "a")))
+        connection.do(c.Auth(ALICE, token=self.world.services.auth.tokens.issue(ALICE, "a")))
         self.assertIsInstance(connection.said[0], e.LoggedIn)
         self.assertEqual(self.world.passwords.calls, [])
 
@@ -281,7 +152,7 @@ class LogInTests(SessionTests):
         sending.do(c.Send(BOB, "y"), c.Ack(1))
         self.turn()
         self.assertIsInstance(sending.said[0], e.Sent)
-        self.assertEqual((sending.handed, reading.said), ([], []))
+        self.assertEqual((sending.delivered, reading.said), ([], []))
         sending.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE])
 
@@ -313,7 +184,7 @@ class LogInTests(SessionTests):
 
     def log_ins(self, result: str) -> float | None:
         """How many log-ins with a result were counted."""
-        registry = self.world.chat.metrics.registry
+        registry = self.world.services.metrics.registry
         return registry.get_sample_value("chatsvc_logins_total", {"result": result})
 
     def test_gone_in_line(self) -> None:
@@ -342,7 +213,7 @@ class LogInTests(SessionTests):
 
     def test_token_waits_for_nobody(self) -> None:
         """A client that comes back by token would be held up by somebody who guesses behind the same address."""
-        token = self.world.chat.tokens.issue(ALICE, "a")
+        token = self.world.services.auth.tokens.issue(ALICE, "a")
         guessing = self.connect()
         for uid in range(30):
             guessing.do(c.Auth(uid, "wrong"))
@@ -407,9 +278,9 @@ class LogInTests(SessionTests):
             self.world.let_all()
             self.assertEqual((older.said, newer.said), ([], []), name)
             self.assertEqual(list(self.world.online), [ALICE])
-            self.world.post.send(Draft(ALICE, BOB, "b", 0, "x"), lambda *_: None)
+            self.world.router.send(Draft(ALICE, BOB, "b", 0, "x"), lambda *_: None)
             self.turn()
-            self.assertEqual(len(older.handed), 1)
+            self.assertEqual(len(older.delivered), 1)
             older.do(c.Ack(1))
             for _ in range(5):
                 self.world.clock.advance(REMOVAL_DELAY)
@@ -427,7 +298,7 @@ class LogInTests(SessionTests):
         self.assertFalse(older.session.logged_in)
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual((len(older.handed), len(newer.handed)), (0, 1))
+        self.assertEqual((len(older.delivered), len(newer.delivered)), (0, 1))
         older.answers()
         older.do(c.Send(BOB, "y"))
         self.assertRefused(older, Problem.NOT_LOGGED_IN, to=BOB)
@@ -439,12 +310,12 @@ class LogInTests(SessionTests):
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual(len(older.handed), 1)
+        self.assertEqual(len(older.delivered), 1)
         newer = self.connect()
         newer.do(c.Auth(ALICE, "a"))
         self.turn()
         self.assertIsInstance(newer.said[0], e.LoggedIn)
-        self.assertEqual(newer.handed, [])
+        self.assertEqual(newer.delivered, [])
 
     def test_two_at_once(self) -> None:
         """Of two log-ins at the same time both or none would be online."""
@@ -494,9 +365,9 @@ class LogInTests(SessionTests):
         connection = self.connect()
         connection.session.pause()
         connection.do(c.Auth(ALICE, "a"))
-        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        self.assertEqual((connection.delivered, connection.held), ([], {"output"}))
         connection.session.resume()
-        self.assertEqual((len(connection.handed), connection.held), (1, set()))
+        self.assertEqual((len(connection.delivered), connection.held), (1, set()))
 
     def test_pause(self) -> None:
         """A connection that can take no more would be handed more."""
@@ -504,13 +375,26 @@ class LogInTests(SessionTests):
         connection.session.pause()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        self.assertEqual((connection.delivered, connection.held), ([], {"output"}))
         connection.session.resume()
-        self.assertEqual(len(connection.handed), 1)
+        self.assertEqual(len(connection.delivered), 1)
 
 
 class SendTests(SessionTests):
     """`msg`."""
+
+    def test_answer_that_cannot_be_given(self) -> None:
+        """A sender would wait for an answer that an error of ours has kept back, and for all that follow."""
+        sender = self.log_in()
+
+        def explode(event: e.Event) -> None:
+            raise ValueError("a bug")
+
+        sender.say = explode  # type: ignore[method-assign]
+        sender.do(c.Send(BOB, "x"))
+        self.world.clock.advance(0)
+        self.assertIn("closed", sender.noted)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_confirmation(self) -> None:
         """A sender would not learn what became of the message."""
@@ -534,7 +418,7 @@ class SendTests(SessionTests):
         (answer,) = sender.said
         assert isinstance(answer, e.Sent)
         self.assertTrue(answer.online)
-        self.assertEqual([message.text for message in reader.handed], ["x"])
+        self.assertEqual([message.text for message in reader.delivered], ["x"])
 
     def test_reader_at_another_node(self) -> None:
         """A sender would be told that a reader is away who is logged in at another node."""
@@ -549,7 +433,7 @@ class SendTests(SessionTests):
         connection = self.log_in()
         connection.do(c.Send(ALICE, "x"))
         self.turn()
-        self.assertEqual((len(connection.said), len(connection.handed)), (1, 1))
+        self.assertEqual((len(connection.said), len(connection.delivered)), (1, 1))
 
     def test_unknown_user(self) -> None:
         """A message to nobody would be stored, or use its number up."""

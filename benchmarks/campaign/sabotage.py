@@ -14,7 +14,7 @@ from pathlib import Path
 from twisted.scripts.twistd import run
 
 from chatsvc.inbox.interface import Draft
-from chatsvc.inbox.redis import inbox, script
+from chatsvc.inbox.redis import batch_codec, script
 from chatsvc.inbox.sqlite import batch
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.watermark import Watermark
@@ -60,7 +60,7 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    inbox._fields = fields
+    batch_codec._draft_fields = fields
     SQLiteBatch._seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
@@ -97,7 +97,7 @@ def _in_script(rule: str, instead: str) -> None:
     after = before.replace(rule.encode(), instead.encode())
     if after == before:
         raise SystemExit(f"there is no {rule!r} in the script any more")
-    script.SCRIPT = inbox.SCRIPT = after  # type: ignore[attr-defined]
+    script.SCRIPT = after
     script.SCRIPT_HASH = hashlib.sha1(after).hexdigest()
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from chatsvc import __version__
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.backends import inbox_at
 from chatsvc.check.certificates import judge
 from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
-from chatsvc.inbox.backends import inbox_at
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
@@ -129,7 +129,7 @@ async def _inspect_open_accounts(database: Database) -> list[Finding]:
     if pending := await _pending(database):
         return found + pending
     accounts = AccountStore(database)
-    await accounts.try_out()
+    await accounts.check_usable()
     found.append(ok("schema", "the tables are up to date and can be written"))
     found += [warn("accounts", risk) for risk in await risks(database)]
     if plain := await accounts.plain_passwords():

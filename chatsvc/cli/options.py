@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from chatsvc.accounts import passwords
-from chatsvc.wire.text import UID_RANGE, possible_uid
+from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -21,10 +21,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.client.conversation.conversation import Conversation
-from chatsvc.client.transport.backoff import Backoff
 from chatsvc.client.transport.certificates import Presented, presented
 from chatsvc.client.transport.failures import ClosedEarly, NoAnswer
 from chatsvc.client.trust_policy import TrustPolicy
+from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.client_codec import NotUnderstood
 from chatsvc.wire.commands import MAX_FRAME
@@ -123,7 +123,7 @@ class ClientProtocol(Int16StringReceiver):
 class Connector(Service):
     """
     Keeps a conversation connected through ``endpoint``; ``server`` names it to people. Nothing is said to a server and
-    nothing heard of it before ``admission`` has let it in, and one that it refuses is not tried again.
+    nothing heard of it before ``trust`` has let it in, and one that it refuses is not tried again.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Connector(Service):
         clock: IReactorTime,
         endpoint: IStreamClientEndpoint,
         server: str,
-        admission: TrustPolicy,
+        trust: TrustPolicy,
         conversation: Conversation,
         observer: ConnectionObserver,
         patience: Patience,
@@ -139,7 +139,7 @@ class Connector(Service):
         self._clock = clock
         self._endpoint = endpoint
         self._server = server
-        self._admission = admission
+        self._trust = trust
         self.conversation = conversation
         self._observer = observer
         self._patience = patience
@@ -207,7 +207,7 @@ class Connector(Service):
         connection: it is closed, and there will be another one for the answer.
         """
         deciding = Deferred.fromCoroutine(
-            self._admission.admit(shown, self._observer.ask, self.conversation.words)
+            self._trust.admit(shown, self._observer.ask, self.conversation.client_messages)
         )
         if not deciding.called:
             self._deciding = deciding
@@ -268,11 +268,11 @@ class Connector(Service):
         self, reason: Failure, *, welcomed: bool, retry_after: float | None = None
     ) -> None:
         """There is no connection: one that had ``welcomed`` us is gone, or none came about."""
-        words = self.conversation.words
+        messages = self.conversation.client_messages
         if self._welcomed and self._deadline is None:
             self._allow(self._patience.later)
         delay = self._backoff.delay() if retry_after is None else max(FIRST_DELAY, retry_after)
-        why = words.reason(reason.value)
+        why = messages.reason(reason.value)
         if self._deadline is None or self._clock.seconds() + delay <= self._deadline:
             self._retry = self._clock.callLater(delay, self._connect)
             if welcomed:
@@ -281,10 +281,10 @@ class Connector(Service):
                 self._observer.not_found(why)
         elif self._welcomed:
             self._observer.given_up(
-                words.given_up.format(server=self._server, seconds=self._seconds, reason=why)
+                messages.given_up.format(server=self._server, seconds=self._seconds, reason=why)
             )
         else:
-            self._observer.given_up(words.unreachable.format(server=self._server, reason=why))
+            self._observer.given_up(messages.unreachable.format(server=self._server, reason=why))
 
     # Waiting
 

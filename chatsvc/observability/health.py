@@ -22,7 +22,7 @@ _PATIENCE = 1.5
 
 
 class Health:
-    """``examinations``: for each store's pulse, a question that it answers when it is well."""
+    """``examinations``: for each store's monitor, a question that it answers when it is well."""
 
     def __init__(
         self, clock: IReactorTime, examinations: Mapping[StoreMonitor, Callable[[], Awaitable[Any]]]
@@ -66,16 +66,16 @@ class _StoreCheck:
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, pulse: StoreMonitor, question: Callable[[], Awaitable[Any]]
+        self, clock: IReactorTime, monitor: StoreMonitor, question: Callable[[], Awaitable[Any]]
     ) -> None:
         self._clock = clock
-        self._pulse = pulse
+        self._monitor = monitor
         self._question = question
         self._began = 0.0
         self._asking: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
         self._over = False
-        pulse.suspected = self.begin
+        monitor.suspected = self.begin
 
     def begin(self) -> None:
         """Ask, unless an answer is awaited already."""
@@ -103,22 +103,22 @@ class _StoreCheck:
                 await answered.addTimeout(max(left, 0.0), self._clock)
             except TimeoutError:
                 silent = True
-        return self._pulse.problem or (self._pulse.silent if silent else "")
+        return self._monitor.problem or (self._monitor.silent if silent else "")
 
     async def _ask(self) -> None:
         try:
             await self._question()
         except StoreUnavailable as problem:
             if not self._over:
-                self._pulse.lost(str(problem), self._began)
+                self._monitor.lost(str(problem), self._began)
         except CancelledError:
             raise
         except Exception as problem:
-            if not self._pulse.problem:
+            if not self._monitor.problem:
                 self._log.failure("Examining a store failed", redacted())
-            self._pulse.lost(type(problem).__name__, self._began)
+            self._monitor.lost(type(problem).__name__, self._began)
         else:
-            self._pulse.found()
+            self._monitor.found()
         finally:
             self._asking = None
             waiting, self._waiting = self._waiting, []

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import sanitized, sanitized_lines
 
 LEVELS = ("debug", "info", "warn", "error")
 """From the least to what must not be missed."""
@@ -46,8 +46,8 @@ def undated(event: LogEvent) -> str:
     about = [f"{name} {event[name]}" for name in ("connection", "uid") if name in event]
     message = ", ".join(about) + ": " * bool(about) + formatEvent(event)
     traceback = _traceback(event)
-    line = harmless(" ".join(message.splitlines()))
-    text = line + "\n" * bool(line and traceback) + harmless_lines(traceback)
+    line = sanitized(" ".join(message.splitlines()))
+    text = line + "\n" * bool(line and traceback) + sanitized_lines(traceback)
     return text.encode(errors="backslashreplace").decode()  # a path need not be UTF-8
 
 

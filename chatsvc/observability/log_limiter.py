@@ -9,7 +9,7 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Key, Now, Rate, TokenBuckets
+from chatsvc.limits.token_bucket import Key, Now, Rate, TokenBuckets
 
 
 class LogLimiter:
@@ -21,7 +21,7 @@ class LogLimiter:
         self._next = float("-inf")
         self._count = 0
 
-    def count(self, more: int = 1) -> int:
+    def hit(self, more: int = 1) -> int:
         """Count; how many there were since the last time that one passed, 0: this one does not pass."""
         self._count += more
         if self._now() < self._next:
@@ -67,7 +67,7 @@ class KeyedLogLimiter(Generic[Key]):
         self._size = size
         self._others = 0
 
-    def count(self, key: Key, gravity: int = 0) -> Allowed | None:
+    def hit(self, key: Key, gravity: int = 0) -> Allowed | None:
         """Count one; None: it is not to be said now."""
         if self._each.wait(key) and gravity <= self._gravest.get(key, gravity):
             self._keep(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from prometheus_client import (
@@ -27,6 +26,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chatsvc import __version__
+from chatsvc.storage.monitor import StoreCounts
 from chatsvc.wire.problems import Problem
 
 C = TypeVar("C", bound=Collector)
@@ -50,7 +50,8 @@ What a log-in can lead to; ``throttled`` also where too many passwords wait to b
 somebody is logged in already.
 """
 
-_STATES = ("Stored", "Duplicate", "Full", "Gap", "Failed", "Moved", "unknown")
+MESSAGE_STATES = ("stored", "duplicate", "full", "gap", "failed", "moved", "unknown")
+"""What can become of a message: the store's outcome, or ``unknown`` where the sender was told that nobody knows."""
 
 COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "chatsvc_build_info": max,
@@ -125,15 +126,6 @@ class _SampledGauge(Collector):
         yield GaugeMetricFamily(self._name, self._what, value=self._value())
 
 
-@dataclass(frozen=True)
-class StoreCounts:
-    """What is counted of one store."""
-
-    up: Gauge
-    seconds: Histogram
-    failures: Counter
-
-
 class Metrics:
     """One server's counts, in a registry of their own: nothing is shared between servers of one process."""
 
@@ -162,17 +154,16 @@ class Metrics:
             "chatsvc_refusals",
             "Commands refused, by reason; messages that the store refused are counted by their state.",
             "reason",
-            [_in_words(problem) for problem in Problem],
+            [problem.value for problem in Problem],
         )
-        self.refusals = {problem: refusals[_in_words(problem)] for problem in Problem}
-        states = self._counters(
+        self.refusals = {problem: refusals[problem.value] for problem in Problem}
+        self.message_states = self._counters(
             "chatsvc_messages",
             "Messages by what became of them; one whose sender was told that nobody knows is unknown, and counts again"
             " when the store answers after all.",
             "state",
-            [state.lower() for state in _STATES],
+            MESSAGE_STATES,
         )
-        self.message_states = {state: states[state.lower()] for state in _STATES}
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
         )
@@ -246,7 +237,3 @@ class Metrics:
 
     def _seconds(self, name: str, what: str, labels: Sequence[str] = ()) -> Histogram:
         return Histogram(name, what, labels, buckets=_SECONDS_BUCKETS, registry=self.registry)
-
-
-def _in_words(problem: Problem) -> str:
-    return problem.name.lower().replace("_", "-")

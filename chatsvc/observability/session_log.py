@@ -11,7 +11,8 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from chatsvc.limits.rates import Now, Rate, network_of
+from chatsvc.limits.network import network_of
+from chatsvc.limits.token_bucket import Now, Rate
 from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter
 from chatsvc.observability.redaction import redacted
 from chatsvc.wire.problems import Problem, code_of
@@ -41,7 +42,7 @@ class LogBudget:
 
     def too_costly(self, uid: int) -> None:
         """An account's hash costs more than the server spends: nobody can log in to it."""
-        passed = self.damages.count(uid)
+        passed = self.damages.hit(uid)
         if passed is not None:
             text = (
                 "the password's hash costs too much to check: nobody can log in until it is changed"
@@ -64,7 +65,7 @@ class SessionLog:
     def logged_in(self, uid: int, *, receives: bool) -> None:
         """Somebody has logged in; who does not receive only sends."""
         text = "logged in from {address}" + ("" if receives else ", only to send")
-        passed = self._brevity.comings.count(("login", uid))
+        passed = self._brevity.comings.hit(("login", uid))
         self._note("login", text, uid, passed, address=self._address, receives=receives)
 
     def refused(self, uid: int | None, problem: Problem) -> None:
@@ -73,28 +74,28 @@ class SessionLog:
         whose = "log-in of nobody we know" if uid is None else "log-in"
         level = LogLevel.warn if throttled else LogLevel.info
         text, reason = whose + " from {address} refused: {reason}", code_of(problem)
-        passed = self._brevity.refusals.count((self._network, uid), gravity=int(throttled))
+        passed = self._brevity.refusals.hit((self._network, uid), gravity=int(throttled))
         self._note("login-refused", text, uid, passed, level, address=self._address, reason=reason)
 
     def logged_out(self, uid: int, seconds: float, why: str) -> None:
         """A log-in has ended."""
         text = "logged out after {seconds:.1f} s: {reason}"
-        passed = self._brevity.comings.count(("logout", uid))
+        passed = self._brevity.comings.hit(("logout", uid))
         self._note("logout", text, uid, passed, seconds=seconds, reason=why)
 
     def registered(self, uid: int) -> None:
         """An account was made."""
-        passed = self._brevity.registrations.count(self._network)
+        passed = self._brevity.registrations.hit(self._network)
         self._note("registered", "registered from {address}", uid, passed, address=self._address)
 
     def password_changed(self, uid: int) -> None:
         """A password was changed."""
-        passed = self._brevity.comings.count(("password-changed", uid))
+        passed = self._brevity.comings.hit(("password-changed", uid))
         self._note("password-changed", "changed the password", uid, passed)
 
     def broken(self, uid: int | None, kind: str, failure: Failure) -> None:
         """A command has failed in a way that nobody expected."""
-        passed = self._brevity.faults.count(kind)
+        passed = self._brevity.faults.hit(kind)
         if passed is not None:
             facts = self._facts(uid) | _counts(passed) | {"event": "command-failed", "kind": kind}
             self._log.failure("{kind} failed" + _how_many(passed), redacted(failure), **facts)

@@ -15,8 +15,6 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.record import record
 
-PROTOCOL_VERSION = 1
-
 
 class NotUnderstood(Exception):
     """A frame of the server's that breaks the dialect; one line."""

@@ -7,6 +7,9 @@ from dataclasses import field
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.record import record
 
+PROTOCOL_VERSION = 1
+"""The structured dialect's version, which client and server tell each other in ``hello`` and ``welcome``."""
+
 MAX_FRAME = 65_535
 """Bytes in a frame at most: what two bytes of length can say."""
 
@@ -31,7 +34,7 @@ class Command:
 class Hello(Command):
     """A program presents itself; ``device`` is 16 to 32 hex digits or empty."""
 
-    version: int = 1
+    version: int = PROTOCOL_VERSION
     client: str = ""
     device: str = ""
     lang: str | None = None

@@ -16,7 +16,7 @@ class Message:
     ``id`` counts 1, 2, 3, … for each inbox; ``at`` is the time of acceptance in milliseconds since 1970.
     ``sender`` 0 marks a message that the older server left: ``text`` is then the whole of what it would have shown.
 
-    ``shown`` is the text dialect's: its frame, once somebody has asked, for reader and sender see the same.
+    ``text_frame`` is the text dialect's: its frame, once somebody has asked, for reader and sender see the same.
     """
 
     id: int
@@ -24,7 +24,7 @@ class Message:
     name: str
     at: int
     text: str
-    shown: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    text_frame: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
 @record

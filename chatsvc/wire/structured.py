@@ -5,7 +5,6 @@ The structured dialect: what programs speak. One JSON object a frame, UTF-8.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +13,14 @@ import orjson
 from chatsvc import __version__
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.text import refusal_text
 
-PROTOCOL_VERSION = 1
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
-_OLD_START = re.compile(r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ ", re.ASCII)
-_OLD_UID = re.compile(r"\|UID:(-?\d{1,18})( \]:| --> )", re.ASCII)
-_OLD_END = " ]:"
 
 
 class BadField(Exception):
@@ -58,11 +54,12 @@ class StructuredDialect:
         thing = sayer(event, self.lang)
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
-        return [_fitting(thing)]
+        frame = orjson.dumps(thing)
+        return [frame if len(frame) <= c.MAX_FRAME else _shortened(thing)]
 
 
-def _fitting(thing: dict[str, Any]) -> bytes:
-    """One frame. Only what the older server left can be too long for one; its end is then cut off, or its name's."""
+def _shortened(thing: dict[str, Any]) -> bytes:
+    """Only what the older server left can be too long for a frame; the end of its text or name is then cut off."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
@@ -188,11 +185,13 @@ _READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
 }
 
 
-def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
-    if not message.sender:
-        message = parse_old(message)
+def message_fields(message: e.Message) -> dict[str, Any]:
+    """
+    A message as JSON shows it: in a frame, and wherever a command prints one.
+
+    The keys are ``id``, ``from`` (a uid), ``name``, ``at`` (milliseconds since 1970) and ``text``.
+    """
     return {
-        "type": "msg",
         "id": message.id,
         "from": message.sender,
         "name": message.name,
@@ -201,36 +200,8 @@ def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
     }
 
 
-def parse_old(message: e.Message) -> e.Message:
-    """A message that the older server left, taken apart by its header; without one ``sender`` stays 0."""
-    header = _old_header(message.text)
-    if header is None:
-        return message
-    when, name, uid, end = header
-    try:
-        at = int(time.mktime(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) * 1000
-    except (ValueError, OverflowError):
-        at = 0
-    return e.Message(message.id, uid, name, at, message.text[end:])
-
-
-def _old_header(text: str) -> tuple[str, str, int, int] | None:
-    """
-    Time (empty: none), name and uid in the header of a text, and where the header ends. Each search goes on where the
-    one before ended: one expression for all would try every uid with every end.
-    """
-    start = _OLD_START.match(text)
-    uid = _OLD_UID.search(text, start.end()) if start else None
-    if start is None or uid is None:
-        return None
-    end = uid.end()
-    if uid[2] != _OLD_END:
-        # Behind the arrow stands to whom it went. Without an end there, no later uid has one either.
-        found = text.find(_OLD_END, end)
-        if found < 0:
-            return None
-        end = found + len(_OLD_END)
-    return start[1] or "", text[start.end() : uid.start()], int(uid[1]), end
+def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
+    return {"type": "msg", **message_fields(message if message.sender else parse_old(message))}
 
 
 def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
@@ -271,7 +242,7 @@ _SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Sent: _say_sent,
     e.Welcome: lambda event, lang: {
         "type": "welcome",
-        "version": PROTOCOL_VERSION,
+        "version": c.PROTOCOL_VERSION,
         "server": SERVER,
         "max_text": c.MAX_TEXT,
         "registration": "open" if event.registration else "closed",

@@ -8,25 +8,18 @@ second space, untouched.
 from __future__ import annotations
 
 import math
-import re
 import time
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.older_server import rendered_old
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
-
-UID_RANGE = f"a whole number from {-c.NO_UID} to {c.NO_UID - 1}"
-"""What a uid is, for people."""
-
-_MOST_TYPED = 100
-
-_UID = re.compile(r"-?[0-9]+", re.ASCII)
-_MAX_UID_DIGITS = 19
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.uid import parse_uid
 
 
 class TextDialect:
@@ -63,19 +56,6 @@ def _fitting(line: str) -> bytes:
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
     return frame
-
-
-def possible_uid(word: str) -> int | None:
-    """A uid as an admin types it, None if it is none that could be somebody's: stores hold 64 bits."""
-    uid = int(word) if len(word) <= _MOST_TYPED and _UID.fullmatch(word) else c.NO_UID
-    return uid if -c.NO_UID <= uid < c.NO_UID else None
-
-
-def parse_uid(word: str) -> int | None:
-    """A uid as typed, None if it is no whole number in ASCII; one out of range becomes ``NO_UID``."""
-    if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
-        return None
-    return int(word) if len(word) <= _MAX_UID_DIGITS else c.NO_UID
 
 
 def _parse_auth(rest: str) -> c.Command:
@@ -134,64 +114,6 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
 }
 
 
-_PICTURES: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20)},
-    0x7F: "\u2421",
-    # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
-    **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
-    # Line breaks; what else ends a line somewhere is a control above.
-    **dict.fromkeys((0x0A, 0x85, 0x2028, 0x2029), "\n    "),
-    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36), the deprecated
-    # U+206A to U+206F and the interlinear annotations likewise. The marks U+200E, U+200F and U+061C do no more than a
-    # letter of Hebrew or Arabic does, and their writers need them; joiners make words and emoji.
-    **dict.fromkeys(
-        (*range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0xFFF9, 0xFFFC)), "\ufffd"
-    ),
-}
-
-_MOST_STACKED = 8
-"""Characters in a row that take no place of their own: as many as in Tibetan's tallest stack, the Kalachakra's."""
-
-# Marks, format characters, Korean vowels and ends of syllables, tags and variation selectors; not the marks of historic
-# scripts, in other planes, each of which would make the search slower.
-_WIDTHLESS = "\u1160-\u11ff\ud7b0-\ud7ff\U000e0000-\U000e0fff" + "".join(
-    chr(code)
-    for code in range(0x80, 0x10000)
-    if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf")
-)
-_STACK = re.compile(f"([{_WIDTHLESS}]{{{_MOST_STACKED}}})[{_WIDTHLESS}]+")
-_SHOWN = "".join(map(chr, _PICTURES))
-# One class comes first: a text without any character of it is searched at the speed of a loop in C.
-_HARMFUL = re.compile(
-    f"[{_SHOWN}{_WIDTHLESS}](?:(?<=[{_SHOWN}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
-)
-
-
-def harmless(text: str) -> str:
-    """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
-    if (text.isascii() and text.isprintable()) or _HARMFUL.search(text) is None:
-        return text
-    return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
-
-
-def harmless_lines(text: str) -> str:
-    """Lines of our own, each of them harmless."""
-    return "\n".join(map(harmless, text.split("\n")))
-
-
-_OLD_START = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
-_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
-
-
-def _as_it_was(text: str) -> str:
-    """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
-    start = _OLD_START.match(text)
-    end = start.end() if start else 0
-    first, *more = map(harmless, text[end:].replace("\r\n", "\n").split("\n"))
-    lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)
-    return text[:end] + "\n".join([first, *lines])
-
-
 @lru_cache(maxsize=64)
 def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
@@ -199,21 +121,21 @@ def _stamp(second: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _head(sender: int, name: str) -> str:
-    return f"[ {harmless(name)}|UID:{sender} ]:"
+    return f"[ {sanitized(name)}|UID:{sender} ]:"
 
 
 def show(message: e.Message) -> str:
     """A message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
-        return _as_it_was(message.text)
+        return rendered_old(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
-    return f"{stamp}{_head(message.sender, message.name)}{harmless(message.text)}"
+    return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
 def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
-    if not message.shown:
-        message.shown.append(_fitting(show(message)))
-    return message.shown
+    if not message.text_frame:
+        message.text_frame.append(_fitting(show(message)))
+    return message.text_frame
 
 
 def whole_seconds(seconds: float | None) -> int:
@@ -230,7 +152,7 @@ def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
 
 
 def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
-    name = harmless(event.name)
+    name = sanitized(event.name)
     if not event.users:
         return _frames(words.found_nobody.format(name=name))
     users = ", ".join(

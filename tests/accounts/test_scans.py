@@ -36,20 +36,20 @@ class BothKinds:
             self.sql("INSERT INTO user (username, password) VALUES ('of another program', 'x')")
             await accounts.find("Of another program")
             people = [NewAccount(f"n {i}", "$", 50_000 + i if i % 2 else None) for i in range(300)]
-            await accounts.check(people)
-            await accounts.enrol(people)
-            await accounts.listing(0, 10)
+            await accounts.require_free(people)
+            await accounts.create_many(people)
+            await accounts.page(0, 10)
             await accounts.replace_password(uid, "$", "x")
             await accounts.set_stored(uid, "x")
             await accounts.plain_passwords()
-            await accounts.try_out()
+            await accounts.check_usable()
             self.assertGreater(len(asked), 10)
             for statement, args in asked.items():
                 self.assertEqual(self.plan(statement, args), [], statement)
 
         async def fill(self, accounts: AccountStore) -> None:
             """Have so many accounts that a plan for some of them is another one than for all."""
-            await accounts.enrol([NewAccount(f"user {i}", "$") for i in range(ROWS)])
+            await accounts.create_many([NewAccount(f"user {i}", "$") for i in range(ROWS)])
 
         def listen_in(self) -> dict[str, Sequence[Any]]:
             """The statements that are run from now on, each with arguments that it had."""

@@ -10,7 +10,7 @@ from itsdangerous import TimestampSigner
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts.passwords import lock
+from chatsvc.accounts.phc import lock
 from chatsvc.accounts.tokens import SKEW, Tokens
 
 SECRET = bytes(range(32))

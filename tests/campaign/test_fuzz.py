@@ -34,9 +34,9 @@ from chatsvc.wire import commands as c
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 from tests.attacks.bystanders import AttackCase, Talk
+from tests.support.connections import ProtocolCase
 from tests.support.processes import Stores, new_address
-from tests.test_protocol import ProtocolTests
-from tests.test_session import ALICE, BOB
+from tests.support.worlds import ALICE, BOB
 
 _FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
@@ -91,7 +91,7 @@ class ParseTests(SynchronousTestCase):
                     self.assertTrue(1 <= len(command.text.encode()) <= c.MAX_TEXT)
 
 
-class PiecesTests(ProtocolTests):
+class PiecesTests(ProtocolCase):
     """How bytes arrive says nothing."""
 
     def commands(self, legacy: bool, arriving: Iterable[bytes]) -> list[c.Command]:

@@ -18,6 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from chatsvc.client.connector import Connector, Patience
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.transport.certificates import client_options, load
 from chatsvc.client.transport.known_servers import KnownServers
@@ -111,7 +112,7 @@ class Process:
         self.clock = Clock()
         self.server = f"{host}:{port}"
         trusted = None if ca is None else load(str(ca))
-        self.conversation = Begun(self.clock, self._outbox, self.audience, lang)
+        self.conversation = Begun(self.clock, self._outbox, Presenter(self.audience, lang))
         self.connector = Connector(
             self.clock,
             wrapClientTLS(client_options(host, trusted), HostnameEndpoint(reactor, host, port)),

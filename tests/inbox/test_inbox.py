@@ -10,8 +10,6 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
 from chatsvc.inbox.interface import (
     DEVICES,
@@ -24,9 +22,7 @@ from chatsvc.inbox.interface import (
     Duplicate,
     Full,
     Gap,
-    IInbox,
     InboxLimits,
-    IStoreWatcher,
     Moved,
     Outcome,
     Removal,
@@ -48,7 +44,6 @@ DAY = 86_400
 _DATABASES = count(1)
 
 
-@implementer(IStoreWatcher)
 class SilentWatcher:
     """Nobody reads, but those who stand in ``here``; notes what it is told."""
 
@@ -66,9 +61,9 @@ class SilentWatcher:
         self.returned.append(stale)
         self.taken += taken
 
-    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
-        self.heard += news
-        return [uid for uid, _ in news if uid not in self.here]
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
+        self.heard += messages
+        return [uid for uid, _ in messages if uid not in self.here]
 
     def taken_over(self, uid: int, generation: int) -> None:
         self.taken.append((uid, generation))
@@ -124,11 +119,6 @@ class BothKinds:
 
         async def ids(self, uid: int = READER) -> list[int]:
             return [message.id for message in await self.inbox.read(uid, 0, 10_000)]
-
-        async def test_interface(self) -> None:
-            """The store would not be one."""
-            await self.begin()
-            verifyObject(IInbox, self.inbox)
 
         async def test_nothing(self) -> None:
             """An inbox that was never used would be an error."""

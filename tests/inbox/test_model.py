@@ -85,7 +85,7 @@ class BlockingDatabase:
     """A :class:`~chatsvc.storage.database.Database` without threads."""
 
     def __init__(self, path: str) -> None:
-        self.url = StoreURL("sqlite", path, shown=f"sqlite:{path}")
+        self.url = StoreURL("sqlite", path, redacted=f"sqlite:{path}")
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
 
@@ -410,7 +410,7 @@ class RedisMachine(InboxMachine):
         at_once(self.link.execute_command("SELECT", DB))
         url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
         self.inbox = RedisInbox(Clock(), url, LIMITS, "node")
-        self.inbox._link = self.link
+        self.inbox._connection = self.link
 
     def take_copy(self) -> Any:
         keys = at_once(self.command("KEYS", "*"))

@@ -23,9 +23,9 @@ from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
-from tests.inbox.redis.test_locator import until
+from tests.inbox.redis.test_nodes import OnTwoNodes
+from tests.inbox.redis.test_sentinel import until
 from tests.inbox.test_inbox import READER, A, OnRedis, SilentWatcher, draft
-from tests.inbox.test_nodes import OnTwoNodes
 from tests.support.servers import PrivateRedis, redis
 
 
@@ -39,33 +39,33 @@ class LifeTests(SynchronousTestCase):
 
     def test_nothing_known(self) -> None:
         """A node that is new would take any data for data that has gone back."""
-        life = RollbackDetector()
-        self.assertEqual(life.question(), {})
-        life.found(DataMark("e", "r", 7))
-        asked = life.question()
-        self.assertEqual((asked["epoch"], asked["known"]), ("e", ["r", 7]))
+        detector = RollbackDetector()
+        self.assertEqual(detector.script_arguments(), {})
+        detector.observe(DataMark("e", "r", 7))
+        arguments = detector.script_arguments()
+        self.assertEqual((arguments["epoch"], arguments["known"]), ("e", ["r", 7]))
 
     def test_counts_grow(self) -> None:
         """Late news would make a node forget what it knows, or an older process's count pass for a newer one's."""
-        life = RollbackDetector(DataMark("e", "r", 7))
-        life.counted("other", 99)
-        self.assertEqual(life.mark, DataMark("e", "r", 7))
-        life.found(DataMark("e", "other", 8))
-        life.counted("other", 10)
-        life.counted("other", 9)
-        life.counted("r", 11)
-        self.assertEqual(life.mark, DataMark("e", "other", 10))
+        detector = RollbackDetector(DataMark("e", "r", 7))
+        detector.advance("other", 99)
+        self.assertEqual(detector.mark, DataMark("e", "r", 7))
+        detector.observe(DataMark("e", "other", 8))
+        detector.advance("other", 10)
+        detector.advance("other", 9)
+        detector.advance("r", 11)
+        self.assertEqual(detector.mark, DataMark("e", "other", 10))
 
     def test_data_that_is_gone(self) -> None:
         """A node would think that its readers know the new data before they have begun anew, or never."""
-        life = RollbackDetector(DataMark("e", "r", 7))
-        life.found(DataMark("f", "r", 3))
-        self.assertTrue(life.is_over)
-        self.assertEqual(life.question()["epoch"], "e")
-        life.begin_anew()
-        self.assertFalse(life.is_over)
-        asked = life.question()
-        self.assertEqual((asked["epoch"], asked["known"]), ("f", ["r", 3]))
+        detector = RollbackDetector(DataMark("e", "r", 7))
+        detector.observe(DataMark("f", "r", 3))
+        self.assertTrue(detector.is_replaced)
+        self.assertEqual(detector.script_arguments()["epoch"], "e")
+        detector.accept()
+        self.assertFalse(detector.is_replaced)
+        arguments = detector.script_arguments()
+        self.assertEqual((arguments["epoch"], arguments["known"]), ("f", ["r", 3]))
 
 
 class OlderData(OnTwoNodes):
@@ -214,11 +214,11 @@ class WentBackTests(OlderData):
         old = ("f", "7", "u", "n", "a", "1", "t", "x")
         for id in ("1-0", "2-0"):
             redis().execute("XADD", f"chat:{{{READER}}}:inbox", id, *old, db=self.db)
-        before = inbox._life.mark
+        before = inbox._rollback.mark
         committed = await inbox.commit([draft()], [])
         self.assertEqual(committed.expired, 2)
-        assert before is not None and inbox._life.mark is not None
-        self.assertEqual(inbox._life.mark.batches, before.batches + 1)
+        assert before is not None and inbox._rollback.mark is not None
+        self.assertEqual(inbox._rollback.mark.batches, before.batches + 1)
 
     async def test_noticed_once(self) -> None:
         """Each node would begin an epoch of its own, and readers begin anew for ever."""
@@ -296,7 +296,7 @@ class RestartTests(TestCase):
         inbox = await self.node()
         before = await self.read_up_to_ten(inbox)
         self.server.kill()
-        await until(lambda: inbox._link._protocol is None)
+        await until(lambda: inbox._connection._protocol is None)
         renewing = Deferred.fromCoroutine(
             inbox.examine()
         )  # asked now, answered by the next process
@@ -471,7 +471,7 @@ class OrderTests(OnRedis):
         """The texts in the inbox, after the first of two batches met a flushed cache, and the second did not."""
         inbox = self.store()
         await inbox.open(self.watcher)
-        protocol: Any = await inbox._link.connected()
+        protocol: Any = await inbox._connection.connected()
         ask, evals = protocol.execute_command, 0
 
         def between(*words: Any) -> Any:
@@ -498,7 +498,7 @@ class OrderTests(OnRedis):
 
     async def test_it_is_the_order(self) -> None:
         """Something else would keep the order, and the rule be of no use."""
-        rule = b"if asked.previous and"
+        rule = b"if args.previous and"
         unruled = script.SCRIPT.replace(rule, b"if false and")
         self.assertNotEqual(unruled, script.SCRIPT)
         self.patch(script, "SCRIPT", unruled)

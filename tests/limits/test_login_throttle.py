@@ -270,4 +270,4 @@ class LoginThrottleTests(SynchronousTestCase):
         for attempt in tries:
             attempt.end(True)
         for budget in (self.throttle._accounts, self.throttle._addresses):
-            self.assertEqual((budget._under_way, budget._lines), ({}, {}))
+            self.assertEqual((budget._under_way, budget._queues), ({}, {}))

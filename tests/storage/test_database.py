@@ -89,7 +89,7 @@ class BothKinds:
             numbers = await first.run(lambda t: t.all("SELECT a FROM v ORDER BY a"))
             self.assertEqual(numbers, [(number,) for number in range(20)])
 
-        async def test_two_pulses(self) -> None:
+        async def test_two_monitors(self) -> None:
             """Accounts and inboxes in one file would be counted together, or closing one break the other's closing."""
             database = await self.open()
             metrics = Metrics()

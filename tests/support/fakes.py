@@ -1,4 +1,4 @@
-"""Stores in memory, for tests that decide when and how a store answers."""
+"""Stores and a transport in memory, for tests that decide when and how they answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from zope.interface import implementer
+from twisted.internet.testing import StringTransport
 
 from chatsvc.accounts.passwords import WRONG, PasswordCheck
 from chatsvc.accounts.store import Account
@@ -17,7 +17,6 @@ from chatsvc.inbox.interface import (
     Draft,
     Duplicate,
     Gap,
-    IInbox,
     InboxClaim,
     Moved,
     Outcome,
@@ -65,7 +64,6 @@ class Turns:
             self.let()
 
 
-@implementer(IInbox)
 class MemoryInbox(Turns):
     """Inboxes without limits; ``batches`` are the (drafts, removals) of every commit."""
 
@@ -245,3 +243,25 @@ class PlainPasswords(Turns):
     async def hash(self, password: str) -> str:
         await self.turn("hash")
         return password
+
+
+class _Socket:
+    """A socket without a descriptor."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class FakeTCP(StringTransport):
+    """A TCP transport as far as a meter looks into it: ``kept`` bytes in its buffers, ``under_way`` in the kernel's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dataBuffer = b"sent already and kept"
+        self.offset = len(self.dataBuffer)
+        self._tempDataLen = 0
+        self.socket = _Socket()
+
+    def writeSomeData(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)

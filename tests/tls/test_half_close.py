@@ -22,8 +22,8 @@ from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.transport.listeners import _tls
 from chatsvc.transport.proxy_protocol import TrustedProxies
-from tests.test_session import ALICE, BOB, World
-from tests.transport.test_ack_tracker import FakeTCP
+from tests.support.fakes import FakeTCP
+from tests.support.worlds import ALICE, BOB, World
 
 LAYERS = ("ordinary", "legacy", "proxied")
 HEADER = b"PROXY TCP4 198.51.100.7 192.0.2.1 5555 443\r\n"
@@ -136,7 +136,7 @@ class HalvesCase(SynchronousTestCase):
     def make_world(self) -> None:
         self.world = World()
         self.world.accounts.cached = {ALICE, BOB}
-        self.factory = ChatFactory(self.world.chat)
+        self.factory = ChatFactory(self.world.services)
 
     def connect(self, layers: str = "ordinary") -> TLSClient:
         factory: Any = PortFactory(self.factory, legacy=layers == "legacy")

@@ -17,28 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import AckTracker, ByteMeter, meter_of, metered
 from chatsvc.transport.sockets import socket_of
+from tests.support.fakes import FakeTCP
 
 CHUNK = b"x" * 10_000
-
-
-class _Socket:
-    def fileno(self) -> int:
-        return -1
-
-
-class FakeTCP(StringTransport):
-    """A TCP transport as far as a meter looks into it: ``kept`` bytes in its buffers, ``under_way`` in the kernel's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dataBuffer = b"sent already and kept"
-        self.offset = len(self.dataBuffer)
-        self._tempDataLen = 0
-        self.socket = _Socket()
-
-    def writeSomeData(self, data: bytes) -> int:
-        self.write(data)
-        return len(data)
 
 
 class MeterTests(SynchronousTestCase):

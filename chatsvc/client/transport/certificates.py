@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from chatsvc.tls.certificates import alternative_names
 from chatsvc.transport.twisted_internals import CombinedTrust
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 OWN_CERTIFICATE = Path("keys/server.crt")
 """Where a server that was started in the same folder keeps its certificate."""
@@ -76,8 +76,8 @@ _FLAWS = {
 @dataclass(frozen=True)
 class Presented:
     """
-    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, harmless to
-    show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
+    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, made safe
+    to show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
     """
 
     fingerprint: str
@@ -193,7 +193,7 @@ def _described(certificate: X509) -> tuple[str, str]:
 
 
 def _shown(texts: Iterable[str]) -> str:
-    text = harmless(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
+    text = sanitized(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

@@ -78,7 +78,7 @@ class GenerationTests(OnOneRedis):
 
     async def test_it_is_the_generation(self) -> None:
         """Something else would refuse the removal, and the generation be of no use."""
-        rule = b"if book.generation ~= generation then"
+        rule = b"if state.generation ~= generation then"
         unruled = script.SCRIPT.replace(rule, b"if false then")
         self.assertNotEqual(unruled, script.SCRIPT)
         self.patch(script, "SCRIPT", unruled)
@@ -621,13 +621,13 @@ class AwayTests(OnOneRedis):
 class DangersTests(SynchronousTestCase):
     def test_only_now_and_then(self) -> None:
         """Snapshots alone would pass for keeping everything."""
-        url = StoreURL("redis", "0", shown="redis://x")
+        url = StoreURL("redis", "0", redacted="redis://x")
         (warning,) = risks(url, {"appendonly": "no", "save": "3600 1"})
         self.assertIn("now and then", warning)
 
     def test_replicas(self) -> None:
         """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
-        url = StoreURL("redis", "0", shown="redis://x")
+        url = StoreURL("redis", "0", redacted="redis://x")
         safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
         self.assertEqual(risks(url, safe | {"connected_slaves": "0"}), [])
         for facts, words in (

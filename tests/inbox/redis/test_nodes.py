@@ -61,7 +61,7 @@ class OnTwoNodes(OnRedis):
 
     async def deaf(self, node: RedisInbox) -> None:
         """Cut the connection on which a node hears of the others, and let it not come back by itself."""
-        await node._hearing.close()
+        await node._subscriber.close()
 
     def session(self, uid: int = READER) -> bytes:
         return redis().execute("GET", f"chat:{{{uid}}}:session", db=self.db).split(b"\r\n")[1]
@@ -122,9 +122,9 @@ class NewsTests(OnTwoNodes):
         """A message stored right after a log-in would stay unread until the next one."""
         await self.begin()
         claiming = self.here.claim(READER, None)
-        with self.here._hearing.about(READER):
+        with self.here._subscriber.claiming(READER):
             news = {"news": [[str(READER), "3", "1", "n", "5", "t"]], "taken": []}
-            self.here._hearing._hear(orjson.dumps(news))
+            self.here._subscriber._received(orjson.dumps(news))
             claim = await claiming
         self.assertEqual((claim.last_id, claim.waiting), (3, 3))
 
@@ -214,8 +214,8 @@ class TakeOverTests(OnTwoNodes):
         """Of two log-ins at the same moment both would stay."""
         await self.begin()
         claiming = self.here.claim(READER, None)
-        with self.here._hearing.about(READER):
-            self.here._hearing._hear(orjson.dumps({"taken": [[str(READER), "9"]]}))
+        with self.here._subscriber.claiming(READER):
+            self.here._subscriber._received(orjson.dumps({"taken": [[str(READER), "9"]]}))
             await claiming
         await self.until(lambda: len(self.mine.taken) == 2)
         self.assertEqual(self.mine.taken, [(READER, 9)] * 2)

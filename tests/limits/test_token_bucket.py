@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.limits.rates import Rate, RateLimiter, RegistrationLimit, parse_rate
+from chatsvc.limits.token_bucket import Rate, RateLimiter, RegistrationLimit, parse_rate
 
 HERE = "192.0.2.1"
 THERE = "192.0.2.2"

@@ -14,7 +14,7 @@ from tests.support.processes import new_address, timeless
 CHATSVC = str(Path(sys.executable).with_name("chatsvc"))
 
 
-class ErrandCase(ProgramCase):
+class ScriptCase(ProgramCase):
     """Two accounts: ``uid`` does errands, with its password in a file, ``other`` is whom they are about."""
 
     def setUp(self) -> None:

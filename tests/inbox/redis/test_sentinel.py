@@ -9,10 +9,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from chatsvc.inbox.backends import INBOX_SCHEMES
+from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import Cursor, InboxLimits, Outcome, Stored
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.redis.sentinel import Sentinels
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.inbox.test_inbox import READER, A, SilentWatcher, draft
 from tests.support.servers import PrivateRedis, PrivateSentinel
@@ -150,6 +151,6 @@ class AddressTests(SynchronousTestCase):
     def test_many_sentinels(self) -> None:
         """Only the first sentinel would be asked, and a password be shown."""
         url = parse_store_url("redis+sentinel://:pw@a,b:7,[::1]:8/chat?db=3", INBOX_SCHEMES)
-        address = RedisLocator(None, url)
-        self.assertEqual(address._sentinels, [("a", 26379), ("b", 7), ("::1", 8)])
+        sentinels = Sentinels(None, url)
+        self.assertEqual(sentinels.addresses, [("a", 26379), ("b", 7), ("::1", 8)])
         self.assertEqual((url.path, url.password, "pw" in str(url)), ("chat", "pw", False))

@@ -89,7 +89,7 @@ def _inspect_listeners(reactor: Any, config: Config, now: float) -> Iterator[Fin
             yield ok("port", f"{text} is systemd's to open")
             continue
         try:
-            listener = builder.open(text, example)
+            listener = builder.build(text, example)
         except (BadEndpoint, BadKeys) as problem:
             yield fail("port", str(problem))
             continue

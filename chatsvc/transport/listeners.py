@@ -8,12 +8,12 @@ From the socket upwards: the meter that counts bytes for acknowledgements, the P
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
@@ -124,7 +124,7 @@ class ListenerBuilder:
         self._default_context = default_context
         self._trusted = trusted_proxies
 
-    def open(
+    def build(
         self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
     ) -> Listener:
         """
@@ -199,6 +199,12 @@ async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) ->
     except Exception as problem:
         reason = getattr(problem, "socketError", None) or problem
         raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
+
+
+async def stop_listening(ports: Iterable[IListeningPort]) -> None:
+    """Close ports, in their order."""
+    for port in ports:
+        await maybeDeferred(port.stopListening)
 
 
 @contextmanager

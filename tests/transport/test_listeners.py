@@ -65,7 +65,7 @@ class ListenerBuilderTests(SynchronousTestCase):
 
     def listen(self, text: str) -> Any:
         """The lowest factory of a listener."""
-        listener = self.builder.open(text)
+        listener = self.builder.build(text)
         self.assertIsInstance(listener, Listener)
         self.successResultOf(listener.endpoint.listen(self.applications))
         servers = self.reactor.tcpServers or self.reactor.unixServers
@@ -147,12 +147,12 @@ class ListenerBuilderTests(SynchronousTestCase):
 
     def test_certificate_in_use(self) -> None:
         """The certificate of the key folder would not be shared, or one of its own not be used."""
-        self.assertIs(self.builder.open("ssl:1").context, self.own)
-        self.assertIs(self.builder.open("haproxy:ssl:1").context, self.own)
-        own = self.builder.open(f"ssl:1:privateKey={self.key}:certKey={self.certificate}")
+        self.assertIs(self.builder.build("ssl:1").context, self.own)
+        self.assertIs(self.builder.build("haproxy:ssl:1").context, self.own)
+        own = self.builder.build(f"ssl:1:privateKey={self.key}:certKey={self.certificate}")
         self.assertIsNotNone(own.context)
         self.assertIsNot(own.context, self.own)
-        self.assertIsNone(self.builder.open("tcp:1").context)
+        self.assertIsNone(self.builder.build("tcp:1").context)
 
     def test_escaped_paths(self) -> None:
         """A path with a colon in it could not be given."""
@@ -162,7 +162,7 @@ class ListenerBuilderTests(SynchronousTestCase):
                 with open(part) as text:
                     both.write(text.read())
         escaped = path.replace(":", "\\:")
-        self.assertIsNotNone(self.builder.open(f"ssl:1:privateKey={escaped}").context)
+        self.assertIsNotNone(self.builder.build(f"ssl:1:privateKey={escaped}").context)
 
     def test_proxy(self) -> None:
         """Behind a proxy, limits by address would count the proxy."""
@@ -249,7 +249,7 @@ class ListenerBuilderTests(SynchronousTestCase):
             *("haproxy:", "haproxy:nonsense:1", "tls:", "tls:path=", "unix"),
             f"ssl:1:certKey={self.certificate}",
         ):
-            problem = self.assertRaises(BadEndpoint, self.builder.open, text)
+            problem = self.assertRaises(BadEndpoint, self.builder.build, text)
             self.assertIn(repr(text), str(problem))
             self.assertEqual(len(str(problem).splitlines()), 1, text)
 
@@ -260,4 +260,4 @@ class ListenerBuilderTests(SynchronousTestCase):
             f"ssl:1:privateKey={self.certificate}",
             "tls:/no/such/folder:port=1",
         ):
-            self.assertRaises(BadKeys, self.builder.open, text)
+            self.assertRaises(BadKeys, self.builder.build, text)

@@ -34,6 +34,7 @@ from chatsvc.transport.listeners import (
     Listener,
     ListenerBuilder,
     listen_at,
+    stop_listening,
 )
 
 _STORES_DRAIN = 1.0
@@ -86,7 +87,7 @@ class ChatServer(PreparedService):
             builder = ListenerBuilder(self._reactor, lambda: context, config.trusted_proxies)
             self._listeners = self._parse_ports(builder)
             if config.metrics:
-                self._monitoring = builder.open(config.metrics, "tcp:9100")
+                self._monitoring = builder.build(config.metrics, "tcp:9100")
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._closing.callback(FileLock(path).release)
         except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:
@@ -127,7 +128,7 @@ class ChatServer(PreparedService):
         config, closing = self._config, self._closing
         monitoring_ports: list[IListeningPort] = []
         # The last to be closed: until then it says that the server is draining.
-        closing.push_async_callback(_stop_listening, monitoring_ports)
+        closing.push_async_callback(stop_listening, monitoring_ports)
         assembly = Assembly(self._reactor, config, self._keys, closing)
         services = await assembly.services()
         self._tokens = services.auth.tokens
@@ -140,7 +141,7 @@ class ChatServer(PreparedService):
         closing.callback(gauges.stop)
         closing.push_async_callback(self._drain, services.router, factory)
         ports: list[IListeningPort] = []
-        closing.push_async_callback(_stop_listening, ports)
+        closing.push_async_callback(stop_listening, ports)
         for listener, legacy in self._listeners:
             users = PortFactory(factory, legacy=legacy)
             ports.append(await listen_at(listener.text, listener.endpoint, users))
@@ -249,7 +250,7 @@ class ChatServer(PreparedService):
         texts += [(text, True) for text in config.legacy_ports]
         sockets: Sequence[Any] = config.worker_slot.sockets or [None] * len(texts)
         return [
-            (builder.open(text, socket=inherited), legacy)
+            (builder.build(text, socket=inherited), legacy)
             for (text, legacy), inherited in zip(texts, sockets, strict=True)
         ]
 
@@ -278,8 +279,3 @@ class ChatServer(PreparedService):
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():
             context.renew()
-
-
-async def _stop_listening(ports: Iterable[IListeningPort]) -> None:
-    for port in ports:
-        await port.stopListening()  # type: ignore[misc]

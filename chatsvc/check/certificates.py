@@ -1,4 +1,4 @@
-"""Whether certificates will do."""
+"""Certificates: whether clients will accept them, and for how long."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.tls.certificates import CertificateFacts, facts_of
 
 DAYS_TO_RENEW = 14
-"""Fewer days than these are trouble: authorities that give certificates for 90 days renew them 30 before the end."""
+"""Fewer days than these are a problem: certificates for 90 days are renewed 30 before their end."""
 
 _ABOUT = "certificate"
 
 
 def judge(path: str, pem: bytes, now: float) -> list[Finding]:
-    """Whether the certificates in a file will do; ``now`` is in seconds since the epoch."""
+    """
+    Inspect the certificates in ``pem``, the content of ``path``; ``now`` is in seconds since the epoch.
+
+    :raise ValueError: there are none.
+    """
     chain = x509.load_pem_x509_certificates(pem)
-    troubles = [finding for one in chain for finding in _judge_time(path, facts_of(one), now)]
-    troubles += _judge_order(path, chain)
+    problems = [finding for one in chain for finding in _judge_time(path, facts_of(one), now)]
+    problems += _judge_order(path, chain)
     first = facts_of(chain[0])
     if not first.names:
-        troubles.append(
+        problems.append(
             fail(_ABOUT, f"{path} names no host: clients look for theirs among its names")
         )
-    if troubles:
-        return troubles
+    if problems:
+        return problems
     names, days = ", ".join(first.names), first.days_left(now)
     return [ok(_ABOUT, f"{path} is for {names}; {days} days left; {first.fingerprint}")]
 

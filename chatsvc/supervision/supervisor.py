@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -23,6 +22,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
+from chatsvc.supervision.prepared_service import PreparedService
 from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
 from chatsvc.supervision.worker_process import HEARTBEAT_TIMEOUT, WorkerProcess
@@ -35,6 +35,7 @@ from chatsvc.transport.listeners import (
     Listener,
     ListenerBuilder,
     listen_at,
+    stop_listening,
 )
 
 _START_TIMEOUT = 60.0
@@ -52,7 +53,11 @@ _SETTLED = 30.0
 """Seconds after which a worker's end has nothing to do with its start."""
 
 
-class WorkerSupervisor(Service):
+class _WorkerEnded(Exception):
+    """A worker has ended during the start, and has said why."""
+
+
+class WorkerSupervisor(PreparedService):
     """
     ``count`` workers of a server with this configuration. ``prepare`` does what needs no waiting, and must come first.
 
@@ -73,7 +78,7 @@ class WorkerSupervisor(Service):
         systemd: SystemdNotifier,
         given_up: Callable[[str | None], None],
     ) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
@@ -89,17 +94,9 @@ class WorkerSupervisor(Service):
         self._failures = dict.fromkeys(self.workers, 0)
         self._watching = LoopingCall(self._watch)
         self._watching.clock = reactor
-        self._starting: Deferred[None] | None = None
-        self._serves = False
         self._last_watch = 0.0
         """When the workers were last looked at."""
-        # What a stop undoes, the last first: ports, workers, monitoring, which says until then that we are draining,
-        # and the sockets for heartbeats.
-        self._cleanup = AsyncExitStack()
-        self._cleanup.push_async_callback(self._close_heartbeats)
-        self._monitoring_cleanup = AsyncExitStack()
-        self._cleanup.push_async_exit(self._monitoring_cleanup)
-        self._cleanup.push_async_callback(self._stop_workers)
+        self._closing.push_async_callback(self._close_heartbeats)
 
     def prepare(self) -> None:
         """
@@ -115,19 +112,11 @@ class WorkerSupervisor(Service):
             keys.ensure_for_this_host(self._log)
             builder = ListenerBuilder(self._reactor, keys.context, config.trusted_proxies)
             texts = (*config.ports, *config.legacy_ports)
-            self._listeners = [builder.open(text) for text in texts]
+            self._listeners = [builder.build(text) for text in texts]
             if config.metrics:
-                self._monitoring_listener = builder.open(config.metrics, "tcp:9100")
+                self._monitoring_listener = builder.build(config.metrics, "tcp:9100")
         except (BadKeys, BadEndpoint) as problem:
             raise CannotStart(str(problem)) from None
-
-    def startService(self) -> None:
-        super().startService()
-        self._reactor.callWhenRunning(self._begin)
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop()).addErrback(self._broken)
 
     def reload(self) -> None:
         """Have every worker read its files again."""
@@ -135,27 +124,26 @@ class WorkerSupervisor(Service):
             self._systemd.reloading()
             Deferred.fromCoroutine(self._reload()).addErrback(self._broken)
 
-    def _begin(self) -> None:
-        self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(self._could_not_start)
-
     async def _start(self) -> None:
+        closing = self._closing
+        monitoring_ports: list[IListeningPort] = []
+        # Closed after the workers: until then it says that the server is draining.
+        closing.push_async_callback(stop_listening, monitoring_ports)
+        closing.push_async_callback(self._stop_workers)
         for listener in self._listeners:
             port: Any = await listen_at(listener.text, listener.bare, Factory())
-            self._cleanup.push_async_callback(_stop_listening, port)
+            closing.push_async_callback(stop_listening, [port])
             hand_down(port)
             self._ports.append(port)
         # One before the others: what is in its way would be said by each, and tables are made once.
         first, *others = self.workers
         if not await first.start() or not await self._start_all(others):
-            if self.running:
-                self._given_up(None)
-            return
+            raise _WorkerEnded
         if self._monitoring_listener is not None:
-            await self._start_monitoring(self._monitoring_listener)
+            monitoring_ports.append(await self._start_monitoring(self._monitoring_listener))
         self._last_watch = self._reactor.seconds()
         self._watching.start(HEARTBEAT_TIMEOUT / 3, now=False).addErrback(self._broken)
-        self._cleanup.callback(self._stop_watching)
+        closing.callback(self._stop_watching)
         self._serves = True
         for worker in self.workers:
             if not worker.runs:
@@ -168,11 +156,10 @@ class WorkerSupervisor(Service):
         starting = [worker.start() for worker in workers]
         return all([await started for started in starting])
 
-    async def _start_monitoring(self, listener: Listener) -> None:
+    async def _start_monitoring(self, listener: Listener) -> IListeningPort:
         probe = WorkerProbe(self._reactor, self.workers, self._own_problems)
         site = monitoring_site(probe.metrics, probe.problems)
-        port = await listen_at(listener.text, listener.endpoint, site)
-        self._monitoring_cleanup.push_async_callback(_stop_listening, port)
+        return await listen_at(listener.text, listener.endpoint, site)
 
     def _own_problems(self) -> list[str]:
         if not self.running:
@@ -197,10 +184,8 @@ class WorkerSupervisor(Service):
         self._systemd.ready(self._status())
 
     async def _stop(self) -> None:
-        if self._starting is not None:
-            self._starting.cancel()
         self._systemd.stopping(f"Stopping {len(self.workers)} workers")
-        await self._cleanup.aclose()
+        await super()._stop()
 
     async def _stop_workers(self) -> None:
         ended = gatherResults([worker.stop() for worker in self.workers])
@@ -264,13 +249,14 @@ class WorkerSupervisor(Service):
     def _could_not_start(self, failure: Failure) -> None:
         if failure.check(CannotListen):
             self._given_up(str(failure.value))
+        elif self.running and failure.check(_WorkerEnded):
+            self._given_up(None)
         elif self.running:
             self._log.failure("The workers could not be started", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 
+    def _could_not_stop(self, failure: Failure) -> None:
+        self._broken(failure)
+
     def _broken(self, failure: Failure) -> None:
         self._log.failure("The workers are not looked after as they should be", failure)
-
-
-async def _stop_listening(port: Any) -> None:
-    await maybeDeferred(port.stopListening)

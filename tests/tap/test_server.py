@@ -204,7 +204,7 @@ class MakeServiceTests(TestCase):
         return line
 
     def test_service(self) -> None:
-        """The options would make no service, or open doors before it is started."""
+        """The options would make no service, or open ports before it is started."""
         service = self.make()
         verifyObject(IService, service)
         self.assertFalse(service.running)

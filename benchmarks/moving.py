@@ -25,8 +25,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.client.connector import FIRST_DELAY, LAST_DELAY
 from chatsvc.client.transport.backoff import Backoff
+from chatsvc.client.transport.retry import FIRST_DELAY, LAST_DELAY
 from chatsvc.tls.key_folder import KeyFolder
 from tests.support.balancer import Balanced
 from tests.support.processes import phc

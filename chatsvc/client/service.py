@@ -11,7 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
@@ -20,6 +20,7 @@ from chatsvc.client.plain.plain import PlainTerminal
 from chatsvc.client.screen.screen import Screen, ScreenOptions
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.login import TEMPORARY
@@ -22,6 +22,7 @@ from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES, ScriptMessages
 from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
 from chatsvc.client.state.saved_login import SavedLogin
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e

@@ -12,11 +12,11 @@ import orjson
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from chatsvc.client.connector import Patience
 from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
 from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
+from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
 from chatsvc.wire.sanitize import sanitized_lines
 from chatsvc.wire.structured import message_fields

@@ -15,11 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
-from chatsvc.client.connector import Patience
 from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.conversation.sender import WINDOW
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.client.state.outbox import OutboxEntry
+from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import MAX_TEXT

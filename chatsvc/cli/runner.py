@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -12,17 +12,14 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ReactorNotRunning
 
 from chatsvc.accounts import passwords
-from chatsvc.accounts.creation import NameTaken
 from chatsvc.accounts.store import Account, AccountStore
+from chatsvc.cli.errors import store_errors
 from chatsvc.storage.database import Database
-from chatsvc.storage.sql import SQL_ERRORS, first_line
 from chatsvc.storage.url import (
     STORE_PATIENCE,
     StoreMisconfigured,
-    StoreUnavailable,
     StoreURL,
     parse_store_url,
-    without_password,
 )
 
 T = TypeVar("T")
@@ -77,7 +74,7 @@ def run_on_accounts(
 
     :raise click.ClickException: what went wrong, in one line.
     """
-    with one_line(url):
+    with store_errors(url):
         place = parse_store_url(url, ("mysql", "sqlite"))
         if not make:
             require_file(place)
@@ -94,19 +91,6 @@ def require_file(place: StoreURL) -> None:
     """Nobody means a file that is not there when asking what is in it."""
     if place.scheme == "sqlite" and not os.path.exists(place.path):
         raise StoreMisconfigured(f"{place}: there is no such file here")
-
-
-@contextmanager
-def one_line(url: str) -> Iterator[None]:
-    """What goes wrong meanwhile with the store at ``url`` is one line for the admin."""
-    try:
-        yield
-    except (StoreMisconfigured, StoreUnavailable, ValueError) as problem:
-        raise click.ClickException(str(problem)) from None
-    except NameTaken as problem:
-        raise click.ClickException(f"the name {str(problem)!r} is taken") from None
-    except SQL_ERRORS as problem:
-        raise click.ClickException(f"{without_password(url)}: {first_line(problem)}") from None
 
 
 async def _with_accounts(

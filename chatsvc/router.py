@@ -140,14 +140,13 @@ class MessageRouter:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
     def remove(self, uid: int, generation: int, up_to: int) -> None:
+        """Remove a user's messages up to an id, with a batch of the next ``REMOVAL_DELAY`` seconds."""
         self._queue.removals[uid] = Removal(uid, generation, up_to)
         if self._gathering is None and not self._queue.due:
             self._gathering = self._clock.callLater(REMOVAL_DELAY, self.send_now)
 
     def leave(self, uid: int, generation: int, up_to: int) -> None:
-        """
-        Remove what a session that has ended received, at once, so that the next one finds the inbox as it was left.
-        """
+        """Remove what an ended session has received, at once, so that the next one finds the inbox as it was left."""
         self._queue.removals[uid] = Removal(uid, generation, up_to, leaving=True)
         self.send_now()
 
@@ -286,7 +285,7 @@ class MessageRouter:
             one.report(outcome, one.message(0))
             self.taken_over(one.draft.sender, (one.draft.generation or 0) + 1)
         elif isinstance(outcome, Failed):
-            self._say_refused(one, outcome)
+            self._log_refused(one, outcome)
             one.give_up()
         else:
             one.report(outcome, one.message(0))
@@ -299,7 +298,7 @@ class MessageRouter:
         except Exception:
             self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
 
-    def _say_refused(self, one: Pending, outcome: Failed) -> None:
+    def _log_refused(self, one: Pending, outcome: Failed) -> None:
         count = self._refused.hit()
         if count:
             self._log.error(
@@ -332,9 +331,9 @@ class MessageRouter:
 
     def _report_unknown(self, pending: Iterable[Pending]) -> None:
         """Tell senders that nobody knows what became of their messages, unless they were told before."""
-        untold = [one for one in pending if one.on_outcome]
-        self._metrics.message_states["unknown"].inc(len(untold))
-        for one in untold:
+        unreported = [one for one in pending if one.on_outcome]
+        self._metrics.message_states["unknown"].inc(len(unreported))
+        for one in unreported:
             one.give_up()
 
     def _done(self, _: object, batch: Batch) -> None:
@@ -353,6 +352,6 @@ class MessageRouter:
         while waiting and waiting[0].deadline <= now:
             late.append(waiting.popleft())
         self._report_unknown(late)
-        untold = [one for one in under_way if one.on_outcome] or waiting
-        if untold:
-            self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)
+        unreported = [one for one in under_way if one.on_outcome] or waiting
+        if unreported:
+            self._watch = self._clock.callLater(unreported[0].deadline - now, self._give_up)

@@ -46,7 +46,7 @@ _TICKET_SECRET_LASTS = 86_400.0
 
 class ChatServer(PreparedService):
     """
-    The server; ``prepare`` comes first.
+    A server: ``prepare`` it, then start it as a service.
 
     ``given_up`` is called with one line when it turns out only after the start that the server cannot start.
     """
@@ -104,10 +104,10 @@ class ChatServer(PreparedService):
             except BadKeys as problem:
                 self._not_reloaded(problem)
             else:
-                self._say_certificates("Reloaded: certificate", context.certificates, "reloaded")
+                self._log_certificates("Reloaded: certificate", context.certificates, "reloaded")
         self._reload_secret()
         if serves:
-            self._systemd.ready(self._place())
+            self._systemd.ready(self._status())
 
     def _not_reloaded(self, problem: BadKeys) -> None:
         self._log.error("Not reloaded: {problem}", event="not-reloaded", problem=str(problem))
@@ -154,8 +154,8 @@ class ChatServer(PreparedService):
             monitoring_ports.append(await listen_at(config.metrics, endpoint, site))
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         closing.callback(self._renewing.stop)
-        self._say_where(ports)
-        self._systemd.ready(self._place())
+        self._log_where(ports)
+        self._systemd.ready(self._status())
 
     def _warn_of_open_files(self) -> None:
         named = [key for listener in self._all_listeners() for key in listener.keys]
@@ -164,15 +164,15 @@ class ChatServer(PreparedService):
             if line:
                 self._log.warn("{line}", event="open-to-others", line=line)
 
-    def _place(self) -> str:
-        """Where the server listens, and what it works on, in a line for people."""
+    def _status(self) -> str:
+        """Say where the server listens and what it works on, in a line for people."""
         config = self._config
         listeners = ", ".join(listener.text for listener, _ in self._listeners)
         return (
             f"Listening on {listeners}; accounts in {config.accounts}, messages in {config.inbox}"
         )
 
-    def _say_where(self, ports: Sequence[IListeningPort]) -> None:
+    def _log_where(self, ports: Sequence[IListeningPort]) -> None:
         config = self._config
         for (listener, legacy), port in zip(self._listeners, ports, strict=True):
             self._log.info(
@@ -182,7 +182,7 @@ class ChatServer(PreparedService):
                 note=" (little-endian lengths)" if legacy else "",
                 host=port.getHost(),
             )
-        self._say_certificates("Certificate", self._certificates())
+        self._log_certificates("Certificate", self._certificates())
         self._log.info(
             "chatsvc {version}: accounts in {accounts}, waiting messages in {inbox}",
             event="started",
@@ -205,13 +205,13 @@ class ChatServer(PreparedService):
     async def _stop(self) -> None:
         began, served = self._reactor.seconds(), self._serves
         if served:
-            self._say_stopping()
+            self._announce_stop()
         await super()._stop()
         if served:
             seconds = self._reactor.seconds() - began
             self._log.info("Stopped, after {seconds:.1f} s", event="stopped", seconds=seconds)
 
-    def _say_stopping(self) -> None:
+    def _announce_stop(self) -> None:
         connections = self._factory.connections if self._factory is not None else 0
         text = "Stopping; connections: {connections}"
         self._log.info(text, event="stopping", connections=connections)
@@ -269,7 +269,7 @@ class ChatServer(PreparedService):
     def _expiry(self) -> float:
         return min(map(expiry, self._certificates()))
 
-    def _say_certificates(
+    def _log_certificates(
         self, what: str, certificates: Iterable[bytes], event: str = "certificate"
     ) -> None:
         for pem in sorted(certificates):

@@ -21,7 +21,7 @@ FLOORS = {
     "chatsvc.wire": 1,
     "chatsvc.storage": 1,
     "chatsvc.limits": 1,
-    "chatsvc.tls": 1,
+    "chatsvc.tls": 2,
     "chatsvc.observability": 2,
     "chatsvc.transport": 3,
     # What is kept where.

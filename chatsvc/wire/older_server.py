@@ -12,12 +12,12 @@ _HEADER_START = re.compile(r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ ", re.ASC
 _HEADER_UID = re.compile(r"\|UID:(-?\d{1,18})( \]:| --> )", re.ASCII)
 _HEADER_END = " ]:"
 
-_BEGINNING = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
+_TIME_LINES = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
 _LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
 
 
 def parse_old(message: Message) -> Message:
-    """A message that the older server left, taken apart by its header; without one ``sender`` stays 0."""
+    """Return a message of the older server with the fields of its header; without a header it is unchanged."""
     header = _old_header(message.text)
     if header is None:
         return message
@@ -31,8 +31,9 @@ def parse_old(message: Message) -> Message:
 
 def _old_header(text: str) -> tuple[str, str, int, int] | None:
     """
-    Time (empty: none), name and uid in the header of a text, and where the header ends. Each search goes on where the
-    one before ended: one expression for all would try every uid with every end.
+    Return time (empty if there is none), name and uid of a text's header, and where the header ends.
+
+    Each search begins where the one before ended: a single expression would try every uid with every end.
     """
     start = _HEADER_START.match(text)
     uid = _HEADER_UID.search(text, start.end()) if start else None
@@ -40,7 +41,7 @@ def _old_header(text: str) -> tuple[str, str, int, int] | None:
         return None
     end = uid.end()
     if uid[2] != _HEADER_END:
-        # Behind the arrow stands to whom it went. Without an end there, no later uid has one either.
+        # The recipient stands behind the arrow. If no end follows, none follows a later uid either.
         found = text.find(_HEADER_END, end)
         if found < 0:
             return None
@@ -49,8 +50,8 @@ def _old_header(text: str) -> tuple[str, str, int, int] | None:
 
 
 def rendered_old(text: str) -> str:
-    """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
-    start = _BEGINNING.match(text)
+    """Return a text of the older server, line breaks kept, without controls of a terminal or a second header."""
+    start = _TIME_LINES.match(text)
     end = start.end() if start else 0
     first, *more = map(sanitized, text[end:].replace("\r\n", "\n").split("\n"))
     lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)

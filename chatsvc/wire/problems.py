@@ -1,4 +1,4 @@
-"""What can be wrong with a command, and the code that a program is told."""
+"""Problems: why a command was refused, and the codes that programs get."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from enum import Enum
 
 
 class Problem(Enum):
-    """Why a command was refused. Finer than the structured dialect's codes: people are told more than programs."""
+    """
+    Why a command was refused; finer than the structured dialect's codes, for people are told more than programs.
+
+    The values are the labels of the metric ``chatsvc_refusals_total``.
+    """
 
     NOT_LOGGED_IN = "not-logged-in"
     ALREADY_LOGGED_IN = "already-logged-in"
@@ -57,5 +61,5 @@ _CODES = {
 
 
 def code_of(problem: Problem) -> str:
-    """The structured dialect's code for a problem."""
+    """Return the structured dialect's code for a problem."""
     return _CODES.get(problem, "bad-request")

@@ -1,6 +1,4 @@
-"""
-The structured dialect: what programs speak. One JSON object a frame, UTF-8.
-"""
+"""The structured dialect, for programs: one JSON object a frame, in UTF-8. This is the server's half."""
 
 from __future__ import annotations
 
@@ -19,6 +17,7 @@ from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.text import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
+"""The name of this server in ``welcome``."""
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
 
@@ -31,13 +30,13 @@ class StructuredDialect:
     """One connection's structured dialect; ``lang`` is the language of the errors' texts."""
 
     acknowledges = True
-    """Its clients say which messages they have recorded."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             thing = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -47,11 +46,11 @@ class StructuredDialect:
         return _command(thing)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: one, or none where a program has no use for it."""
-        sayer = _SAYERS.get(type(event))
-        if sayer is None:
+        """Return the frames of an event: one, or none if programs have no use for it."""
+        encoder = _ENCODERS.get(type(event))
+        if encoder is None:
             return []
-        thing = sayer(event, self.lang)
+        thing = encoder(event, self.lang)
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
         frame = orjson.dumps(thing)
@@ -59,7 +58,7 @@ class StructuredDialect:
 
 
 def _shortened(thing: dict[str, Any]) -> bytes:
-    """Only what the older server left can be too long for a frame; the end of its text or name is then cut off."""
+    """Cut the longer of text and name until the frame fits; only messages of the older server can be too long."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
@@ -78,15 +77,15 @@ def _why_no_json(frame: bytes) -> Problem:
 
 def _command(thing: dict[str, Any]) -> c.Command:
     kind = thing.get("type")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    parser = _PARSERS.get(kind) if isinstance(kind, str) else None
     try:
         n = _number(thing, "n", 1, c.MAX_N, None)
     except BadField:
         return c.Malformed(Problem.BAD_FIELD, to=_recipient(thing))
-    if reader is None:
+    if parser is None:
         return c.Malformed(Problem.UNKNOWN_COMMAND, n=n)
     try:
-        return reader(thing, n)
+        return parser(thing, n)
     except BadField:
         return c.Malformed(Problem.BAD_FIELD, n=n, to=_recipient(thing))
 
@@ -127,7 +126,7 @@ def _recipient(thing: dict[str, Any]) -> int | None:
     return to if thing.get("type") == "msg" and type(to) is int else None
 
 
-def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
     to = _uid(thing, "to")
     text = _text(thing, "text")
     if not text:
@@ -140,7 +139,7 @@ def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
     return c.Send(to, text, again, n=n)
 
 
-def _read_hello(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
     device = _text(thing, "device", "")
     if device and not _DEVICE.fullmatch(device):
         raise BadField("device")
@@ -161,7 +160,7 @@ def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
     return value
 
 
-def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_auth(thing: dict[str, Any], n: int | None) -> c.Command:
     password, token = _text(thing, "password", None), _text(thing, "token", None)
     if (password is None) == (token is None):
         raise BadField("password")
@@ -170,10 +169,10 @@ def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
     return c.Auth(_uid(thing, "uid"), password, token, after, receive, n=n)
 
 
-_READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
-    "hello": _read_hello,
-    "auth": _read_auth,
-    "msg": _read_send,
+_PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
+    "hello": _parse_hello,
+    "auth": _parse_auth,
+    "msg": _parse_send,
     "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
     "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
     "passwd": lambda thing, n: c.Passwd(
@@ -200,11 +199,11 @@ def message_fields(message: e.Message) -> dict[str, Any]:
     }
 
 
-def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
+def _encode_message(message: e.Message, lang: str) -> dict[str, Any]:
     return {"type": "msg", **message_fields(message if message.sender else parse_old(message))}
 
 
-def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
+def _encode_sent(event: e.Sent, lang: str) -> dict[str, Any]:
     thing: dict[str, Any] = {"type": "sent", "to": event.to, "at": event.message.at}
     if event.id is not None:
         thing["id"] = event.id
@@ -218,7 +217,7 @@ def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
     return thing
 
 
-def _say_refused(event: e.Refused, lang: str) -> dict[str, Any]:
+def _encode_refused(event: e.Refused, lang: str) -> dict[str, Any]:
     details = {
         "to": event.to,
         "waiting": event.waiting,
@@ -237,9 +236,9 @@ def _ok(event: e.Event, lang: str) -> dict[str, Any]:
     return {"type": "ok"}
 
 
-_SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
-    e.Message: _say_message,
-    e.Sent: _say_sent,
+_ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+    e.Message: _encode_message,
+    e.Sent: _encode_sent,
     e.Welcome: lambda event, lang: {
         "type": "welcome",
         "version": c.PROTOCOL_VERSION,
@@ -268,5 +267,5 @@ _SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Pong: lambda event, lang: {"type": "pong"},
     e.Kicked: lambda event, lang: {"type": "kicked"},
     e.Bye: lambda event, lang: {"type": "bye", "retry_after": round(event.retry_after, 1)},
-    e.Refused: _say_refused,
+    e.Refused: _encode_refused,
 }

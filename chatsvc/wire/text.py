@@ -1,8 +1,8 @@
 """
-The text dialect: what people type and read, in Chinese or English, and what the older clients speak.
+The text dialect: commands that people type and answers that they read, in Chinese or English; older clients use it.
 
-One command or answer a frame, UTF-8. Words are separated by single spaces; a message text is everything after the
-second space, untouched.
+A frame is one command or answer in UTF-8. Words are separated by single spaces; a message's text is everything after
+the second space, unchanged.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class TextDialect:
     """One connection's text dialect; ``lang`` is ``zh`` or ``en``."""
 
     acknowledges = False
-    """Its clients cannot say that they have recorded a message."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             line = frame.decode()
         except UnicodeDecodeError:
@@ -42,8 +42,8 @@ class TextDialect:
         return parser(rest) if parser else c.Malformed(Problem.UNKNOWN_COMMAND)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: mostly one, sometimes two, or none."""
-        return _SAYERS[type(event)](event, PHRASES[self.lang])
+        """Return the frames of an event: mostly one, sometimes two, or none."""
+        return _ENCODERS[type(event)](event, PHRASES[self.lang])
 
 
 def _frames(*lines: str) -> list[bytes]:
@@ -51,7 +51,7 @@ def _frames(*lines: str) -> list[bytes]:
 
 
 def _fitting(line: str) -> bytes:
-    """One frame. What the older server left, or a name looked for, can be too long for one; its end is then cut off."""
+    """Return one frame; a message of the older server, or a name searched for, is cut off if it is too long for one."""
     frame = line.encode()
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
@@ -125,33 +125,33 @@ def _head(sender: int, name: str) -> str:
 
 
 def show(message: e.Message) -> str:
-    """A message as its reader sees it; some that the older server left have no time."""
+    """Return a message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return rendered_old(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
     return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
-def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
+def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
     if not message.text_frame:
         message.text_frame.append(_fitting(show(message)))
     return message.text_frame
 
 
 def whole_seconds(seconds: float | None) -> int:
-    """Seconds as people are told them: never too few."""
+    """Return seconds as shown to people: rounded up, so that nobody comes too early."""
     return math.ceil(seconds or 0)
 
 
-def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
+def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
     if event.to == event.message.sender:
-        return []  # said once, as a message that arrives
+        return []  # the message that arrives is the answer
     if event.online:
-        return _say_message(event.message, words)
+        return _encode_message(event.message, words)
     return _frames(f"{words.offline}\n{show(event.message)}")
 
 
-def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
+def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:
     name = sanitized(event.name)
     if not event.users:
         return _frames(words.found_nobody.format(name=name))
@@ -162,7 +162,7 @@ def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
 
 
 def refusal_text(event: e.Refused, words: Phrases) -> str:
-    """What people are told of a refusal, in either dialect."""
+    """Return the text of a refusal, which both dialects show."""
     return words.problems[event.problem].format(
         waiting=event.waiting,
         expected=event.expected,
@@ -170,22 +170,22 @@ def refusal_text(event: e.Refused, words: Phrases) -> str:
     )
 
 
-def _say_refused(event: e.Refused, words: Phrases) -> list[bytes]:
+def _encode_refused(event: e.Refused, words: Phrases) -> list[bytes]:
     line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
         return _frames(line, words.please_log_in)
     return _frames(line)
 
 
-_SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
-    e.Message: _say_message,
-    e.Sent: _say_sent,
+_ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
+    e.Message: _encode_message,
+    e.Sent: _encode_sent,
     e.Greeting: lambda event, words: _frames(words.please_log_in),
     e.Welcome: lambda event, words: [],
     e.LoggedIn: lambda event, words: _frames(words.logged_in),
     e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
     e.PasswordChanged: lambda event, words: _frames(words.password_changed),
-    e.Found: _say_found,
+    e.Found: _encode_found,
     e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
     e.Kicked: lambda event, words: _frames(words.kicked),
     e.Pong: lambda event, words: _frames(words.pong),
@@ -195,5 +195,5 @@ _SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.Bye: lambda event, words: _frames(
         words.bye.format(retry_after=whole_seconds(event.retry_after))
     ),
-    e.Refused: _say_refused,
+    e.Refused: _encode_refused,
 }

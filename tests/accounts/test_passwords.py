@@ -33,6 +33,7 @@ PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
 def new_passwords(
     threads: int = 1, queue: int = 8, memory_cost: int = MEMORY
 ) -> PasswordHasherPool:
+    """Make a pool that hashes as weakly as argon2 can."""
     return PasswordHasherPool(
         cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue)
     )
@@ -260,6 +261,7 @@ class QueueTests(TestCase):
         self.addCleanup(lambda: self.passwords.stop())
 
     def ask(self) -> Deferred[PasswordCheck]:
+        """Check the right password."""
         return Deferred.fromCoroutine(self.passwords.check(PHC, "secret"))
 
     def test_busy(self) -> None:

@@ -18,6 +18,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
             """What in the database's plan for a statement reads a whole table."""
             raise NotImplementedError
@@ -66,19 +68,26 @@ class BothKinds:
 
 
 class SQLiteScanTests(BothKinds.Tests, OnSQLite):
+    """SQLite's query plans."""
+
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
+        """Return the steps that read a whole table."""
         rows = self.sql(f"EXPLAIN QUERY PLAN {statement}", args)
         return [row[3] for row in rows if re.match(r"SCAN (user|chat_name)\b", row[3])]
 
 
 class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
+    """MariaDB's query plans."""
+
     older_table = "CREATE TABLE user (id int auto_increment primary key, username varchar(255), password varchar(255))"
 
     async def fill(self, accounts: AccountStore) -> None:
+        """Add rows, and let the server count them."""
         await super().fill(accounts)
         self.sql("ANALYZE TABLE user, chat_name")
 
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
+        """Return the steps that read a whole table."""
         statement = statement.replace("%", "%%") if args else statement
         rows = self.sql(f"EXPLAIN {statement}", args)
         return [

@@ -46,6 +46,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         async def accounts(self, patience: float = STORE_PATIENCE) -> AccountStore:
             """Give accounts with a cache of their own, open."""
             accounts = AccountStore(await self.open(patience))
@@ -331,6 +333,8 @@ class BothKinds:
 
 
 class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
+    """Accounts in SQLite."""
+
     last_number = 2**63 - 1
     old_table = (
         "CREATE TABLE user (id integer primary key, username varchar(255), password varchar(255))"
@@ -345,6 +349,8 @@ class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
 
 
 class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
+    """Accounts in MariaDB."""
+
     last_number = 2**31 - 1
     old_table = (
         "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"

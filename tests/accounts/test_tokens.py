@@ -28,6 +28,7 @@ class TokenTests(SynchronousTestCase):
         self.token = self.tokens.issue(10001, STORED)
 
     def accepted(self, tokens: Tokens | None = None, stored: str = STORED) -> bool:
+        """Return whether the token is accepted by these tokens for this stored password."""
         tokens = tokens or self.tokens
         claim = tokens.read(self.token)
         return claim is not None and claim.uid == 10001 and tokens.fits(claim, stored)

@@ -69,6 +69,8 @@ class Try:
 
 
 class LoginThrottleTests(SynchronousTestCase):
+    """Attempts that fail, and what they cost whom."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)

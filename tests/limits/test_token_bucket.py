@@ -60,6 +60,7 @@ class PaceTests(SynchronousTestCase):
         self.limit: RateLimiter[int] = RateLimiter(Rate(2, 10), self.clock.seconds, size=3)
 
     def spend(self, uid: int, messages: int) -> list[float]:
+        """Count messages of an account; return the delays."""
         return [self.limit.delay(uid) for _ in range(messages)]
 
     def test_burst(self) -> None:

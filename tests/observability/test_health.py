@@ -12,6 +12,8 @@ from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 
 class HealthTests(SynchronousTestCase):
+    """Checks of two stores, on a clock of the test's own."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.asked: dict[str, list[Deferred[None]]] = {"accounts": [], "inbox": []}
@@ -29,6 +31,7 @@ class HealthTests(SynchronousTestCase):
         self.addCleanup(self.health.stop)
 
     def question(self, store: str) -> Deferred[None]:
+        """Probe a store; the test answers."""
         answer: Deferred[None] = Deferred()
         self.asked[store].append(answer)
         return answer

@@ -20,6 +20,8 @@ from chatsvc.router import STATE_LABELS
 
 
 class MetricsTests(SynchronousTestCase):
+    """Metrics, as Prometheus reads them."""
+
     def families(self, registry: CollectorRegistry) -> dict[str, Any]:
         """What a monitoring system reads, by name."""
         text = generate_latest(registry).decode()
@@ -89,4 +91,5 @@ class MetricsTests(SynchronousTestCase):
 
 
 def sorted_by_name(samples: list[Any]) -> list[Any]:
+    """Sort samples, whatever their types."""
     return sorted(samples, key=str)

@@ -16,7 +16,9 @@ from chatsvc.storage.url import StoreUnavailable, StoreURL
 URL = StoreURL("redis", "0", redacted="redis://x/0")
 
 
-class PulseTests(SynchronousTestCase):
+class MonitorTests(SynchronousTestCase):
+    """Metrics and log lines of a store that comes and goes."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.metrics = Metrics()
@@ -30,6 +32,7 @@ class PulseTests(SynchronousTestCase):
         self.addCleanup(capturing.__exit__, None, None, None)
 
     def suspect(self) -> None:
+        """Count a call for a check."""
         self.suspected += 1
 
     def said(self) -> list[tuple[Any, str]]:
@@ -38,11 +41,13 @@ class PulseTests(SynchronousTestCase):
         return [(event["log_level"], formatEvent(event)) for event in self.events[before:]]
 
     def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of one of the store's metrics."""
         return self.metrics.registry.get_sample_value(
             f"chatsvc_store_{name}", {"store": "inbox", **labels}
         )
 
     def ask(self, answer: Deferred[Any]) -> Deferred[Any]:
+        """Track a request."""
         return Deferred.fromCoroutine(self.monitor.track(answer))
 
     def test_goes_and_comes(self) -> None:

@@ -22,6 +22,7 @@ AT = 1763888424123
 
 
 def message(text: str = "你好", sender: int = 10001, name: str = "张三") -> e.Message:
+    """Return a message that was accepted at ``AT``."""
     return e.Message(41, sender, name, AT, text)
 
 

@@ -16,6 +16,7 @@ class OldMessageTests(SynchronousTestCase):
     """What the asyncio server left."""
 
     def old(self, text: str) -> e.Message:
+        """Parse a text as an old message."""
         return parse_old(e.Message(3, 0, "", 0, text))
 
     def test_header(self) -> None:

@@ -35,6 +35,7 @@ class ParseTests(SynchronousTestCase):
     """Frames to commands."""
 
     def parse(self, thing: Any) -> c.Command:
+        """Parse a frame, given as bytes or as what its JSON stands for."""
         frame = thing if isinstance(thing, bytes) else json.dumps(thing).encode()
         return StructuredDialect("en").parse(frame)
 
@@ -99,6 +100,7 @@ class ParseTests(SynchronousTestCase):
         n: int | None = None,
         to: int | None = None,
     ) -> None:
+        """Fail unless a frame is refused for this reason."""
         command = self.parse(thing)
         assert isinstance(command, c.Malformed), thing
         self.assertEqual((command.problem, command.n, command.to), (problem, n, to), thing)
@@ -221,6 +223,7 @@ class SayTests(SynchronousTestCase):
     """Events to frames."""
 
     def say(self, event: e.Event | e.Message, lang: str = "en") -> Any:
+        """Return an event's frame, parsed as JSON."""
         frames = StructuredDialect(lang).encode(event)
         return orjson.loads(frames[0]) if frames else None
 

@@ -22,12 +22,14 @@ class ParseTests(SynchronousTestCase):
     """Frames to commands."""
 
     def parse(self, frame: str | bytes) -> c.Command:
+        """Parse a frame."""
         data = frame.encode() if isinstance(frame, str) else frame
         return TextDialect("zh").parse(data)
 
     def assertMalformed(
         self, frame: str | bytes, problem: Problem, kind: type[c.Command] | None = None
     ) -> None:
+        """Fail unless a frame is refused for this reason."""
         self.assertEqual(self.parse(frame), c.Malformed(problem, kind), frame)
 
     def test_commands(self) -> None:
@@ -85,7 +87,7 @@ class ParseTests(SynchronousTestCase):
             self.assertMalformed(frame, Problem.LANG_USAGE, c.SetLang)
 
     def test_uid_is_ascii_digits(self) -> None:
-        """Something that Python takes for a number, and the design does not, would be a uid."""
+        """A text that Python takes for a number would be a uid, though its digits are not ASCII."""
         for word in ("٣", "1_000", "+1", "1.0", "1e3", "0x1", "--1", "-", "１", "1\n", "²", "1\0"):
             self.assertIsNone(parse_uid(word), word)
             self.assertMalformed(f"msg {word} x", Problem.UID_NOT_INTEGER, c.Send)
@@ -136,7 +138,7 @@ class ParseTests(SynchronousTestCase):
 
 
 class SayTests(SynchronousTestCase):
-    """Events to frames: the design's table."""
+    """Events to frames, as docs/protocol.md promises."""
 
     def setUp(self) -> None:
         zone = os.environ.get("TZ")
@@ -147,6 +149,7 @@ class SayTests(SynchronousTestCase):
         self.addCleanup(_stamp.cache_clear)
 
     def restore(self, zone: str | None) -> None:
+        """Restore the time zone."""
         if zone is None:
             del os.environ["TZ"]
         else:
@@ -154,6 +157,7 @@ class SayTests(SynchronousTestCase):
         time.tzset()
 
     def say(self, event: e.Event | e.Message, lang: str = "zh") -> list[str]:
+        """Return an event's frames as text."""
         return [frame.decode() for frame in TextDialect(lang).encode(event)]
 
     def test_table(self) -> None:
@@ -219,7 +223,7 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(self.say(e.Found("a\nb", ()), "en"), ["Nobody is called a\n    b!"])
 
     def test_one_short_line(self) -> None:
-        """A refusal that the design's table does not have would be more than a line."""
+        """A refusal that docs/protocol.md does not list would be more than a line."""
         for lang in LANGUAGES:
             for problem in Problem:
                 said = self.say(

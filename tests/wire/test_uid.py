@@ -8,6 +8,8 @@ from chatsvc.wire.uid import possible_uid
 
 
 class PossibleUidTests(SynchronousTestCase):
+    """Uids that admins type."""
+
     def test_range(self) -> None:
         """An admin's uid that no store can hold, or that is none, would be taken, or one that can be refused."""
         for word in (

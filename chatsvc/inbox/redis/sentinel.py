@@ -35,10 +35,11 @@ class Sentinels:
         self._reactor = reactor
         self._url = url
         try:
-            self.addresses = [split_host_port(one, _PORT) for one in url.host.split(",")]
+            addresses = [split_host_port(one, _PORT) for one in url.host.split(",")]
         except ValueError:
             problem = f"{url} does not say where the sentinels are: write {_EXAMPLE}"
             raise StoreMisconfigured(problem) from None
+        self.addresses = addresses
         """Host and port of each."""
 
     async def primary(self) -> tuple[str, int]:

@@ -2,87 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import orjson
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from chatsvc.inbox.interface import (
-    Committed,
     Cursor,
     Duplicate,
     InboxClaim,
-    InboxLimits,
     Moved,
     Removal,
     Stored,
     TakenOver,
 )
-from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.inbox.redis.lease import Lease
 from chatsvc.storage.url import StoreUnavailable
-from tests.inbox.test_inbox import DEVICE, OTHER, READER, A, OnRedis, SilentWatcher, draft
+from tests.inbox.fixtures import DEVICE, OTHER, READER, A, RecordingWatcher, draft, until
+from tests.inbox.redis.stores import OnTwoNodes
 from tests.support.servers import redis
 
 
-class OnTwoNodes(OnRedis):
-    """A test with two nodes, ``here`` and ``there``; messages come from there to READER, who reads here."""
+class StoredElsewhereTests(OnTwoNodes):
+    """Messages that a node stores for readers of another."""
 
-    lease = 15.0
-
-    async def begin(self) -> InboxClaim:
-        """Open both nodes, and log READER in here."""
-        self.mine, self.theirs = SilentWatcher(), SilentWatcher()
-        self.here = await self.node("here", self.mine)
-        self.there = await self.node("there", self.theirs)
-        self.mine.here = {READER}
-        claim: InboxClaim = await self.here.claim(READER, None)
-        return claim
-
-    async def node(self, name: str, watcher: SilentWatcher) -> RedisInbox:
-        inbox = self.store(InboxLimits(), node=name, lease=self.lease)
-        await inbox.open(watcher)
-        return inbox
-
-    @property
-    def lease_of_mine(self) -> Lease:
-        assert self.here._lease is not None
-        return self.here._lease
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something holds, five seconds at most."""
-        for _ in range(500):
-            if condition():
-                return
-            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
-        self.fail("it did not happen")
-
-    async def deaf(self, node: RedisInbox) -> None:
-        """Cut the connection on which a node hears of the others, and let it not come back by itself."""
-        await node._subscriber.close()
-
-    def session(self, uid: int = READER) -> bytes:
-        return redis().execute("GET", f"chat:{{{uid}}}:session", db=self.db).split(b"\r\n")[1]
-
-    async def store_there(self, *drafts: Any) -> list[Any]:
-        committed: Committed = await self.there.commit(drafts or [draft()], [])
-        return committed.outcomes
-
-
-class NewsTests(OnTwoNodes):
     async def test_news(self) -> None:
         """A reader would learn of another node's messages only when somebody here writes to the same user."""
         await self.begin()
         sent = [draft("第一"), draft('second\n"', sender=READER), draft("x", to=OTHER)]
         outcomes = await self.store_there(*sent)
         self.assertEqual(outcomes, [Stored(1, 1, True), Stored(2, 2, True), Stored(1, 1)])
-        await self.until(lambda: len(self.mine.heard) == 2)
-        heard = [(uid, m.id, m.sender, m.name, m.at, m.text) for uid, m in self.mine.heard]
+        await until(lambda: len(self.mine.stored) == 2)
+        heard = [(uid, m.id, m.sender, m.name, m.at, m.text) for uid, m in self.mine.stored]
         expected = [(READER, i, d.sender, d.name, d.at, d.text) for i, d in enumerate(sent[:2], 1)]
         self.assertEqual(heard, expected)
-        self.assertEqual(self.theirs.heard, [])
+        self.assertEqual(self.theirs.stored, [])
 
     async def test_own_messages(self) -> None:
         """A node would be told what it stored itself, and its readers get that twice."""
@@ -90,8 +42,8 @@ class NewsTests(OnTwoNodes):
         committed = await self.here.commit([draft()], [])
         self.assertEqual(committed.outcomes, [Stored(1, 1)])
         await self.store_there()
-        await self.until(lambda: self.mine.heard)
-        self.assertEqual([m.id for _, m in self.mine.heard], [2])
+        await until(lambda: self.mine.stored)
+        self.assertEqual([m.id for _, m in self.mine.stored], [2])
 
     async def test_repetition(self) -> None:
         """The sender of a repeated message would hear that a reader at another node is away."""
@@ -115,7 +67,7 @@ class NewsTests(OnTwoNodes):
         await self.begin()
         self.mine.here = set()
         self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
-        await self.until(lambda: self.session().startswith(b"- "))
+        await until(lambda: self.session().startswith(b"- "))
         self.assertEqual(await self.store_there(), [Stored(2, 2)])
 
     async def test_news_before_the_answer_to_a_claim(self) -> None:
@@ -130,12 +82,14 @@ class NewsTests(OnTwoNodes):
 
 
 class TakeOverTests(OnTwoNodes):
+    """A user who logs in at another node."""
+
     async def test_take_over(self) -> None:
         """A user's older connection at another node would go on as if nothing had happened."""
         before = await self.begin()
         claim = await self.there.claim(READER, None)
         self.assertEqual(claim.generation, before.generation + 1)
-        await self.until(lambda: self.mine.taken)
+        await until(lambda: self.mine.taken)
         self.assertEqual(self.mine.taken, [(READER, claim.generation)])
         self.assertEqual(self.theirs.taken, [])
         self.assertEqual(self.session(), b"there %d" % claim.generation)
@@ -154,8 +108,9 @@ class TakeOverTests(OnTwoNodes):
 
     async def test_sender_who_has_moved(self) -> None:
         """
-        What somebody said at a node that hung, and had refused at another since, would be stored when the first goes
-        on, under a number that is another message's by then.
+        A message from a node that hung would be stored when it goes on, though its sender has moved to another node.
+
+        By then its number may be another message's.
         """
         before = await self.begin()
         now = await self.there.claim(READER, None)
@@ -217,7 +172,7 @@ class TakeOverTests(OnTwoNodes):
         with self.here._subscriber.claiming(READER):
             self.here._subscriber._received(orjson.dumps({"taken": [[str(READER), "9"]]}))
             await claiming
-        await self.until(lambda: len(self.mine.taken) == 2)
+        await until(lambda: len(self.mine.taken) == 2)
         self.assertEqual(self.mine.taken, [(READER, 9)] * 2)
 
 
@@ -231,7 +186,7 @@ class MissedTests(OnTwoNodes):
         before = await self.begin()
         self.mine.read = [Cursor(READER, 0, before.generation, None)]
         redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
         self.assertEqual((self.mine.returned, self.mine.taken), ([[]], []))
 
     async def test_taken_meanwhile(self) -> None:
@@ -240,7 +195,7 @@ class MissedTests(OnTwoNodes):
         self.mine.read = [Cursor(READER, 0, before.generation, None)]
         redis().execute("SET", f"chat:{{{READER}}}:session", "there 7", db=self.db)
         redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
-        await self.until(lambda: self.mine.taken)
+        await until(lambda: self.mine.taken)
         self.assertEqual(self.mine.taken[0], (READER, 7))
 
     async def test_dead_node(self) -> None:
@@ -251,7 +206,7 @@ class MissedTests(OnTwoNodes):
         await deferLater(reactor, 0.7)  # type: ignore[arg-type]
         self.assertEqual(await self.store_there(), [Stored(2, 2)])
         self.assertEqual(await self.there.elsewhere([READER]), set())
-        third = await self.node("third", SilentWatcher())
+        third = await self.node("third", RecordingWatcher())
         self.assertNotIn(b"\r\nhere\r\n", redis().execute("SMEMBERS", "chat:nodes", db=self.db))
         await third.close()
 
@@ -260,8 +215,8 @@ class MissedTests(OnTwoNodes):
         await self.begin()
         redis().execute("DEL", "chat:node:here", db=self.db)
         await self.store_there()
-        await self.until(lambda: self.mine.returned)
-        self.assertEqual(self.mine.heard, [])
+        await until(lambda: self.mine.returned)
+        self.assertEqual(self.mine.stored, [])
         self.assertEqual(await self.store_there(), [Stored(2, 2, True)])
 
     async def test_renewal_given_up(self) -> None:
@@ -272,13 +227,11 @@ class MissedTests(OnTwoNodes):
         await self.store_there()
         patience, self.here._patience = self.here._patience, 0
         await self.lease_of_mine._renew_if_possible()
-        await self.until(
-            lambda: redis().execute("EXISTS", "chat:node:here", db=self.db) == b":1\r\n"
-        )
-        self.assertEqual((self.mine.heard, self.mine.returned), ([], []))
+        await until(lambda: redis().execute("EXISTS", "chat:node:here", db=self.db) == b":1\r\n")
+        self.assertEqual((self.mine.stored, self.mine.returned), ([], []))
         self.here._patience = patience
         await self.lease_of_mine._renew_if_possible()
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
 
     async def test_goodbye(self) -> None:
         """The users of a node that was stopped would be told online until its lease ends."""
@@ -295,7 +248,7 @@ class LostTests(OnTwoNodes):
         """Which of these cursors no longer fit, when the connection is back."""
         self.mine.read = list(cursors)
         redis().execute("CLIENT", "KILL", "TYPE", "pubsub")
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
         return self.mine.returned[0]
 
     async def test_ids_given_out_twice(self) -> None:
@@ -329,7 +282,7 @@ class LostTests(OnTwoNodes):
         )
         self.assertEqual(await self.stale(Cursor(READER, 0, claim.generation, None)), [])
         self.assertEqual(self.session(), b"here %d" % claim.generation)
-        await self.until(lambda: self.theirs.taken)
+        await until(lambda: self.theirs.taken)
         self.assertEqual(self.theirs.taken, [(READER, claim.generation)])
 
     async def test_equal_generations(self) -> None:
@@ -369,7 +322,7 @@ class DeletedTests(OnTwoNodes):
         committed = await self.here.commit([draft()], [removal])
         self.assertEqual(committed.outcomes, [Stored(4, 4)])
         self.assertEqual(await self.here.count(READER), 4)
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
         self.assertEqual(self.mine.returned[0], [READER])
         self.assertEqual((await self.here.commit([], [removal])).refused, [removal])
 
@@ -382,7 +335,7 @@ class DeletedTests(OnTwoNodes):
             await self.here.claim(READER, 3, before.generation)
         self.mine.read = [Cursor(READER, 3, before.generation, 5)]
         await self.here.examine()
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
         self.assertEqual(self.mine.returned[0], [])
         self.assertEqual(self.mine.taken, [(READER, now.generation)])
         self.assertEqual(self.session(), b"there %d" % now.generation)
@@ -391,7 +344,7 @@ class DeletedTests(OnTwoNodes):
         """Readers would begin anew for ever."""
         await self.delete()
         await self.here.examine()
-        await self.until(lambda: self.mine.returned)
+        await until(lambda: self.mine.returned)
         await self.here.examine()
         await self.here.commit([draft()], [])
         await deferLater(reactor, 0.1)  # type: ignore[arg-type]

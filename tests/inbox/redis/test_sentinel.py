@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -15,26 +14,18 @@ from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.sentinel import Sentinels
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
-from tests.inbox.test_inbox import READER, A, SilentWatcher, draft
+from tests.inbox.fixtures import READER, A, RecordingWatcher, draft, until
 from tests.support.servers import PrivateRedis, PrivateSentinel
 
 _PATIENCE = 15.0
 """Seconds that a fail-over may take."""
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    for _ in range(int(_PATIENCE * 50)):
-        if condition():
-            return
-        await deferLater(reactor, 0.02)  # type: ignore[arg-type]
-    raise AssertionError("it did not happen")
-
-
 class SentinelTests(TestCase):
     """A primary and its replica, the sentinel, and a node."""
 
     def setUp(self) -> None:
+        """Start all three servers."""
         self.primary = PrivateRedis("--repl-diskless-sync-delay", "0")
         self.primary.start()
         self.replica = PrivateRedis("--replicaof", "127.0.0.1", str(self.primary.port))
@@ -43,7 +34,7 @@ class SentinelTests(TestCase):
         self.sentinel.start()
         for server in (self.primary, self.replica, self.sentinel):
             self.addCleanup(server.remove)
-        self.watcher = SilentWatcher()
+        self.watcher = RecordingWatcher()
 
     async def begin(self) -> None:
         """Open a node, when the sentinel knows the replica."""
@@ -134,7 +125,9 @@ class SentinelTests(TestCase):
         self.assertIn("the sentinels know no primary 'caht'", str(caught.exception))
 
 
-class AddressTests(SynchronousTestCase):
+class SentinelsTests(SynchronousTestCase):
+    """URLs that name sentinels."""
+
     def test_bad_urls(self) -> None:
         """A slip in the URL would end in a traceback, or be found out at the first fail-over."""
         for url in (

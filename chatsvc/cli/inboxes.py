@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from chatsvc.backends import INBOX_SCHEMES, inbox_at
-from chatsvc.cli.errors import store_errors
 from chatsvc.cli.options import (
     UID,
     inbox_option,
@@ -19,7 +18,7 @@ from chatsvc.cli.options import (
     yes_option,
 )
 from chatsvc.cli.output import local_time, print_json, print_rows
-from chatsvc.cli.runner import require_file, under_reactor
+from chatsvc.cli.runner import require_file, store_errors, under_reactor
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url

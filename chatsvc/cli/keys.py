@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from chatsvc.cli.errors import one_line
 from chatsvc.cli.options import json_option, keys_option
 from chatsvc.cli.output import print_json
+from chatsvc.cli.runner import one_line
 from chatsvc.tls.certificates import CertificateFacts, facts, request
 from chatsvc.tls.key_files import BadKeys, certificates, open_to_others, read
 from chatsvc.tls.key_folder import KeyFolder

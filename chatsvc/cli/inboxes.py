@@ -18,7 +18,7 @@ from chatsvc.cli.options import (
     yes_option,
 )
 from chatsvc.cli.output import local_time, print_json, print_rows
-from chatsvc.cli.runner import one_line, require_file, under_reactor
+from chatsvc.cli.runner import require_file, store_errors, under_reactor
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
@@ -146,7 +146,7 @@ async def _restored(waiting: Inbox) -> None:
 @contextmanager
 def _nobody_serving(url: str) -> Iterator[None]:
     """An SQLite file is for one server; while it is held here, none starts."""
-    with one_line(url):
+    with store_errors(url):
         place = parse_store_url(url, INBOX_SCHEMES)
         require_file(place)
         lock = FileLock(place.path) if place.scheme == "sqlite" else None
@@ -169,7 +169,7 @@ def _at_inbox(url: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
         finally:
             await waiting.close()
 
-    with one_line(url):
+    with store_errors(url):
         return under_reactor(run)
 
 

@@ -476,7 +476,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.noted, ["poll"])
 
     def test_ids_given_out_twice(self) -> None:
-        """A store that was emptied behind the server's back would leave a reader deaf, and then remove what is new (P2)."""
+        """A store that was emptied unseen would leave a reader deaf, and then remove what is new (P2)."""
         self.store(5)
         self.owner.room = 100
         reader = self.begin()

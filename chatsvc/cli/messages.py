@@ -34,13 +34,13 @@ _TWISTD = (
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def client(options: Sequence[str]) -> None:
     """Start the terminal client: short for twistd -n chatclient."""
-    # -P, as what lies in the working directory is no module of ours
+    # -P: a file in the working directory must not be imported instead of a module.
     words = [sys.executable, "-P", "-c", _TWISTD, "-n", "chatclient", *options]
     os.execv(sys.executable, words)
 
 
 class _SendCommand(click.Command):
-    """Takes ``--wait`` and ``--wait=S``, as GNU's ``getopt`` has optional values: a word after it is no value."""
+    """Takes ``--wait`` and ``--wait=S``: as with GNU's ``getopt``, a word after it is not its value."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -137,7 +137,7 @@ async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
 
 
 async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
-    """The lines of standard input that have something in them, counted from 1."""
+    """Give the lines of standard input that are not empty, with their numbers from 1."""
     feed = LineQueue(reactor, sys.stdin.fileno())
     for number in count_from(1):
         line = await feed.next()
@@ -148,7 +148,7 @@ async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
 
 
 def _nothing(_: object) -> None:
-    """For those who want to hear nothing."""
+    """Print nothing."""
 
 
 def _print(line: str) -> None:

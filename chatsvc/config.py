@@ -1,4 +1,4 @@
-"""What a server is told."""
+"""Server configuration."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatsvc.accounts.passwords import Hashing
+from chatsvc.batch import BatchLimits
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.rates import ConnectionLimits, Rate
-from chatsvc.router import BatchLimits
 from chatsvc.storage.url import StoreURL
 
 
 @dataclass(frozen=True)
 class WorkerSlot:
     """
-    A worker's place among the workers of one server: its ``number``, from 1, of ``count``.
+    A worker's slot among the workers of one server: its ``number``, from 1, of ``count``.
 
     ``sockets`` to listen at are (descriptor, family), in the order of the ports and then the legacy ports.
     """
@@ -37,12 +37,12 @@ class Config:
     inbox: StoreURL
     registration: bool
     lang: str
-    limits: InboxLimits
+    inbox_limits: InboxLimits
     rate: Rate
     request_rate: Rate
     find_rate: Rate
     registration_rate: Rate
-    connections: ConnectionLimits
+    connection_limits: ConnectionLimits
     free_attempts: FreeAttempts
     hashing: Hashing
     token_lifetime: float

@@ -37,7 +37,7 @@ _REMAINING_SAID = 2.5
 """Seconds between two lines of the log on how many connections remain when the server stops."""
 
 _DRAIN = 6.0
-"""Seconds in which the connections of a stopping server must have ended (design section 7: 10 s in all)."""
+"""Seconds in which the connections of a stopping server must have ended (a stop takes ten seconds at the most)."""
 
 
 class ChatFactory(Factory):
@@ -54,9 +54,9 @@ class ChatFactory(Factory):
     noisy = False
     _log = Logger()
 
-    def __init__(self, chat: Services, first: int = 1, step: int = 1) -> None:
-        self.chat = chat
-        self._limits = chat.limits
+    def __init__(self, services: Services, first: int = 1, step: int = 1) -> None:
+        self.services = services
+        self._limits = services.limits
         self._numbers = count(first, step)
         self._connections: set[ChatProtocol] = set()
         self._strangers = UnauthenticatedConnections[ChatProtocol]()
@@ -65,12 +65,12 @@ class ChatFactory(Factory):
         self._cut: set[ChatProtocol] = set()
         self._cut_by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
-        self._kept_out = LogLimiter(chat.clock.seconds, _FULL_SAID)
+        self._kept_out = LogLimiter(services.clock.seconds, _FULL_SAID)
 
     @property
     def online(self) -> dict[int, Reader]:
         """The online-user map: uid to reader."""
-        return self.chat.online
+        return self.services.online
 
     @property
     def connections(self) -> int:
@@ -97,7 +97,7 @@ class ChatFactory(Factory):
         connection = protocol(next(self._numbers), address)
         connection.factory = self
         kind = "legacy" if protocol is LegacyChatProtocol else "ordinary"
-        self.chat.metrics.accepted[kind].inc()
+        self.services.metrics.accepted[kind].inc()
         self._connections.add(connection)
         self._count(connection, 1, self._by_address)
         self.logged_out(connection)
@@ -115,13 +115,13 @@ class ChatFactory(Factory):
 
     def _cut_oldest(self, network: str | None) -> bool:
         """Cut the stranger that has been silent longest, if it has been for long enough; say whether there was one."""
-        oldest = self._strangers.oldest(self.chat.clock.seconds() - _SILENCE, network)
+        oldest = self._strangers.oldest(self.services.clock.seconds() - _SILENCE, network)
         if oldest is None:
             return False
         self.authenticated(oldest)
         self._cut.add(oldest)
         self._count(oldest, 1, self._cut_by_address)
-        self.chat.metrics.ended["silent"].inc()
+        self.services.metrics.ended["silent"].inc()
         oldest.cut("silent")
         return True
 
@@ -137,7 +137,7 @@ class ChatFactory(Factory):
             limit = "per-address"
         else:
             return False
-        self.chat.metrics.ended[limit].inc()
+        self.services.metrics.ended[limit].inc()
         self._say_kept_out(limit, address)
         return True
 
@@ -158,7 +158,7 @@ class ChatFactory(Factory):
 
     def logged_out(self, connection: ChatProtocol) -> None:
         """Nobody is logged in on a connection any more."""
-        network, now = network_of(connection.address), self.chat.clock.seconds()
+        network, now = network_of(connection.address), self.services.clock.seconds()
         self._strangers.add(connection, network, now)
 
     def forget(self, connection: ChatProtocol) -> None:
@@ -194,10 +194,10 @@ class ChatFactory(Factory):
         self._all_gone = gone
         for connection in list(self._connections):
             connection.bye("stopping")
-        abort = deferLater(self.chat.clock, _DRAIN, self._abort)
+        abort = deferLater(self.services.clock, _DRAIN, self._abort)
         abort.addErrback(lambda failure: None)
         counting = LoopingCall(self._say_remaining, "Connections that remain: {connections}")
-        counting.clock = self.chat.clock
+        counting.clock = self.services.clock
         counting.start(_REMAINING_SAID, now=False)
         await gone
         counting.stop()

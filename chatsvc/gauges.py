@@ -27,24 +27,26 @@ class Gauges:
     _log = Logger()
 
     def __init__(
-        self, chat: Services, factory: ChatFactory, expiry: Callable[[], float] | None
+        self, services: Services, factory: ChatFactory, expiry: Callable[[], float] | None
     ) -> None:
-        self._clock = chat.clock
-        self._inbox = chat.inbox
-        self._lag = chat.metrics.reactor_lag
+        self._clock = services.clock
+        self._inbox = services.inbox
+        self._lag = services.metrics.reactor_lag
         self._waiting: int | None = None
         self._due = 0.0
         self._next: IDelayedCall | None = None
         self._counting = LoopingCall(self._count)
         self._counting.clock = self._clock
-        show = chat.metrics.gauge
+        show = services.metrics.gauge
         show("chatsvc_connections", "Connections now.", lambda: factory.connections)
-        show("chatsvc_connections_limit", "Most connections at once.", lambda: chat.limits.total)
-        show("chatsvc_online_users", "Users who are online here.", lambda: len(chat.online))
+        show(
+            "chatsvc_connections_limit", "Most connections at once.", lambda: services.limits.total
+        )
+        show("chatsvc_online_users", "Users who are online here.", lambda: len(services.online))
         show(
             "chatsvc_password_queue",
             "Passwords that are being hashed, or wait for it.",
-            lambda: chat.passwords.queue,
+            lambda: services.auth.passwords.queue,
         )
         show(
             "chatsvc_waiting_messages",
@@ -55,7 +57,7 @@ class Gauges:
             show(
                 "chatsvc_certificate_days_left",
                 "Days until the first certificate expires.",
-                lambda: (expiry() - chat.now()) / 86_400,
+                lambda: (expiry() - services.now()) / 86_400,
             )
 
     def start(self) -> None:

@@ -1,32 +1,80 @@
 """
 The commands of one connection: in which order they are carried out, and how many may be under way.
 
-They are carried out in the order in which they came, and answered in that order. Messages need not wait for each other:
-those that follow one another go into the post together, whose outcomes come back in the same order. An acknowledgement,
-which has no answer, waits only for what changes whose it is.
+Commands are carried out and answered in the order in which they came. Messages do not wait for each other: a run of
+them goes to the router together, and their outcomes come back in the same order. An acknowledgement has no answer; it
+only waits for commands that change whose acknowledgement it is.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from chatsvc.connection import Connection
 from chatsvc.limits.rates import ConnectionLimits
 from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
 
-_MOVES = frozenset((c.Hello, c.Auth, c.Logout, c.Quit))
-"""After these an acknowledgement is another user's, or nobody's. The rest, such as a slow `find`, is nothing to it."""
+_CHANGE_WHO_ACKNOWLEDGES = frozenset((c.Hello, c.Auth, c.Logout, c.Quit))
+"""After one of these an acknowledgement is another user's, or nobody's. A slow `find`, say, does not matter to it."""
+
+
+class Connection(Protocol):
+    """A connection as its session sees it: no bytes, no sockets."""
+
+    number: int
+    address: str
+
+    def say(self, event: e.Event) -> None:
+        """Send an event."""
+
+    def deliver(self, message: e.Message) -> None:
+        """Send a message to its reader."""
+
+    def track_acks(self, acknowledge: Callable[[int], object]) -> None:
+        """Call ``acknowledge`` with the id up to which messages were received, where the peer cannot say it itself."""
+
+    def poll_acks(self) -> None:
+        """Find out now what has been received."""
+
+    def stop_tracking_acks(self) -> None:
+        """End what ``track_acks`` began."""
+
+    def speak(self, lang: str) -> None:
+        """Use another language."""
+
+    def hold(self, reason: str) -> object:
+        """Stop reading commands until every reason has been released."""
+
+    def release(self, reason: str) -> None:
+        """Drop one reason for not reading; reading resumes when none is left."""
+
+    def expect_again(self, seconds: float) -> None:
+        """Let the connection stay until a log-in can be repeated in so many seconds, and a while longer."""
+
+    def authenticated(self) -> None:
+        """A user has logged in: the connection may stay."""
+
+    def logged_out(self) -> None:
+        """Nobody is logged in any more: the connection may have to make room for others."""
+
+    def inbox_restarted(self) -> None:
+        """Forget the ids of the messages that were delivered: they no longer count."""
+
+    def close(self, why: str) -> None:
+        """Send what was said, then close; ``why`` is a word for the log."""
 
 
 class CommandPipeline:
     """
-    Carries out commands in order, and has its connection read no more while too many are under way or somebody is too
-    fast. Who carries them out derives from it: that costs a message no call.
+    Carries out commands in order, and holds its connection while too many are under way or a rate is exceeded.
+
+    The session derives from it, rather than being called by it, because that costs a message no call.
     """
 
     def __init__(
@@ -34,57 +82,66 @@ class CommandPipeline:
     ) -> None:
         self._clock = clock
         self._limits = limits
-        self._connection = connection
+        self.connection = connection
         # Commands that wait for their turn, with the bytes that each came in.
         self._queue: deque[tuple[c.Command, int]] = deque()
-        self._in_post = 0
+        self._in_router = 0
         self._unanswered_bytes = 0
         self._performing = False
-        # How many wait or are under way that an acknowledgement must not overtake.
-        self._moves = 0
+        self._performing_size = 0
+        # How many of _CHANGE_WHO_ACKNOWLEDGES wait or are under way.
+        self._changes = 0
         self._overloaded = False
         self._slowed: dict[str, IDelayedCall] = {}
         self._when_answered: Callable[[], object] | None = None
-        self._closed = False
+        self.closed = False
 
     @property
     def answered(self) -> bool:
         """Whether all that was asked so far has been carried out."""
-        return not (self._queue or self._performing or self._in_post)
+        return not (self._queue or self._performing or self._in_router)
 
     def when_answered(self, then: Callable[[], object]) -> None:
         """
         Call ``then`` once all that was asked so far has been carried out, perhaps at once; never after ``stop``.
-        Nothing may be asked meanwhile, and only one can wait for it.
+
+        Nothing may be asked meanwhile, and only one caller can wait.
         """
         if self.answered:
             then()
         else:
             self._when_answered = then
-            self._overloaded = True  # so that each answer looks whether it was the last
+            self._overloaded = True  # so that each answer checks whether it was the last
 
     def command(self, command: c.Command, size: int) -> None:
-        """A command has come, in a frame of ``size`` bytes."""
-        if type(command) is c.Ack and not self._moves:
+        """Take a command that came in a frame of ``size`` bytes."""
+        if type(command) is c.Ack and not self._changes:
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
-        if self._queue or self._performing or not self._post_at_once(command, size):
-            self._queue.append((command, size))
-            self._moves += type(command) in _MOVES
-            if not self._performing:
-                self._proceed()
+        waits = self._queue or self._performing
+        if waits or not self._send_at_once(command, size):
+            self._changes += type(command) in _CHANGE_WHO_ACKNOWLEDGES
+            if waits or self._in_router:
+                self._queue.append((command, size))
+            else:
+                self._begin(command, size)
         limits = self._limits
         if (
-            self._in_post + len(self._queue) >= limits.unanswered
+            self._in_router + len(self._queue) >= limits.unanswered
             or self._unanswered_bytes >= limits.unanswered_bytes
         ):
             self._overloaded = True
-            self._connection.hold("unanswered")
+            self.connection.hold("unanswered")
+
+    def keep_unanswered(self) -> int:
+        """Count the command that is being carried out as unanswered until its outcome; the bytes of its frame."""
+        self._unanswered_bytes += self._performing_size
+        return self._performing_size
 
     def stop(self) -> None:
         """Carry out and answer nothing more."""
-        self._closed = True
+        self.closed = True
         self._queue.clear()
         self._when_answered = None
         for slowed in self._slowed.values():
@@ -95,36 +152,36 @@ class CommandPipeline:
         """Carry out an acknowledgement, at once."""
         raise NotImplementedError
 
-    def _post_at_once(self, command: c.Command, size: int) -> bool:
-        """Send a message if that needs no waiting; False: it is none, or does."""
+    def _send_at_once(self, command: c.Command, size: int) -> bool:
+        """Give a message to the router; False: it is none, or something must be waited for first."""
         raise NotImplementedError
 
     async def _perform(self, command: c.Command) -> None:
-        """Carry out any other command, and answer it."""
+        """Carry out any command, and answer it."""
         raise NotImplementedError
 
     def _broken(self, failure: Failure, command: c.Command) -> None:
-        """Answer a command that could not be carried out for an error of ours."""
+        """Answer a command that an error of ours kept from being carried out."""
         raise NotImplementedError
 
     def _proceed(self) -> None:
-        """Carry out what waits, as far as it need not wait for what is under way."""
+        """Carry out the commands that wait, up to one that must wait for those under way."""
         while self._queue and not self._performing:
             command, size = self._queue[0]
             if type(command) is c.Ack:
                 self._queue.popleft()
                 self._unanswered_bytes -= size
                 self._acknowledge(command)
-            elif self._post_at_once(command, size):
+            elif self._send_at_once(command, size):
                 self._queue.popleft()
-            elif self._in_post:
+            elif self._in_router:
                 return
             else:
                 self._queue.popleft()
                 self._begin(command, size)
 
     def _begin(self, command: c.Command, size: int) -> None:
-        self._performing = True
+        self._performing, self._performing_size = True, size
         performing = Deferred.fromCoroutine(self._perform(command))
         performing.addErrback(self._broken, command)
         if performing.called:
@@ -139,7 +196,7 @@ class CommandPipeline:
 
     def _end(self, command: c.Command, size: int) -> None:
         self._performing = False
-        self._moves -= type(command) in _MOVES
+        self._changes -= type(command) in _CHANGE_WHO_ACKNOWLEDGES
         self._unanswered_bytes -= size
 
     def _relieve(self) -> None:
@@ -147,29 +204,29 @@ class CommandPipeline:
         if then is not None and not self.answered:
             return
         limits = self._limits
-        many, much = self._in_post + len(self._queue), self._unanswered_bytes
+        many, much = self._in_router + len(self._queue), self._unanswered_bytes
         if (
             self._overloaded
             and many <= limits.unanswered // 2
             and much <= limits.unanswered_bytes // 2
         ):
             self._overloaded = False
-            self._connection.release("unanswered")
+            self.connection.release("unanswered")
         if then is not None:
             self._when_answered = None
             then()
 
-    def _slow_down(self, reason: str, seconds: float) -> None:
-        """Read on only after a while, which each further debt makes longer."""
-        if not seconds or self._closed:
+    def slow_down(self, reason: str, seconds: float) -> None:
+        """Hold the connection for so many seconds; each further debt prolongs that."""
+        if not seconds or self.closed:
             return
         slowed = self._slowed.get(reason)
         if slowed is not None:
             slowed.reset(seconds)
         else:
-            self._connection.hold(reason)
+            self.connection.hold(reason)
             self._slowed[reason] = self._clock.callLater(seconds, self._read_on, reason)
 
     def _read_on(self, reason: str) -> None:
         del self._slowed[reason]
-        self._connection.release(reason)
+        self.connection.release(reason)

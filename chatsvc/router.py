@@ -1,9 +1,9 @@
 """
-The router: takes messages from sessions, puts them into inboxes, and hands them to readers who are here.
+The router takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-What arrives while batches are under way forms the next, so one round trip to the store carries many messages, and
-nobody waits for company. Two may be under way: the store works on one while the answers of the other are told. A store
-runs them in their order and answers in it.
+Messages that arrive while batches are under way form the next one, so one round trip to the store carries many messages
+and none waits for company. Two batches may be under way: the store works on one while the outcomes of the other are
+reported. A store carries batches out in their order and answers in it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
@@ -21,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.batch import BYTES_A_CHARACTER, Batch, BatchLimits, BatchQueue, OnOutcome, Pending
 from chatsvc.inbox.interface import (
     Committed,
     Cursor,
@@ -39,20 +38,11 @@ from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """A batch at most, so that the store is never held up (design section 4)."""
-
-    messages: int = 256
-    bytes: int = 256 * 1024
-
-
 _AT_ONCE = 2
-"""Batches under way."""
+"""Batches that may be under way."""
 
 REMOVAL_DELAY = 0.02
-"""Seconds that a removal waits for others, most of all for later ones of the same inbox, which take its place."""
+"""Seconds for which removals gather; a later one from the same inbox takes the place of an earlier one."""
 
 RETRY_DELAY = 0.2
 """Seconds between a batch that found no store and the next."""
@@ -60,61 +50,35 @@ RETRY_DELAY = 0.2
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
 
-OnOutcome = Callable[[Outcome | None, Message], None]
-"""Tells a sender what became of its message; None: the store is away, the outcome is unknown."""
-
 
 class InboxListener(Protocol):
-    """A session's reading side, as the router knows it."""
+    """A reader, as the router knows it."""
 
     generation: int
 
     def position(self) -> Cursor:
-        """How far this reader is."""
+        """Say how far the reader is."""
 
     def stored(self, message: Message) -> None:
-        """``message`` was stored in this reader's inbox."""
+        """Take a message that was stored in the inbox just now."""
 
     def stored_elsewhere(self, message: Message) -> None:
-        """``message`` was stored there by another node."""
+        """Take a message that another node has stored in the inbox."""
 
     def resync(self) -> None:
-        """Something may have been stored that the router did not see."""
+        """Read again: something may have been stored that the router did not see."""
 
     def superseded(self, generation: int) -> None:
-        """A removal was refused because its generation is stale."""
+        """Learn that a removal was refused because ``generation`` is stale."""
 
     def inbox_restarted(self) -> None:
-        """The inbox has begun a new epoch: what was handed out no longer counts."""
+        """Begin anew: the inbox has a new epoch, and what was delivered no longer counts."""
 
     def taken_over(self) -> None:
-        """Another log-in has the inbox now."""
+        """End: another log-in has the inbox now."""
 
-
-@dataclass(slots=True)
-class _Pending:
-    draft: Draft
-    size: int
-    on_outcome: OnOutcome | None
-    deadline: float
-
-    def report(self, outcome: Outcome | None, message: Message) -> None:
-        on_outcome, self.on_outcome = self.on_outcome, None
-        if on_outcome is not None:  # else its sender heard that the store is away
-            on_outcome(outcome, message)
-
-    def give_up(self) -> None:
-        self.report(None, self.message(0))
-
-    def message(self, id: int) -> Message:
-        draft = self.draft
-        return Message(id, draft.sender, draft.name, draft.at, draft.text)
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    pending: list[_Pending]
-    removals: list[Removal]
+    def failed(self, failure: Failure) -> None:
+        """End reading because of an error of ours: the client has to log in again."""
 
 
 @implementer(IStoreWatcher)
@@ -134,20 +98,16 @@ class MessageRouter:
         inbox: IInbox,
         listeners: Mapping[int, InboxListener],
         metrics: Metrics | None = None,
-        limits: BatchLimits = BatchLimits(),
+        limits: BatchLimits | None = None,
         after_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self._after_batch = after_batch
-        self._limits = limits
+        self._queue = BatchQueue(limits or BatchLimits())
         self._metrics = metrics or Metrics()
-        self.handed = self._metrics.handed
         self._clock = clock
         self._inbox = inbox
         self._listeners = listeners
-        self._waiting: deque[_Pending] = deque()
-        self._removals: dict[int, Removal] = {}
-        self._removals_due = False
-        self._under_way: deque[_Batch] = deque()
+        self._under_way: deque[Batch] = deque()
         self._delay = 0.0
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
@@ -162,35 +122,35 @@ class MessageRouter:
 
         ``on_outcome`` is called once, with the outcome, or with None when the store has not answered in time.
         """
-        size = len(draft.text) * 3 + len(draft.name) * 3
-        self._waiting.append(
-            _Pending(draft, size, on_outcome, self._clock.seconds() + STORE_PATIENCE)
-        )
+        size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
+        deadline = self._clock.seconds() + STORE_PATIENCE
+        self._queue.waiting.append(Pending(draft, size, on_outcome, deadline))
         self._schedule()
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
     def remove(self, uid: int, generation: int, up_to: int) -> None:
-        """Remove a user's messages up to an id, before long."""
-        self._removals[uid] = Removal(uid, generation, up_to)
-        if self._gathering is None and not self._removals_due:
+        self._queue.removals[uid] = Removal(uid, generation, up_to)
+        if self._gathering is None and not self._queue.due:
             self._gathering = self._clock.callLater(REMOVAL_DELAY, self.send_now)
 
     def leave(self, uid: int, generation: int, up_to: int) -> None:
-        """A session has ended: who is told that it is gone shall find the inbox as it was left."""
-        self._removals[uid] = Removal(uid, generation, up_to, leaving=True)
+        """
+        Remove what a session that has ended received, at once, so that the next one finds the inbox as it was left.
+        """
+        self._queue.removals[uid] = Removal(uid, generation, up_to, leaving=True)
         self.send_now()
 
     async def drained(self) -> None:
         """Wait until nothing waits and nothing is under way."""
-        while self._under_way or self._waiting or self._removals:
+        while self._under_way or not self._queue.is_empty:
             self.send_now()
             await self._batch_end()
 
     async def removed(self, uid: int) -> None:
-        """Wait until this user's removals have been tried: what follows then finds them done."""
+        """Wait until this user's removals have been tried, so that a claim finds them done."""
         for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
-            if uid in self._removals:
+            if uid in self._queue.removals:
                 self.send_now()
             elif not self._is_removing(uid):
                 return
@@ -205,7 +165,7 @@ class MessageRouter:
         gathering, self._gathering = self._gathering, None
         if gathering is not None and gathering.active():
             gathering.cancel()
-        self._removals_due = bool(self._removals)
+        self._queue.release_removals()
         self._schedule()
 
     def _batch_end(self) -> Deferred[None]:
@@ -218,7 +178,7 @@ class MessageRouter:
 
     def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         for uid in stale:
-            self._removals.pop(uid, None)
+            self._queue.removals.pop(uid, None)
             listener = self._listeners.get(uid)
             if listener is not None:
                 listener.inbox_restarted()
@@ -233,8 +193,11 @@ class MessageRouter:
             listener = self._listeners.get(uid)
             if listener is None:
                 absent.append(uid)
-            else:
+                continue
+            try:
                 listener.stored_elsewhere(message)
+            except Exception:
+                self._reader_broken(listener)
         # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
         return absent
 
@@ -245,15 +208,12 @@ class MessageRouter:
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
-        if self._start is None and len(self._under_way) < _AT_ONCE and self._has_work():
+        if self._start is None and len(self._under_way) < _AT_ONCE and self._queue.is_ready:
             self._start = self._clock.callLater(self._delay, self._next_batch)
-
-    def _has_work(self) -> bool:
-        return bool(self._waiting) or self._removals_due
 
     def _next_batch(self) -> None:
         self._start = None
-        batch = _Batch(self._fill(), self._take_removals())
+        batch = self._queue.next_batch()
         self._under_way.append(batch)
         drafts = [one.draft for one in batch.pending]
         self._metrics.batch_messages.observe(len(drafts))
@@ -265,25 +225,7 @@ class MessageRouter:
         stored.addCallback(self._done, batch)
         self._schedule()
 
-    def _fill(self) -> list[_Pending]:
-        batch: list[_Pending] = []
-        room = self._limits.bytes
-        while self._waiting and len(batch) < self._limits.messages:
-            room -= self._waiting[0].size
-            if room < 0 and batch:
-                break
-            batch.append(self._waiting.popleft())
-        return batch
-
-    def _take_removals(self) -> list[Removal]:
-        if not self._removals_due:
-            return []
-        uids = list(islice(self._removals, self._limits.messages))
-        removals = [self._removals.pop(uid) for uid in uids]
-        self._removals_due = bool(self._removals)
-        return removals
-
-    def _stored(self, committed: Committed, batch: _Batch) -> None:
+    def _stored(self, committed: Committed, batch: Batch) -> None:
         self._delay = 0.0
         for one, outcome in zip(batch.pending, committed.outcomes, strict=True):
             try:
@@ -306,7 +248,7 @@ class MessageRouter:
             self.taken_over(removal.uid, removal.generation + 1)
 
     def expired(self, count: int) -> None:
-        """So many messages had waited too long and were removed, unread."""
+        """Count and log messages that had waited too long and were removed unread."""
         if not count:
             return
         self._metrics.expired.inc(count)
@@ -315,16 +257,20 @@ class MessageRouter:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
 
-    def _dispatch(self, one: _Pending, outcome: Outcome, lost: bool) -> None:
+    def _dispatch(self, one: Pending, outcome: Outcome, lost: bool) -> None:
+        """Give a stored message to its reader, and report to its sender whatever the reader does."""
         if type(outcome) is Stored:
             message = one.message(outcome.id)
-            # The reader first: for who writes to oneself in the text dialect, the message is the answer.
+            # The reader first: to a user who writes to himself in the text dialect, the message is the answer.
             listener = self._listeners.get(one.draft.to)
             if listener is not None:
-                if outcome.elsewhere:
-                    listener.taken_over()  # it has not heard that it was taken over
-                elif not lost:  # else readers are compared with the store first
-                    listener.stored(message)
+                try:
+                    if outcome.elsewhere:
+                        listener.taken_over()  # it has not heard that it was taken over
+                    elif not lost:  # else readers are compared with the store first
+                        listener.stored(message)
+                except Exception:
+                    self._reader_broken(listener)
             one.report(outcome, message)
         elif type(outcome) is Moved:
             one.report(outcome, one.message(0))
@@ -335,7 +281,15 @@ class MessageRouter:
         else:
             one.report(outcome, one.message(0))
 
-    def _say_refused(self, one: _Pending, outcome: Failed) -> None:
+    def _reader_broken(self, listener: InboxListener) -> None:
+        """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""
+        failure = Failure()
+        try:
+            listener.failed(failure)
+        except Exception:
+            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
+
+    def _say_refused(self, one: Pending, outcome: Failed) -> None:
         count = self._refused.count()
         if count:
             self._log.error(
@@ -347,7 +301,7 @@ class MessageRouter:
                 reason=outcome.reason,
             )
 
-    def _not_stored(self, failure: Failure, batch: _Batch) -> None:
+    def _not_stored(self, failure: Failure, batch: Batch) -> None:
         failure.trap(StoreUnavailable)
         self._put_back(batch)
         self._report_unknown(batch.pending)
@@ -357,26 +311,23 @@ class MessageRouter:
             if listener is not None:
                 listener.resync()
 
-    def _put_back(self, batch: _Batch) -> None:
-        """The removals go with a later batch."""
+    def _put_back(self, batch: Batch) -> None:
         self._delay = RETRY_DELAY
-        for removal in batch.removals:
-            self._removals.setdefault(removal.uid, removal)
-            self._removals_due = True
+        self._queue.put_back(batch.removals)
 
-    def _broken(self, failure: Failure, batch: _Batch) -> None:
+    def _broken(self, failure: Failure, batch: Batch) -> None:
         self._log.failure("A batch failed", redacted(failure), event="batch-failed")
         self._put_back(batch)
         self._report_unknown(batch.pending)
 
-    def _report_unknown(self, pending: Iterable[_Pending]) -> None:
-        """Tell senders, but for those who heard it before, that nobody knows what became of their messages."""
+    def _report_unknown(self, pending: Iterable[Pending]) -> None:
+        """Tell senders that nobody knows what became of their messages, unless they were told before."""
         untold = [one for one in pending if one.on_outcome]
         self._metrics.message_states["unknown"].inc(len(untold))
         for one in untold:
             one.give_up()
 
-    def _done(self, _: object, batch: _Batch) -> None:
+    def _done(self, _: object, batch: Batch) -> None:
         self._under_way.remove(batch)
         self._schedule()
         ends, self._batch_ends = self._batch_ends, []
@@ -384,14 +335,14 @@ class MessageRouter:
             end.callback(None)
 
     def _give_up(self) -> None:
-        """Tell everybody whose message has waited too long. One that is under way may still be stored."""
+        """Report the messages that have waited too long. One that is under way may still be stored."""
         self._watch = None
-        now = self._clock.seconds()
+        now, waiting = self._clock.seconds(), self._queue.waiting
         under_way = [one for batch in self._under_way for one in batch.pending]
         late = [one for one in under_way if one.deadline <= now]
-        while self._waiting and self._waiting[0].deadline <= now:
-            late.append(self._waiting.popleft())
+        while waiting and waiting[0].deadline <= now:
+            late.append(waiting.popleft())
         self._report_unknown(late)
-        untold = [one for one in under_way if one.on_outcome] or self._waiting
+        untold = [one for one in under_way if one.on_outcome] or waiting
         if untold:
             self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)

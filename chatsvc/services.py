@@ -1,65 +1,58 @@
-"""What all sessions of one server share."""
+"""What the sessions of one server share."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
-from chatsvc.accounts.tokens import Tokens
-from chatsvc.flush import FlushConsolidator
 from chatsvc.inbox.interface import IInbox
-from chatsvc.limits.login_throttle import LoginThrottle
-from chatsvc.limits.rates import (
-    AddressLimit,
-    ConnectionLimits,
-    Rate,
-    RateLimiter,
-    RegistrationLimit,
-)
+from chatsvc.limits.rates import ConnectionLimits, RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
 from chatsvc.router import MessageRouter
+from chatsvc.transport.flush import FlushConsolidator
 
-DEAD_TOKENS = Rate(10, 1000)
-"""Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """
+    How fast a user may go, over all connections; past a rate a connection is read more slowly.
+
+    ``message`` is for messages, ``login`` for log-ins that succeed, ``find`` for questions after a name, all by uid;
+    ``request`` is for every other command, by uid or, before a log-in, by network.
+    """
+
+    message: RateLimiter[int]
+    request: RateLimiter[int | str]
+    login: RateLimiter[int]
+    find: RateLimiter[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """
-    ``online`` maps the uid of everybody who reads here to the reader; ``now`` gives seconds since 1970.
+    A server's parts, as its factory, connections and sessions use them.
 
-    ``message_rate`` is for messages, by uid; ``request_rate`` for all else that makes work, by uid or, before a log-in,
-    by address; ``login_rate`` for log-ins that succeed, ``find_rate`` for questions after a name, both by uid;
-    ``dead_tokens`` for tokens that no longer count. ``brevity`` is how often the log has what a peer can cause.
+    ``online`` is the online-user map: it maps the uid of every user who reads on this node to the reader. ``now`` gives
+    seconds since 1970, ``clock`` monotonic ones. ``lang`` is the language in which a connection begins. ``log_budget``
+    bounds how often peers can cause the same line of the log.
     """
 
     clock: IReactorTime
     now: Callable[[], float]
-    accounts: AccountStore
-    passwords: PasswordHasherPool
-    tokens: Tokens
-    inbox: IInbox
-    post: MessageRouter
-    outgoing: FlushConsolidator
-    online: dict[int, Reader]
-    message_rate: RateLimiter[int]
-    request_rate: RateLimiter[int | str]
-    login_rate: RateLimiter[int]
-    find_rate: RateLimiter[int]
-    login_throttle: LoginThrottle
-    registration_limit: RegistrationLimit
-    registration: bool
     lang: str
-    dead_tokens: AddressLimit = field(
-        default_factory=lambda: AddressLimit(DEAD_TOKENS, time.monotonic)
-    )
-    brevity: LogBudget = field(default_factory=lambda: LogBudget(time.monotonic))
-    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
-    metrics: Metrics = field(default_factory=Metrics)
+    auth: Authenticator
+    accounts: AccountStore
+    inbox: IInbox
+    router: MessageRouter
+    flush: FlushConsolidator
+    online: dict[int, Reader]
+    rates: Rates
+    limits: ConnectionLimits
+    metrics: Metrics
+    log_budget: LogBudget

@@ -16,12 +16,12 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from chatsvc.accounts.passwords import Hashing
+from chatsvc.batch import BatchLimits
 from chatsvc.config import CannotStart, Config, WorkerSlot
 from chatsvc.inbox.backends import INBOX_SCHEMES
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.login_throttle import parse_free_attempts
 from chatsvc.limits.rates import ConnectionLimits, parse_rate
-from chatsvc.router import BatchLimits
 from chatsvc.server import ChatServer
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 from chatsvc.supervision.sd_notify import SystemdNotifier
@@ -182,12 +182,14 @@ class Options(TableOptions):
             inbox=values["inbox"],
             registration=registration == "open",
             lang=values["lang"],
-            limits=InboxLimits(values["inbox-limit"], values["inbox-share"], values["inbox-days"]),
+            inbox_limits=InboxLimits(
+                values["inbox-limit"], values["inbox-share"], values["inbox-days"]
+            ),
             rate=values["rate"],
             request_rate=values["request-rate"],
             find_rate=values["find-rate"],
             registration_rate=values["registration-rate"],
-            connections=ConnectionLimits(
+            connection_limits=ConnectionLimits(
                 total=ceil(values["max-connections"] / worker_slot.count),
                 per_address=values["max-per-ip"],
                 login_timeout=values["login-timeout"],

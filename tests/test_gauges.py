@@ -17,7 +17,7 @@ class InstrumentsTests(SynchronousTestCase):
         self.world = World()
         self.inbox = self.world.inbox
         self.clock = Clock()
-        chat = replace(self.world.chat, clock=self.clock)
+        chat = replace(self.world.services, clock=self.clock)
         self.registry = chat.metrics.registry
         self.instruments = Gauges(chat, ChatFactory(chat), lambda: 5.0)
 

@@ -263,7 +263,7 @@ class ConversationTests(ProtocolCase):
     def test_restarted(self) -> None:
         """A program would keep a cursor that no longer counts."""
         end = self.structured()
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.turn()
         (bye,) = end.things()
         self.assertEqual(bye["type"], "bye")
@@ -273,7 +273,7 @@ class ConversationTests(ProtocolCase):
     def test_people_stay_when_an_inbox_restarts(self) -> None:
         """A person would be sent away over ids that the text dialect does not show."""
         end = self.text()
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.turn()
         self.assertEqual((end.raw(), end.wire.disconnecting), ([], False))
 
@@ -577,7 +577,7 @@ class ReceiptTests(ProtocolCase):
         # The store lost them, and has others under the same ids.
         self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
         end.protocol.hold("a test")
-        self.world.post.store_returned([ALICE], [])
+        self.world.router.store_returned([ALICE], [])
         self.world.inbox.store(ALICE, "new")
         self.world.online[ALICE].resync()
         self.under_way = 0

@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
-from chatsvc.reader import Reader
+from chatsvc.observability.metrics import Metrics
+from chatsvc.reader import _TRANSITIONS, Reader, _Input, _State
 from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
@@ -20,28 +21,28 @@ class RecordingOwner:
     """A session that notes what it is told; ``room`` is how many messages it takes before it pauses its reader."""
 
     def __init__(self) -> None:
-        self.handed: list[int] = []
-        self.on_outcome: list[str] = []
+        self.delivered: list[int] = []
+        self.noted: list[str] = []
         self.room = 10**9
         self.reader: Reader
 
     def deliver(self, message: Message) -> None:
-        self.handed.append(message.id)
+        self.delivered.append(message.id)
         self.room -= 1
         if not self.room:
             self.reader.pause()
 
     def poll_acks(self) -> None:
-        self.on_outcome.append("settle")
+        self.noted.append("poll")
 
     def taken_over(self) -> None:
-        self.on_outcome.append("kicked")
+        self.noted.append("taken over")
 
     def inbox_restarted(self) -> None:
-        self.on_outcome.append("restarted")
+        self.noted.append("restarted")
 
     def failed(self) -> None:
-        self.on_outcome.append("failed")
+        self.noted.append("failed")
 
 
 class ReaderTests(SynchronousTestCase):
@@ -49,13 +50,17 @@ class ReaderTests(SynchronousTestCase):
         self.clock = Clock()
         self.inbox = MemoryInbox()
         self.listeners: dict[int, Reader] = {}
-        self.post = MessageRouter(self.clock, self.inbox, self.listeners)
+        self.router = MessageRouter(self.clock, self.inbox, self.listeners)
         self.owner = RecordingOwner()
+        self.delivered = Metrics().handed
 
     def begin(self) -> Reader:
         """Log in."""
         claim = self.successResultOf(Deferred.fromCoroutine(self.inbox.claim(UID, None)))
-        reader = Reader(self.clock, self.inbox, self.post, UID, claim, self.owner)
+        owner = self.owner
+        reader = Reader(
+            *(self.clock, self.inbox, self.router), UID, claim, owner, owner.deliver, self.delivered
+        )
         self.listeners[UID] = self.owner.reader = reader
         self.inbox.calls.clear()
         return reader
@@ -66,7 +71,7 @@ class ReaderTests(SynchronousTestCase):
 
     def send(self) -> None:
         """A message by way of the post office."""
-        self.post.send(Draft(UID, 1, "a", 0, "x"), self.on_outcome)
+        self.router.send(Draft(UID, 1, "a", 0, "x"), self.on_outcome)
         self.clock.advance(0)
 
     def on_outcome(self, outcome: Outcome | None, message: Message) -> None:
@@ -85,7 +90,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         reader.resync()
         self.send()
-        self.assertEqual((self.owner.handed, self.reads()), ([], 0))
+        self.assertEqual((self.owner.delivered, self.reads()), ([], 0))
 
     def test_page_by_page(self) -> None:
         """A full inbox would be read at once, or not to its end."""
@@ -93,7 +98,7 @@ class ReaderTests(SynchronousTestCase):
             self.setUp()
             self.store(count)
             self.begin().resume()
-            self.assertEqual(self.owner.handed, list(range(1, count + 1)))
+            self.assertEqual(self.owner.delivered, list(range(1, count + 1)))
             self.assertEqual(self.reads(), pages)
 
     def test_live(self) -> None:
@@ -102,7 +107,7 @@ class ReaderTests(SynchronousTestCase):
         self.begin().resume()
         self.send()
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         self.assertEqual(self.reads(), 1)
 
     def test_entry_that_nobody_can_read(self) -> None:
@@ -112,7 +117,7 @@ class ReaderTests(SynchronousTestCase):
         self.store(1)
         reader = self.begin()
         reader.resume()
-        self.assertEqual(self.owner.handed, [1, 3])
+        self.assertEqual(self.owner.delivered, [1, 3])
         reader.acknowledge(1)
         self.assertEqual([removal.up_to for removal in self.removals()], [1])
 
@@ -122,19 +127,19 @@ class ReaderTests(SynchronousTestCase):
             self.inbox.store(UID, "")
         reader = self.begin()
         reader.resume()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
         self.assertEqual([removal.up_to for removal in self.removals()], [2])
         self.send()
-        self.assertEqual(self.owner.handed, [3])
+        self.assertEqual(self.owner.delivered, [3])
 
     def test_gap(self) -> None:
         """Something that was stored unseen would be skipped when the next message comes."""
         self.begin().resume()
         self.store(3)
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4, 5])
         self.assertEqual(self.reads(), 1)
 
     def test_old_news(self) -> None:
@@ -144,7 +149,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         for message in messages:
             reader.stored(message)
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_news_while_catching_up(self) -> None:
         """A message that came while a page was read would wait for the one after it."""
@@ -155,18 +160,18 @@ class ReaderTests(SynchronousTestCase):
         (_, first) = self.inbox.held.pop()
         page = list(self.inbox.waiting[UID])
         self.send()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
         # The page was read before the message was stored.
         newer = self.inbox.waiting[UID]
         self.inbox.waiting[UID] = page
         first.callback(None)
         self.inbox.waiting[UID] = newer
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
         self.inbox.let()
-        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.owner.delivered, [1, 2])
         self.assertEqual(self.inbox.held, [], "and then it is live")
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_look_while_catching_up(self) -> None:
         """What another node stored while a page was read would wait for the next message."""
@@ -178,7 +183,7 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.let()
         self.store(1)
         self.inbox.let()
-        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.owner.delivered, [1, 2])
 
     def test_look_while_live(self) -> None:
         """What another node stored would wait for the next message."""
@@ -186,7 +191,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.store(1)
         reader.resync()
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
         self.send()
         self.assertEqual(self.reads(), 1)
 
@@ -207,11 +212,11 @@ class ReaderTests(SynchronousTestCase):
         self.owner.room = 4
         reader = self.begin()
         reader.resume()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         reader.resume()
-        self.assertEqual(self.owner.handed, list(range(1, 12)))
+        self.assertEqual(self.owner.delivered, list(range(1, 12)))
 
     def test_pause_while_live(self) -> None:
         """What comes for a connection that can take no more would be held in memory, or lost."""
@@ -219,9 +224,9 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.pause()
         self.send()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
         reader.resume()
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
 
     def test_nothing_missed(self) -> None:
         """A log-in to an empty inbox, or a short pause, would cost a reading of the store."""
@@ -231,7 +236,7 @@ class ReaderTests(SynchronousTestCase):
         reader.pause()
         reader.resume()
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.owner.delivered, [1, 2])
         self.assertEqual(self.reads(), 0)
 
     def test_missed_before_the_start(self) -> None:
@@ -239,7 +244,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         self.send()
         reader.resume()
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
 
     def test_look_while_paused(self) -> None:
         """What was stored unseen while the connection could take no more would wait for the next message."""
@@ -249,7 +254,7 @@ class ReaderTests(SynchronousTestCase):
         self.store(1)
         reader.resync()
         reader.resume()
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
 
     def test_pause_during_a_read(self) -> None:
         """A page that arrives at a paused connection would be handed, or two reads run at once."""
@@ -259,10 +264,10 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.pause()
         self.inbox.let()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
         reader.resume()
         self.inbox.let()
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_pause_and_resume_during_a_read(self) -> None:
         """A short pause would start a second reading beside the first."""
@@ -274,7 +279,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.assertEqual(len(self.inbox.held), 1)
         self.inbox.let_all()
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_store_away(self) -> None:
         """A reader would give up, or ask in a tight loop, when its store is away."""
@@ -288,9 +293,9 @@ class ReaderTests(SynchronousTestCase):
         self.assertTrue(3 <= self.reads() <= 8, self.reads())
         self.inbox.away = False
         self.clock.advance(2)
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
         self.send()
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
 
     def begin_away(self) -> Reader:
         self.inbox.away = False
@@ -306,10 +311,10 @@ class ReaderTests(SynchronousTestCase):
         reader.pause()
         self.inbox.away = False
         self.clock.advance(5)
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
         reader.resume()
         self.clock.advance(5)
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_close_while_the_store_is_away(self) -> None:
         """A connection that is gone would go on asking the store."""
@@ -332,7 +337,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.close()
         self.inbox.let()
-        self.assertEqual((self.owner.handed, self.inbox.held), ([], []))
+        self.assertEqual((self.owner.delivered, self.inbox.held), ([], []))
 
     def test_closed(self) -> None:
         """A log-in that is over would be handed messages, or acknowledge them."""
@@ -346,7 +351,7 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         reader.acknowledge(2)
         reader.superseded(reader.generation)
-        self.assertEqual(self.owner.handed, [1, 2])
+        self.assertEqual(self.owner.delivered, [1, 2])
         self.clock.advance(1)
         self.assertEqual(self.removals(), [Removal(UID, 1, 0, leaving=True)])
         self.assertEqual(self.inbox.calls.count("claim"), 0)
@@ -386,9 +391,9 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.taken = {UID}
         reader.superseded(reader.generation)
-        self.assertEqual(self.owner.on_outcome, ["kicked"])
+        self.assertEqual(self.owner.noted, ["taken over"])
         self.send()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
 
     def test_heard(self) -> None:
         """A message of another node would be handed twice or not at all, or make the reader claim its inbox anew."""
@@ -397,11 +402,11 @@ class ReaderTests(SynchronousTestCase):
         first, second, third = self.store(3)
         reader.stored_elsewhere(first)
         reader.stored_elsewhere(first)
-        self.assertEqual(self.owner.handed, [1])
+        self.assertEqual(self.owner.delivered, [1])
         reader.stored_elsewhere(third)
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
         reader.stored_elsewhere(second)
-        self.assertEqual(self.owner.handed, [1, 2, 3])
+        self.assertEqual(self.owner.delivered, [1, 2, 3])
         self.assertEqual((self.reads(), self.inbox.calls.count("claim")), (1, 0))
 
     def test_place(self) -> None:
@@ -450,9 +455,9 @@ class ReaderTests(SynchronousTestCase):
         reader.resume()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
-        self.post.store_returned([UID], [])
-        self.assertEqual(self.owner.on_outcome, ["restarted"])
-        self.assertEqual(self.owner.handed, [1, 2, 3, 4, 5, 1, 2])
+        self.router.store_returned([UID], [])
+        self.assertEqual(self.owner.noted, ["restarted"])
+        self.assertEqual(self.owner.delivered, [1, 2, 3, 4, 5, 1, 2])
         reader.acknowledge(1)
         self.assertEqual(self.removals()[-1].up_to, 1)
 
@@ -461,14 +466,14 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin()
         reader.resume()
         reader.taken_over()
-        self.assertEqual(self.owner.on_outcome, ["kicked"])
+        self.assertEqual(self.owner.noted, ["taken over"])
         self.send()
-        self.assertEqual(self.owner.handed, [])
+        self.assertEqual(self.owner.delivered, [])
 
     def test_settle(self) -> None:
         """A log-in that takes over would be handed what the older session already has."""
         self.begin().poll_acks()
-        self.assertEqual(self.owner.on_outcome, ["settle"])
+        self.assertEqual(self.owner.noted, ["poll"])
 
     def test_ids_given_out_twice(self) -> None:
         """A store that was emptied behind the server's back would leave a reader deaf, and then remove what is new."""
@@ -480,7 +485,7 @@ class ReaderTests(SynchronousTestCase):
         self.store(2)
         reader.stored(self.inbox.waiting[UID][-1])
         self.clock.pump([0, 0])
-        self.assertEqual(self.owner.on_outcome, ["restarted"])
+        self.assertEqual(self.owner.noted, ["restarted"])
         self.assertEqual(reader.cursor, 2)
         self.assertEqual(len(self.inbox.waiting[UID]), 2)
 
@@ -495,5 +500,36 @@ class ReaderTests(SynchronousTestCase):
         self.store(3)
         reader.acknowledge(5)
         self.clock.pump([REMOVAL_DELAY] * 2)
-        self.assertEqual(self.owner.on_outcome, ["restarted"])
+        self.assertEqual(self.owner.noted, ["restarted"])
         self.assertEqual(len(self.inbox.waiting[UID]), 3)
+
+    def test_delivery_raises(self) -> None:
+        """A message that was not delivered would be acknowledged by a later one, and be lost."""
+        reader = self.begin()
+        reader.resume()
+        self.send()
+        deliver = self.owner.deliver
+
+        def explode(message: Message) -> None:
+            raise ValueError("a bug")
+
+        reader._deliver_to_client = explode
+        self.send()
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.assertEqual(self.owner.noted, ["failed"])
+        reader._deliver_to_client = deliver
+        self.send()
+        reader.acknowledge(3)
+        self.assertEqual(self.owner.delivered, [1])
+        self.assertEqual([removal.up_to for removal in self.removals()], [1])
+
+    def test_transitions(self) -> None:
+        """An input that a state does not name would change it, or a closed reader come to life again."""
+        self.inbox.hold = {"read"}
+        for state, inputs in _TRANSITIONS.items():
+            for given in _Input:
+                reader = self.begin()
+                reader._state = state
+                self.assertEqual(reader._input(given), given in inputs)
+                self.assertEqual(reader._state, inputs.get(given, state))
+        self.assertEqual(_TRANSITIONS[_State.CLOSED], {})

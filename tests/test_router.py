@@ -8,9 +8,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from chatsvc.batch import BatchLimits
 from chatsvc.inbox.interface import (
     Cursor,
     Draft,
@@ -26,7 +28,7 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.observability.metrics import Metrics
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, BatchLimits, MessageRouter
+from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox
@@ -38,42 +40,45 @@ class RecordingListener:
     def __init__(self, cursor: int = 0) -> None:
         self.cursor = cursor
         self.generation = 1
-        self.on_outcome: list[Any] = []
+        self.noted: list[Any] = []
 
     def position(self) -> Cursor:
         return Cursor(0, self.cursor, self.generation, None)
 
     def stored(self, message: Message) -> None:
-        self.on_outcome.append(message.id)
+        self.noted.append(message.id)
 
     def stored_elsewhere(self, message: Message) -> None:
-        self.on_outcome.append(("heard", message.id))
+        self.noted.append(("heard", message.id))
 
     def taken_over(self) -> None:
-        self.on_outcome.append("kicked")
+        self.noted.append("taken over")
 
     def resync(self) -> None:
-        self.on_outcome.append("resync")
+        self.noted.append("resync")
 
     def superseded(self, generation: int) -> None:
-        self.on_outcome.append(("superseded", generation))
+        self.noted.append(("superseded", generation))
 
     def inbox_restarted(self) -> None:
-        self.on_outcome.append("restarted")
+        self.noted.append("restarted")
+
+    def failed(self, failure: Failure) -> None:
+        self.noted.append(("failed", failure.type))
 
 
-class PostTests(SynchronousTestCase):
+class RouterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
         self.listeners: dict[int, RecordingListener] = {}
         self.metrics = Metrics()
-        self.post = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
+        self.router = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
         self.on_outcome: list[tuple[str, Outcome | None]] = []
 
     def send(self, text: str, to: int = 2, **more: Any) -> None:
         draft = Draft(to, 1, "a", 5, text, **more)
-        self.post.send(draft, partial(self.note, text))
+        self.router.send(draft, partial(self.note, text))
 
     def note(self, text: str, outcome: Outcome | None, message: Message) -> None:
         self.assertEqual(
@@ -93,14 +98,14 @@ class PostTests(SynchronousTestCase):
 
     def test_interfaces(self) -> None:
         """The office would not be what a store watches for, or the fake not a store."""
-        verifyObject(IStoreWatcher, self.post)
+        verifyObject(IStoreWatcher, self.router)
         verifyObject(IInbox, self.inbox)
 
     def test_one_turn_is_one_batch(self) -> None:
         """Messages of one turn of the reactor would each cost a round trip."""
         self.send("a")
         self.send("b")
-        self.post.remove(2, 1, 0)
+        self.router.remove(2, 1, 0)
         self.assertEqual(self.texts(), [])
         self.turn()
         self.assertEqual(self.texts(), [["a", "b"]])
@@ -145,7 +150,7 @@ class PostTests(SynchronousTestCase):
     def test_all_told(self) -> None:
         """What is said to the connections would wait for a turn of the reactor, or leave before all of it is said."""
         told: list[int] = []
-        self.post = MessageRouter(
+        self.router = MessageRouter(
             self.clock,
             self.inbox,
             self.listeners,
@@ -159,7 +164,7 @@ class PostTests(SynchronousTestCase):
     def test_removals_wait_for_others(self) -> None:
         """Each acknowledgement would cost the store as much as a message."""
         for up_to in (1, 2, 3):
-            self.post.remove(2, 1, up_to)
+            self.router.remove(2, 1, up_to)
             self.send("a")
             self.turn()
         self.assertEqual([removals for _, removals in self.inbox.batches], [[], [], []])
@@ -169,7 +174,7 @@ class PostTests(SynchronousTestCase):
     def test_batch_of_so_many_removals(self) -> None:
         """Everybody's acknowledgements at once could hold up the store."""
         for uid in range(BatchLimits.messages + 3):
-            self.post.remove(uid, 1, 1)
+            self.router.remove(uid, 1, 1)
         self.clock.advance(REMOVAL_DELAY)
         self.turn()
         self.turn()
@@ -221,7 +226,7 @@ class PostTests(SynchronousTestCase):
             self.send(text)
         self.send("e", to=3)
         self.turn()
-        self.assertEqual(listener.on_outcome, [7])
+        self.assertEqual(listener.noted, [7])
 
     def test_refused_by_the_store(self) -> None:
         """A message that the store cannot take would be confirmed, or take others along."""
@@ -307,7 +312,7 @@ class PostTests(SynchronousTestCase):
         self.assertEqual(self.on_outcome, [("a", None)])
         self.inbox.let()
         self.assertEqual(self.on_outcome, [("a", None)])
-        self.assertEqual(listener.on_outcome, [1])
+        self.assertEqual(listener.noted, [1])
 
     def test_store_away(self) -> None:
         """A sender would not hear of an absent store, or a reader miss what was stored all the same."""
@@ -316,15 +321,15 @@ class PostTests(SynchronousTestCase):
         self.send("a")
         self.turn()
         self.assertEqual(self.on_outcome, [("a", None)])
-        self.assertEqual(listener.on_outcome, ["resync"])
+        self.assertEqual(listener.noted, ["resync"])
 
     def test_removals_survive_an_absent_store(self) -> None:
         """What a reader has acknowledged would come again after the store was away."""
         self.inbox.away = True
-        self.post.remove(2, 1, 5)
-        self.post.remove(3, 1, 6)
+        self.router.remove(2, 1, 5)
+        self.router.remove(3, 1, 6)
         self.clock.advance(REMOVAL_DELAY)
-        self.post.remove(2, 1, 7)
+        self.router.remove(2, 1, 7)
         self.inbox.away = False
         self.clock.advance(RETRY_DELAY)
         self.assertEqual(self.inbox.batches[-1][1], [Removal(2, 1, 7), Removal(3, 1, 6)])
@@ -332,9 +337,9 @@ class PostTests(SynchronousTestCase):
     def test_newer_removal_outlives_a_failed_one(self) -> None:
         """An acknowledgement made while a batch failed would be replaced by the older one."""
         self.inbox.hold = {"commit"}
-        self.post.remove(2, 1, 5)
+        self.router.remove(2, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.post.remove(2, 1, 7)
+        self.router.remove(2, 1, 7)
         self.inbox.let(StoreUnavailable("away"))
         self.clock.advance(RETRY_DELAY)
         self.assertEqual(self.inbox.batches[-1][1], [Removal(2, 1, 7)])
@@ -342,7 +347,7 @@ class PostTests(SynchronousTestCase):
     def test_retry_is_delayed(self) -> None:
         """An absent store would be asked in a tight loop."""
         self.inbox.away = True
-        self.post.remove(2, 1, 5)
+        self.router.remove(2, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
         for _ in range(100):
             self.clock.advance(0)
@@ -360,10 +365,10 @@ class PostTests(SynchronousTestCase):
         mine, others = RecordingListener(), RecordingListener()
         self.listeners.update({2: mine, 3: others})
         self.inbox.generations = {2: 9, 3: 1}
-        self.post.remove(2, 8, 5)
-        self.post.remove(3, 1, 5)
+        self.router.remove(2, 8, 5)
+        self.router.remove(3, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.assertEqual((mine.on_outcome, others.on_outcome), ([("superseded", 8)], []))
+        self.assertEqual((mine.noted, others.noted), ([("superseded", 8)], []))
 
     def test_taken_over(self) -> None:
         """A reader that another node has taken over would claim its inbox back, or never hear of it."""
@@ -371,10 +376,10 @@ class PostTests(SynchronousTestCase):
         newer.generation = 5
         self.listeners.update({2: older, 3: newer})
         self.inbox.taken = {2, 3}
-        self.post.remove(2, 1, 5)
-        self.post.remove(3, 4, 5)
+        self.router.remove(2, 1, 5)
+        self.router.remove(3, 4, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.assertEqual((older.on_outcome, newer.on_outcome), (["kicked"], []))
+        self.assertEqual((older.noted, newer.noted), (["taken over"], []))
 
     def test_stored_for_another_node(self) -> None:
         """A message would be shown twice: by the node that has the reader now, and by the one that had it."""
@@ -382,7 +387,7 @@ class PostTests(SynchronousTestCase):
         self.inbox.outcomes = [Stored(1, 1, True)]
         self.send("a")
         self.turn()
-        self.assertEqual(listener.on_outcome, ["kicked"])
+        self.assertEqual(listener.noted, ["taken over"])
         self.assertEqual(self.on_outcome, [("a", Stored(1, 1, True))])
 
     def test_sender_has_moved(self) -> None:
@@ -391,13 +396,13 @@ class PostTests(SynchronousTestCase):
         self.inbox.outcomes = [Moved()]
         self.send("a", generation=1)
         self.turn()
-        self.assertEqual((self.on_outcome, listener.on_outcome), ([("a", Moved())], ["kicked"]))
+        self.assertEqual((self.on_outcome, listener.noted), ([("a", Moved())], ["taken over"]))
 
     def test_expired(self) -> None:
         """Messages that nobody has read would go without a word, or the log be full of them."""
         with capturedLogs() as logged:
             for count in (0, 3, 4, 5):
-                self.post.expired(count)
+                self.router.expired(count)
         said = [event["count"] for event in logged if event.get("event") == "expired"]
         self.assertEqual(said, [3])
         counted = self.metrics.registry.get_sample_value("chatsvc_messages_expired_total")
@@ -407,18 +412,16 @@ class PostTests(SynchronousTestCase):
         """A message that another node stored would not reach its reader here."""
         listener = self.listeners[2] = RecordingListener()
         message = Message(4, 1, "a", 5, "x")
-        self.assertEqual(self.post.stored_elsewhere([(2, message), (3, message)]), [3])
-        self.assertEqual(listener.on_outcome, [("heard", 4)])
+        self.assertEqual(self.router.stored_elsewhere([(2, message), (3, message)]), [3])
+        self.assertEqual(listener.noted, [("heard", 4)])
 
     def test_heard_of_a_take_over(self) -> None:
         """A kick that comes late would log out who has logged in here since."""
         self.listeners.update({2: RecordingListener(), 3: RecordingListener()})
         self.listeners[3].generation = 9
         for uid in (2, 3, 4):
-            self.post.taken_over(uid, 7)
-        self.assertEqual(
-            [self.listeners[2].on_outcome, self.listeners[3].on_outcome], [["kicked"], []]
-        )
+            self.router.taken_over(uid, 7)
+        self.assertEqual([self.listeners[2].noted, self.listeners[3].noted], [["taken over"], []])
 
     def test_broken_batch(self) -> None:
         """An exception of a store would leave senders waiting, or end the post office."""
@@ -433,34 +436,63 @@ class PostTests(SynchronousTestCase):
         self.clock.advance(RETRY_DELAY)
         self.assertEqual(self.on_outcome[1:], [("b", Stored(1, 1))])
 
-    def test_broken_ear(self) -> None:
-        """An exception of one connection would take others' confirmations and news along."""
+    def test_broken_reader(self) -> None:
+        """A reader whose code raises would leave its sender without an answer, and read on past what it dropped."""
+        broken, other = RecordingListener(), RecordingListener()
+        broken.stored = self.explode  # type: ignore[method-assign, assignment]
+        self.listeners.update({2: broken, 3: other})
+        self.send("a")
+        self.send("b", to=3)
+        self.turn()
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1)), ("b", Stored(1, 1))])
+        self.assertEqual((broken.noted, other.noted), ([("failed", ValueError)], [1]))
+
+    def test_reader_that_cannot_even_fail(self) -> None:
+        """A reader that raises when it is ended would leave its sender without an answer."""
+        broken = self.listeners[2] = RecordingListener()
+        broken.stored = broken.failed = self.explode  # type: ignore[method-assign, assignment]
+        self.send("a")
+        self.turn()
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1))])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_reader_broken_by_another_node(self) -> None:
+        """A reader whose code raises would keep what another node stored from the readers after it."""
+        broken, other = RecordingListener(), RecordingListener()
+        broken.stored_elsewhere = self.explode  # type: ignore[method-assign, assignment]
+        self.listeners.update({2: broken, 3: other})
+        message = Message(4, 1, "a", 5, "x")
+        self.assertEqual(self.router.stored_elsewhere([(2, message), (3, message)]), [])
+        self.assertEqual((broken.noted, other.noted), ([("failed", ValueError)], [("heard", 4)]))
+
+    def explode(self, *_: object) -> None:
+        """Raise what nobody expects."""
+        raise ValueError("a bug")
+
+    def test_broken_sender(self) -> None:
+        """An exception of one sender's code would take others' confirmations and messages along."""
         listener = self.listeners[3] = RecordingListener()
-
-        def explode(outcome: Outcome | None, message: Message) -> None:
-            raise ValueError("a bug")
-
-        self.post.send(Draft(2, 1, "a", 5, "a"), explode)
+        self.router.send(Draft(2, 1, "a", 5, "a"), self.explode)
         self.send("b", to=3)
         self.turn()
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.on_outcome, [("b", Stored(1, 1))])
-        self.assertEqual(listener.on_outcome, [1])
+        self.assertEqual(listener.noted, [1])
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""
         self.listeners.update({2: RecordingListener(7), 3: RecordingListener(8)})
-        self.assertEqual([(c.id, c.generation) for c in self.post.cursors()], [(7, 1), (8, 1)])
-        self.post.store_returned([3, 99], [])
-        self.assertEqual(self.listeners[2].on_outcome, ["resync"])
-        self.assertEqual(self.listeners[3].on_outcome, ["restarted", "resync"])
+        self.assertEqual([(c.id, c.generation) for c in self.router.cursors()], [(7, 1), (8, 1)])
+        self.router.store_returned([3, 99], [])
+        self.assertEqual(self.listeners[2].noted, ["resync"])
+        self.assertEqual(self.listeners[3].noted, ["restarted", "resync"])
 
     def test_settled(self) -> None:
         """A server that stops would not wait for the batches under way."""
         self.inbox.hold = {"commit"}
-        self.successResultOf(Deferred.fromCoroutine(self.post.drained()))
+        self.successResultOf(Deferred.fromCoroutine(self.router.drained()))
         self.send("a")
-        settled = Deferred.fromCoroutine(self.post.drained())
+        settled = Deferred.fromCoroutine(self.router.drained())
         self.turn()
         self.send("b")
         self.inbox.let()
@@ -472,8 +504,8 @@ class PostTests(SynchronousTestCase):
     def test_settled_waits_for_removals(self) -> None:
         """A server that stops would forget what its readers have acknowledged."""
         self.inbox.away = True
-        self.post.remove(2, 1, 5)
-        settled = Deferred.fromCoroutine(self.post.drained())
+        self.router.remove(2, 1, 5)
+        settled = Deferred.fromCoroutine(self.router.drained())
         self.turn()
         self.assertNoResult(settled)
         self.inbox.away = False
@@ -483,12 +515,12 @@ class PostTests(SynchronousTestCase):
     def test_removed(self) -> None:
         """A log-in that takes over would make the removals before it stale."""
         self.inbox.hold = {"commit"}
-        self.successResultOf(Deferred.fromCoroutine(self.post.removed(2)))
-        self.post.remove(2, 1, 5)
+        self.successResultOf(Deferred.fromCoroutine(self.router.removed(2)))
+        self.router.remove(2, 1, 5)
         self.clock.advance(REMOVAL_DELAY)
-        self.post.remove(2, 1, 6)
-        removed = Deferred.fromCoroutine(self.post.removed(2))
-        other = Deferred.fromCoroutine(self.post.removed(3))
+        self.router.remove(2, 1, 6)
+        removed = Deferred.fromCoroutine(self.router.removed(2))
+        other = Deferred.fromCoroutine(self.router.removed(3))
         self.successResultOf(other)
         self.inbox.let()
         self.turn()
@@ -499,8 +531,8 @@ class PostTests(SynchronousTestCase):
     def test_removed_does_not_wait_for_ever(self) -> None:
         """Nobody could log in any more while the store is away."""
         self.inbox.away = True
-        self.post.remove(2, 1, 5)
-        removed = Deferred.fromCoroutine(self.post.removed(2))
+        self.router.remove(2, 1, 5)
+        removed = Deferred.fromCoroutine(self.router.removed(2))
         self.clock.pump([RETRY_DELAY] * 5)
         self.successResultOf(removed)
 

@@ -31,7 +31,7 @@ class SessionTests(SynchronousTestCase):
         self.world = World()
 
     def connect(self) -> RecordingConnection:
-        return RecordingConnection(self.world.chat)
+        return RecordingConnection(self.world.services)
 
     def log_in(self, uid: int = ALICE, **more: Any) -> RecordingConnection:
         """Somebody who is logged in, and whose answers so far are forgotten."""
@@ -63,12 +63,12 @@ class LogInTests(SessionTests):
             (answer.re, answer.uid, answer.name, answer.epoch, answer.waiting),
             (1, ALICE, "alice", "epoch", 1),
         )
-        claim = self.world.chat.tokens.read(answer.token)
+        claim = self.world.services.auth.tokens.read(answer.token)
         assert claim is not None
         self.assertEqual(claim.uid, ALICE)
-        self.assertTrue(self.world.chat.tokens.fits(claim, "a"))
+        self.assertTrue(self.world.services.auth.tokens.fits(claim, "a"))
         self.assertEqual(list(self.world.online), [ALICE])
-        self.assertEqual([message.text for message in connection.handed], ["x"])
+        self.assertEqual([message.text for message in connection.delivered], ["x"])
         self.assertIn("settled in", connection.noted)
 
     def test_answer_comes_before_messages(self) -> None:
@@ -77,7 +77,7 @@ class LogInTests(SessionTests):
         connection = self.connect()
         order: list[str] = []
         connection.say = lambda event: order.append("said")  # type: ignore[method-assign]
-        connection.session.deliver = lambda message: order.append("handed")
+        connection.deliver = lambda message: order.append("handed")  # type: ignore[method-assign]
         connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(order, ["said", "handed"])
 
@@ -88,8 +88,8 @@ class LogInTests(SessionTests):
             c.Auth(99, "b"),
             c.Auth(c.NO_UID, "a"),
             c.Auth(ALICE, token="nonsense"),
-            c.Auth(ALICE, token=self.world.chat.tokens.issue(BOB, "b")),
-            c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "old")),
+            c.Auth(ALICE, token=self.world.services.auth.tokens.issue(BOB, "b")),
+            c.Auth(ALICE, token=self.world.services.auth.tokens.issue(ALICE, "old")),
         ):
             connection = self.connect()
             connection.do(command)
@@ -100,7 +100,7 @@ class LogInTests(SessionTests):
     def test_token(self) -> None:
         """A token would not log its account in, or cost a password's hash."""
         connection = self.connect()
-        connection.do(c.Auth(ALICE, token=self.world.chat.tokens.issue(ALICE, "a")))
+        connection.do(c.Auth(ALICE, token=self.world.services.auth.tokens.issue(ALICE, "a")))
         self.assertIsInstance(connection.said[0], e.LoggedIn)
         self.assertEqual(self.world.passwords.calls, [])
 
@@ -152,7 +152,7 @@ class LogInTests(SessionTests):
         sending.do(c.Send(BOB, "y"), c.Ack(1))
         self.turn()
         self.assertIsInstance(sending.said[0], e.Sent)
-        self.assertEqual((sending.handed, reading.said), ([], []))
+        self.assertEqual((sending.delivered, reading.said), ([], []))
         sending.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE])
 
@@ -184,7 +184,7 @@ class LogInTests(SessionTests):
 
     def log_ins(self, result: str) -> float | None:
         """How many log-ins with a result were counted."""
-        registry = self.world.chat.metrics.registry
+        registry = self.world.services.metrics.registry
         return registry.get_sample_value("chatsvc_logins_total", {"result": result})
 
     def test_gone_in_line(self) -> None:
@@ -213,7 +213,7 @@ class LogInTests(SessionTests):
 
     def test_token_waits_for_nobody(self) -> None:
         """A client that comes back by token would be held up by somebody who guesses behind the same address."""
-        token = self.world.chat.tokens.issue(ALICE, "a")
+        token = self.world.services.auth.tokens.issue(ALICE, "a")
         guessing = self.connect()
         for uid in range(30):
             guessing.do(c.Auth(uid, "wrong"))
@@ -278,9 +278,9 @@ class LogInTests(SessionTests):
             self.world.let_all()
             self.assertEqual((older.said, newer.said), ([], []), name)
             self.assertEqual(list(self.world.online), [ALICE])
-            self.world.post.send(Draft(ALICE, BOB, "b", 0, "x"), lambda *_: None)
+            self.world.router.send(Draft(ALICE, BOB, "b", 0, "x"), lambda *_: None)
             self.turn()
-            self.assertEqual(len(older.handed), 1)
+            self.assertEqual(len(older.delivered), 1)
             older.do(c.Ack(1))
             for _ in range(5):
                 self.world.clock.advance(REMOVAL_DELAY)
@@ -298,7 +298,7 @@ class LogInTests(SessionTests):
         self.assertFalse(older.session.logged_in)
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual((len(older.handed), len(newer.handed)), (0, 1))
+        self.assertEqual((len(older.delivered), len(newer.delivered)), (0, 1))
         older.answers()
         older.do(c.Send(BOB, "y"))
         self.assertRefused(older, Problem.NOT_LOGGED_IN, to=BOB)
@@ -310,12 +310,12 @@ class LogInTests(SessionTests):
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual(len(older.handed), 1)
+        self.assertEqual(len(older.delivered), 1)
         newer = self.connect()
         newer.do(c.Auth(ALICE, "a"))
         self.turn()
         self.assertIsInstance(newer.said[0], e.LoggedIn)
-        self.assertEqual(newer.handed, [])
+        self.assertEqual(newer.delivered, [])
 
     def test_two_at_once(self) -> None:
         """Of two log-ins at the same time both or none would be online."""
@@ -365,9 +365,9 @@ class LogInTests(SessionTests):
         connection = self.connect()
         connection.session.pause()
         connection.do(c.Auth(ALICE, "a"))
-        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        self.assertEqual((connection.delivered, connection.held), ([], {"output"}))
         connection.session.resume()
-        self.assertEqual((len(connection.handed), connection.held), (1, set()))
+        self.assertEqual((len(connection.delivered), connection.held), (1, set()))
 
     def test_pause(self) -> None:
         """A connection that can take no more would be handed more."""
@@ -375,13 +375,26 @@ class LogInTests(SessionTests):
         connection.session.pause()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
-        self.assertEqual((connection.handed, connection.held), ([], {"output"}))
+        self.assertEqual((connection.delivered, connection.held), ([], {"output"}))
         connection.session.resume()
-        self.assertEqual(len(connection.handed), 1)
+        self.assertEqual(len(connection.delivered), 1)
 
 
 class SendTests(SessionTests):
     """`msg`."""
+
+    def test_answer_that_cannot_be_given(self) -> None:
+        """A sender would wait for an answer that an error of ours has kept back, and for all that follow."""
+        sender = self.log_in()
+
+        def explode(event: e.Event) -> None:
+            raise ValueError("a bug")
+
+        sender.say = explode  # type: ignore[method-assign]
+        sender.do(c.Send(BOB, "x"))
+        self.world.clock.advance(0)
+        self.assertIn("closed", sender.noted)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_confirmation(self) -> None:
         """A sender would not learn what became of the message."""
@@ -405,7 +418,7 @@ class SendTests(SessionTests):
         (answer,) = sender.said
         assert isinstance(answer, e.Sent)
         self.assertTrue(answer.online)
-        self.assertEqual([message.text for message in reader.handed], ["x"])
+        self.assertEqual([message.text for message in reader.delivered], ["x"])
 
     def test_reader_at_another_node(self) -> None:
         """A sender would be told that a reader is away who is logged in at another node."""
@@ -420,7 +433,7 @@ class SendTests(SessionTests):
         connection = self.log_in()
         connection.do(c.Send(ALICE, "x"))
         self.turn()
-        self.assertEqual((len(connection.said), len(connection.handed)), (1, 1))
+        self.assertEqual((len(connection.said), len(connection.delivered)), (1, 1))
 
     def test_unknown_user(self) -> None:
         """A message to nobody would be stored, or use its number up."""

@@ -1,28 +1,31 @@
 """
-The entrance: who may come in, who may make an account or change a password.
+Authentication: who may log in, make an account or change a password.
 
-Each function either does what is asked or raises :class:`Denied`. What fails here costs its address, and mostly its
-account, some of their budget of tries; a token that no longer counts costs a budget of its own.
+A request is either granted or refused by :class:`Denied`. A failure costs its address, and mostly its account, some of
+their budget of attempts; a token that no longer counts costs a budget of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from chatsvc.accounts import names, passwords
 from chatsvc.accounts.creation import NameTaken, UidsUsedUp
-from chatsvc.accounts.passwords import PasswordCheck
-from chatsvc.accounts.store import Account
-from chatsvc.limits.login_throttle import Attempt, Throttled
+from chatsvc.accounts.passwords import PasswordCheck, PasswordHasherPool
+from chatsvc.accounts.store import Account, AccountStore
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.limits.login_throttle import Attempt, LoginThrottle, Throttled
+from chatsvc.limits.rates import AddressLimit, RegistrationLimit
 from chatsvc.limits.wait_list import Caller
-from chatsvc.services import Services
+from chatsvc.observability.session_log import LogBudget
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
 
 class Denied(Exception):
-    """A command is refused; ``retry_after`` in seconds."""
+    """A request is refused because of ``problem``; ``retry_after`` is in seconds, where to repeat it makes sense."""
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
         super().__init__(problem.name)
@@ -30,114 +33,149 @@ class Denied(Exception):
         self.retry_after = retry_after
 
 
-async def authenticate(chat: Services, caller: Caller, command: c.Auth) -> tuple[Account, str]:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An account whose password or token was right; ``stored`` is what is stored as its password now."""
+
+    account: Account
+    stored: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
     """
-    The account that a log-in is for, and what is stored as its password now.
+    Checks passwords and tokens within the budgets of accounts and addresses.
 
-    Wrong passwords, wrong tokens and unknown uids are refused alike.
+    ``registration`` is whether anybody may make an account. ``dead_tokens`` limits tokens that no longer count, from
+    one address. Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` when the accounts are away and
+    :class:`~chatsvc.accounts.passwords.PasswordsBusy` when too many passwords wait to be hashed.
     """
-    if command.token is not None:
-        return await _by_token(chat, caller, command.uid, command.token)
-    async with _turn(chat, caller, command.uid) as turn:
-        entered = await _by_password(chat, command)
-        if entered is None:
-            turn.failed()
-            raise Denied(Problem.BAD_CREDENTIALS)
-        turn.succeeded()
-        return entered
 
+    accounts: AccountStore
+    passwords: PasswordHasherPool
+    tokens: Tokens
+    throttle: LoginThrottle
+    registration_limit: RegistrationLimit
+    dead_tokens: AddressLimit
+    log_budget: LogBudget
+    registration: bool
 
-async def register(chat: Services, address: str, command: c.Register) -> int:
-    """Make an account; its uid."""
-    if not chat.registration:
-        raise Denied(Problem.REGISTRATION_CLOSED)
-    wait = chat.registration_limit.wait(address)
-    if wait:
-        raise Denied(Problem.THROTTLED, wait)
-    try:
-        name = names.enforce(command.name)
-        _require_acceptable(command.password)
-        # Counted before the hash, or many at once would slip past.
-        chat.registration_limit.registered(address)
-        return await chat.accounts.register(name, await chat.passwords.hash(command.password))
-    except names.BadName:
-        raise Denied(Problem.BAD_NAME) from None
-    except NameTaken:
-        raise Denied(Problem.NAME_TAKEN) from None
-    except UidsUsedUp:
-        raise Denied(Problem.REGISTRATION_CLOSED) from None
+    async def authenticate(self, caller: Caller, command: c.Auth) -> Identity:
+        """
+        Find out who logs in.
 
+        A wrong password, a wrong token and an unknown uid are refused alike, and after the same time.
 
-async def change_password(
-    chat: Services, caller: Caller, uid: int, command: c.Passwd
-) -> tuple[str, int]:
-    """Change the password of somebody who is logged in; what is stored as it now, and how often it was locked."""
-    _require_acceptable(command.new)
-    async with _turn(chat, caller, uid) as turn:
-        account = await chat.accounts.get(uid)
-        stored = account.stored if account else None
-        verdict = await _check(chat, uid, stored, command.old)
-        if account is None or stored is None or not verdict.right:
-            turn.failed()
-            raise Denied(Problem.WRONG_OLD_PASSWORD)
-        turn.succeeded()
-    phc = await chat.passwords.hash(command.new)
-    if not await chat.accounts.replace_password(uid, stored, phc):
-        raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
-    return phc, account.locks
+        :raise Denied: the log-in is wrong, or it is throttled.
+        """
+        if command.token is not None:
+            return await self._by_token(caller, command.uid, command.token)
+        async with self._attempt(caller, command.uid) as attempt:
+            identity = await self._by_password(command)
+            if identity is None:
+                attempt.failed()
+                raise Denied(Problem.BAD_CREDENTIALS)
+            attempt.succeeded()
+            return identity
 
+    async def register(self, address: str, command: c.Register) -> int:
+        """
+        Make an account and return its uid.
 
-async def _by_token(chat: Services, caller: Caller, uid: int, token: str) -> tuple[Account, str]:
-    """Nobody can guess a token of ours, so that the failures of others do not hold it up."""
-    claim = chat.tokens.read(token)
-    if claim is not None and claim.uid == uid:
-        account = await chat.accounts.get(claim.uid)
-        stored = account.stored if account else None
-        if account and stored and chat.tokens.fits(claim, stored, account.locks):
-            return account, stored
-    if chat.tokens.may_have_been(token):
-        # Everybody in an office has one when the secret was replaced, and goes on to type the password.
-        wait = chat.dead_tokens.wait(caller.network)
+        :raise Denied: registration is closed or throttled, or the name or the password cannot be had.
+        """
+        if not self.registration:
+            raise Denied(Problem.REGISTRATION_CLOSED)
+        wait = self.registration_limit.wait(address)
         if wait:
             raise Denied(Problem.THROTTLED, wait)
-        chat.dead_tokens.count(caller.network)
-        raise Denied(Problem.BAD_CREDENTIALS)
-    async with _turn(chat, caller, None) as turn:
-        turn.failed()
-        raise Denied(Problem.BAD_CREDENTIALS)
+        try:
+            name = names.enforce(command.name)
+            _require_acceptable(command.password)
+            # Counted before the hash, or many at once would slip past.
+            self.registration_limit.registered(address)
+            return await self.accounts.register(name, await self.passwords.hash(command.password))
+        except names.BadName:
+            raise Denied(Problem.BAD_NAME) from None
+        except NameTaken:
+            raise Denied(Problem.NAME_TAKEN) from None
+        except UidsUsedUp:
+            raise Denied(Problem.REGISTRATION_CLOSED) from None
 
+    async def change_password(self, caller: Caller, uid: int, command: c.Passwd) -> Identity:
+        """
+        Change the password of a user who is logged in.
 
-async def _by_password(chat: Services, command: c.Auth) -> tuple[Account, str] | None:
-    """The account and what is stored as its password from now on, if the log-in is right."""
-    account = await chat.accounts.get(command.uid)
-    stored = account.stored if account else None
-    verdict = await _check(chat, command.uid, stored, command.password or "")
-    if account is None or stored is None or not verdict.right:
-        return None
-    if verdict.replacement is None:
-        return account, stored
-    if await chat.accounts.replace_password(command.uid, stored, verdict.replacement):
-        return account, verdict.replacement
-    # Something else is stored by now: mostly the same password, by another log-in at the same time.
-    account = await chat.accounts.get(command.uid)
-    stored = account.stored if account else None
-    verdict = await _check(chat, command.uid, stored, command.password or "")
-    return (account, stored) if account and stored and verdict.right else None
+        :raise Denied: the old password is wrong, the new one cannot be had, or the attempt is throttled.
+        """
+        _require_acceptable(command.new)
+        async with self._attempt(caller, uid) as attempt:
+            account = await self.accounts.get(uid)
+            stored = account.stored if account else None
+            check = await self._check(uid, stored, command.old)
+            if account is None or stored is None or not check.right:
+                attempt.failed()
+                raise Denied(Problem.WRONG_OLD_PASSWORD)
+            attempt.succeeded()
+        phc = await self.passwords.hash(command.new)
+        if not await self.accounts.replace_password(uid, stored, phc):
+            raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
+        return Identity(account, phc)
 
+    def issue_token(self, identity: Identity) -> str:
+        """Make a token that logs this account in until its password changes or it is locked."""
+        account = identity.account
+        return self.tokens.issue(account.uid, identity.stored, account.locks)
 
-async def _check(chat: Services, uid: int, stored: str | None, password: str) -> PasswordCheck:
-    if stored and chat.passwords.is_too_costly(stored):
-        chat.brevity.too_costly(uid)
-    return await chat.passwords.check(stored, password)
+    async def _by_token(self, caller: Caller, uid: int, token: str) -> Identity:
+        """Nobody can guess one of our tokens, so the failures of others do not hold it up."""
+        claims = self.tokens.read(token)
+        if claims is not None and claims.uid == uid:
+            account = await self.accounts.get(uid)
+            stored = account.stored if account else None
+            if account and stored and self.tokens.fits(claims, stored, account.locks):
+                return Identity(account, stored)
+        if self.tokens.may_have_been(token):
+            # After the secret was replaced everybody in an office has one, and goes on to type the password.
+            wait = self.dead_tokens.wait(caller.network)
+            if wait:
+                raise Denied(Problem.THROTTLED, wait)
+            self.dead_tokens.count(caller.network)
+            raise Denied(Problem.BAD_CREDENTIALS)
+        async with self._attempt(caller, None) as attempt:
+            attempt.failed()
+            raise Denied(Problem.BAD_CREDENTIALS)
 
+    async def _by_password(self, command: c.Auth) -> Identity | None:
+        """The account and what is stored as its password from now on; None: the log-in is wrong."""
+        uid, password = command.uid, command.password or ""
+        account = await self.accounts.get(uid)
+        stored = account.stored if account else None
+        check = await self._check(uid, stored, password)
+        if account is None or stored is None or not check.right:
+            return None
+        if check.replacement is None:
+            return Identity(account, stored)
+        if await self.accounts.replace_password(uid, stored, check.replacement):
+            return Identity(account, check.replacement)
+        # Something else is stored by now: mostly the same password, by another log-in at the same time.
+        account = await self.accounts.get(uid)
+        stored = account.stored if account else None
+        check = await self._check(uid, stored, password)
+        return Identity(account, stored) if account and stored and check.right else None
 
-@asynccontextmanager
-async def _turn(chat: Services, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
-    try:
-        async with chat.login_throttle.turn(caller, uid) as turn:
-            yield turn
-    except Throttled as throttled:
-        raise Denied(Problem.THROTTLED, throttled.seconds) from None
+    async def _check(self, uid: int, stored: str | None, password: str) -> PasswordCheck:
+        if stored and self.passwords.is_too_costly(stored):
+            self.log_budget.too_costly(uid)
+        return await self.passwords.check(stored, password)
+
+    @asynccontextmanager
+    async def _attempt(self, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
+        try:
+            async with self.throttle.turn(caller, uid) as attempt:
+                yield attempt
+        except Throttled as throttled:
+            raise Denied(Problem.THROTTLED, throttled.seconds) from None
 
 
 def _require_acceptable(password: str) -> None:

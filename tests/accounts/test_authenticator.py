@@ -104,7 +104,7 @@ class EntranceTests(OnSQLite):
         self.work.append(how["time_cost"] * how["memory_cost"])
         return hash_secret(**how)
 
-    async def chat(self) -> Services:
+    async def services(self) -> Services:
         """A server's parts, with accounts in a file and passwords in a thread."""
         accounts = AccountStore(await self.open())
         await accounts.open()
@@ -114,12 +114,14 @@ class EntranceTests(OnSQLite):
         passwords = PasswordHasherPool(cast(IReactorFromThreads, reactor), hashing)
         passwords.start()
         self.addCleanup(passwords.stop)
-        return replace(World().chat, accounts=accounts, passwords=passwords)
+        services = World().services
+        auth = replace(services.auth, accounts=accounts, passwords=passwords)
+        return replace(services, accounts=accounts, auth=auth)
 
-    async def refused(self, chat: Services, **auth: Any) -> Refused:
+    async def refused(self, services: Services, **auth: Any) -> Refused:
         """Fail to log in, on a new connection from a new address."""
         self.work, self.statements, self.transactions = [], [], 0
-        connection = RecordingConnection(chat)
+        connection = RecordingConnection(services)
         connection.address = new_address()
         connection.do(c.Auth(**auth, n=7))
         while not connection.said:
@@ -131,51 +133,51 @@ class EntranceTests(OnSQLite):
 
     async def test_wrong_password(self) -> None:
         """A guesser could tell which accounts there are, and which are locked, old or damaged."""
-        chat = await self.chat()
-        expected = await self.refused(chat, uid=HEALTHY, password="wrong")
+        services = await self.services()
+        expected = await self.refused(services, uid=HEALTHY, password="wrong")
         self.assertEqual(expected.work, [PASSES * MEMORY])
         self.assertEqual((len(expected.statements), expected.transactions), (1, 1))
         self.assertIn("认证失败!".encode(), expected.frames)
         for uid in (*KNOWN, *UNKNOWN):
-            seen = await self.refused(chat, uid=uid, password="wrong")
+            seen = await self.refused(services, uid=uid, password="wrong")
             if uid == CHEAPER:  # what it saves is spent on another hash
                 seen = seen._replace(work=[sum(seen.work)])
             self.assertEqual(seen, expected, f"uid {uid}: {KNOWN.get(uid)}")
 
     async def test_many_wrong_passwords(self) -> None:
         """A guesser could tell which accounts there are by when tries begin to cost time."""
-        chat = await self.chat()
-        expected = [await self.refused(chat, uid=HEALTHY, password=f"{i}") for i in range(9)]
+        services = await self.services()
+        expected = [await self.refused(services, uid=HEALTHY, password=f"{i}") for i in range(9)]
         self.assertIn(b"throttled", expected[-1].frames[-1])
         self.assertEqual(expected[-1].work, [])
         for uid in (2, 3, 10, *UNKNOWN):
-            seen = [await self.refused(chat, uid=uid, password=f"{i}") for i in range(9)]
+            seen = [await self.refused(services, uid=uid, password=f"{i}") for i in range(9)]
             self.assertEqual(seen, expected, f"uid {uid}")
 
     async def test_right_password_of_a_locked_account(self) -> None:
         """Who knows the password of a locked account would be told that it is right."""
-        chat = await self.chat()
-        expected = await self.refused(chat, uid=UNKNOWN[0], password="right")
-        self.assertEqual(await self.refused(chat, uid=LOCKED, password="right"), expected)
+        services = await self.services()
+        expected = await self.refused(services, uid=UNKNOWN[0], password="right")
+        self.assertEqual(await self.refused(services, uid=LOCKED, password="right"), expected)
 
     async def test_forged_token(self) -> None:
         """A forged token would tell which accounts there are, or cost the server work."""
-        chat = await self.chat()
+        services = await self.services()
         for forge in ("", "x.y.z", Tokens(b"x" * 32).issue(HEALTHY, PHC)):
-            expected = await self.refused(chat, uid=HEALTHY, token=forge)
+            expected = await self.refused(services, uid=HEALTHY, token=forge)
             self.assertEqual((expected.work, expected.transactions), ([], 0))
             for uid in (LOCKED, *UNKNOWN):
-                self.assertEqual(await self.refused(chat, uid=uid, token=forge), expected)
+                self.assertEqual(await self.refused(services, uid=uid, token=forge), expected)
 
     async def test_too_dear(self) -> None:
         """A hash that nobody can log in with would show, cost a stranger's guess seconds, or be said to no admin."""
-        chat = await self.chat()
-        expected = await self.refused(chat, uid=UNKNOWN[0], password="right")
+        services = await self.services()
+        expected = await self.refused(services, uid=UNKNOWN[0], password="right")
         stored = PHC.replace(f"m={MEMORY}", "m=4000000000")
         self.sql("UPDATE user SET password = ? WHERE id = ?", (stored, HEALTHY))
         with capturedLogs() as said:
             for _ in range(3):
-                seen = await self.refused(chat, uid=HEALTHY, password="right")
+                seen = await self.refused(services, uid=HEALTHY, password="right")
                 self.assertEqual(seen, expected)
         noted = [event for event in said if event.get("event") == "password-too-dear"]
         self.assertEqual([event["uid"] for event in noted], [HEALTHY])

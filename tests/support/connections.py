@@ -90,7 +90,7 @@ class ProtocolCase(SynchronousTestCase):
     def make(self, rate: Rate = UNLIMITED, **limits: Any) -> None:
         self.world = World(rate, **limits)
         self.world.accounts.cached = {ALICE, BOB}
-        self.factory = ChatFactory(self.world.chat)
+        self.factory = ChatFactory(self.world.services)
 
     def connect(self, legacy: bool = False, host: str = "192.0.2.1") -> ClientEnd:
         factory = PortFactory(self.factory, legacy=True) if legacy else self.factory

@@ -7,16 +7,26 @@ from typing import Any, cast
 
 from twisted.internet.task import Clock
 
+from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.flush import FlushConsolidator
+from chatsvc.handlers.routes import ROUTES
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
-from chatsvc.limits.rates import ConnectionLimits, Rate, RateLimiter, RegistrationLimit
+from chatsvc.limits.rates import (
+    AddressLimit,
+    ConnectionLimits,
+    Rate,
+    RateLimiter,
+    RegistrationLimit,
+)
+from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
 from chatsvc.router import MessageRouter
-from chatsvc.services import Services
+from chatsvc.services import Rates, Services
 from chatsvc.session import Session
+from chatsvc.transport.flush import FlushConsolidator
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from tests.support.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
@@ -47,30 +57,40 @@ class World:
         )
         self.passwords = PlainPasswords()
         self.online: dict[int, Reader] = {}
-        self.outgoing = FlushConsolidator(self.clock)
-        self.post = MessageRouter(
-            self.clock, self.inbox, self.online, after_batch=self.outgoing.flush
+        self.flush = FlushConsolidator(self.clock)
+        self.router = MessageRouter(
+            self.clock, self.inbox, self.online, after_batch=self.flush.flush
         )
         now = self.clock.seconds
-        self.chat = Services(
+        accounts, log_budget = cast(AccountStore, self.accounts), LogBudget(now)
+        self.services = Services(
             clock=self.clock,
             now=now,
-            accounts=cast(AccountStore, self.accounts),
-            passwords=cast(PasswordHasherPool, self.passwords),
-            tokens=Tokens(b"s" * 32, now=now),
-            inbox=self.inbox,
-            post=self.post,
-            outgoing=self.outgoing,
-            online=self.online,
-            message_rate=RateLimiter(rate, now),
-            request_rate=RateLimiter(request_rate, now),
-            login_rate=RateLimiter(login_rate, now),
-            find_rate=RateLimiter(find_rate, now),
-            login_throttle=LoginThrottle(FreeAttempts(), now),
-            registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
-            registration=registration,
             lang="en",
+            auth=Authenticator(
+                accounts=accounts,
+                passwords=cast(PasswordHasherPool, self.passwords),
+                tokens=Tokens(b"s" * 32, now=now),
+                throttle=LoginThrottle(FreeAttempts(), now),
+                registration_limit=RegistrationLimit(Rate(1 / 30, 20), now),
+                dead_tokens=AddressLimit(Rate(10, 1000), now),
+                log_budget=log_budget,
+                registration=registration,
+            ),
+            accounts=accounts,
+            inbox=self.inbox,
+            router=self.router,
+            flush=self.flush,
+            online=self.online,
+            rates=Rates(
+                message=RateLimiter(rate, now),
+                request=RateLimiter(request_rate, now),
+                login=RateLimiter(login_rate, now),
+                find=RateLimiter(find_rate, now),
+            ),
             limits=ConnectionLimits(**limits),
+            metrics=Metrics(),
+            log_budget=log_budget,
         )
 
     def let_all(self) -> None:
@@ -89,26 +109,26 @@ class RecordingConnection:
     number = 1
     address = "192.0.2.1"
 
-    def __init__(self, chat: Services) -> None:
+    def __init__(self, services: Services) -> None:
         self.said: list[e.Event] = []
-        self.handed: list[e.Message] = []
+        self.delivered: list[e.Message] = []
         self.noted: list[Any] = []
         self.held: set[str] = set()
         self.received: Callable[[int], object] | None = None
-        self.session = Session(chat, self)
+        self.session = Session(services, self, ROUTES)
 
     def say(self, event: e.Event) -> None:
         self.said.append(event)
 
     def deliver(self, message: e.Message) -> None:
-        self.handed.append(message)
+        self.delivered.append(message)
 
     def track_acks(self, received: Callable[[int], object]) -> None:
         self.received = received
 
     def poll_acks(self) -> None:
-        if self.received is not None and self.handed:
-            self.received(self.handed[-1].id)
+        if self.received is not None and self.delivered:
+            self.received(self.delivered[-1].id)
 
     def stop_tracking_acks(self) -> None:
         self.received = None

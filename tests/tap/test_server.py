@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.accounts.passwords import Hashing
+from chatsvc.batch import BatchLimits
 from chatsvc.config import Config
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.rates import ConnectionLimits, Rate
-from chatsvc.router import BatchLimits
 from chatsvc.tap.server import Options, makeService
 
 
@@ -41,11 +41,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((list(config.ports), list(config.legacy_ports)), (["ssl:10000"], []))
         self.assertEqual((str(config.accounts), str(config.inbox)), ("sqlite:chat.db",) * 2)
         self.assertEqual((config.keys, config.registration, config.lang), ("keys", True, "zh"))
-        self.assertEqual(config.limits, InboxLimits(1000, 200, 0))
+        self.assertEqual(config.inbox_limits, InboxLimits(1000, 200, 0))
         self.assertEqual(config.rate, Rate(20, 100))
         self.assertEqual(config.request_rate, Rate(1000, 5000))
         self.assertEqual(config.registration_rate, Rate(0.03, 20))
-        self.assertEqual(config.connections, ConnectionLimits(20_000, 200, 60, 30, 64, 262_144))
+        self.assertEqual(
+            config.connection_limits, ConnectionLimits(20_000, 200, 60, 30, 64, 262_144)
+        )
         self.assertEqual(config.free_attempts, FreeAttempts(5, 20))
         self.assertEqual(config.hashing, Hashing(2, 19_456, 2, 256))
         self.assertEqual(config.token_lifetime, 7 * 86_400)
@@ -79,8 +81,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((list(config.legacy_ports), config.keys), (["ssl:3"], "k"))
         self.assertEqual((config.accounts.host, config.accounts.password), ("h", "p"))
         self.assertEqual((config.inbox.scheme, config.inbox.path), ("redis", "1"))
-        self.assertEqual((config.lang, config.limits), ("en", InboxLimits(5, 4, 3)))
-        self.assertEqual(config.connections, ConnectionLimits(7, 6, 8, 9, 10, 11 * 1024))
+        self.assertEqual((config.lang, config.inbox_limits), ("en", InboxLimits(5, 4, 3)))
+        self.assertEqual(config.connection_limits, ConnectionLimits(7, 6, 8, 9, 10, 11 * 1024))
         self.assertEqual(
             (config.rate, config.request_rate, config.find_rate, config.registration_rate),
             (Rate(2, 9), Rate(3, 4), Rate(5, 6), Rate(1, 2)),

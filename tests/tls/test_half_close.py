@@ -135,7 +135,7 @@ class HalvesCase(SynchronousTestCase):
     def make_world(self) -> None:
         self.world = World()
         self.world.accounts.cached = {ALICE, BOB}
-        self.factory = ChatFactory(self.world.chat)
+        self.factory = ChatFactory(self.world.services)
 
     def connect(self, layers: str = "ordinary") -> TLSClient:
         factory: Any = PortFactory(self.factory, legacy=layers == "legacy")

@@ -1,0 +1,160 @@
+"""The assembly of a server: which service is built of which, and how each is closed again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from twisted.logger import Logger
+
+from chatsvc import __version__
+from chatsvc.accounts.authenticator import Authenticator
+from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.store import AccountStore
+from chatsvc.accounts.tokens import Tokens
+from chatsvc.config import Config
+from chatsvc.inbox.backends import make_inbox
+from chatsvc.inbox.interface import IInbox
+from chatsvc.inbox.nodes import NodeFacts, differences
+from chatsvc.inbox.watermark import Watermark
+from chatsvc.limits.login_throttle import LoginThrottle
+from chatsvc.limits.open_files import within_open_files
+from chatsvc.limits.rates import AddressLimit, Rate, RateLimiter, RegistrationLimit
+from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.session_log import LogBudget
+from chatsvc.reader import Reader
+from chatsvc.router import MessageRouter
+from chatsvc.services import Rates, Services
+from chatsvc.storage.database import Database
+from chatsvc.storage.monitor import StoreMonitor
+from chatsvc.storage.url import StoreUnavailable, StoreURL
+from chatsvc.tls.key_folder import KeyFolder
+from chatsvc.transport.flush import FlushConsolidator
+
+_LOGINS = Rate(10, 100)
+"""Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
+
+DEAD_TOKENS = Rate(10, 1000)
+"""Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
+
+_WATERMARK = "inbox.watermark"
+"""The file in the key folder that says how far the waiting messages were: a store that goes back leaves it behind."""
+
+
+class Assembly:
+    """
+    Builds the services of one server.
+
+    How each is closed is pushed onto ``closing``. ``checks`` has a question for each store's monitor that the store
+    answers when it is well.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, config: Config, keys: KeyFolder, closing: AsyncExitStack
+    ) -> None:
+        self.checks: dict[StoreMonitor, Callable[[], Awaitable[Any]]] = {}
+        self._reactor = reactor
+        self._config = config
+        self._closing = closing
+        self._metrics = Metrics()
+        self._tokens = Tokens(keys.token_secret(), config.token_lifetime)
+        self._databases: dict[StoreURL, Database] = {}
+
+    async def services(self) -> Services:
+        """
+        Open the stores and build what works on them.
+
+        :raise StoreMisconfigured: a store cannot be used; one line for the admin.
+        """
+        config, reactor, metrics = self._config, self._reactor, self._metrics
+        accounts = await self._accounts()
+        online: dict[int, Reader] = {}
+        flush = FlushConsolidator(reactor)
+        inbox, monitor = await self._make_inbox()
+        router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
+        for warning in await inbox.open(router):
+            self._log.warn("{warning}", event="store-endangers", warning=warning)
+        self._closing.push_async_callback(inbox.close)
+        self.checks[monitor] = inbox.examine
+        await self._compare_secrets(inbox)
+        log_budget = LogBudget(reactor.seconds)
+        return Services(
+            clock=reactor,
+            now=time.time,
+            lang=config.lang,
+            auth=self._authenticator(accounts, log_budget),
+            accounts=accounts,
+            inbox=inbox,
+            router=router,
+            flush=flush,
+            online=online,
+            rates=Rates(
+                message=RateLimiter(config.rate, reactor.seconds),
+                request=RateLimiter(config.request_rate, reactor.seconds),
+                login=RateLimiter(_LOGINS, reactor.seconds),
+                find=RateLimiter(config.find_rate, reactor.seconds),
+            ),
+            limits=within_open_files(config.connection_limits),
+            metrics=metrics,
+            log_budget=log_budget,
+        )
+
+    def _authenticator(self, accounts: AccountStore, log_budget: LogBudget) -> Authenticator:
+        config, reactor, metrics = self._config, self._reactor, self._metrics
+        passwords = PasswordHasherPool(reactor, config.hashing, metrics.password_seconds.observe)
+        passwords.start()
+        self._closing.callback(passwords.stop)
+        return Authenticator(
+            accounts=accounts,
+            passwords=passwords,
+            tokens=self._tokens,
+            throttle=LoginThrottle(config.free_attempts, reactor.seconds),
+            registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
+            dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
+            log_budget=log_budget,
+            registration=config.registration,
+        )
+
+    async def _accounts(self) -> AccountStore:
+        monitor = self._monitor(self._config.accounts, "accounts")
+        database = await self._database(self._config.accounts)
+        accounts = AccountStore(database.monitored_by(monitor))
+        await accounts.open()
+        self.checks[monitor] = lambda: accounts.get(1)
+        return accounts
+
+    async def _make_inbox(self) -> tuple[IInbox, StoreMonitor]:
+        url, reactor = self._config.inbox, self._reactor
+        monitor = self._monitor(url, "inbox")
+        database = None
+        if url.scheme == "sqlite":
+            database = (await self._database(url)).monitored_by(monitor)
+        watermark = Watermark(reactor, os.path.join(self._config.keys, _WATERMARK))
+        limits = self._config.inbox_limits
+        inbox = make_inbox(url, reactor, limits, database, self._about, monitor, watermark)
+        return inbox, monitor
+
+    def _monitor(self, url: StoreURL, store: str) -> StoreMonitor:
+        return StoreMonitor(url, store, self._reactor.seconds, self._metrics.stores[store])
+
+    async def _database(self, url: StoreURL) -> Database:
+        if url not in self._databases:
+            database = Database(url, self._reactor)
+            await database.open()
+            self._closing.callback(database.close)
+            self._databases[url] = database
+        return self._databases[url]
+
+    def _about(self) -> str:
+        """Say what other nodes may know of this one."""
+        return NodeFacts(__version__, self._tokens.fingerprint).to_text()
+
+    async def _compare_secrets(self, inbox: IInbox) -> None:
+        with suppress(StoreUnavailable):
+            for line in differences(await inbox.nodes()):
+                self._log.warn("{line}", event="nodes-differ", line=line)

@@ -1,0 +1,1 @@
+"""Handlers: what a session does for each kind of command but the way of a message."""

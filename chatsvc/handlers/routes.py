@@ -1,0 +1,28 @@
+"""The table of handlers."""
+
+from __future__ import annotations
+
+from chatsvc.handlers import account, connection, login, messages
+from chatsvc.session import Route, Session
+from chatsvc.wire import commands as c
+
+
+async def _nothing(session: Session, command: c.Command) -> None:
+    """Take the place of a handler for what is malformed beyond recognition: it is refused before."""
+
+
+ROUTES: dict[type[c.Command], Route] = {
+    c.Hello: Route(connection.hello),
+    c.Auth: Route(login.auth),
+    c.Send: Route(messages.send, needs_login=True),
+    c.Register: Route(account.register),
+    c.Passwd: Route(account.passwd, needs_login=True),
+    c.Find: Route(account.find, needs_login=True),
+    c.Logout: Route(login.logout, needs_login=True),
+    c.Ping: Route(connection.ping),
+    c.Help: Route(connection.show_help),
+    c.SetLang: Route(connection.set_lang),
+    c.Quit: Route(connection.leave),
+    c.Malformed: Route(_nothing),
+}
+"""How each kind of command is carried out. (An acknowledgement never waits: the session takes it at once.)"""

@@ -40,7 +40,11 @@ class ForkedProgram:
         folder: str | Path,
         streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
     ) -> None:
-        request = {"words": words, "environment": dict(environment), "folder": str(folder)}
+        request = {
+            "words": words,
+            "environment": dict(environment),
+            "folder": os.path.abspath(folder),
+        }
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(_fork_server())
         data = json.dumps(request).encode() + b"\n"

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import io
 import json
+import locale
 import os
 import select
 import signal
 import socket
 import sys
+import time
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -115,9 +119,28 @@ def _be(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    _begin_as_an_interpreter_does()
     sys.argv = request["words"]
     _PROGRAMS[os.path.basename(sys.argv[0])]()
     sys.exit(0)
+
+
+def _begin_as_an_interpreter_does() -> None:
+    """Take from the environment what an interpreter takes from it when it starts."""
+    time.tzset()
+    with suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "")
+    coerced = locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX", "C.UTF-8", "C.utf8")
+    errors = "surrogateescape" if coerced else "strict"
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, stream in enumerate((sys.stdin, sys.stdout)):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(
+            encoding="utf-8",
+            errors=errors,
+            line_buffering=os.isatty(number),
+            write_through=unbuffered,
+        )
 
 
 def _end_with_parent() -> None:

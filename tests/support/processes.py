@@ -106,7 +106,7 @@ def run(
             )
         else:
             status, *said = _run_anew(words, environment, folder, stdin)
-    except (TimeoutError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
         return Outcome(-1, "", f"it still ran after {PATIENCE} s")
     return Outcome(status, *(one.decode(errors="replace") for one in said))
 

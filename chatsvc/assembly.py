@@ -15,14 +15,14 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.backends import make_inbox
 from chatsvc.config import Config
-from chatsvc.inbox.backends import make_inbox
-from chatsvc.inbox.interface import IInbox
+from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.limits.login_throttle import LoginThrottle
 from chatsvc.limits.open_files import within_open_files
-from chatsvc.limits.rates import AddressLimit, Rate, RateLimiter, RegistrationLimit
+from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
@@ -128,7 +128,7 @@ class Assembly:
         self.checks[monitor] = lambda: accounts.get(1)
         return accounts
 
-    async def _make_inbox(self) -> tuple[IInbox, StoreMonitor]:
+    async def _make_inbox(self) -> tuple[Inbox, StoreMonitor]:
         url, reactor = self._config.inbox, self._reactor
         monitor = self._monitor(url, "inbox")
         database = None
@@ -154,7 +154,7 @@ class Assembly:
         """Say what other nodes may know of this one."""
         return NodeFacts(__version__, self._tokens.fingerprint).to_text()
 
-    async def _compare_secrets(self, inbox: IInbox) -> None:
+    async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):
             for line in differences(await inbox.nodes()):
                 self._log.warn("{line}", event="nodes-differ", line=line)

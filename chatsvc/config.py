@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.batch import BatchLimits
 from chatsvc.inbox.interface import InboxLimits
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts
-from chatsvc.limits.rates import ConnectionLimits, Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.storage.url import StoreURL
 
 

@@ -12,7 +12,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from chatsvc.limits.rates import network_of
+from chatsvc.limits.connections import MOST_REFUSED
+from chatsvc.limits.network import network_of
 from chatsvc.limits.unauthenticated import UnauthenticatedConnections
 from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
@@ -21,19 +22,16 @@ from chatsvc.services import Services
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem
 
-MOST_REFUSED = 100
-"""Connections past the limit that are told so at the same time; any more are just closed."""
-
 _MOST_REFUSED_THERE = 20
-"""The same for one address. Those whose handshake has not ended count too."""
+"""``MOST_REFUSED`` for one address. Those whose handshake has not ended count too."""
 
 _SILENCE = 5.0
 """Seconds after which a connection without a log-in makes room when all places, or all of its address, are taken."""
 
-_FULL_SAID = 60.0
+_FULL_LOGGED = 60.0
 """Seconds in which the log says once that a limit keeps connections out."""
 
-_REMAINING_SAID = 2.5
+_REMAINING_LOGGED = 2.5
 """Seconds between two lines of the log on how many connections remain when the server stops."""
 
 _DRAIN = 6.0
@@ -46,9 +44,9 @@ class ChatFactory(Factory):
 
     Connections have the numbers ``first``, ``first + step`` and so on: workers of one server use different ones.
 
-    Who says nothing cannot keep others out: when all places are taken, the oldest connection without a log-in goes, if
-    it has had some seconds' time; when those of one address are taken, the oldest such one from there. A handshake that
-    has not ended is no log-in.
+    A silent peer cannot keep others out: when all places are taken, the oldest connection without a log-in is cut,
+    if it has had some seconds' time; when those of one address are taken, the oldest such one from there. A
+    connection in its handshake has no log-in.
     """
 
     noisy = False
@@ -59,13 +57,13 @@ class ChatFactory(Factory):
         self._limits = services.limits
         self._numbers = count(first, step)
         self._connections: set[ChatProtocol] = set()
-        self._strangers = UnauthenticatedConnections[ChatProtocol]()
+        self._unauthenticated = UnauthenticatedConnections[ChatProtocol]()
         self._by_address: Counter[str] = Counter()
-        # Those that made room. They hold their descriptors until the reactor's next turn.
+        # Those that were cut. They hold their descriptors until the reactor's next turn.
         self._cut: set[ChatProtocol] = set()
         self._cut_by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
-        self._kept_out = LogLimiter(services.clock.seconds, _FULL_SAID)
+        self._kept_out = LogLimiter(services.clock.seconds, _FULL_LOGGED)
 
     @property
     def online(self) -> dict[int, Reader]:
@@ -81,13 +79,11 @@ class ChatFactory(Factory):
         return self.build(ChatProtocol, addr)
 
     def build(self, protocol: type[ChatProtocol], addr: IAddress | None) -> ChatProtocol | None:
-        """
-        A connection, None where it is not even worth a refusal.
-        """
+        """Build a connection; None: not even a refusal can be sent."""
         address = getattr(addr, "host", "")
         network = network_of(address)
         self._make_room(network)
-        # Some more than the limits allow come in, to be told so, and some while others make room for them.
+        # Some more than the limits allow come in to be refused, and some while others make room for them.
         more = 1 - MOST_REFUSED - min(len(self._cut), MOST_REFUSED)
         more_there = (
             1 - _MOST_REFUSED_THERE - min(self._cut_by_address[network], _MOST_REFUSED_THERE)
@@ -104,7 +100,7 @@ class ChatFactory(Factory):
         return connection
 
     def _make_room(self, network: str) -> None:
-        """For one more connection, in all and from a network, as far as there are strangers that can go."""
+        """Make room for one more connection, in all and from a network, as far as others may be cut."""
         limits = self._limits
         while len(self._connections) - len(self._cut) >= limits.total and self._cut_oldest(None):
             pass
@@ -114,8 +110,8 @@ class ChatFactory(Factory):
                 pass
 
     def _cut_oldest(self, network: str | None) -> bool:
-        """Cut the stranger that has been silent longest, if it has been for long enough; say whether there was one."""
-        oldest = self._strangers.oldest(self.services.clock.seconds() - _SILENCE, network)
+        """Cut the oldest connection without a log-in, if it is old enough; whether there was one."""
+        oldest = self._unauthenticated.oldest(self.services.clock.seconds() - _SILENCE, network)
         if oldest is None:
             return False
         self.authenticated(oldest)
@@ -126,7 +122,7 @@ class ChatFactory(Factory):
         return True
 
     def admit(self, connection: ChatProtocol) -> Refused | None:
-        """A connection is ready; None: it may stay."""
+        """Decide whether a connection that is ready may stay; None: it may."""
         return Refused(Problem.TOO_MANY_CONNECTIONS) if self._exceeds(connection.address) else None
 
     def _exceeds(self, address: str, more: int = 0, more_there: int = 0) -> bool:
@@ -138,11 +134,11 @@ class ChatFactory(Factory):
         else:
             return False
         self.services.metrics.ended[limit].inc()
-        self._say_kept_out(limit, address)
+        self._log_kept_out(limit, address)
         return True
 
-    def _say_kept_out(self, limit: str, address: str) -> None:
-        count = self._kept_out.count()
+    def _log_kept_out(self, limit: str, address: str) -> None:
+        count = self._kept_out.hit()
         if count:
             self._log.warn(
                 "Too many connections ({limit}), now from {address} ({count} since this was said last)",
@@ -153,16 +149,16 @@ class ChatFactory(Factory):
             )
 
     def authenticated(self, connection: ChatProtocol) -> None:
-        """Somebody has logged in on a connection."""
-        self._strangers.discard(connection, network_of(connection.address))
+        """Take note that a user has logged in on a connection: it need not make room any more."""
+        self._unauthenticated.discard(connection, network_of(connection.address))
 
     def logged_out(self, connection: ChatProtocol) -> None:
-        """Nobody is logged in on a connection any more."""
+        """Take note that nobody is logged in on a connection: it may have to make room."""
         network, now = network_of(connection.address), self.services.clock.seconds()
-        self._strangers.add(connection, network, now)
+        self._unauthenticated.add(connection, network, now)
 
     def forget(self, connection: ChatProtocol) -> None:
-        """A connection is gone."""
+        """Drop a connection that is gone."""
         self._connections.discard(connection)
         self.authenticated(connection)
         self._count(connection, -1, self._by_address)
@@ -187,7 +183,7 @@ class ChatFactory(Factory):
         return random.uniform(1.0, 5.0)
 
     async def drain(self) -> None:
-        """Say goodbye to everybody and wait, not for ever, until all are gone."""
+        """Say goodbye to every client, and wait until all are gone; those that stay are cut off."""
         if not self._connections:
             return
         gone: Deferred[None] = Deferred()
@@ -196,26 +192,24 @@ class ChatFactory(Factory):
             connection.bye("stopping")
         abort = deferLater(self.services.clock, _DRAIN, self._abort)
         abort.addErrback(lambda failure: None)
-        counting = LoopingCall(self._say_remaining, "Connections that remain: {connections}")
+        counting = LoopingCall(self._log_remaining, "Connections that remain: {connections}")
         counting.clock = self.services.clock
-        counting.start(_REMAINING_SAID, now=False)
+        counting.start(_REMAINING_LOGGED, now=False)
         await gone
         counting.stop()
         abort.cancel()
 
-    def _say_remaining(self, text: str) -> None:
+    def _log_remaining(self, text: str) -> None:
         self._log.info(text, event="draining", connections=self.connections)
 
     def _abort(self) -> None:
-        self._say_remaining("Connections that did not end, and are cut off: {connections}")
+        self._log_remaining("Connections that did not end, and are cut off: {connections}")
         for connection in list(self._connections):
             connection.transport.abortConnection()
 
 
 class PortFactory(Factory):
-    """
-    One way in to a :class:`ChatFactory`: ``legacy`` for the older clients.
-    """
+    """Builds the connections of one port of a :class:`ChatFactory`; ``legacy``: for the older clients."""
 
     noisy = False
 

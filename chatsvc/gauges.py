@@ -1,4 +1,4 @@
-"""Instruments: what is looked up when a monitoring system asks, and what is measured meanwhile so that it can be."""
+"""Gauges: figures that are looked up when a monitoring system asks, and those that are measured on a timer for it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from chatsvc.factory import ChatFactory
 from chatsvc.observability.redaction import redacted
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.tls.certificates import days_left
 
 _TICK = 0.25
-"""Seconds between two looks at how late the reactor is."""
+"""Seconds between two measurements of how late the reactor is."""
 
 _COUNTED_EVERY = 10.0
 """Seconds after which the store is asked again how many messages wait."""
 
 
 class Gauges:
-    """``expiry`` gives the time, in seconds since 1970, at which the first certificate ends; None: there is no TLS."""
+    """
+    The gauges of a server.
+
+    ``expiry`` gives the time, in seconds since 1970, at which the first certificate ends; None: there is no TLS.
+    """
 
     _log = Logger()
 
@@ -37,27 +42,27 @@ class Gauges:
         self._next: IDelayedCall | None = None
         self._counting = LoopingCall(self._count)
         self._counting.clock = self._clock
-        show = services.metrics.gauge
-        show("chatsvc_connections", "Connections now.", lambda: factory.connections)
-        show(
+        gauge = services.metrics.gauge
+        gauge("chatsvc_connections", "Connections now.", lambda: factory.connections)
+        gauge(
             "chatsvc_connections_limit", "Most connections at once.", lambda: services.limits.total
         )
-        show("chatsvc_online_users", "Users who are online here.", lambda: len(services.online))
-        show(
+        gauge("chatsvc_online_users", "Users who are online here.", lambda: len(services.online))
+        gauge(
             "chatsvc_password_queue",
             "Passwords that are being hashed, or wait for it.",
             lambda: services.auth.passwords.queue,
         )
-        show(
+        gauge(
             "chatsvc_waiting_messages",
             "Messages that wait in all inboxes of the store, also those of other servers, as the store counts them.",
             lambda: self._waiting,
         )
         if expiry is not None:
-            show(
+            gauge(
                 "chatsvc_certificate_days_left",
                 "Days until the first certificate expires.",
-                lambda: (expiry() - services.now()) / 86_400,
+                lambda: days_left(expiry(), services.now()),
             )
 
     def start(self) -> None:

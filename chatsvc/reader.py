@@ -1,17 +1,17 @@
 """
 A reader: one log-in's cursor over its user's inbox.
 
-It *catches up* page by page until a page comes back short; then it is *live* and takes messages as they are stored. A
-live reader takes only the message after its cursor. Any other id means that something was stored which this process did
-not see, so it catches up again. While its connection can take no more it is *paused*, and messages stay in the inbox.
-A reader that missed nothing meanwhile is live at once.
+It *catches up* page by page until a page comes back short; then it is *live* and takes messages as they are stored.
+A live reader takes only the message after its cursor. Any other id means that something was stored which this
+process did not see, so it catches up again. While its connection can take no more it is *paused*, and messages stay
+in the inbox. A reader that missed nothing meanwhile is live at once. By the cursor each message is delivered once
+and in order (P2 of docs/protocol.md); a reader that is paused keeps nothing in memory (P8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from itertools import count
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,14 +20,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.interface import PAGE, Cursor, IInbox, InboxClaim, TakenOver
+from chatsvc.inbox.interface import PAGE, Cursor, Inbox, InboxClaim, TakenOver
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.router import MessageRouter
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire.events import Message
 
-_RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0)
+_FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
 
 
@@ -100,7 +101,7 @@ class Reader:
     def __init__(
         self,
         clock: IReactorTime,
-        inbox: IInbox,
+        inbox: Inbox,
         router: MessageRouter,
         uid: int,
         claim: InboxClaim,
@@ -204,7 +205,8 @@ class Reader:
 
     def superseded(self, generation: int) -> None:
         """
-        Claim the inbox anew, or nothing would ever be removed: the store holds a newer generation than ``generation``.
+        Claim the inbox anew, or nothing would ever be removed: the store holds a newer generation than
+        ``generation``.
 
         Nobody took over: a claim that was given up ran after all, for a log-in that failed.
         """
@@ -247,7 +249,7 @@ class Reader:
         try:
             self._deliver_to_client(message)
         except BaseException:
-            self.cursor = message.id - 1  # nothing later may acknowledge it
+            self.cursor = message.id - 1  # P2: nothing later may acknowledge it
             raise
 
     def _pass_over(self, message: Message) -> None:
@@ -306,14 +308,12 @@ class Reader:
             self._reading = False
 
     async def _read_page(self) -> list[Message]:
-        for attempt in count():
+        backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, spread=(1.0, 1.0))
+        while self._state is _State.CATCHING_UP:
             try:
-                page: list[Message] = await self._inbox.read(self.uid, self.cursor, PAGE)
-                return page
+                return await self._inbox.read(self.uid, self.cursor, PAGE)
             except StoreUnavailable:
-                await self._wait(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
-            if self._state is not _State.CATCHING_UP:
-                break
+                await self._wait(backoff.delay())
         return []
 
     async def _wait(self, seconds: float) -> None:

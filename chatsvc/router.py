@@ -1,9 +1,10 @@
 """
 The router takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-Messages that arrive while batches are under way form the next one, so one round trip to the store carries many messages
-and none waits for company. Two batches may be under way: the store works on one while the outcomes of the other are
-reported. A store carries batches out in their order and answers in it.
+Messages that arrive while batches are under way form the next one, so one round trip to the store carries many
+messages and none waits for company. Two batches may be under way: the store works on one while the outcomes of the
+other are reported. A store carries batches out in their order and answers in it. What it has confirmed is reported
+as stored, nothing else is (P1 of docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -11,22 +12,23 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from chatsvc.batch import BYTES_A_CHARACTER, Batch, BatchLimits, BatchQueue, OnOutcome, Pending
 from chatsvc.inbox.interface import (
     Committed,
     Cursor,
     Draft,
+    Duplicate,
     Failed,
-    IInbox,
-    IStoreWatcher,
+    Full,
+    Gap,
+    Inbox,
     Moved,
     Outcome,
     Removal,
@@ -49,6 +51,16 @@ RETRY_DELAY = 0.2
 
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
+
+STATE_LABELS: dict[type[Outcome], str] = {
+    Stored: "stored",
+    Duplicate: "duplicate",
+    Full: "full",
+    Gap: "gap",
+    Failed: "failed",
+    Moved: "moved",
+}
+"""The metric's label for each outcome: the label stays when a class gets another name."""
 
 
 class InboxListener(Protocol):
@@ -81,13 +93,12 @@ class InboxListener(Protocol):
         """End reading because of an error of ours: the client has to log in again."""
 
 
-@implementer(IStoreWatcher)
 class MessageRouter:
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes of
-    a batch have been reported.
+    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes
+    of a batch have been reported.
     """
 
     _log = Logger()
@@ -95,7 +106,7 @@ class MessageRouter:
     def __init__(
         self,
         clock: IReactorTime,
-        inbox: IInbox,
+        inbox: Inbox,
         listeners: Mapping[int, InboxListener],
         metrics: Metrics | None = None,
         limits: BatchLimits | None = None,
@@ -130,14 +141,13 @@ class MessageRouter:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
     def remove(self, uid: int, generation: int, up_to: int) -> None:
+        """Remove a user's messages up to an id, with a batch of the next ``REMOVAL_DELAY`` seconds."""
         self._queue.removals[uid] = Removal(uid, generation, up_to)
         if self._gathering is None and not self._queue.due:
             self._gathering = self._clock.callLater(REMOVAL_DELAY, self.send_now)
 
     def leave(self, uid: int, generation: int, up_to: int) -> None:
-        """
-        Remove what a session that has ended received, at once, so that the next one finds the inbox as it was left.
-        """
+        """Remove what an ended session has received, at once, so that the next one finds the inbox as it was left."""
         self._queue.removals[uid] = Removal(uid, generation, up_to, leaving=True)
         self.send_now()
 
@@ -187,9 +197,9 @@ class MessageRouter:
         for listener in list(self._listeners.values()):
             listener.resync()
 
-    def stored_elsewhere(self, news: list[tuple[int, Message]]) -> list[int]:
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
         absent = []
-        for uid, message in news:
+        for uid, message in messages:
             listener = self._listeners.get(uid)
             if listener is None:
                 absent.append(uid)
@@ -217,12 +227,12 @@ class MessageRouter:
         self._under_way.append(batch)
         drafts = [one.draft for one in batch.pending]
         self._metrics.batch_messages.observe(len(drafts))
-        stored: Deferred[Any] = maybeDeferred(self._inbox.commit, drafts, batch.removals)
-        stored.addCallbacks(
+        stored = maybeDeferred(self._inbox.commit, drafts, batch.removals)
+        dispatched = stored.addCallbacks(
             self._stored, self._not_stored, callbackArgs=(batch,), errbackArgs=(batch,)
         )
-        stored.addErrback(self._broken, batch)
-        stored.addCallback(self._done, batch)
+        dispatched.addErrback(self._broken, batch)
+        dispatched.addCallback(self._done, batch)
         self._schedule()
 
     def _stored(self, committed: Committed, batch: Batch) -> None:
@@ -238,7 +248,7 @@ class MessageRouter:
         taken_at = self._clock.seconds() + STORE_PATIENCE
         self._metrics.message_seconds.add([taken_at - one.deadline for one in batch.pending])
         for kind, count in Counter(map(type, committed.outcomes)).items():
-            self._metrics.message_states[kind.__name__].inc(count)
+            self._metrics.message_states[STATE_LABELS[kind]].inc(count)
         self.expired(committed.expired)
         for removal in committed.refused:
             listener = self._listeners.get(removal.uid)
@@ -252,7 +262,7 @@ class MessageRouter:
         if not count:
             return
         self._metrics.expired.inc(count)
-        said = self._expired.count(count)
+        said = self._expired.hit(count)
         if said:
             text = "{count} messages had waited longer than --inbox-days allows and were removed"
             self._log.warn(text, event="expired", count=said)
@@ -276,7 +286,7 @@ class MessageRouter:
             one.report(outcome, one.message(0))
             self.taken_over(one.draft.sender, (one.draft.generation or 0) + 1)
         elif isinstance(outcome, Failed):
-            self._say_refused(one, outcome)
+            self._log_refused(one, outcome)
             one.give_up()
         else:
             one.report(outcome, one.message(0))
@@ -289,8 +299,8 @@ class MessageRouter:
         except Exception:
             self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
 
-    def _say_refused(self, one: Pending, outcome: Failed) -> None:
-        count = self._refused.count()
+    def _log_refused(self, one: Pending, outcome: Failed) -> None:
+        count = self._refused.hit()
         if count:
             self._log.error(
                 "the store refused a message to {to}: {reason} ({count} since this was said last)",
@@ -322,9 +332,9 @@ class MessageRouter:
 
     def _report_unknown(self, pending: Iterable[Pending]) -> None:
         """Tell senders that nobody knows what became of their messages, unless they were told before."""
-        untold = [one for one in pending if one.on_outcome]
-        self._metrics.message_states["unknown"].inc(len(untold))
-        for one in untold:
+        unreported = [one for one in pending if one.on_outcome]
+        self._metrics.message_states["unknown"].inc(len(unreported))
+        for one in unreported:
             one.give_up()
 
     def _done(self, _: object, batch: Batch) -> None:
@@ -343,6 +353,6 @@ class MessageRouter:
         while waiting and waiting[0].deadline <= now:
             late.append(waiting.popleft())
         self._report_unknown(late)
-        untold = [one for one in under_way if one.on_outcome] or waiting
-        if untold:
-            self._watch = self._clock.callLater(untold[0].deadline - now, self._give_up)
+        unreported = [one for one in under_way if one.on_outcome] or waiting
+        if unreported:
+            self._watch = self._clock.callLater(unreported[0].deadline - now, self._give_up)

@@ -23,14 +23,10 @@ from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 from chatsvc.supervision.prepared_service import PreparedService
-from chatsvc.supervision.sd_notify import SystemdNotifier
-from chatsvc.tls.key_folder import (
-    BadKeys,
-    KeyFolder,
-    expiry,
-    fingerprint,
-    open_to_others,
-)
+from chatsvc.supervision.systemd import SystemdNotifier
+from chatsvc.tls.certificates import expiry, fingerprint
+from chatsvc.tls.key_files import BadKeys, open_to_others
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.listeners import (
     BadEndpoint,
     CannotListen,
@@ -38,6 +34,7 @@ from chatsvc.transport.listeners import (
     Listener,
     ListenerBuilder,
     listen_at,
+    stop_listening,
 )
 
 _STORES_DRAIN = 1.0
@@ -49,7 +46,7 @@ _TICKET_SECRET_LASTS = 86_400.0
 
 class ChatServer(PreparedService):
     """
-    The server; ``prepare`` comes first.
+    A server: ``prepare`` it, then start it as a service.
 
     ``given_up`` is called with one line when it turns out only after the start that the server cannot start.
     """
@@ -90,7 +87,7 @@ class ChatServer(PreparedService):
             builder = ListenerBuilder(self._reactor, lambda: context, config.trusted_proxies)
             self._listeners = self._parse_ports(builder)
             if config.metrics:
-                self._monitoring = builder.open(config.metrics, "tcp:9100")
+                self._monitoring = builder.build(config.metrics, "tcp:9100")
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._closing.callback(FileLock(path).release)
         except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:
@@ -107,10 +104,10 @@ class ChatServer(PreparedService):
             except BadKeys as problem:
                 self._not_reloaded(problem)
             else:
-                self._say_certificates("Reloaded: certificate", context.certificates, "reloaded")
+                self._log_certificates("Reloaded: certificate", context.certificates, "reloaded")
         self._reload_secret()
         if serves:
-            self._systemd.ready(self._place())
+            self._systemd.ready(self._status())
 
     def _not_reloaded(self, problem: BadKeys) -> None:
         self._log.error("Not reloaded: {problem}", event="not-reloaded", problem=str(problem))
@@ -131,7 +128,7 @@ class ChatServer(PreparedService):
         config, closing = self._config, self._closing
         monitoring_ports: list[IListeningPort] = []
         # The last to be closed: until then it says that the server is draining.
-        closing.push_async_callback(_stop_listening, monitoring_ports)
+        closing.push_async_callback(stop_listening, monitoring_ports)
         assembly = Assembly(self._reactor, config, self._keys, closing)
         services = await assembly.services()
         self._tokens = services.auth.tokens
@@ -144,7 +141,7 @@ class ChatServer(PreparedService):
         closing.callback(gauges.stop)
         closing.push_async_callback(self._drain, services.router, factory)
         ports: list[IListeningPort] = []
-        closing.push_async_callback(_stop_listening, ports)
+        closing.push_async_callback(stop_listening, ports)
         for listener, legacy in self._listeners:
             users = PortFactory(factory, legacy=legacy)
             ports.append(await listen_at(listener.text, listener.endpoint, users))
@@ -157,8 +154,8 @@ class ChatServer(PreparedService):
             monitoring_ports.append(await listen_at(config.metrics, endpoint, site))
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
         closing.callback(self._renewing.stop)
-        self._say_where(ports)
-        self._systemd.ready(self._place())
+        self._log_where(ports)
+        self._systemd.ready(self._status())
 
     def _warn_of_open_files(self) -> None:
         named = [key for listener in self._all_listeners() for key in listener.keys]
@@ -167,15 +164,15 @@ class ChatServer(PreparedService):
             if line:
                 self._log.warn("{line}", event="open-to-others", line=line)
 
-    def _place(self) -> str:
-        """Where the server listens, and what it works on, in a line for people."""
+    def _status(self) -> str:
+        """Say where the server listens and what it works on, in a line for people."""
         config = self._config
         listeners = ", ".join(listener.text for listener, _ in self._listeners)
         return (
             f"Listening on {listeners}; accounts in {config.accounts}, messages in {config.inbox}"
         )
 
-    def _say_where(self, ports: Sequence[IListeningPort]) -> None:
+    def _log_where(self, ports: Sequence[IListeningPort]) -> None:
         config = self._config
         for (listener, legacy), port in zip(self._listeners, ports, strict=True):
             self._log.info(
@@ -185,7 +182,7 @@ class ChatServer(PreparedService):
                 note=" (little-endian lengths)" if legacy else "",
                 host=port.getHost(),
             )
-        self._say_certificates("Certificate", self._certificates())
+        self._log_certificates("Certificate", self._certificates())
         self._log.info(
             "chatsvc {version}: accounts in {accounts}, waiting messages in {inbox}",
             event="started",
@@ -208,13 +205,13 @@ class ChatServer(PreparedService):
     async def _stop(self) -> None:
         began, served = self._reactor.seconds(), self._serves
         if served:
-            self._say_stopping()
+            self._announce_stop()
         await super()._stop()
         if served:
             seconds = self._reactor.seconds() - began
             self._log.info("Stopped, after {seconds:.1f} s", event="stopped", seconds=seconds)
 
-    def _say_stopping(self) -> None:
+    def _announce_stop(self) -> None:
         connections = self._factory.connections if self._factory is not None else 0
         text = "Stopping; connections: {connections}"
         self._log.info(text, event="stopping", connections=connections)
@@ -253,7 +250,7 @@ class ChatServer(PreparedService):
         texts += [(text, True) for text in config.legacy_ports]
         sockets: Sequence[Any] = config.worker_slot.sockets or [None] * len(texts)
         return [
-            (builder.open(text, socket=inherited), legacy)
+            (builder.build(text, socket=inherited), legacy)
             for (text, legacy), inherited in zip(texts, sockets, strict=True)
         ]
 
@@ -272,7 +269,7 @@ class ChatServer(PreparedService):
     def _expiry(self) -> float:
         return min(map(expiry, self._certificates()))
 
-    def _say_certificates(
+    def _log_certificates(
         self, what: str, certificates: Iterable[bytes], event: str = "certificate"
     ) -> None:
         for pem in sorted(certificates):
@@ -282,8 +279,3 @@ class ChatServer(PreparedService):
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():
             context.renew()
-
-
-async def _stop_listening(ports: Iterable[IListeningPort]) -> None:
-    for port in ports:
-        await port.stopListening()  # type: ignore[misc]

@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
-from chatsvc.inbox.interface import IInbox
-from chatsvc.limits.rates import ConnectionLimits, RateLimiter
+from chatsvc.inbox.interface import Inbox
+from chatsvc.limits.connections import ConnectionLimits
+from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader
@@ -48,7 +49,7 @@ class Services:
     lang: str
     auth: Authenticator
     accounts: AccountStore
-    inbox: IInbox
+    inbox: Inbox
     router: MessageRouter
     flush: FlushConsolidator
     online: dict[int, Reader]

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from chatsvc.accounts.authenticator import Denied, Identity
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits.rates import network_of
+from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline, Connection

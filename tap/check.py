@@ -14,11 +14,11 @@ from chatsvc.tap.click_options import Words, given, with_table
 from chatsvc.tap.client_location import PLACE
 from chatsvc.tap.client_login import ACCOUNT, PASSWORD
 from chatsvc.tap.options import PREFIX
-from chatsvc.tap.server import Options
+from chatsvc.tap.server_options import ServerOptions
 
 _ABOUT = "config"
 
-with_options: Callable[[Callable[..., None]], Callable[..., None]] = with_table(Options.table)
+with_options: Callable[[Callable[..., None]], Callable[..., None]] = with_table(ServerOptions.table)
 """Give a click command the options of ``twistd chat``, for `configuration`."""
 
 
@@ -26,7 +26,7 @@ def configuration(
     words: Words, environment: Mapping[str, str] = os.environ
 ) -> tuple[Config | None, list[Finding]]:
     """The configuration that ``twistd chat`` would have, if it would have one, and what is to be said of it."""
-    options = Options(environment)
+    options = ServerOptions(environment)
     values: dict[str, Any] = {}
     findings = [*_strangers(environment)]
     for option in options.table:
@@ -42,7 +42,7 @@ def configuration(
 
 def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Variables that nobody reads: mistyped, most likely."""
-    known = {option.variable for option in (*Options.table, *PLACE, *ACCOUNT)} | {PASSWORD}
+    known = {option.variable for option in (*ServerOptions.table, *PLACE, *ACCOUNT)} | {PASSWORD}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
             yield warn(_ABOUT, f"{name} is no option's variable: is it mistyped?")

@@ -18,11 +18,10 @@ from chatsvc.client.service import Client, ClientConfig
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.client_location import PLACE, ClientLocation, place
 from chatsvc.tap.exit import end, end_badly
-from chatsvc.tap.options import Option, fail, yes_or_no
-from chatsvc.tap.options import Options as TableOptions
+from chatsvc.tap.options import Option, TableOptions, fail, yes_or_no
 
 
-class Options(TableOptions):
+class ClientOptions(TableOptions):
     """The options of ``twistd chatclient``."""
 
     tapname = "chatclient"
@@ -59,6 +58,10 @@ class Options(TableOptions):
                 _install_asyncio_reactor()
 
 
+Options = ClientOptions
+"""The name that ``twistd`` looks for."""
+
+
 def at_terminal() -> bool:
     """Whether somebody sits at a terminal, rather than a pipe being at an end of us."""
     return all(stream is not None and stream.isatty() for stream in (sys.__stdin__, sys.__stdout__))
@@ -90,7 +93,7 @@ def _install_asyncio_reactor() -> None:
         asyncioreactor.install()
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: ClientOptions) -> IService:
     """The client, ready to start."""
     from twisted.internet import reactor
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -106,17 +109,17 @@ def makeService(options: Options) -> IService:
     setting = ClientConfig(
         endpoint=here.endpoint(reactor),
         server=server,
-        admission=here.admission(),
+        trust_policy=here.admission(),
         open_outbox=here.open_outbox,
         lang=here.lang,
-        memory=SavedLogin(folder, values["remember"]),
+        saved_login=SavedLogin(folder, values["remember"]),
         account=here.account,
         source=_stream(sys.__stdin__),
         output=_stream(sys.__stdout__),
         errors=_stream(sys.__stderr__),
         at_terminal=at_terminal(),
         asynchronous=isinstance(reactor, AsyncioSelectorReactor),
-        look=ScreenOptions(server, folder / "history", wants_colour(os.environ), values["bell"]),
+        screen=ScreenOptions(server, folder / "history", wants_colour(os.environ), values["bell"]),
     )
     return Client(reactor, setting, finish)
 

@@ -19,9 +19,9 @@ from chatsvc.client.transport.certificates import client_options, identity, load
 from chatsvc.client.transport.known_servers import KnownServers, parse_fingerprint
 from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.tap.options import Option, choice
+from chatsvc.transport.host_port import split_host_port
 from chatsvc.wire.phrases import LANGUAGES
 
-_SERVER = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", re.ASCII)
 _DEFAULT_PORT = 10_000
 
 
@@ -38,12 +38,14 @@ class Server:
 
 
 def parse_server(text: str) -> Server:
-    """``HOST:PORT``, ``[::1]:PORT``, or either without the port."""
-    found = _SERVER.fullmatch(text)
-    port = int(found[3] or _DEFAULT_PORT) if found else 0
-    if found is None or not 0 < port < 65_536:
+    """
+    Read ``HOST:PORT``, ``[::1]:PORT``, or either without the port.
+
+    :raise ValueError: it is no place of a server; a few words for the user.
+    """
+    host, port = split_host_port(text, _DEFAULT_PORT)
+    if not 0 < port < 65_536:
         raise ValueError("HOST:PORT is expected, an IPv6 address in brackets")
-    host = found[1] or found[2]
     try:
         identity(host)
     except ValueError:

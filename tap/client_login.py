@@ -12,7 +12,7 @@ from twisted.python import usage
 from chatsvc.client.state.saved_login import SavedAccount
 from chatsvc.tap.options import PREFIX, Option
 from chatsvc.wire.commands import Auth
-from chatsvc.wire.text import UID_RANGE, possible_uid
+from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 PASSWORD = f"{PREFIX}PASSWORD"
 """The environment variable of a password that stands in no file."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IReactorTime, IReadDescriptor
 from zope.interface import implementer
 
 from chatsvc.config import WorkerSlot
-from chatsvc.supervision.supervisor import SIGNS_WITHIN
-from chatsvc.supervision.worker_process import WorkerProcess
+from chatsvc.supervision.systemd import SystemdNotifier
+from chatsvc.supervision.worker_process import HEARTBEAT_TIMEOUT, WorkerProcess
 
 _TEAM = "CHATSVC_TEAM"
 """The environment variable by which a worker is told its place; nobody else sets it."""
@@ -35,6 +35,18 @@ def worker_slot(environment: MutableMapping[str, str]) -> WorkerSlot | None:
         return None
     number, count, sockets = json.loads(text)
     return WorkerSlot(number, count, tuple((descriptor, family) for descriptor, family in sockets))
+
+
+def systemd_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) -> SystemdNotifier:
+    """
+    The one that NOTIFY_SOCKET names (sd_notify(3), sd_watchdog_enabled(3)); that, and what belongs to it, leaves the
+    environment: what this process may start has nothing to tell it.
+    """
+    address = environment.pop("NOTIFY_SOCKET", "")
+    limit = environment.pop("WATCHDOG_USEC", "")
+    process = environment.pop("WATCHDOG_PID", "")
+    watches = limit.isascii() and limit.isdigit() and process in ("", str(os.getpid()))
+    return SystemdNotifier(clock, address, int(limit) / 1e6 if watches else 0.0)
 
 
 class Launcher:
@@ -60,8 +72,8 @@ class Launcher:
         environment = {
             **os.environ,
             _TEAM: json.dumps([worker.number, self._count, sockets]),
-            "NOTIFY_SOCKET": worker.signs_path,
-            "WATCHDOG_USEC": str(int(SIGNS_WITHIN / 3 * 1e6)),
+            "NOTIFY_SOCKET": worker.heartbeat_path,
+            "WATCHDOG_USEC": str(int(HEARTBEAT_TIMEOUT / 3 * 1e6)),
         }
         return self._reactor.spawnProcess(
             worker,

@@ -19,7 +19,7 @@ from chatsvc.tap.click_options import given, with_table
 from chatsvc.tap.client_location import PLACE, place
 from chatsvc.tap.client_login import ACCOUNT, proof
 from chatsvc.wire.commands import MAX_TEXT
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.sanitize import sanitized_lines
 
 _OPTIONS = (*PLACE, *ACCOUNT)
 
@@ -106,7 +106,7 @@ class OneShot:
         if sys.stderr is None:  # it is closed; print would take standard output
             return
         with suppress(OSError):
-            print(f"chatsvc {self._command}: {harmless_lines(line)}", file=sys.stderr, flush=True)
+            print(f"chatsvc {self._command}: {sanitized_lines(line)}", file=sys.stderr, flush=True)
 
     def finish(self, status: int, line: str) -> NoReturn:
         """End the process at once: a look-up of a name that hangs, for one, must not hold it up."""

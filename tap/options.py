@@ -105,7 +105,7 @@ def fail(line: str) -> NoReturn:
     raise SystemExit(1)
 
 
-class Options(usage.Options):
+class TableOptions(usage.Options):
     """
     Options from a table. After parsing, ``values`` maps their names to their values.
 
@@ -160,10 +160,10 @@ class Options(usage.Options):
 def _taker(option: Option) -> Callable[..., None]:
     """The method by which ``usage.Options`` learns of an option; one without an argument is a flag's."""
 
-    def take(self: Options, text: str) -> None:
+    def take(self: TableOptions, text: str) -> None:
         self._given.setdefault(option.name, []).append(text)
 
-    def set_flag(self: Options) -> None:
+    def set_flag(self: TableOptions) -> None:
         take(self, "1")
 
     again = " (may be repeated)" if option.repeatable else ""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from tests.support.connections import ProtocolCase
 from tests.support.worlds import BOB
 

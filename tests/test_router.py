@@ -10,7 +10,6 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from chatsvc.batch import BatchLimits
 from chatsvc.inbox.interface import (
@@ -20,8 +19,6 @@ from chatsvc.inbox.interface import (
     Failed,
     Full,
     Gap,
-    IInbox,
-    IStoreWatcher,
     Moved,
     Outcome,
     Removal,
@@ -95,11 +92,6 @@ class RouterTests(SynchronousTestCase):
     def texts(self) -> list[list[str]]:
         """The texts of all batches so far."""
         return [[draft.text for draft in drafts] for drafts, _ in self.inbox.batches]
-
-    def test_interfaces(self) -> None:
-        """The office would not be what a store watches for, or the fake not a store."""
-        verifyObject(IStoreWatcher, self.router)
-        verifyObject(IInbox, self.inbox)
 
     def test_one_turn_is_one_batch(self) -> None:
         """Messages of one turn of the reactor would each cost a round trip."""
@@ -437,7 +429,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.on_outcome[1:], [("b", Stored(1, 1))])
 
     def test_broken_reader(self) -> None:
-        """A reader whose code raises would leave its sender without an answer, and read on past what it dropped."""
+        """A reader whose code raises would leave its sender unanswered, and read on past what it dropped (P8)."""
         broken, other = RecordingListener(), RecordingListener()
         broken.stored = self.explode  # type: ignore[method-assign, assignment]
         self.listeners.update({2: broken, 3: other})

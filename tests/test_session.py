@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.router import REMOVAL_DELAY
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c

@@ -6,7 +6,6 @@ A campaign against such a server must report losses or repeats, or it could not 
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from twisted.scripts.twistd import run
 
 from chatsvc.inbox.interface import Draft
-from chatsvc.inbox.redis import inbox, script
+from chatsvc.inbox.redis import batch_codec
 from chatsvc.inbox.sqlite import batch
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.watermark import Watermark
@@ -22,11 +21,12 @@ from chatsvc.reader import Reader, _State
 from chatsvc.tap import launcher
 from chatsvc.transport.ack_tracker import AckTracker
 from chatsvc.wire.events import Message
+from tests.support.script_rules import replace_rule
 
 
 def acknowledgement() -> None:
     """Messages are removed when they are handed out, not when they are acknowledged."""
-    for name in ("news", "_take"):
+    for name in ("stored", "_take"):
         _then_remove(name)
 
 
@@ -60,7 +60,7 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    inbox._fields = fields
+    batch_codec._draft_fields = fields
     SQLiteBatch._seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
@@ -75,30 +75,20 @@ def receipts() -> None:
 
 def generations() -> None:
     """Who has logged in again as the same device does not end what the session before still has to say."""
-    _in_script("return generation < sending[key]", "return false")
+    replace_rule("return generation < sending[key]", "return false")
     SQLiteBatch._is_superseded = lambda self, draft, sending: False  # type: ignore[method-assign]
 
 
 def digests() -> None:
     """Whatever has a number that was accepted passes for the message that was accepted."""
-    _in_script("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
+    replace_rule("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
     batch._is_the_same = lambda digests, back, text: True
 
 
-def life() -> None:
+def rollback() -> None:
     """A store that went back is not noticed."""
-    _in_script("return batches < known_batches", "return false")
+    replace_rule("return batches < known_batches", "return false")
     Watermark.known = property(lambda self: None)  # type: ignore[assignment, method-assign]
-
-
-def _in_script(rule: str, instead: str) -> None:
-    """Replace a rule in the script that runs in Redis."""
-    before = script.SCRIPT
-    after = before.replace(rule.encode(), instead.encode())
-    if after == before:
-        raise SystemExit(f"there is no {rule!r} in the script any more")
-    script.SCRIPT = inbox.SCRIPT = after  # type: ignore[attr-defined]
-    script.SCRIPT_HASH = hashlib.sha1(after).hexdigest()
 
 
 RULES: dict[str, Callable[[], None]] = {
@@ -109,7 +99,7 @@ RULES: dict[str, Callable[[], None]] = {
     "receipts": receipts,
     "generations": generations,
     "digests": digests,
-    "life": life,
+    "rollback": rollback,
 }
 
 

@@ -1,1 +1,1 @@
-"""Accounts: who exists, under which name, and how somebody proves to be it."""
+"""Accounts: their names and passwords, and how a log-in is checked."""

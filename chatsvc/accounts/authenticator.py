@@ -17,7 +17,7 @@ from chatsvc.accounts.passwords import PasswordCheck, PasswordHasherPool
 from chatsvc.accounts.store import Account, AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.limits.login_throttle import Attempt, LoginThrottle, Throttled
-from chatsvc.limits.rates import AddressLimit, RegistrationLimit
+from chatsvc.limits.token_bucket import AddressLimit, RegistrationLimit
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.wire import commands as c

@@ -1,4 +1,4 @@
-"""Enrolment: how rows of new accounts come into the ``user`` table, one or many in one transaction."""
+"""Creating accounts: rows of the ``user`` table, one or many in a transaction."""
 
 from __future__ import annotations
 
@@ -14,31 +14,36 @@ from chatsvc.accounts.names import fold
 from chatsvc.storage.sql import SQL_ERRORS, Transaction
 
 HIGHEST_GIVEN = 2_000_000_000
-"""Uids below it are given out: after the last number of the ``int`` column that deployments have none would follow."""
+"""
+Uids from here on are not given out. Deployments have an ``int`` column, and no row can follow one with its last number.
+"""
 
 _FIRST = 10_001
+"""The first uid that is given out where the table is empty."""
 
 _INDEXED = 1000
-"""Names that are indexed in one go, within some 20 ms."""
+"""Names that one transaction indexes; that takes some 20 ms."""
 
 _LAST_NUMBERS = frozenset(2**bits - 1 for bits in (7, 8, 15, 16, 23, 24, 31, 32, 63, 64))
-"""The last numbers of the columns that count by themselves (MySQL's manual, "Integer Types"; SQLite has 63 bits)."""
+"""The largest ids of columns that number rows themselves (MySQL's manual, "Integer Types"; SQLite has 63 bits)."""
 
 
 class NameTaken(Exception):
-    """Somebody has this name, or one that compares equal."""
+    """An account has this name, or one that compares equal."""
 
 
 class UidsUsedUp(Exception):
-    """No uid is left that was certainly never given out."""
+    """No uid is left of which it is certain that it was never given out."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
     """
-    Somebody to make an account for: ``name`` as `enforce` gives it, ``uid`` None for the next free one.
+    An account to create.
 
-    ``folded`` is what the name is compared by. It takes longest of all, and others wait during a transaction.
+    ``name`` is as ``enforce`` returns it, ``stored`` goes into the password column, ``uid`` is None for the next free
+    one. ``folded`` is the key by which names are compared. It is made here because it takes longest of all, and
+    others wait while a transaction runs.
     """
 
     name: str
@@ -51,7 +56,7 @@ class NewAccount:
 
 
 class AccountsTaken(Exception):
-    """``names`` and ``uids`` of newcomers that others have."""
+    """Other accounts have these ``names`` and ``uids`` already."""
 
     def __init__(self, names: set[str], uids: set[int]) -> None:
         super().__init__(names, uids)
@@ -59,7 +64,7 @@ class AccountsTaken(Exception):
 
 
 class RowRejected(Exception):
-    """The database does not take the newcomer at ``index``; the text says why."""
+    """The database refuses the new account at ``index``; the text says why."""
 
     def __init__(self, index: int, why: str) -> None:
         super().__init__(why)
@@ -68,18 +73,18 @@ class RowRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The uid of a new account; ``by_hand``: the table could not number it by itself."""
+    """The ``uid`` of a new account; ``numbered_by_us`` if the table could not number the row itself."""
 
     uid: int
-    by_hand: bool = False
+    numbered_by_us: bool = False
 
 
 def register(transaction: Transaction, name: str, phc: str) -> Created:
     """
-    Make one account.
+    Create one account and index its name; ``phc`` is what is stored as its password.
 
-    :raise NameTaken: an account has the name.
-    :raise UidsUsedUp: there is no uid for it.
+    :raise NameTaken: when an account has the name.
+    :raise UidsUsedUp: when there is no uid for it.
     """
     _index_new(transaction)
     if name_index.find(transaction, name, 1):
@@ -89,14 +94,14 @@ def register(transaction: Transaction, name: str, phc: str) -> Created:
     return given
 
 
-def check(transaction: Transaction, newcomers: Sequence[NewAccount]) -> None:
+def require_free(transaction: Transaction, accounts: Sequence[NewAccount]) -> None:
     """
-    See that nobody has the names and uids of newcomers.
+    Check that the names and uids of new accounts are free.
 
-    :raise Taken: somebody has.
+    :raise AccountsTaken: when some are not.
     """
-    by_fold = {newcomer.folded: newcomer.name for newcomer in newcomers}
-    uids = [newcomer.uid for newcomer in newcomers if newcomer.uid is not None]
+    by_fold = {account.folded: account.name for account in accounts}
+    uids = [account.uid for account in accounts if account.uid is not None]
     folded = name_index.taken(transaction, by_fold)
     names = {name for key, name in by_fold.items() if key in folded}
     rows = name_index.in_pages(transaction, "SELECT id FROM user WHERE id IN", uids)
@@ -104,29 +109,31 @@ def check(transaction: Transaction, newcomers: Sequence[NewAccount]) -> None:
         raise AccountsTaken(names, {uid for (uid,) in rows})
 
 
-def create_many(transaction: Transaction, newcomers: Sequence[NewAccount]) -> list[int]:
+def create_many(transaction: Transaction, accounts: Sequence[NewAccount]) -> list[int]:
     """
-    Make accounts and give their uids in the same order; index nothing: others wait for the transaction's end.
+    Create accounts and return their uids in the same order.
 
-    :raise Taken: somebody has a name or a uid.
-    :raise Refused: the database cannot hold one of them.
+    Their names are not indexed: that takes long, and others wait for the transaction's end. See ``indexing``.
+
+    :raise AccountsTaken: when names or uids are not free.
+    :raise RowRejected: when the database cannot hold one of them.
     """
     _index_new(transaction)
-    check(transaction, newcomers)
+    require_free(transaction, accounts)
     uids: dict[int, int] = {}
-    # Those who bring their uid first, or it could be given to another one.
+    # Accounts with a uid first, or their uid could be given to one without.
     for with_uid in (True, False):
-        those = [i for i, one in enumerate(newcomers) if (one.uid is not None) is with_uid]
+        those = [i for i, one in enumerate(accounts) if (one.uid is not None) is with_uid]
         for start in range(0, len(those), name_index.PAGE):
-            uids |= _insert_page(transaction, newcomers, those[start : start + name_index.PAGE])
-    return [uids[i] for i in range(len(newcomers))]
+            uids |= _insert_page(transaction, accounts, those[start : start + name_index.PAGE])
+    return [uids[i] for i in range(len(accounts))]
 
 
 def indexing(
-    newcomers: Sequence[NewAccount], uids: Sequence[int | None]
+    accounts: Sequence[NewAccount], uids: Sequence[int | None]
 ) -> Iterator[Callable[[Transaction], None]]:
-    """Steps that index newcomers who have these uids, but for those who have none yet."""
-    rows = [(uid, one.folded) for uid, one in zip(uids, newcomers, strict=True) if uid is not None]
+    """Yield steps, each for a transaction of its own, that index the accounts which have a uid."""
+    rows = [(uid, one.folded) for uid, one in zip(uids, accounts, strict=True) if uid is not None]
     for start in range(0, len(rows), _INDEXED):
         yield partial(name_index.index_folded, rows=rows[start : start + _INDEXED])
 
@@ -137,10 +144,10 @@ def _index_new(transaction: Transaction) -> None:
 
 
 def _insert_page(
-    transaction: Transaction, newcomers: Sequence[NewAccount], those: Sequence[int]
+    transaction: Transaction, accounts: Sequence[NewAccount], those: Sequence[int]
 ) -> dict[int, int]:
-    """Insert the newcomers at some places, all of whom bring a uid or none; give the uids by place."""
-    some = [newcomers[i] for i in those]
+    """Insert the accounts at some places, of which all bring a uid or none; return the uids by place."""
+    some = [accounts[i] for i in those]
     try:
         if some[0].uid is None:
             rows = [(one.name, one.stored) for one in some]
@@ -150,28 +157,28 @@ def _insert_page(
             transaction.insert_many("INSERT INTO user (id, username, password)", numbered)
             given = [one.uid for one in some if one.uid is not None]
     except SQL_ERRORS:
-        # One after the other, to learn which of them it is.
-        given = [_insert_account(transaction, i, newcomers[i]) for i in those]
+        # One after the other, to learn which of them is refused.
+        given = [_insert_account(transaction, i, accounts[i]) for i in those]
     return dict(zip(those, given, strict=True))
 
 
-def _insert_account(transaction: Transaction, index: int, newcomer: NewAccount) -> int:
+def _insert_account(transaction: Transaction, index: int, account: NewAccount) -> int:
     try:
-        if newcomer.uid is None:
-            return _insert(transaction, newcomer.name, newcomer.stored).uid
-        _insert_numbered(transaction, newcomer.uid, newcomer.name, newcomer.stored)
-        return newcomer.uid
+        if account.uid is None:
+            return _insert(transaction, account.name, account.stored).uid
+        _insert_numbered(transaction, account.uid, account.name, account.stored)
+        return account.uid
     except UidsUsedUp:
         raise RowRejected(index, "no uid is left for it") from None
     except pymysql.DataError:
         raise RowRejected(index, "this database cannot hold the name or the password") from None
     except (pymysql.IntegrityError, sqlite3.IntegrityError):
-        # The table has a rule of its own, or another program was quicker.
+        # The table has a constraint that we do not know, or another program was quicker.
         raise RowRejected(index, "its name or uid is taken") from None
 
 
 def _insert(transaction: Transaction, name: str, stored: str) -> Created:
-    """Insert a row that the table numbers; where it has come to its last number, with a free one below."""
+    """Insert a row that the table numbers; once its last number is taken, use a free one below."""
     try:
         return Created(
             transaction.insert(
@@ -187,13 +194,15 @@ def _insert(transaction: Transaction, name: str, stored: str) -> Created:
         _insert_numbered(transaction, uid, name, stored)
     except pymysql.DataError:
         raise UidsUsedUp from None
-    return Created(uid, by_hand=True)
+    return Created(uid, numbered_by_us=True)
 
 
 def _free_below(transaction: Transaction) -> int:
     """
-    A uid above all that were given out one after the other. Rows may be gone, but not from the index of names, where
-    they stay: who gets a number that was another's would read the messages that wait for it.
+    Return a uid above all that were given out.
+
+    A deleted account's uid must not be given out again: its new owner would read the messages that still wait for the
+    old one. The index of names keeps the uids of deleted rows, so it is asked as well.
     """
     highest = _FIRST - 1
     for column in ("id) FROM user WHERE id", "uid) FROM chat_name WHERE uid"):

@@ -1,4 +1,4 @@
-"""What a stored argon2 hash costs to check, and checking it in one thread, whatever it was made in."""
+"""What a stored argon2 hash costs to check, and a check in one thread whatever the hash was made with."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from argon2.low_level import core, error_to_str, ffi
 
 MOST_WORK = 8 * 2 * 19 * 1024
 """
-Passes * KiB of memory that a hash from elsewhere may cost, eight times the default: the time of argon2 grows with it
-(RFC 9106, section 3.1). What others make by default is below: PHP 262,144, Django 204,800, argon2-cffi 196,608.
+Passes * KiB of memory that a hash made elsewhere may cost: eight times our default.
+
+The time of argon2 grows with this product (RFC 9106, section 3.1). The defaults of others are below it: PHP 262,144,
+Django 204,800, argon2-cffi 196,608.
 """
 
 MOST_LANES = 16
+"""Lanes (RFC 9106's parallelism) that a hash made elsewhere may have."""
 
 _OK = 0  # ARGON2_OK
 
 
 def parameters(phc: str) -> Parameters | None:
-    """How a hash was made; None: it is damaged."""
+    """Return how a hash was made, or None if it is damaged."""
     try:
         return extract_parameters(phc)
     except InvalidHashError:
@@ -30,22 +33,25 @@ def parameters(phc: str) -> Parameters | None:
 
 
 def work_of(used: Parameters) -> int:
-    """Passes * KiB of memory."""
+    """Return the cost of a hash: passes * KiB of memory."""
     return used.time_cost * used.memory_cost
 
 
 def is_too_costly(phc: str, most: int = MOST_WORK) -> bool:
-    """Whether to check a hash costs more than ``most``, or wants more lanes than anybody needs."""
+    """Return whether a hash costs more than ``most`` to check, or wants more lanes than anybody needs."""
     used = parameters(phc)
     return used is not None and (work_of(used) > most or used.parallelism > MOST_LANES)
 
 
 def verify_in_one_thread(phc: str, secret: bytes) -> bool:
     """
-    Whether a secret is the one of a hash with several lanes. In as many threads it would take less time than others
-    with the same cost, and other processors than those that hashing was given.
+    Return whether a secret fits a hash that has several lanes.
 
-    :raise InvalidHashError: the hash is damaged.
+    argon2-cffi would start a thread a lane: such hashes would be checked faster than others of the same cost, which
+    tells them apart, and outside the threads that hashing was given.
+
+    :raise InvalidHashError: when the hash is damaged.
+    :raise VerificationError: when argon2 fails.
     """
     used = extract_parameters(phc)
     *_, salt, expected = phc.split("$")

@@ -1,9 +1,9 @@
 """
-The index of names: ``chat_name``, by what two names are compared by, for the names of the ``user`` table.
+The index of names: the table ``chat_name`` finds accounts by the key that ``fold`` makes of their name.
 
-The table belongs to other programs too, so that rows come and change at any time. The index is brought up to the
-highest uid before it is asked; what it missed is found by the exact name, which the table itself has an index on. No
-hit counts without its user's row. Nothing here reads the whole table at once.
+The ``user`` table belongs to other programs too, so its rows come and change at any time. The index is brought up to
+the highest uid before each search. Rows that it still misses are found by their exact name, on which the ``user`` table
+has an index. A hit counts only if the user's row agrees. No statement here reads the whole table at once.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from chatsvc.accounts.names import fold
 from chatsvc.storage.sql import Row, Transaction
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
-"""What a uid can be."""
+"""The range of uids: 64 bits."""
 
 PAGE = 200
-"""Rows that are indexed, or names that are asked for, at once."""
+"""Rows that one statement indexes, or names that it searches for."""
 
 _WALKED = 5000
-"""Rows that are looked at in one go, when all are."""
+"""Rows that one statement examines when the whole table is gone through."""
 
 _KEY_BYTES = 255
+"""Width of the column ``chat_name.folded``; longer keys are hashed."""
 
 _OTHER_CHARACTERS = frozenset(
     {
@@ -37,11 +38,11 @@ _OTHER_CHARACTERS = frozenset(
         ER.CANT_AGGREGATE_NCOLLATIONS,
     }
 )
-"""What MySQL says when the table's character set does not have the characters asked for."""
+"""MySQL's errors for a search with characters that the table's character set lacks."""
 
 
 def find(transaction: Transaction, name: str, most: int) -> list[int]:
-    """Give the uids that have this name, ascending, at most so many."""
+    """Return the uids of the accounts with this name, ascending, ``most`` at most."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -58,7 +59,7 @@ def find(transaction: Transaction, name: str, most: int) -> list[int]:
 
 
 def taken(transaction: Transaction, names: Mapping[str, str]) -> set[str]:
-    """Give the folded names, of these with the names as they are, that somebody has."""
+    """Return the folded names that are taken, out of a mapping of folded name to name."""
     found = in_pages(
         transaction,
         "SELECT user.username FROM chat_name JOIN user ON user.id = chat_name.uid"
@@ -69,36 +70,37 @@ def taken(transaction: Transaction, names: Mapping[str, str]) -> set[str]:
     return {fold(as_text(name)) for (name,) in found}
 
 
-def in_pages(transaction: Transaction, question: str, values: Sequence[Any]) -> list[Row]:
-    """The answers to a question that ends with ``IN``."""
+def in_pages(transaction: Transaction, query: str, values: Sequence[Any]) -> list[Row]:
+    """Run a query that ends with ``IN`` for pages of values; return all rows."""
     rows: list[Row] = []
     for start in range(0, len(values), PAGE):
         some = values[start : start + PAGE]
         places = ", ".join("?" * len(some))
-        rows += transaction.all(f"{question} ({places})", some)
+        rows += transaction.all(f"{query} ({places})", some)
     return rows
 
 
 def new_rows(transaction: Transaction) -> list[Row]:
-    """Give rows (uid, name) above the highest that is indexed; of those to come, some may be indexed already."""
+    """Return a page of rows (uid, name) above the highest uid that is indexed; empty when there are none."""
     indexed = "SELECT MAX(uid) FROM chat_name WHERE uid <= (SELECT MAX(id) FROM user)"
     (highest,) = transaction.one(indexed) or (None,)
-    question = "SELECT id, username FROM user WHERE id > ? ORDER BY id LIMIT ?"
-    return transaction.all(question, (LOWEST if highest is None else highest, PAGE))
+    query = "SELECT id, username FROM user WHERE id > ? ORDER BY id LIMIT ?"
+    return transaction.all(query, (LOWEST if highest is None else highest, PAGE))
 
 
 def unindexed(transaction: Transaction, after: int) -> tuple[list[Row], int | None]:
     """
-    Of a page of rows with uids above ``after``, those (uid, name) that are not indexed, and the page's last uid; None:
-    there are no more.
+    Return the rows (uid, name) of one page that are not indexed, and the page's last uid.
+
+    The page begins above the uid ``after``. The last uid is None when the page is empty.
     """
     page = "SELECT id, username FROM user WHERE id > ? ORDER BY id LIMIT ?"
     (last,) = transaction.one(f"SELECT MAX(id) FROM ({page}) AS page", (after, _WALKED)) or (None,)  # noqa: S608
-    question = (
+    query = (
         f"SELECT page.id, page.username FROM ({page}) AS page LEFT JOIN chat_name"  # noqa: S608
         " ON chat_name.uid = page.id WHERE chat_name.uid IS NULL"
     )
-    return transaction.all(question, (after, _WALKED)), last
+    return transaction.all(query, (after, _WALKED)), last
 
 
 def index(transaction: Transaction, rows: Sequence[Row]) -> None:
@@ -107,8 +109,8 @@ def index(transaction: Transaction, rows: Sequence[Row]) -> None:
 
 
 def index_folded(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
-    """The same for rows (uid, folded name): folding takes longer than all else."""
-    rows = sorted(rows, key=itemgetter(1))  # which takes half as long as in any order
+    """Index rows (uid, folded name), for callers that have folded already: folding takes longer than all else."""
+    rows = sorted(rows, key=itemgetter(1))  # inserting in order takes half as long
     for start in range(0, len(rows), PAGE):
         page = rows[start : start + PAGE]
         entries = [entry for uid, folded in page for entry in (_key(folded), uid)]
@@ -117,14 +119,14 @@ def index_folded(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> N
 
 
 def as_text(value: Any) -> str:
-    """Take a column as text: SQLite keeps whatever type a program put in."""
+    """Return a column as text: SQLite keeps whatever type a program put in."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return "" if value is None else str(value)
 
 
 def as_bytes(text: str) -> bytes:
-    """Any text as bytes, also what is no UTF-8."""
+    """Return any text as bytes, lone surrogates too."""
     return text.encode(errors="surrogatepass")
 
 

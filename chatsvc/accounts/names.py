@@ -1,4 +1,4 @@
-"""User names by the PRECIS Nickname profile (RFC 8266): one form to store, one to compare."""
+"""User names under the PRECIS Nickname profile (RFC 8266): one form to store, one to compare by."""
 
 from __future__ import annotations
 
@@ -10,37 +10,36 @@ from itertools import pairwise
 from precis_i18n import get_profile
 
 MAX_CHARACTERS = 32
-"""Code points of a name, after the profile was applied: at most 128 bytes."""
+"""Code points of a name after the profile was applied; they take at most 128 bytes."""
 
 MAX_BYTES = 255
-"""UTF-8 bytes of what was typed, so that nobody makes the profile chew on a whole frame."""
+"""UTF-8 bytes of a name as typed, so that PRECIS never processes a whole frame."""
 
 _STORED = get_profile("NicknameCasePreserved")
 _COMPARED = get_profile("NicknameCaseMapped")
 
 MOST_MARKS = 4
-"""Marks on one letter (UTS #39, section 5.4); more of them run over the lines around it."""
+"""Marks on one letter (UTS #39, section 5.4); more of them would run over the lines around it."""
 
-# A message's header is `[ NAME|UID:10001 ]:`. The others are symbols, and a mark, that show nothing.
+# A message's header is `[ NAME|UID:10001 ]:`. The other four are symbols and a mark that show nothing.
 _NEVER = frozenset("[]|\u2800\ufffc\U00016fe4\U0001d159")
 _REPLACEMENT = "\ufffd"
 _ELLIPSIS = "…"  # no registered name has it: the profile makes it three dots
 
-# With a look-alike of `|` before it, it would read as a header's end.
+# After a look-alike of `|` this would read as a header's end.
 _UID = re.compile(r"(?<![a-z])uid[\W_]*\d", re.IGNORECASE)
 
 
 class BadName(ValueError):
-    """No name for a user; the text says why."""
+    """The text cannot be a user's name; the message says why."""
 
 
 def enforce(raw: str) -> str:
     """
-    The name to store: spaces gathered, compatibility forms (full width, ligatures) made plain.
+    Return the name to store: spaces collapsed, compatibility forms (full width, ligatures) made plain.
 
-    :raise BadName: it is not 1 to 32 visible characters, begins with a combining mark, has a
-        character that does not show or that could pass for a part of a message's header, or reads
-        as what :func:`shown` makes of a worse name.
+    :raise BadName: when it is not 1 to 32 visible characters, begins with a combining mark, has a character that does
+        not show or could pass for a part of a message's header, or could be what ``display_name`` makes of a bad name.
     """
     if _is_long(raw):
         raise BadName(f"the name has more than {MAX_CHARACTERS} characters")
@@ -60,8 +59,9 @@ def enforce(raw: str) -> str:
 
 def _is_long(raw: str) -> bool:
     """
-    Whether a name is longer than any that the profile lets pass: it takes milliseconds over what one character, such
-    as U+FDFA, can become.
+    Return whether a name is longer than any that the profile accepts.
+
+    One character, such as U+FDFA, can become many, over which the profile takes milliseconds.
     """
     if len(raw.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return True
@@ -69,25 +69,27 @@ def _is_long(raw: str) -> bool:
 
 
 def fold(raw: str) -> str:
-    """The key by which names are compared: two names with the same key are the same name."""
+    """Return the key by which names are compared: two names with the same key are the same name."""
     if _is_long(raw):
-        return _folded_quickly(raw)
+        return _fold_without_profile(raw)
     try:
-        # By way of the stored form: in lower case, U+03F9 is not the sigma it is stored as.
+        # Through the stored form: U+03F9 is stored as a sigma, but its lower case is another letter.
         return _COMPARED.enforce(_STORED.enforce(raw))
     except UnicodeError:  # a row older than the rules
-        return _folded_quickly(raw)
+        return _fold_without_profile(raw)
 
 
-def _folded_quickly(raw: str) -> str:
+def _fold_without_profile(raw: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", raw.casefold()).casefold().split())
 
 
 @lru_cache(maxsize=10_000)  # the profile takes some 50 µs, and every log-in asks
 def display_name(raw: str | None, uid: int) -> str:
     """
-    The name of a row that may be older than the rules, made harmless: the very same where it is
-    one that :func:`enforce` lets pass as it is, else one that nobody can register.
+    Return the name to show for a row that may be older than the rules.
+
+    A name that ``enforce`` accepts unchanged stays as it is. Any other becomes one that is safe to show and that nobody
+    can register, so that it cannot be mistaken for another account's.
     """
     try:
         return enforce(raw or "")
@@ -95,7 +97,7 @@ def display_name(raw: str | None, uid: int) -> str:
         # Twice, as RFC 8266 (section 2.3) does: the first round may make new spaces.
         name = _STORED.apply_five_rules(_STORED.apply_five_rules(raw or ""))
     if len(name) > MAX_CHARACTERS:
-        # Without dots at its end, or a second round would find three more of them.
+        # Dots before the ellipsis are cut off, or a second round would change the name again.
         name = name[: MAX_CHARACTERS - 1].rstrip(" .") + _ELLIPSIS
     while (bad := _misplaced(name)) is not None:
         name = name[:bad] + _REPLACEMENT + name[bad + 1 :]
@@ -103,14 +105,14 @@ def display_name(raw: str | None, uid: int) -> str:
 
 
 def _misplaced(name: str) -> int | None:
-    """The index of the first character that may not stand where it stands."""
+    """Return the index of the first character that may not stand where it does."""
     if unicodedata.category(name[:1] or " ").startswith("M"):
         return 0
     marks = 0
     for index, character in enumerate(name):
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        # The profile lets joiners pass in some scripts; without them names differ visibly.
+        # The profile accepts joiners in some scripts; without joiners, names that differ also look different.
         if character in _NEVER or category == "Cf" or marks > MOST_MARKS:
             return index
     try:
@@ -121,6 +123,6 @@ def _misplaced(name: str) -> int | None:
 
 
 def _doubles_a_mark(name: str) -> bool:
-    """Whether a mark stands twice in a row: terminals draw the two as one (UTS #39, section 5.4)."""
+    """Return whether a mark stands twice in a row: terminals draw the two as one (UTS #39, section 5.4)."""
     apart = unicodedata.normalize("NFD", name)
     return any(one == other and unicodedata.combining(one) for one, other in pairwise(apart))

@@ -1,9 +1,8 @@
-"""Passwords: argon2id in threads of its own, and the same cost for every way of being wrong."""
+"""Hashing and checking passwords: argon2id in threads of its own, and the same time for every wrong password."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -26,29 +25,27 @@ from chatsvc.accounts.hash_cost import (
     verify_in_one_thread,
     work_of,
 )
+from chatsvc.accounts.phc import is_hashed, is_locked, unlock
 
 MAX_PASSWORD = 1024
-"""UTF-8 bytes. Longer ones protect nobody, and hashing them is work for whoever sends them."""
-
-# A damaged hash must count as a hash: as a plain password it would let in whoever has read it.
-_PHC = re.compile(r"!?\$argon2(?:id|i|d)\$")
+"""UTF-8 bytes. Longer ones protect no better, and senders could make us hash whole frames."""
 
 _ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
 _LEAST_MEMORY = 8  # KiB for one lane (RFC 9106, section 3.1)
 
 _NICENESS = 10
-"""By how much hashing gives way to everything else (setpriority(2)): messages go first when cores are few."""
+"""The nice value of hashing threads (setpriority(2)): messages go first when cores are few."""
 
 T = TypeVar("T")
 
 
 class PasswordsBusy(Exception):
-    """Too many passwords wait for a thread: try again in some seconds."""
+    """Too many passwords wait for a thread; try again in some seconds."""
 
 
 @dataclass(frozen=True)
 class PasswordCheck:
-    """Whether a password was right, and what to store for it from now on (None: as it is)."""
+    """Whether a password was right, and the PHC string to store instead of the present one (None: keep it)."""
 
     right: bool
     replacement: str | None
@@ -57,39 +54,8 @@ class PasswordCheck:
 WRONG = PasswordCheck(False, None)
 
 
-def is_hashed(stored: str) -> bool:
-    """Whether it is an argon2 hash (PHC string), locked or not, rather than an old plain text."""
-    return _PHC.match(stored) is not None
-
-
-def is_locked(stored: str) -> bool:
-    """Whether the account is locked: a `!` directly before a hash. Plain texts never are."""
-    return stored.startswith("!") and is_hashed(stored)
-
-
-def lock(phc: str) -> str:
-    """
-    The hash with the mark of a locked account; a locked one stays as it is.
-
-    :raise ValueError: it is no hash: with the mark it would be another plain password.
-    """
-    if not is_hashed(phc):
-        raise ValueError("only an account with a hashed password can be locked")
-    return "!" + unlock(phc)
-
-
-def unlock(phc: str) -> str:
-    """The hash without the mark of a locked account."""
-    return phc[1:] if is_locked(phc) else phc
-
-
-def is_sound(phc: str) -> bool:
-    """Whether a hash says how it was made; a damaged one lets nobody in."""
-    return parameters(unlock(phc)) is not None
-
-
 def acceptable(password: str) -> bool:
-    """Whether it may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
+    """Return whether a text may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
     try:
         return 1 <= len(password.encode()) <= MAX_PASSWORD
     except UnicodeEncodeError:
@@ -99,9 +65,10 @@ def acceptable(password: str) -> bool:
 @dataclass(frozen=True)
 class Hashing:
     """
-    What hashing a password costs, ``memory`` in KiB for each of ``threads``, and how many may wait for a thread.
+    The cost of hashing a password, and the threads that do it.
 
-    19 MiB and 2 passes, in 1 lane, are the least that OWASP's Password Storage Cheat Sheet allows.
+    ``memory`` is in KiB for each of ``threads``; ``queue`` is how many passwords may wait for a thread. 19 MiB and 2
+    passes, in 1 lane, are the least that OWASP's Password Storage Cheat Sheet allows.
     """
 
     passes: int = 2
@@ -111,7 +78,7 @@ class Hashing:
 
 
 class _NiceThread(threading.Thread):
-    """A thread that gives way to the reactor's."""
+    """A thread that yields to the reactor's."""
 
     def run(self) -> None:
         if sys.platform == "linux":  # elsewhere a nice value is the whole process's
@@ -120,7 +87,7 @@ class _NiceThread(threading.Thread):
 
 
 class PasswordHasherPool:
-    """Hashes and checks passwords in threads of its own; ``took`` hears how many seconds each took, with its wait."""
+    """Threads that hash and check passwords; ``took`` is called with the seconds that each took, waiting included."""
 
     def __init__(
         self,
@@ -133,9 +100,9 @@ class PasswordHasherPool:
         self._threads = hashing.threads
         self._most = hashing.threads + hashing.queue
         self._hasher = PasswordHasher(hashing.passes, hashing.memory, parallelism=1)
-        # What is verified where there is no hash, so that its absence cannot be timed.
+        # Verified where an account has no hash, so that timing does not show its absence.
         self._decoy = ""
-        # What every wrong password costs: as much as the dearest hash that this process has met.
+        # The cost of every wrong password: that of the most costly hash that this process has met.
         self._work = hashing.passes * hashing.memory
         self._most_work = max(MOST_WORK, self._work)
         self._pool = self._new_pool()
@@ -143,16 +110,16 @@ class PasswordHasherPool:
 
     @property
     def queue(self) -> int:
-        """How many passwords are being hashed, or wait for it."""
+        """The number of passwords that are being hashed or wait for a thread."""
         return len(self._jobs)
 
     def start(self) -> None:
-        """Start the threads; what was asked for before is done now."""
+        """Start the threads; jobs that came before begin now."""
         self._decoy = self._hasher.hash(os.urandom(16))
         self._pool.start()
 
     def stop(self) -> None:
-        """Give up what waits (its callers hear CancelledError), return when the threads ended."""
+        """Cancel the jobs that wait (their callers get ``CancelledError``); return when the threads have ended."""
         for job in list(self._jobs):
             job.cancel()
         self._pool.stop()
@@ -161,24 +128,24 @@ class PasswordHasherPool:
 
     async def hash(self, password: str) -> str:
         """
-        The PHC string to store for a new password.
+        Return the PHC string to store for a new password.
 
-        :raise PasswordsBusy: too many wait.
-        :raise ValueError: the password is not :func:`acceptable`.
+        :raise PasswordsBusy: when too many passwords wait.
+        :raise ValueError: when the password is not ``acceptable``.
         """
         if not acceptable(password):
             raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
         return await self._in_thread(lambda: self._hasher.hash(password))
 
     def is_too_costly(self, stored: str) -> bool:
-        """Whether a hash costs too much to be checked: for a stranger's guess the server would be busy for seconds."""
+        """Return whether a hash costs too much to check: a stranger's guess would keep the server busy for seconds."""
         return is_hashed(stored) and is_too_costly(unlock(stored), self._most_work)
 
     async def check(self, stored: str | None, password: str) -> PasswordCheck:
         """
-        Whether the password is that of an account with this stored value; None: no account.
+        Check a password against what is stored for the account; None stands for an account that does not exist.
 
-        :raise PasswordsBusy: too many wait.
+        :raise PasswordsBusy: when too many passwords wait.
         """
         return await self._in_thread(lambda: self._judge(stored or "", password))
 
@@ -191,7 +158,7 @@ class PasswordHasherPool:
         if len(self._jobs) >= self._most:
             raise PasswordsBusy("too many passwords are waiting to be checked")
         job: Deferred[T] = Deferred()
-        # A job counts until its turn is over, even if it was cancelled: so the queue stays bounded.
+        # A cancelled job counts until a thread has passed it by, so that the queue stays bounded.
         self._jobs.add(job)
         began = time.monotonic()
 
@@ -235,16 +202,16 @@ class PasswordHasherPool:
         except VerifyMismatchError:
             right = False
         except (Argon2Error, InvalidHashError, UnicodeError):
-            if phc != self._decoy:  # a damaged hash shows too quickly
+            if phc != self._decoy:  # a damaged hash fails at once, which timing would show
                 self._verify(self._decoy, secret)
             return False
         if not right and used is not None:
-            self._make_up(work_of(used), secret)
+            self._spend_the_difference(work_of(used), secret)
         return right
 
-    def _make_up(self, spent: int, secret: bytes) -> None:
+    def _spend_the_difference(self, spent: int, secret: bytes) -> None:
         """
-        Spend what a hash has saved that is cheaper than others, or the time would tell that there is such an account.
+        Hash for as long as a cheaper hash has saved, or the time would show that such an account exists.
 
         The time of argon2 grows with passes * memory (RFC 9106, section 3.1).
         """

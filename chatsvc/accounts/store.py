@@ -1,8 +1,8 @@
 """
-Accounts: who exists, under which name, and what is stored for the password.
+The store of accounts: names, stored passwords and locks, in the ``user`` table of a database.
 
-The ``user`` table belongs to other programs too, so that rows come and change at any time: see
-`chatsvc.accounts.name_index` for what is asked of it, and `chatsvc.accounts.creation` for what is put into it.
+The table belongs to other programs too, so its rows come and change at any time: see ``chatsvc.accounts.name_index``
+for how names are found nevertheless, and ``chatsvc.accounts.creation`` for how rows are added.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chatsvc.accounts.creation import NameTaken, NewAccount, UidsUsedUp
 from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
 from chatsvc.accounts.names import BadName, display_name, enforce
 from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import KeyedLogLimiter
 from chatsvc.storage import migrations
 from chatsvc.storage.database import Database
@@ -31,22 +31,25 @@ from chatsvc.storage.sql import Row, Transaction
 _log = Logger()
 
 _LONGEST = 255
-"""Characters of a name at most, as the table has it. Comparing much longer ones takes seconds."""
+"""Characters of a name in the table. Comparing much longer ones takes seconds."""
 
 MOST_FOUND = 100
-"""Most uids that `AccountStore.find` gives."""
+"""Uids that ``AccountStore.find`` returns at most."""
 
 _COUNTED = 10_000
-"""Rows that are counted in one go."""
+"""Rows that one transaction counts."""
 
 _LOCK = "names"
+"""The database's lock that whoever adds names holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    One row: ``name`` is harmless to show; ``stored`` is the password column as it stands; ``locks`` is how often it was
-    locked and unlocked.
+    One account.
+
+    ``name`` is safe to show. ``stored`` is the password column as it stands: a PHC string, an old plain password, or
+    None. ``locks`` counts how often the account was locked and unlocked.
     """
 
     uid: int
@@ -57,10 +60,10 @@ class Account:
 
 class AccountStore:
     """
-    The accounts in one database, which whoever hands it in opens and closes.
+    The accounts in one database, which the caller opens and closes.
 
-    Names are remembered for ``names_lifetime`` seconds of ``now``. All that is asynchronous
-    raises `chatsvc.storage.url.StoreUnavailable` when the database is away.
+    Up to ``names_size`` names are cached for ``names_lifetime`` seconds of the clock ``now``. Every coroutine raises
+    ``chatsvc.storage.url.StoreUnavailable`` when the database is away.
     """
 
     def __init__(
@@ -73,28 +76,28 @@ class AccountStore:
         self._database = database
         self._names: TTLCache[int, str] = TTLCache(names_size, names_lifetime, now)
         self._not_changed: KeyedLogLimiter[int] = KeyedLogLimiter(now, Rate(1 / 60, 1))
-        self._used_up_said = False
+        self._used_up_logged = False
 
     async def open(self) -> None:
         """
-        Make the tables that are missing and index the names that are not.
+        Create missing tables and index the names that are not indexed yet.
 
-        :raise BadStore: tables are missing and may not be made, or may not be read.
+        :raise StoreMisconfigured: when tables are missing and may not be created, or may not be read.
         """
         await migrations.apply(self._database)
         await self._database.run(require_readable, write=False)
         after: int | None = LOWEST
         while after is not None:
-            look = partial(name_index.unindexed, after=after)
-            rows, after = await self._database.run(look, write=False)
+            page = partial(name_index.unindexed, after=after)
+            rows, after = await self._database.run(page, write=False)
             await self._index(rows)
 
     def cached_name(self, uid: int) -> str | None:
-        """Give the name of a user if it is remembered."""
+        """Return the name of a user if it is cached."""
         return self._names.get(uid)
 
     async def name(self, uid: int) -> str | None:
-        """Give the name of a user, None if there is none."""
+        """Return the name of a user, or None if there is no such user."""
         known = self.cached_name(uid)
         if known is not None:
             return known
@@ -102,7 +105,7 @@ class AccountStore:
         return None if account is None else account.name
 
     async def get(self, uid: int) -> Account | None:
-        """Give the account of a user, None if there is none."""
+        """Return the account of a user, or None if there is no such user."""
         if not _possible(uid):
             return None
         row = await self._database.run(lambda t: t.one(ACCOUNT, (uid,)), write=False)
@@ -114,11 +117,11 @@ class AccountStore:
 
     async def register(self, name: str, phc: str) -> int:
         """
-        Make an account and give its uid.
+        Create an account and return its uid; ``phc`` is what is stored as its password.
 
-        :raise BadName: the name is none, or not one that this database can hold.
-        :raise NameTaken: an account has it, whoever made that one and when.
-        :raise UidsUsedUp: there is no uid for it.
+        :raise BadName: when the text is no name, or this database cannot hold it.
+        :raise NameTaken: when an account has the name, whichever program created that one.
+        :raise UidsUsedUp: when there is no uid for it.
         """
         stored = enforce(name)
         try:
@@ -128,76 +131,77 @@ class AccountStore:
         except pymysql.DataError:
             raise BadName("this database cannot hold a character of the name") from None
         except UidsUsedUp:
-            self._say_used_up(_log.error, "there is none left for them")
+            self._log_used_up(_log.error, "there is none left for them")
             raise
         except (pymysql.IntegrityError, sqlite3.IntegrityError):
-            # The table has a rule of its own. Not in its words: they quote the name.
+            # The table has a constraint that we do not know. Its message is dropped, for it quotes the name.
             raise NameTaken(name) from None
         self._names[given.uid] = display_name(stored, given.uid)
-        if given.by_hand:
-            self._say_used_up(_log.warn, f"they get free ones below, {given.uid} now")
+        if given.numbered_by_us:
+            self._log_used_up(_log.warn, f"they get free ones below, {given.uid} now")
         return given.uid
 
-    async def check(self, newcomers: Sequence[NewAccount]) -> None:
+    async def require_free(self, accounts: Sequence[NewAccount]) -> None:
         """
-        See that nobody has the names and uids of newcomers.
+        Check that the names and uids of new accounts are free.
 
-        :raise Taken: somebody has.
+        :raise AccountsTaken: when some are not.
         """
-        await self._database.run(lambda t: creation.check(t, newcomers), write=False)
+        await self._database.run(lambda t: creation.require_free(t, accounts), write=False)
 
-    async def enrol(self, newcomers: Sequence[NewAccount]) -> list[int]:
+    async def create_many(self, accounts: Sequence[NewAccount]) -> list[int]:
         """
-        Make accounts, all or none, and give their uids in the same order.
+        Create accounts, all or none, and return their uids in the same order.
 
-        One transaction makes them, and is short. Their names are indexed outside of it: beforehand where the uid is
-        known, so that nobody can take a name that compares equal meanwhile, and no hit counts without its row.
+        One short transaction inserts the rows. Their names are indexed outside of it: beforehand where the uid is
+        known, so that nobody can take an equal name meanwhile. That does no harm if the transaction fails, for no hit
+        in the index counts without its row.
 
-        :raise Taken: somebody has a name or a uid.
-        :raise Refused: the database cannot hold one of them.
+        :raise AccountsTaken: when a name or a uid is not free.
+        :raise RowRejected: when the database cannot hold one of them.
         """
         await self._index_new()
-        await self.check(newcomers)
-        given, index = [one.uid for one in newcomers], self._database.run_gently
-        await index(creation.indexing(newcomers, given), _LOCK)
-        uids = await self._database.run(lambda t: creation.create_many(t, newcomers), lock=_LOCK)
-        await index(creation.indexing(newcomers, uids), _LOCK)
+        await self.require_free(accounts)
+        given, index = [one.uid for one in accounts], self._database.run_paced
+        await index(creation.indexing(accounts, given), _LOCK)
+        uids = await self._database.run(lambda t: creation.create_many(t, accounts), lock=_LOCK)
+        await index(creation.indexing(accounts, uids), _LOCK)
         return uids
 
     async def find(self, name: str) -> list[int]:
-        """Give the uids that have this name, ascending, at most `MOST_FOUND`."""
+        """Return the uids of the accounts with this name, ascending, ``MOST_FOUND`` at most."""
         if len(name) > _LONGEST:
             return []
         await self._index_new()
-        look = partial(name_index.find, name=name, most=MOST_FOUND)
-        return await self._database.run(look, write=False)
+        search = partial(name_index.find, name=name, most=MOST_FOUND)
+        return await self._database.run(search, write=False)
 
-    async def listing(self, after: int, limit: int) -> list[Account]:
-        """Give up to ``limit`` accounts with uids above ``after``, ascending."""
-        question = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?"
+    async def page(self, after: int, limit: int) -> list[Account]:
+        """Return up to ``limit`` accounts with uids above ``after``, ascending."""
+        query = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?"
         start = min(max(after, LOWEST), HIGHEST)
-        rows = await self._database.run(lambda t: t.all(question, (start, limit)), write=False)
+        rows = await self._database.run(lambda t: t.all(query, (start, limit)), write=False)
         return [_account(row) for row in rows]
 
     async def replace_password(self, uid: int, old_stored: str, new_stored: str) -> bool:
-        """Store another password if the row still holds the old one, to the byte."""
+        """Store another password if the row still holds the old one, byte for byte; return whether it did."""
         if not _possible(uid):
             return False
         try:
             return await self._database.run(lambda t: replace(t, uid, old_stored, new_stored))
         except pymysql.DataError as problem:
-            # A column narrower than the schema's; what it holds goes on working.
+            # The column is narrower than the schema's; the old password goes on working.
             text, why = "user.password not changed: {reason}", problem.args[-1]
-            if self._not_changed.count(uid):
+            if self._not_changed.hit(uid):
                 _log.error(text, event="password-not-changed", uid=uid, reason=why)
             return False
 
     async def change_lock(self, uid: int, old_stored: str, new_stored: str) -> bool:
-        """Store the same password, locked or unlocked, as `replace_password` does; tokens from before end."""
+        """Store the same password, locked or unlocked, as ``replace_password`` does; older tokens become invalid."""
         return await self._database.run(lambda t: change_lock(t, uid, old_stored, new_stored))
 
     async def set_stored(self, uid: int, stored: str) -> bool:
-        """Store another password, whatever the row holds; say whether there is such a row."""
+        """Store another password, whatever the row holds; return whether there is such a row."""
         if not _possible(uid):
             return False
         change = "UPDATE user SET password = ? WHERE id = ?"
@@ -214,14 +218,14 @@ class AccountStore:
                 return count
             after = last
 
-    async def try_out(self) -> None:
-        """Change nothing, in a way that shows whether accounts can be changed; raise what is in the way."""
+    async def check_usable(self) -> None:
+        """Check that accounts can be read and written, without a change; raise the driver's error if not."""
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
         await self._database.run(require_readable, write=False)
 
     async def _index_new(self) -> None:
-        """Bring the index up to the highest uid, in steps for which nobody waits long."""
+        """Bring the index up to the highest uid, in short transactions."""
         while rows := await self._database.run(name_index.new_rows, write=False):
             await self._index(rows)
 
@@ -230,14 +234,14 @@ class AccountStore:
             page = rows[start : start + name_index.PAGE]
             await self._database.run(partial(name_index.index, rows=page), lock=_LOCK)
 
-    def _say_used_up(self, say: Callable[..., None], what: str) -> None:
-        """Once: each registration would say the same."""
-        if not self._used_up_said:
-            self._used_up_said = True
+    def _log_used_up(self, log: Callable[..., None], what: str) -> None:
+        """Log this once: each registration would repeat it."""
+        if not self._used_up_logged:
+            self._used_up_logged = True
             text = (
                 "The table user cannot number new accounts, for its highest id is the last: {what}"
             )
-            say(text, event="uids-used-up", what=what)
+            log(text, event="uids-used-up", what=what)
 
 
 _PLAIN = (
@@ -254,5 +258,5 @@ def _account(row: Row) -> Account:
 
 
 def _possible(uid: int) -> bool:
-    # 0 is nobody: it marks what the older server left.
+    # 0 is nobody: it marks messages that the older server left.
     return uid != 0 and LOWEST <= uid <= HIGHEST

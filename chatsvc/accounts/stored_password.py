@@ -1,8 +1,8 @@
 """
-What is stored as an account's password: read, replaced if nobody else has changed it, locked and unlocked.
+The password column: read, replaced unless another program was quicker, locked and unlocked.
 
-How often it was locked and unlocked is in a table of our own: what is stored is the same afterwards, and tokens from
-before must not count again.
+The table ``chat_lock`` counts how often an account was locked and unlocked. The column is the same afterwards, and
+tokens that a lock has ended must not become valid again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ACCOUNT = (
 
 def require_readable(transaction: Transaction) -> None:
     """
-    See that the table may be read: no log-in works without.
+    Check that ``chat_lock`` may be read: no log-in works without it.
 
-    :raise BadStore: this account of MySQL may not.
+    :raise StoreMisconfigured: when this account of MySQL may not.
     """
     try:
         transaction.one("SELECT uid FROM chat_lock LIMIT 1")
@@ -38,7 +38,7 @@ def require_readable(transaction: Transaction) -> None:
 
 
 _REPLACE = {
-    # A comparison as text would ignore case, accents or spaces at the end.
+    # Compared as bytes: as text the comparison would ignore case, accents or spaces at the end.
     "mysql": "UPDATE user SET password = ? WHERE id = ?"
     " AND CAST(CONVERT(password USING utf8mb4) AS BINARY) = ?",
     "sqlite": "UPDATE user SET password = ? WHERE id = ? AND CAST(password AS BLOB) = ?",
@@ -46,13 +46,13 @@ _REPLACE = {
 
 
 def replace(transaction: Transaction, uid: int, old: str, new: str) -> bool:
-    """Store another password if the row still holds the old one, to the byte."""
+    """Store another password if the row still holds the old one, byte for byte; return whether it did."""
     was = old.encode(errors="surrogatepass")
-    return transaction.execute(_REPLACE[transaction.dialect], (new, uid, was)) > 0
+    return transaction.execute(_REPLACE[transaction.backend], (new, uid, was)) > 0
 
 
 def change_lock(transaction: Transaction, uid: int, old: str, new: str) -> bool:
-    """The same, where ``new`` is the old one locked or unlocked; it is counted."""
+    """Store ``new``, which is ``old`` locked or unlocked, as ``replace`` does; count the change."""
     if not replace(transaction, uid, old, new):
         return False
     if old != new:

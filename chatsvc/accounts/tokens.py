@@ -1,4 +1,4 @@
-"""Tokens: logging the same account in again without hashing its password again."""
+"""Tokens: an account logs in again without its password being hashed again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from itsdangerous import BadData, TimestampSigner
 from itsdangerous.encoding import base64_decode, bytes_to_int
 
-from chatsvc.accounts.passwords import is_locked
+from chatsvc.accounts.phc import is_locked
 
-# One spelling for each token: base64 is read more leniently than it is written, and 32 bytes leave two bits unused.
-# The time of a token is 8 bytes at most.
+# Each token has one spelling: base64 is decoded leniently, and 32 bytes leave two bits of the last letter unused.
+# The time takes 8 bytes at most.
 _FORM = re.compile(r"(-?\d+)\.([0-9a-f]{32})\.([\w-]{1,11})\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 SKEW = 60
-"""Seconds by which the clocks of two nodes may differ: a token may be from so far ahead."""
+"""Seconds by which the clocks of two nodes may differ: a token may come from that far in the future."""
 
 _OLDEST = 366 * 86400
-"""Seconds since a token was made for which a client may still have it, though it ended long ago."""
+"""Age in seconds up to which an invalid token is taken for one of ours that a client has kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a token of ours says: that somebody has logged in to ``uid`` with the password that ``mark`` stands for."""
+    """The content of a token: somebody has logged in as ``uid`` with the password that ``mark`` stands for."""
 
     uid: int
     mark: str
@@ -35,14 +35,14 @@ class TokenClaims:
 
 class Tokens:
     """
-    Makes and checks tokens, signed with HMAC-SHA256.
+    Issues and checks tokens, signed with HMAC-SHA256.
 
-    A token names an account and carries a mark of its stored password, so that it ends with the
-    password: changing it, replacing its hash by a stronger one or locking the account refuses it. ``locks``, how often
-    the account was locked and unlocked, is part of the mark: what was locked once stays refused.
+    A token names an account and carries a mark of its stored password. It becomes invalid when that changes: with a new
+    password, a stronger hash of the old one, or a lock. The mark includes ``locks``, the count of locks and unlocks, so
+    that unlocking an account does not make its old tokens valid again.
 
-    ``lifetime`` is in seconds, ``now`` says seconds since the epoch. Nodes that share ``secret``
-    accept each other's tokens.
+    ``lifetime`` is in seconds, ``now`` returns seconds since 1970. Nodes that share ``secret`` accept each other's
+    tokens.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Tokens:
         self.change_secret(secret)
 
     def change_secret(self, secret: bytes) -> bool:
-        """Sign with this secret from now on; True: it is another one, and the tokens that are out no longer count."""
+        """Sign with this secret from now on; return whether it differs, which makes all older tokens invalid."""
         changed = secret != self._secret
         now = self._now
 
@@ -70,15 +70,15 @@ class Tokens:
 
     @property
     def fingerprint(self) -> str:
-        """What nodes that share the secret have in common, and what tells nothing of it."""
+        """A text that is equal on nodes with the same secret, and does not reveal it."""
         return hmac.digest(self._secret, b"chatsvc.fingerprint", "sha256")[:8].hex()
 
     def issue(self, uid: int, stored: str, locks: int = 0) -> str:
-        """A token for an account and its stored password: ASCII without spaces, some 100 bytes."""
+        """Return a token for an account and its stored password: ASCII without spaces, some 100 bytes."""
         return self._signer.sign(f"{uid}.{self._mark(stored, locks)}").decode("ascii")
 
     def read(self, token: str) -> TokenClaims | None:
-        """What the token claims; None: it is not one of ours, or too old. Any string may be asked."""
+        """Return a token's claims, or None if the text is no token of ours or too old."""
         parts = _FORM.fullmatch(token)
         if parts is None:
             return None
@@ -91,8 +91,10 @@ class Tokens:
 
     def may_have_been(self, token: str) -> bool:
         """
-        Whether the token looks like one that was ours: its form is, and it is no older than one that somebody may have
-        kept. Whoever has one of before the secret was replaced is no guesser; but such a thing is easily made up.
+        Return whether the text has a token's form and an age at which a client may still have kept it.
+
+        A client with a token from before the secret was replaced is not guessing. Such a text is easily made up,
+        though.
         """
         parts = _FORM.fullmatch(token)
         if parts is None:
@@ -103,13 +105,13 @@ class Tokens:
             return False
         return -SKEW <= age <= max(_OLDEST, self._lifetime)
 
-    def fits(self, claim: TokenClaims, stored: str, locks: int = 0) -> bool:
-        """Whether the account that is claimed is open to this token, now that ``stored`` is its password."""
-        return not is_locked(stored) and hmac.compare_digest(claim.mark, self._mark(stored, locks))
+    def fits(self, claims: TokenClaims, stored: str, locks: int = 0) -> bool:
+        """Return whether a token with these claims is valid for the account, whose stored password is ``stored``."""
+        return not is_locked(stored) and hmac.compare_digest(claims.mark, self._mark(stored, locks))
 
     def _mark(self, stored: str, locks: int) -> str:
-        # Keyed, so that a token gives nothing away about a password that is still plain text.
+        # Keyed, so that a token reveals nothing about a password that is still plain text.
         message = b"chatsvc.stored\0" + stored.encode("utf-8", "surrogatepass")
-        if locks:  # else the mark is the one of releases that did not count
+        if locks:  # without, the mark is as in releases that did not count locks
             message += b"\0%d" % locks
         return hmac.digest(self._secret, message, "sha256")[:16].hex()

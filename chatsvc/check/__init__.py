@@ -1,1 +1,1 @@
-"""What ``chatsvc check`` looks at."""
+"""``chatsvc check``: everything that a server needs, inspected; nothing is changed."""

@@ -1,4 +1,4 @@
-"""What a database is, and what of its settings and tables endangers the accounts that it is given."""
+"""A database of accounts: its version, and settings and tables that endanger accounts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 
 _OLDEST = {"MariaDB": (10, 4), "MySQL": (5, 7), "SQLite": (3, 24)}
-"""Design section 4; SQLite's is the first with ``ON CONFLICT … DO UPDATE``."""
+"""The oldest versions that will do; SQLite's is the first with ``ON CONFLICT … DO UPDATE``."""
 
 _LONGEST_HASH = 110
 """Characters of an argon2id PHC string with the largest costs that the options allow, and the mark of a lock."""
@@ -30,7 +30,11 @@ _COLUMNS = (
 
 
 async def version(database: Database) -> tuple[str, str]:
-    """The database's kind and version, as in ``MariaDB 10.11.6``, and the oldest one that will do if it is older."""
+    """
+    Ask a database for its kind and version, as in ``MariaDB 10.11.6``.
+
+    With it comes the oldest version that will do, if this one is older; else an empty text.
+    """
     if database.url.scheme == "sqlite":
         row = await database.run(lambda t: t.one("SELECT sqlite_version()"), write=False)
         kind = "SQLite"
@@ -45,7 +49,7 @@ async def version(database: Database) -> tuple[str, str]:
 
 
 async def risks(database: Database) -> list[str]:
-    """What endangers accounts, one line each that says what to do."""
+    """List what endangers accounts, a line each that says what to do."""
     if database.url.scheme == "sqlite":
         return []  # it is opened with all that it needs
     return await database.run(lambda t: list(_risks(t)), write=False)

@@ -1,4 +1,4 @@
-"""What an inspection finds."""
+"""Findings of an inspection, each with its severity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """``WARN``: it works, and something about it endangers that; ``FAIL``: it does not, or soon will not."""
+    """How bad it is. ``WARN``: it works, and something endangers that; ``FAIL``: it does not, or soon will not."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,7 +16,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: what it was, and in one line how it is and, if not well, what to do."""
+    """One thing that was inspected: what it is about, and one line that says how it is and what to do."""
 
     verdict: Severity
     about: str
@@ -24,12 +24,15 @@ class Finding:
 
 
 def ok(about: str, text: str) -> Finding:
+    """Make a finding that all is well."""
     return Finding(Severity.OK, about, text)
 
 
 def warn(about: str, text: str) -> Finding:
+    """Make a finding that something endangers what works."""
     return Finding(Severity.WARN, about, text)
 
 
 def fail(about: str, text: str) -> Finding:
+    """Make a finding that something does not work, or soon will not."""
     return Finding(Severity.FAIL, about, text)

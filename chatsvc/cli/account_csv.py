@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import passwords, phc
 from chatsvc.accounts.creation import HIGHEST_GIVEN
 from chatsvc.accounts.hash_cost import MOST_LANES, MOST_WORK, is_too_costly
 from chatsvc.accounts.names import BadName, enforce, fold
@@ -99,10 +99,10 @@ def _account_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> Acc
         raise _BadField(f"it has {len(cells)} fields, the first line has {len(columns)}")
     row = dict(zip(columns, cells, strict=True))
     name, password = enforce(row["name"]), row["password"]
-    if passwords.is_hashed(password):
-        if not passwords.is_sound(password):
+    if phc.is_hashed(password):
+        if not phc.is_sound(password):
             raise _BadField("the password is a damaged argon2 hash")
-        if is_too_costly(passwords.unlock(password)):
+        if is_too_costly(phc.unlock(password)):
             raise _BadField(
                 f"the argon2 hash costs too much to check: at most t * m = {MOST_WORK}, p = {MOST_LANES}"
             )

@@ -12,7 +12,7 @@ from typing import BinaryIO, NoReturn
 import click
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import phc
 from chatsvc.accounts.creation import AccountsTaken, NewAccount, RowRejected
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
@@ -62,7 +62,7 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
             for one, stored in zip(entries, await _hash(desk, given), strict=True)
         ]
         try:
-            uids = await desk.accounts.enrol(people)
+            uids = await desk.accounts.create_many(people)
         except AccountsTaken as taken:  # meanwhile
             _refuse(_taken(entries, taken))
         except RowRejected as refused:
@@ -89,7 +89,7 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
 
 async def _check(desk: OpenAccounts, entries: Sequence[AccountRow]) -> None:
     try:
-        await desk.accounts.check([NewAccount(one.name, "", one.uid) for one in entries])
+        await desk.accounts.require_free([NewAccount(one.name, "", one.uid) for one in entries])
     except AccountsTaken as taken:
         _refuse(_taken(entries, taken))
 
@@ -98,7 +98,7 @@ async def _hash(desk: OpenAccounts, given: Sequence[str]) -> list[str]:
     """What to store for these passwords, hashed in as many threads as there are processors."""
 
     async def stored(password: str) -> str:
-        return password if passwords.is_hashed(password) else await desk.hash(password)
+        return password if phc.is_hashed(password) else await desk.hash(password)
 
     hashed: list[str] = await gatherResults(
         [Deferred.fromCoroutine(stored(password)) for password in given], consumeErrors=True

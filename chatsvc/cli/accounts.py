@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import phc
 from chatsvc.accounts.names import BadName, enforce
 from chatsvc.accounts.store import Account
 from chatsvc.cli.options import UID, accounts_option, json_option, new_password, password_options
@@ -50,10 +50,10 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
     password = new_password(from_stdin, generate)
 
     async def work(desk: OpenAccounts) -> None:
-        phc = await desk.hash(password)
+        hashed = await desk.hash(password)
         found = await desk.account(uid)
-        locked = passwords.is_locked(found.stored or "")
-        await desk.store(found, passwords.lock(phc) if locked else phc)
+        locked = phc.is_locked(found.stored or "")
+        await desk.store(found, phc.lock(hashed) if locked else hashed)
 
     run_on_accounts(url, work)
     if generate:
@@ -70,9 +70,9 @@ def lock(url: str, uid: int) -> None:
         found = await desk.account(uid)
         if not found.stored:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
-        hashed = passwords.is_hashed(found.stored)
-        phc = found.stored if hashed else await desk.hash(found.stored)
-        await desk.change_lock(found, passwords.lock(phc))
+        stored = found.stored
+        hashed = stored if phc.is_hashed(stored) else await desk.hash(stored)
+        await desk.change_lock(found, phc.lock(hashed))
 
     run_on_accounts(url, work)
 
@@ -86,7 +86,7 @@ def unlock(url: str, uid: int) -> None:
     async def work(desk: OpenAccounts) -> None:
         found = await desk.account(uid)
         if found.stored:
-            await desk.change_lock(found, passwords.unlock(found.stored))
+            await desk.change_lock(found, phc.unlock(found.stored))
 
     run_on_accounts(url, work)
 
@@ -111,16 +111,16 @@ def list_accounts(url: str, as_json: bool) -> None:
 async def _everybody(desk: OpenAccounts) -> list[Account]:
     await desk.accounts.open()
     found: list[Account] = []
-    page = await desk.accounts.listing(-(2**63), _PAGE)
+    page = await desk.accounts.page(-(2**63), _PAGE)
     while page:
         found += page
-        page = await desk.accounts.listing(page[-1].uid, _PAGE)
+        page = await desk.accounts.page(page[-1].uid, _PAGE)
     return found
 
 
 def _state(stored: str | None) -> str:
     if not stored:
         return "none"
-    if not passwords.is_hashed(stored):
+    if not phc.is_hashed(stored):
         return "plain"
-    return "locked" if passwords.is_locked(stored) else "active"
+    return "locked" if phc.is_locked(stored) else "active"

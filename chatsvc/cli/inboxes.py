@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from chatsvc.backends import INBOX_SCHEMES, inbox_at
 from chatsvc.cli.options import (
     UID,
     inbox_option,
@@ -17,13 +18,12 @@ from chatsvc.cli.options import (
     yes_option,
 )
 from chatsvc.cli.output import local_time, print_json, print_rows
-from chatsvc.cli.runner import one_line, require_file, under_reactor
-from chatsvc.inbox.backends import INBOX_SCHEMES, inbox_at
-from chatsvc.inbox.interface import Backlog
+from chatsvc.cli.runner import require_file, store_errors, under_reactor
+from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
-from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.structured import message_fields
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def count(url: str, uid: int | None, as_json: bool) -> None:
 
     The columns: uid, how many wait, the newest one's id, when the oldest was sent. Nothing is changed.
     """
-    found: list[Backlog] = _at_inbox(url, lambda waiting: waiting.backlogs(uid))
+    found = _at_inbox(url, lambda waiting: waiting.backlogs(uid))
     if uid is None:
         print_rows(
             list(map(_backlog, found)),
@@ -80,11 +80,8 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
     The columns: id, sender's uid, sender's name, time, text, in one line each: control characters are shown as
     pictures, line breaks as ␊. What the older server left moves into the inbox, as whenever it is read.
     """
-    page: list[Message] = _at_inbox(url, lambda waiting: waiting.read(uid, 0, limit))
-    rows = [
-        {"id": one.id, "from": one.sender, "name": one.name, "at": one.at, "text": one.text}
-        for one in page
-    ]
+    page = _at_inbox(url, lambda waiting: waiting.read(uid, 0, limit))
+    rows = list(map(message_fields, page))
     columns = ("id", "from", "name", "at", "text")
     print_rows(rows, as_json, columns, name=_in_one_line, at=local_time, text=_in_one_line)
 
@@ -107,14 +104,14 @@ def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
     """
     require_terminal(yes)
 
-    async def work(waiting: Any) -> int:
+    async def work(waiting: Inbox) -> int:
         for backlog in await waiting.backlogs(uid):
             first = backlog.last_id - backlog.waiting + 1
             last = min(up_to or backlog.last_id, backlog.last_id)
             if last >= first:
                 what = f"{last - first + 1} of {backlog.waiting}"
                 make_sure(f"Remove {what} messages that wait for {uid} (up to id {last})?", yes)
-                return int(await waiting.purge(uid, last))
+                return await waiting.purge(uid, last)
         return 0
 
     removed = _at_inbox(url, work)
@@ -138,7 +135,7 @@ def restored(url: str, yes: bool) -> None:
     click.echo("Readers will forget the last message id that they have seen.")
 
 
-async def _restored(waiting: Any) -> None:
+async def _restored(waiting: Inbox) -> None:
     await waiting.renew_epoch()
     nodes = await waiting.nodes()
     if nodes:  # or one ran when a back-up of the last 15 seconds was made
@@ -149,7 +146,7 @@ async def _restored(waiting: Any) -> None:
 @contextmanager
 def _nobody_serving(url: str) -> Iterator[None]:
     """An SQLite file is for one server; while it is held here, none starts."""
-    with one_line(url):
+    with store_errors(url):
         place = parse_store_url(url, INBOX_SCHEMES)
         require_file(place)
         lock = FileLock(place.path) if place.scheme == "sqlite" else None
@@ -160,7 +157,7 @@ def _nobody_serving(url: str) -> Iterator[None]:
             lock.release()
 
 
-def _at_inbox(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
+def _at_inbox(url: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
     """Run ``work`` on the inboxes at ``url`` under a reactor, once in a process."""
 
     async def run(reactor: Any) -> T:
@@ -172,7 +169,7 @@ def _at_inbox(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
         finally:
             await waiting.close()
 
-    with one_line(url):
+    with store_errors(url):
         return under_reactor(run)
 
 
@@ -186,4 +183,4 @@ def _backlog(backlog: Backlog) -> dict[str, int | None]:
 
 
 def _in_one_line(text: str) -> str:
-    return harmless(text).replace("\n    ", "␊")
+    return sanitized(text).replace("\n    ", "␊")

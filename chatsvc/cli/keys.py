@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from chatsvc.cli.options import json_option, keys_option
 from chatsvc.cli.output import print_json
+from chatsvc.cli.runner import one_line
 from chatsvc.tls.certificates import CertificateFacts, facts, request
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, open_to_others
+from chatsvc.tls.key_files import BadKeys, certificates, open_to_others, read
+from chatsvc.tls.key_folder import KeyFolder
 
 names_option = click.option(
     "--name",
@@ -40,7 +42,7 @@ def make(folder: str, names: Sequence[str]) -> None:
 
     The certificate is for localhost and these names. The server does the same at its first start.
     """
-    with _one_line():
+    with one_line(BadKeys):
         made = KeyFolder(folder).ensure(names or [socket.gethostname()])
         for line in made:
             click.echo(line)
@@ -61,7 +63,7 @@ def make(folder: str, names: Sequence[str]) -> None:
 @keys_option
 def show(folder: str, as_json: bool) -> None:
     """Print what the certificates say, the server's first, how long they last, and what is wrong with the files."""
-    with _one_line():
+    with one_line(BadKeys):
         found = facts(_certificate(folder))
     rows = [_row(one) for one in found]
     problems = _problems(KeyFolder(folder))
@@ -89,7 +91,7 @@ def request_certificate(folder: str, names: Sequence[str], out: str | None) -> N
     with which the server can run until the other one is there; for a new key, name a new folder. Put the certificate
     that comes back into server.crt there, with those of the authority after it, and send the server SIGHUP.
     """
-    with _one_line():
+    with one_line(BadKeys):
         held = KeyFolder(folder)
         names = names or [socket.gethostname()]
         for line in held.ensure(names):
@@ -105,14 +107,6 @@ def request_certificate(folder: str, names: Sequence[str], out: str | None) -> N
         raise click.ClickException(f"{out}: {problem.strerror}") from None
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except BadKeys as problem:
-        raise click.ClickException(str(problem)) from None
-
-
 def _certificate(folder: str) -> bytes:
     """
     The certificate file of a key folder, whatever is the matter with the others.
@@ -120,14 +114,8 @@ def _certificate(folder: str) -> bytes:
     :raise BadKeys: it cannot be read or holds none.
     """
     path = KeyFolder(folder).certificate_path
-    try:
-        with open(path, "rb") as file:
-            pem = file.read()
-        facts(pem)
-    except OSError as problem:
-        raise BadKeys(f"{path} cannot be read: {problem.strerror}") from None
-    except ValueError:
-        raise BadKeys(f"{path} holds no certificate in PEM form") from None
+    pem = read(path)
+    certificates(path, pem)
     return pem
 
 

@@ -13,20 +13,13 @@ from chatsvc.cli.check import check
 from chatsvc.cli.completion import completion
 from chatsvc.cli.inboxes import inbox
 from chatsvc.cli.keys import keys
+from chatsvc.cli.options import ACCOUNTS_HELP, as_of_server
 from chatsvc.cli.schema import schema
+from chatsvc.tap.server_options import ACCOUNTS
 
 
 @click.group()
-@click.option(
-    "--accounts",
-    "url",
-    metavar="URL",
-    envvar="CHATSVC_ACCOUNTS",
-    default="sqlite:chat.db",
-    show_default=True,
-    show_envvar=True,
-    help="Where the accounts are.",
-)
+@as_of_server(ACCOUNTS, "url", "URL", ACCOUNTS_HELP)
 @click.version_option(package_name="chatsvc")
 @click.pass_context
 def main(context: click.Context, url: str) -> None:

@@ -17,7 +17,7 @@ from chatsvc.client.script.listen import ListenJob, ListenOptions
 from chatsvc.client.script.send import SendJob, SendOptions
 from chatsvc.tap.one_shot import OneShot, with_options
 from chatsvc.wire.client_codec import Confirmed
-from chatsvc.wire.text import harmless_lines
+from chatsvc.wire.sanitize import sanitized_lines
 
 _TWISTD = (
     "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
@@ -152,7 +152,7 @@ def _nothing(_: object) -> None:
 
 
 def _print(line: str) -> None:
-    print(harmless_lines(line), flush=True)
+    print(sanitized_lines(line), flush=True)
 
 
 def _print_confirmed(sent: Confirmed) -> None:

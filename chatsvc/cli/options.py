@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from chatsvc.accounts import passwords
-from chatsvc.wire.text import UID_RANGE, possible_uid
+from chatsvc.tap.options import Option
+from chatsvc.tap.server_options import ACCOUNTS, INBOX, KEYS
+from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,27 +48,28 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-inbox_option = click.option(
-    "--inbox",
-    "url",
-    metavar="URL",
-    envvar="CHATSVC_INBOX",
-    default="sqlite:chat.db",
-    show_default=True,
-    show_envvar=True,
-    help="Where messages wait.",
-)
 
-keys_option = click.option(
-    "--keys",
-    "folder",
-    metavar="DIR",
-    envvar="CHATSVC_KEYS",
-    default="keys",
-    show_default=True,
-    show_envvar=True,
-    help="Folder of certificate, key and token secret.",
-)
+def as_of_server(
+    option: Option, parameter: str, metavar: str, help: str
+) -> Callable[[Command], Command]:
+    """Give a command an option of ``twistd chat``, with the same variable and default, as ``parameter``."""
+    return click.option(
+        f"--{option.name}",
+        parameter,
+        metavar=metavar,
+        envvar=option.variable,
+        default=option.default,
+        show_default=True,
+        show_envvar=True,
+        help=help,
+    )
+
+
+inbox_option = as_of_server(INBOX, "url", "URL", "Where messages wait.")
+
+keys_option = as_of_server(KEYS, "folder", "DIR", KEYS.help)
+
+ACCOUNTS_HELP = "Where the accounts are."
 
 
 def _take_url(context: click.Context, _: click.Parameter, url: str | None) -> None:
@@ -81,7 +84,7 @@ def accounts_option(command: Command) -> Command:
         metavar="URL",
         callback=_take_url,
         expose_value=False,
-        help="Where the accounts are.  [env var: CHATSVC_ACCOUNTS; default: sqlite:chat.db]",
+        help=f"{ACCOUNTS_HELP}  [env var: {ACCOUNTS.variable}; default: {ACCOUNTS.default}]",
     )
     return option(click.pass_obj(command))  # type: ignore[return-value]
 

@@ -1,4 +1,4 @@
-"""What the commands work on: the accounts of one open database, under a reactor that runs for one command."""
+"""Running a command: the reactor that it runs under, the accounts that it works on, and its errors, a line each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class OpenAccounts:
-    """What a command works on: the accounts of one open database, and a way to hash."""
+    """The accounts of one open database, and a way to hash passwords, for the length of one command."""
 
     def __init__(self, database: Database, hasher: passwords.PasswordHasherPool) -> None:
         self.database = database
@@ -37,7 +37,11 @@ class OpenAccounts:
         self.hash = hasher.hash
 
     async def account(self, uid: int) -> Account:
-        """Give an account; one that does not exist is an error to say."""
+        """
+        Look an account up.
+
+        :raise click.ClickException: there is none.
+        """
         await self.accounts.open()
         account = await self.accounts.get(uid)
         if account is None:
@@ -45,7 +49,11 @@ class OpenAccounts:
         return account
 
     async def store(self, account: Account, stored: str) -> None:
-        """Store a password, unless another one was stored since ``account`` was read."""
+        """
+        Store a password.
+
+        :raise click.ClickException: another one was stored since ``account`` was read.
+        """
         if account.stored is None:
             done = await self.accounts.set_stored(account.uid, stored)
         else:
@@ -53,7 +61,11 @@ class OpenAccounts:
         _require(done, account)
 
     async def change_lock(self, account: Account, stored: str) -> None:
-        """Store the same password, locked or unlocked, in the same way; tokens from before end."""
+        """
+        Store the same password, locked or unlocked; tokens from before end.
+
+        :raise click.ClickException: another one was stored since ``account`` was read.
+        """
         assert account.stored is not None
         _require(await self.accounts.change_lock(account.uid, account.stored, stored), account)
 
@@ -72,12 +84,13 @@ def run_on_accounts(
     patience: float = STORE_PATIENCE,
 ) -> T:
     """
-    Run ``work`` on the accounts at ``url`` under a reactor, once in a process; ``make`` an SQLite file that is missing.
-    The database has ``patience`` seconds for each of its answers.
+    Run ``work`` on the accounts at ``url`` under a reactor, once in a process, and give its result.
+
+    ``make``: make an SQLite file that is missing. The database has ``patience`` seconds for each of its answers.
 
     :raise click.ClickException: what went wrong, in one line.
     """
-    with one_line(url):
+    with store_errors(url):
         place = parse_store_url(url, ("mysql", "sqlite"))
         if not make:
             require_file(place)
@@ -91,18 +104,38 @@ def run_on_accounts(
 
 
 def require_file(place: StoreURL) -> None:
-    """Nobody means a file that is not there when asking what is in it."""
+    """
+    Refuse an SQLite file that is not there: opening it would make an empty one.
+
+    :raise StoreMisconfigured: it is not there.
+    """
     if place.scheme == "sqlite" and not os.path.exists(place.path):
         raise StoreMisconfigured(f"{place}: there is no such file here")
 
 
 @contextmanager
-def one_line(url: str) -> Iterator[None]:
-    """What goes wrong meanwhile with the store at ``url`` is one line for the admin."""
+def one_line(*kinds: type[Exception]) -> Iterator[None]:
+    """
+    Turn exceptions of these kinds, whose text is one line already, into click's.
+
+    :raise click.ClickException: there was one.
+    """
     try:
         yield
-    except (StoreMisconfigured, StoreUnavailable, ValueError) as problem:
+    except kinds as problem:
         raise click.ClickException(str(problem)) from None
+
+
+@contextmanager
+def store_errors(url: str) -> Iterator[None]:
+    """
+    Turn whatever goes wrong with the store at ``url`` into one line that names it.
+
+    :raise click.ClickException: something did.
+    """
+    try:
+        with one_line(StoreMisconfigured, StoreUnavailable, ValueError):
+            yield
     except NameTaken as problem:
         raise click.ClickException(f"the name {str(problem)!r} is taken") from None
     except SQL_ERRORS as problem:
@@ -124,7 +157,11 @@ async def _with_accounts(
 
 
 def under_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run ``work`` with a reactor, once in a process, and give its result."""
+    """
+    Run ``work`` with a reactor, once in a process, and give its result.
+
+    :raise click.Abort: it was interrupted.
+    """
     from twisted.internet import reactor
 
     at_work: Any = reactor
@@ -138,7 +175,7 @@ def under_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
         except Exception as problem:
             problems.append(problem)
         finally:
-            with suppress(ReactorNotRunning):  # interrupted: it stops already
+            with suppress(ReactorNotRunning):  # an interrupt has stopped it
                 at_work.stop()
 
     def begin() -> None:

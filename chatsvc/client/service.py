@@ -11,13 +11,16 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.plain.pipe import Pipe
 from chatsvc.client.plain.plain import PlainTerminal
 from chatsvc.client.screen.screen import Screen, ScreenOptions
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
@@ -33,24 +36,29 @@ LOGOUT_PATIENCE = 3.0
 @dataclass(frozen=True)
 class ClientConfig:
     """
-    Where the client works: the server, by endpoint and by name, whether it is let in, the state of each uid, the
-    language, and what it is attached to. ``memory`` learns of each log-in, and at a terminal ``account`` logs in by
-    itself. ``asynchronous``: the reactor is asyncio's, which the line editor needs; ``look``: of its screen.
+    What one client works with.
+
+    :param server: the name of the server that ``endpoint`` leads to, ``HOST:PORT``
+    :param open_outbox: opens the state of a uid
+    :param lang: ``zh`` or ``en``
+    :param saved_login: kept up to date with every log-in
+    :param account: logs in by itself at a terminal
+    :param asynchronous: the reactor is asyncio's, which the line editor needs
     """
 
     endpoint: IStreamClientEndpoint
     server: str
-    admission: TrustPolicy
+    trust_policy: TrustPolicy
     open_outbox: Callable[[int], Outbox]
     lang: str
-    memory: SavedLogin
+    saved_login: SavedLogin
     account: SavedAccount | None
     source: TextIO
     output: TextIO
     errors: TextIO
     at_terminal: bool
     asynchronous: bool
-    look: ScreenOptions
+    screen: ScreenOptions
 
 
 class Client(Service):
@@ -59,32 +67,33 @@ class Client(Service):
     """
 
     def __init__(
-        self, reactor: Any, setting: ClientConfig, finish: Callable[[str | None, int], None]
+        self, reactor: Any, config: ClientConfig, finish: Callable[[str | None, int], None]
     ) -> None:
         self._reactor = reactor
-        self._server = setting.server
-        self._at_terminal = setting.at_terminal
+        self._server = config.server
+        self._at_terminal = config.at_terminal
         self._finish = finish
         self._finishing = False
         self._warned = False
-        self._front = self._front_end(setting)
+        self._front = self._front_end(config)
+        presenter = Presenter(self._front, config.lang)
         self._conversation = Conversation(
             reactor,
-            setting.open_outbox,
-            self._front,
-            setting.lang,
-            memory=setting.memory,
-            server=setting.server,
+            config.open_outbox,
+            presenter,
+            saved_login=config.saved_login,
+            server=config.server,
         )
-        if setting.account is not None and setting.at_terminal:  # a pipe's first line logs in
-            self._conversation.come_back(setting.account)
+        if config.account is not None and config.at_terminal:  # a pipe's first line logs in
+            self._conversation.use_saved_login(config.account)
         self._front.conversation = self._conversation
-        patience = Patience() if setting.at_terminal else PIPE_PATIENCE
+        self._front.commands = CommandRunner(self._conversation, presenter)
+        patience = Patience() if config.at_terminal else PIPE_PATIENCE
         self._connector = Connector(
             reactor,
-            setting.endpoint,
-            setting.server,
-            setting.admission,
+            config.endpoint,
+            config.server,
+            config.trust_policy,
             self._conversation,
             self,
             patience,
@@ -107,13 +116,13 @@ class Client(Service):
         if front is not None:
             await front
 
-    def _front_end(self, setting: ClientConfig) -> Pipe | PlainTerminal | Screen:
-        streams = setting.source, setting.output, setting.errors
-        if not setting.at_terminal:
+    def _front_end(self, config: ClientConfig) -> Pipe | PlainTerminal | Screen:
+        streams = config.source, config.output, config.errors
+        if not config.at_terminal:
             return Pipe(self._reactor, *streams, self)
-        if is_dumb_terminal() or not setting.asynchronous:
+        if is_dumb_terminal() or not config.asynchronous:
             return PlainTerminal(self._reactor, *streams, self)
-        return Screen(self._reactor, setting.source, setting.output, self, setting.look)
+        return Screen(self._reactor, config.source, config.output, self, config.screen)
 
     # What becomes of the connection
 
@@ -124,13 +133,13 @@ class Client(Service):
     def lost(self, reason: str, delay: float) -> None:
         # Who is not logged in misses nothing; a server does not keep such connections for long.
         if self._conversation.logged_in:
-            words = self._conversation.words
-            self._warn(words.lost.format(server=self._server, reason=reason, delay=delay))
+            messages = self._conversation.client_messages
+            self._warn(messages.lost.format(server=self._server, reason=reason, delay=delay))
         self._front.changed()
 
     def not_found(self, reason: str) -> None:
-        words = self._conversation.words
-        line = words.trying_on if self._at_terminal else words.unreachable
+        messages = self._conversation.client_messages
+        line = messages.trying_on if self._at_terminal else messages.unreachable
         self._warn(line.format(server=self._server, reason=reason))
 
     def given_up(self, line: str) -> None:
@@ -146,13 +155,13 @@ class Client(Service):
 
     # The end
 
-    def over(self, well: bool) -> None:
+    def finished(self, success: bool) -> None:
         if not self._finishing:
             self._finishing = True
             self._warn_of_unconfirmed()
             leaving = Deferred.fromCoroutine(self._conversation.log_out_quietly())
             leaving.addTimeout(LOGOUT_PATIENCE, self._reactor)
-            leaving.addBoth(lambda _: self._finish(None if well else "", 1))
+            leaving.addBoth(lambda _: self._finish(None if success else "", 1))
 
     def failed(self, line: str) -> None:
         if not self._finishing:
@@ -168,4 +177,4 @@ class Client(Service):
     def _warn_of_unconfirmed(self) -> None:
         if self._conversation.unconfirmed:
             count = self._conversation.unconfirmed
-            self._front.warn(self._conversation.words.unconfirmed.format(count=count))
+            self._front.warn(self._conversation.client_messages.unconfirmed.format(count=count))

@@ -35,7 +35,7 @@ class TrustPolicy:
         self._pinned = pinned
         self._accepted = ""
 
-    async def admit(self, shown: Presented, ask: Ask, words: ClientMessages) -> None:
+    async def admit(self, shown: Presented, ask: Ask, messages: ClientMessages) -> None:
         """
         Return when the server that has shown this certificate may be talked to.
 
@@ -43,46 +43,50 @@ class TrustPolicy:
         """
         if self._pinned:
             if shown.fingerprint != self._pinned:
-                raise UntrustedServer(self._say(words.not_pinned, shown, words))
+                raise UntrustedServer(self._say(messages.not_pinned, shown, messages))
         elif shown.flaws and self._strict:
-            raise UntrustedServer(self._say(words.not_trusted, shown, words))
+            raise UntrustedServer(self._say(messages.not_trusted, shown, messages))
         elif shown.flaws and shown.fingerprint != self._accepted:
             try:
-                await self._decide(shown, ask, words)
+                await self._decide(shown, ask, messages)
             except KnownServersUnusable as problem:
-                raise UntrustedServer(words.known_servers(problem)) from None
+                raise UntrustedServer(messages.known_servers(problem)) from None
         self._accepted = shown.fingerprint
 
-    async def _decide(self, shown: Presented, ask: Ask, words: ClientMessages) -> None:
+    async def _decide(self, shown: Presented, ask: Ask, messages: ClientMessages) -> None:
         """By what the user has said before, or says now."""
-        if self._is_known(shown, words):
+        if self._is_known(shown, messages):
             return
         if self._accepted:
             raise UntrustedServer(
-                self._say(words.changed_since, shown, words, expected=self._accepted)
+                self._say(messages.changed_since, shown, messages, expected=self._accepted)
             )
-        answer = await ask(self._say(words.unknown, shown, words), ONCE + ALWAYS + NO)
+        answer = await ask(self._say(messages.unknown, shown, messages), ONCE + ALWAYS + NO)
         if answer == ALWAYS:
             self._known.add(self._server, shown.fingerprint)
         elif answer != ONCE:
-            raise UntrustedServer(self._say(words.not_accepted, shown, words))
-        self._is_known(shown, words)  # another process may have been told something else meanwhile
+            raise UntrustedServer(self._say(messages.not_accepted, shown, messages))
+        self._is_known(
+            shown, messages
+        )  # another process may have been told something else meanwhile
 
-    def _is_known(self, shown: Presented, words: ClientMessages) -> bool:
+    def _is_known(self, shown: Presented, messages: ClientMessages) -> bool:
         known = self._known.find(self._server)
         if known is not None and known.fingerprint != shown.fingerprint:
             where = {"line": known.line, "path": self._known.path}
             raise UntrustedServer(
-                self._say(words.changed, shown, words, expected=known.fingerprint, **where)
+                self._say(messages.changed, shown, messages, expected=known.fingerprint, **where)
             )
         return known is not None
 
-    def _say(self, template: str, shown: Presented, words: ClientMessages, **more: object) -> str:
+    def _say(
+        self, template: str, shown: Presented, messages: ClientMessages, **more: object
+    ) -> str:
         return template.format(
             server=self._server,
             fingerprint=shown.fingerprint,
             names=shown.names,
             issuer=shown.issuer,
-            reason=", ".join(words.flaws[flaw] for flaw in shown.flaws),
+            reason=", ".join(messages.flaws[flaw] for flaw in shown.flaws),
             **more,
         )

@@ -1,4 +1,4 @@
-"""Entries of an inbox that another program put there: read around, and said once."""
+"""Entries of an inbox that another program put there: they are passed over, and logged once."""
 
 from __future__ import annotations
 
@@ -11,40 +11,39 @@ _MOST = 2**63 - 1
 """The largest uid or time: what SQL and JSON's readers can hold."""
 
 _REMEMBERED = 1000
-"""Foreign entries of which it is remembered that they were said."""
+"""Foreign entries of which it is remembered that they were logged."""
 
 
 class ForeignEntries:
-    """Tells the messages of an inbox from what nobody can read."""
+    """Makes messages of an inbox's entries, also of those that are none."""
 
     _log = Logger()
 
     def __init__(self) -> None:
-        self._said: LRUCache[tuple[int, int], None] = LRUCache(_REMEMBERED)
+        self._logged: LRUCache[tuple[int, int], None] = LRUCache(_REMEMBERED)
 
     def message(self, uid: int, id: int, *fields: object) -> Message:
         """
         The message of an entry with ``fields`` (sender, name, time in ms, text) in the inbox of ``uid``.
 
-        One that is none has an empty text; an id that is none raises nothing, either.
+        If they are no message's, it has an empty text.
         """
         try:
             sender, name, at, text = fields
             return Message(id, _number(sender), _text(name), _number(at), _text(text))
         except (ValueError, OverflowError, TypeError):
-            # Not in these errors' words: they quote the entry.
-            self._say(uid, id)
+            # The errors quote the entry, so their words are not logged.
+            self._log_once(uid, id)
             return Message(id, 0, "", 0, "")
 
-    def _say(self, uid: int, id: int) -> None:
-        if (uid, id) not in self._said:
-            self._said[uid, id] = None
+    def _log_once(self, uid: int, id: int) -> None:
+        if (uid, id) not in self._logged:
+            self._logged[uid, id] = None
             text = "a foreign entry in the inbox, {id}: it is passed over"
             self._log.warn(text, event="foreign-entry", uid=uid, id=id)
 
 
 def _number(word: object) -> int:
-    """:raise ValueError: it is no whole number of 63 bits."""
     number = int(word) if isinstance(word, str | int) else int(float(str(word)))
     if abs(number) > _MOST:
         raise ValueError("out of range")
@@ -52,7 +51,6 @@ def _number(word: object) -> int:
 
 
 def _text(word: object) -> str:
-    """:raise TypeError: it is no text."""
     if not isinstance(word, str):
         raise TypeError("no text")
     return word

@@ -1,17 +1,18 @@
 """
-Where messages wait until their reader has them.
+The contract of an inbox store: where messages wait until their reader has them.
 
 Each user has one inbox. Its messages carry the ids 1, 2, 3, …; they leave it only from the front, when the reader
-has acknowledged them. Ids that were given out are never given out again while the inbox's *epoch* lasts; a restored
-back-up or a fail-over that lost some begins a new epoch.
+has acknowledged them. Ids are never given out twice while the inbox's *epoch* lasts. A restored back-up, or a fail-over
+that lost messages, begins a new epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from zope.interface import Interface
+from twisted.internet.defer import Deferred
 
 from chatsvc.wire.events import Message
 from chatsvc.wire.record import record
@@ -35,14 +36,16 @@ DIGESTS = 64
 """Numbers of a device whose texts are told apart: as many as a client of this project has on their way."""
 
 DIGEST_DIGITS = 6
-"""Hexadecimal digits kept of a text: of 16 million other texts under the same number one is not noticed."""
+"""Hexadecimal digits kept of a text's hash: one in 16 million other texts under the same number is not noticed."""
 
 
 @dataclass(frozen=True)
 class InboxLimits:
     """
-    ``waiting``: most messages in one inbox; ``share``: most of them from one sender since the reader last
-    acknowledged; ``days``: how long one waits, 0 until it is read.
+    Bounds on one inbox.
+
+    ``waiting`` is the most messages in it, ``share`` the most of them from one sender since the reader last
+    acknowledged. ``days`` is how long a message waits; 0: until it is read.
     """
 
     waiting: int = 1000
@@ -53,11 +56,11 @@ class InboxLimits:
 @record
 class Draft:
     """
-    A message on its way into the inbox of ``to``; ``at`` in milliseconds since 1970.
+    A message on its way into the inbox of ``to``; ``at`` is in milliseconds since 1970.
 
-    With ``n``, it is the ``n``-th message of ``device`` to this recipient; ``again``: one that was stored before, or
-    else a gap. ``generation`` is that of the sender's session, None for one who only sends; ``sending`` is the one that
-    the session took for its device, None without a device.
+    With ``n``, it is the ``n``-th message of ``device`` to this recipient. ``again`` asks whether it was stored before:
+    the outcome is a duplicate or a gap, and nothing is stored. ``generation`` is that of the sender's session, None if
+    the session only sends. ``sending`` is the generation that the session took for its device, None without a device.
     """
 
     to: int
@@ -75,9 +78,9 @@ class Draft:
 @record
 class Removal:
     """
-    Messages up to ``up_to`` have been received, says the session that claimed ``generation``.
+    The session that claimed ``generation`` has received the messages up to ``up_to``.
 
-    ``leaving``: it has ended, and nobody reads there any more.
+    ``leaving``: that session has ended, and nobody reads there any more.
     """
 
     uid: int
@@ -89,7 +92,9 @@ class Removal:
 @record
 class Stored:
     """
-    ``waiting``: how many wait in the inbox now, this one among them; ``elsewhere``: its reader is logged in at another
+    The message was stored under ``id``.
+
+    ``waiting`` messages wait in the inbox now, this one among them. ``elsewhere``: its reader is logged in at another
     node.
     """
 
@@ -100,7 +105,7 @@ class Stored:
 
 @record
 class Full:
-    """Nothing was stored; ``share``: it is this sender's share that is used up."""
+    """Nothing was stored, because the inbox is full; ``share``: because this sender's share of it is used up."""
 
     waiting: int
     share: bool
@@ -108,7 +113,7 @@ class Full:
 
 @record
 class Duplicate:
-    """It was stored before, under ``id`` where that is still known. The rest as in :class:`Stored`."""
+    """The message was stored before, under ``id`` if that is still known. The rest is as in :class:`Stored`."""
 
     id: int | None
     waiting: int
@@ -118,8 +123,9 @@ class Duplicate:
 @record
 class Gap:
     """
-    Nothing was stored: the device's next message has the number ``expected``. If that is above the number of this one,
-    another text was stored under it.
+    Nothing was stored: the device's next message has the number ``expected``.
+
+    If ``expected`` is above the number of this message, another text was stored under that number.
     """
 
     expected: int
@@ -135,8 +141,9 @@ class Failed:
 @record
 class Moved:
     """
-    Nothing was stored: the sender has logged in at another node since, or its device anywhere. What was said before and
-    comes late must not be taken for what is said there under the same number.
+    Nothing was stored: the sender has since logged in at another node, or its device has logged in anywhere.
+
+    A message of the older session that comes late must not be taken for one of the newer session with the same number.
     """
 
 
@@ -146,9 +153,11 @@ Outcome = Stored | Full | Duplicate | Gap | Failed | Moved
 @record
 class Committed:
     """
-    What became of a batch: an outcome for each draft, in order, and the removals whose generation was stale; ``taken``:
-    those of them whose inbox another node's session holds. ``expired`` messages had waited too long and were removed.
-    ``lost``: the store has lost some before; the ids of what it has stored now may be known of other messages.
+    The result of a batch.
+
+    ``outcomes`` has one for each draft, in order. ``refused`` are the removals whose generation was stale, ``taken``
+    those whose inbox is held by another node's session. ``expired`` messages had waited too long and were removed.
+    ``lost``: the store has lost messages, and the ids it has given out now may be known for others.
     """
 
     outcomes: list[Outcome]
@@ -161,9 +170,10 @@ class Committed:
 @record
 class Cursor:
     """
-    How far the session that claimed ``generation`` has read the inbox of ``uid``: up to the message ``id``, of the time
-    ``at`` (ms), None where it has been handed none. ``shown`` is the id up to which its client was shown messages
-    before.
+    How far the session that claimed ``generation`` has read the inbox of ``uid``.
+
+    ``id`` is the last message that it was handed and ``at`` that message's time in ms, None if it was handed none.
+    ``shown`` is the id up to which its client had shown messages before.
     """
 
     uid: int
@@ -194,8 +204,9 @@ class InboxClaim:
 @record
 class DeviceClaim:
     """
-    The hold of a session that only sends on its device: messages of an older ``generation`` are refused. ``waiting``
-    messages wait for the user.
+    The hold on its device of a session that only sends.
+
+    Messages of an older ``generation`` are refused. ``waiting`` messages wait for the user.
     """
 
     generation: int
@@ -209,8 +220,10 @@ class TakenOver(Exception):
 @record
 class Backlog:
     """
-    What waits for one user: ``waiting`` messages, the newest of which has the id ``last_id``. ``oldest`` is when the
-    oldest was accepted, in ms since 1970, 0 where that is not known.
+    The messages that wait for one user.
+
+    There are ``waiting`` of them, and the newest has the id ``last_id``. ``oldest`` is when the oldest was accepted, in
+    ms since 1970, 0 if that is not known.
     """
 
     uid: int
@@ -219,127 +232,135 @@ class Backlog:
     oldest: int
 
 
-class IStoreWatcher(Interface):
-    """Who wants to know what happens to inboxes behind this node's back."""
+class StoreWatcher(Protocol):
+    """Receives what happens to inboxes behind this node's back."""
 
-    def cursors():  # type: ignore[no-untyped-def]
-        """The :class:`Cursor` of every session that reads, as a list."""
+    def cursors(self) -> list[Cursor]:
+        """The cursor of every session that reads here."""
 
-    def store_returned(stale: list[int], taken: list[tuple[int, int]]):  # type: ignore[no-untyped-def]
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
         """
-        The store was away and is back, or news of it may have been lost.
+        React to a store that was away and is back, or that may have published what was not received.
 
         ``stale`` are the uids whose cursor lies beyond their inbox's last id, or at another message than they were
         handed: those inboxes have begun a new epoch, and their sessions' generations are stale. ``taken`` are the users
         whom other nodes have taken over, each with the generation of that claim.
         """
 
-    def stored_elsewhere(news: list[tuple[int, Message]]):  # type: ignore[no-untyped-def]
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
         """
-        Another node has stored these messages, each with its reader's uid.
+        Take messages that another node has stored, each with its reader's uid.
 
-        :return: a list of the uids of those who do not read here.
+        :return: the uids of those who do not read here.
         """
 
-    def taken_over(uid: int, generation: int):  # type: ignore[no-untyped-def]
-        """Another node has claimed the inbox under ``generation``."""
+    def taken_over(self, uid: int, generation: int) -> None:
+        """React to another node's claim of an inbox under ``generation``."""
 
 
-class IInbox(Interface):
+class NullWatcher:
+    """A :class:`StoreWatcher` of a process in which nobody reads."""
+
+    def cursors(self) -> list[Cursor]:
+        """No cursor."""
+        return []
+
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+        """Do nothing."""
+
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
+        """Name nobody as absent: a process without readers has no session to give up."""
+        return []
+
+    def taken_over(self, uid: int, generation: int) -> None:
+        """Do nothing."""
+
+
+class Inbox(Protocol):
     """
-    All inboxes.
+    All inboxes of one store.
 
-    Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` when the store is away or does not answer in
-    time; whether the command ran is then unknown.
+    Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` if the store is away or does not answer in
+    time. Whether it did what was asked is then unknown.
     """
 
-    def open(watcher: IStoreWatcher):  # type: ignore[no-untyped-def]
+    async def open(self, watcher: StoreWatcher) -> list[str]:
         """
         Connect and prepare the store.
 
-        :return: a coroutine of a list of warnings about settings that endanger messages, one line each.
-        :raise BadStore: it cannot be used; one line for the admin.
+        :return: warnings about settings that endanger messages, one line each.
+        :raise StoreMisconfigured: it cannot be used; the text is one line for the admin.
         """
 
-    def close():  # type: ignore[no-untyped-def]
-        """Let go of the store. Returns a Deferred."""
+    def close(self) -> Deferred[None]:
+        """Let go of the store."""
 
-    def commit(drafts: Sequence[Draft], removals: Sequence[Removal]):  # type: ignore[no-untyped-def]
+    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         """
         Remove received messages, then store new ones, in one round trip.
 
-        :return: a Deferred of :class:`Committed`. It may take longer than ``STORE_PATIENCE`` and still succeed: a
-            store that was frozen runs it when it thaws.
+        It may take longer than ``STORE_PATIENCE`` and still succeed: a store that was frozen does it when it thaws.
         """
 
-    def claim(  # type: ignore[no-untyped-def]
-        uid: int, after: int | None, renewed: int | None = None, device: str = ""
-    ):
+    async def claim(
+        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+    ) -> InboxClaim:
         """
-        Take hold of an inbox for a new session; ``after`` beyond its last id begins a new epoch. The session sends as
-        ``device``, which is claimed under the same generation.
+        Take hold of an inbox for a new session, and of ``device`` under the same generation.
 
-        A session of another node is told that it was taken over. A claim that only renews the one of the generation
-        ``renewed`` takes nothing from another node.
+        ``after`` is the last id that the client knows; one beyond the inbox's last id begins a new epoch. A session of
+        another node is notified that it was taken over. A claim that only renews the one of the generation ``renewed``
+        takes nothing from another node.
 
-        :return: a coroutine of a :class:`InboxClaim`.
         :raise TakenOver: another node has claimed the inbox since ``renewed``.
         """
 
-    def claim_device(uid: int, device: str):  # type: ignore[no-untyped-def]
+    async def claim_device(self, uid: int, device: str) -> DeviceClaim:
+        """Take hold of a device for a session of ``uid`` that only sends."""
+
+    async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        """Which of these users are logged in at other nodes."""
+
+    async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         """
-        Take hold of a device for a session of ``uid`` that only sends.
+        A page of an inbox, oldest first: at most ``limit`` messages whose ids are above ``after``.
 
-        :return: a coroutine of a :class:`DeviceClaim`.
-        """
-
-    def elsewhere(uids: Sequence[int]):  # type: ignore[no-untyped-def]
-        """Which of these users are logged in at other nodes. A coroutine of a set of uids."""
-
-    def read(uid: int, after: int, limit: int):  # type: ignore[no-untyped-def]
-        """
-        A page of an inbox, oldest first.
-
-        :return: a coroutine of a list of at most ``limit`` :class:`~chatsvc.wire.events.Message` whose ids are above
-            ``after``. What nobody can read, because another program put it there, has an empty text.
+        An entry that cannot be read, because another program put it there, has an empty text.
         """
 
-    def examine():  # type: ignore[no-untyped-def]
-        """Find out whether messages can be stored now. A coroutine of None."""
+    async def examine(self) -> None:
+        """Find out whether messages can be stored now; raises if not."""
 
-    def count(uid: int):  # type: ignore[no-untyped-def]
-        """How many messages wait. A coroutine of an int."""
+    async def count(self, uid: int) -> int:
+        """How many messages wait for a user."""
 
-    def nodes():  # type: ignore[no-untyped-def]
-        """What the nodes that are alive say about themselves. A coroutine of a dict of names to texts."""
+    async def nodes(self) -> dict[str, str]:
+        """What the nodes that are alive publish about themselves, by name."""
 
-    def total():  # type: ignore[no-untyped-def]
+    async def total(self) -> int:
+        """How many messages wait in all inboxes. What the older server left counts once it has moved in."""
+
+    async def renew_epoch(self) -> None:
+        """Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again."""
+
+    async def about(self) -> str:
+        """The store's kind and version, as in ``Redis 7.2.4``."""
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
         """
-        How many messages wait in all inboxes. What the older server left counts when it has moved in.
+        What waits for one user, or, with None, for everybody; for administration.
 
-        :return: a coroutine of an int.
-        """
+        It changes nothing: what the older server left is counted where it is.
 
-    def renew_epoch():  # type: ignore[no-untyped-def]
-        """
-        Begin a new epoch of all inboxes: a back-up was restored, ids may be given out again. A coroutine of None.
-        """
-
-    def about():  # type: ignore[no-untyped-def]
-        """The store's kind and version, as in ``Redis 7.2.4``. A coroutine of a str."""
-
-    def backlogs(uid: int | None):  # type: ignore[no-untyped-def]
-        """
-        What waits for one user, or, without one, for everybody: for administration. Changes nothing; what the older
-        server left is counted where it is.
-
-        :return: a coroutine of a list of :class:`Backlog`, by uid, without those for whom nothing waits.
+        :return: by uid, without those for whom nothing waits.
         """
 
-    def purge(uid: int, up_to: int):  # type: ignore[no-untyped-def]
+    async def purge(self, uid: int, up_to: int) -> int:
         """
-        Remove what waits for a user up to an id, read or not. To everything else it is as if the reader had
-        acknowledged it: ids are not given out again, sessions and their cursors go on, shares begin anew.
+        Remove what waits for a user up to an id, read or not.
 
-        :return: a coroutine of an int, the number of messages removed.
+        It has the effect of an acknowledgement: ids are not given out again, sessions and their cursors go on, shares
+        begin anew.
+
+        :return: the number of messages removed.
         """

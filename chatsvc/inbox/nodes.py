@@ -1,4 +1,4 @@
-"""What nodes that share their stores say about themselves, and what they ought to have in common."""
+"""What nodes that share their stores publish about themselves, and what they ought to have in common."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import orjson
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """``secret`` is the fingerprint of the token secret."""
+    """What a node publishes about itself; ``secret`` is the fingerprint of its token secret."""
 
     version: str
     secret: str
 
     def to_text(self) -> str:
-        """These facts, as :func:`parse_facts` reads them."""
+        """The facts as JSON, for :func:`parse_facts`."""
         return orjson.dumps(asdict(self)).decode()
 
 
 def parse_facts(text: str) -> NodeFacts:
-    """The facts of a node, empty where it does not tell them."""
+    """Read the facts of a node; they are empty if ``text`` does not have them."""
     try:
-        told = orjson.loads(text)
-        return NodeFacts(str(told["version"]), str(told["secret"]))
+        facts = orjson.loads(text)
+        return NodeFacts(str(facts["version"]), str(facts["secret"]))
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return NodeFacts("", "")
 
 
 def differences(nodes: Mapping[str, str]) -> list[str]:
-    """What ``nodes``, by name, ought to have in common and have not: a line each."""
+    """
+    Find what nodes ought to have in common and have not.
+
+    ``nodes`` are the published facts by the node's name. The result has a line for each difference.
+    """
     facts = {name: parse_facts(text) for name, text in sorted(nodes.items())}
     by_secret: dict[str, list[str]] = {}
     for name, one in facts.items():

@@ -1,9 +1,9 @@
 """
-The life of a store's data: by what a node finds out that the store has lost some, and went on.
+The detection of a rollback: a store has lost some of its data, and went on.
 
-The store counts the batches that brought messages, and says with Redis which process holds the data. Each node knows
-how far it was, also after a restart, from its :class:`~chatsvc.inbox.watermark.Watermark`. A store that has counted
-less than a node knows has gone back: it gives ids out again, and begins a new epoch by which readers notice.
+The store counts the batches that brought messages and, with Redis, says which process holds the data. Each node knows
+how far the data was, also after a restart, from its :class:`~chatsvc.inbox.watermark.Watermark`. A store that has
+counted less than a node knows has gone back: it gives ids out again, and begins a new epoch by which readers notice.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from twisted.logger import Logger
 @dataclass(frozen=True, slots=True)
 class DataMark:
     """
-    How far a store's data was: its ``epoch``, the process of Redis that held it (its ``run_id``; empty with SQLite),
-    and how many ``batches`` with messages it had taken.
+    How far a store's data was.
+
+    ``epoch`` is its epoch, ``run`` the ``run_id`` of the Redis process that held it (empty with SQLite), ``batches``
+    how many batches with messages it had taken.
     """
 
     epoch: str
@@ -31,55 +33,58 @@ class RollbackDetector:
     """
     What one node knows of the data in Redis; ``known`` is what it knew when it ended last.
 
-    It is what this node's readers know. While other data is there, they have yet to begin anew.
+    That is the data which this node's readers know. While other data is there, they have yet to start over.
     """
 
     def __init__(self, known: DataMark | None = None) -> None:
         self.went_back = False
+        """Whether the data, when it was last observed, had taken fewer batches than was known."""
         self._known = self._newest = known
 
     @property
     def mark(self) -> DataMark | None:
-        """How far the data was when it was heard of last; None: it never was."""
+        """How far the data was when it was last observed; None: it never was."""
         return self._known
 
     @property
-    def is_over(self) -> bool:
+    def is_replaced(self) -> bool:
         """Whether the data that this node's readers know is gone."""
         known, newest = self._known, self._newest
         return known is not None and newest is not None and known.epoch != newest.epoch
 
-    def question(self) -> dict[str, Any]:
-        """What the script needs to find out whether this is the data that the node knows."""
+    def script_arguments(self) -> dict[str, Any]:
+        """The arguments by which the script finds out whether this is the data that the node knows."""
         known = self._known
         if known is None:
             return {}
         fresh = secrets.token_hex(8)
         return {"epoch": known.epoch, "known": [known.run, known.batches], "fresh": fresh}
 
-    def found(self, there: DataMark, went_back: bool = False) -> None:
-        """This is the data that is there; ``went_back``: it has taken fewer batches than was known."""
+    def observe(self, there: DataMark, went_back: bool = False) -> None:
+        """Take note of the data that is there; ``went_back``: it has taken fewer batches than was known."""
         self.went_back, self._newest = went_back, there
-        if self._known is None or not self.is_over:
+        if self._known is None or not self.is_replaced:
             self._known = there
 
-    def counted(self, run: str, batches: int) -> None:
-        """The data has taken so many batches, says this process of Redis."""
+    def advance(self, run: str, batches: int) -> None:
+        """Take note that the data of this Redis process has taken so many batches."""
         known = self._known
         if known is not None and known.run == run and known.batches < batches:
             self._known = DataMark(known.epoch, run, batches)
 
-    def is_of(self, epoch: str, run: str) -> bool:
-        """Whether what another node says of its messages is about the data that this node's readers know."""
+    def matches(self, epoch: str, run: str) -> bool:
+        """Whether what another node publishes about its messages is about the data that this node's readers know."""
         known = self._known
-        return known is not None and (known.epoch, known.run) == (epoch, run) and not self.is_over
+        return (
+            known is not None and (known.epoch, known.run) == (epoch, run) and not self.is_replaced
+        )
 
-    def begin_anew(self) -> None:
-        """No reader of this node knows the data of before any more."""
+    def accept(self) -> None:
+        """Go on with the data that is there: no reader of this node knows the data before it any more."""
         self._known = self._newest
 
 
-def say_loss(log: Logger, url: object) -> None:
-    """Say in a store's log that its data is not what it was."""
+def log_data_loss(log: Logger, url: object) -> None:
+    """Write to a store's log that its data is not what it was."""
     text = "{url} does not hold the data that it held: readers begin anew"
     log.error(text, event="store-lost", url=str(url))

@@ -1,11 +1,11 @@
 """
-A watermark: how far a store's data was, kept in the key folder, so that a store that went back while no server ran is
-noticed by the next one.
+A watermark: how far a store's data was, kept in the key folder.
+
+By it a server notices that the store went back while no server ran.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,16 +19,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.inbox.rollback import DataMark
+from chatsvc.storage.private_files import write_atomically
 
 _EVERY = 1.0
-"""Seconds after which what has changed is written down: a store that is not asked to sync more often loses as much."""
+"""Seconds between writes of a mark that has changed: a Redis with ``appendfsync everysec`` can lose as much."""
 
 
 class Watermark:
     """
-    The watermark in the file ``path``. ``reactor`` has a clock and threads: to write waits for the disk.
+    The watermark in the file ``path``.
 
-    It says too little rather than too much: what came after it was written last is not in it.
+    ``reactor`` has a clock and threads, because writing waits for the disk. The mark can be older than the store's data
+    but never newer: what came after the last write is not in it.
     """
 
     _log = Logger()
@@ -40,20 +42,20 @@ class Watermark:
         self._mark: Callable[[], DataMark | None] = lambda: None
         self._writing = LoopingCall(self._write_later)
         self._writing.clock = reactor
-        self._said = False
+        self._warned = False
 
     @property
     def known(self) -> DataMark | None:
-        """What was written down last; None: nothing that can be read."""
+        """The mark that was written last; None: there is none that can be read."""
         return self._written
 
     def follow(self, mark: Callable[[], DataMark | None]) -> None:
-        """Write down what ``mark`` says, from now on, whenever it has changed."""
+        """Write what ``mark`` returns, from now on, whenever it has changed."""
         self._mark = mark
         self._writing.start(_EVERY, now=False).addErrback(self._broken)
 
     def close(self) -> None:
-        """Write it down a last time."""
+        """Write the mark a last time."""
         if self._writing.running:
             self._writing.stop()
             self._write(self._mark())
@@ -77,19 +79,14 @@ class Watermark:
             return
         if self._is_behind(mark):
             return
-        new = f"{self._path}.{os.getpid()}.new"
         try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(orjson.dumps(asdict(mark)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, self._path)
+            write_atomically(self._path, orjson.dumps(asdict(mark)))
             self._written = mark
         except OSError as problem:
-            self._say_once(f"{self._path} cannot be written: {problem.strerror}")
+            self._warn_once(f"{self._path} cannot be written: {problem.strerror}")
 
     def _is_behind(self, mark: DataMark) -> bool:
-        """Whether another worker, with the same key folder, has written down more."""
+        """Whether another worker, with the same key folder, has written a later mark."""
         there = self._read()
         return (
             there is not None
@@ -97,9 +94,9 @@ class Watermark:
             and there.batches >= mark.batches
         )
 
-    def _say_once(self, problem: str) -> None:
-        if not self._said:
-            self._said = True
+    def _warn_once(self, problem: str) -> None:
+        if not self._warned:
+            self._warned = True
             text = "{problem}; a store that goes back while no server runs will not be noticed"
             self._log.warn(text, event="watermark-not-kept", problem=problem)
 

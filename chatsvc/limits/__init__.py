@@ -1,1 +1,1 @@
-"""Limits: how often and how much, by account, address and network."""
+"""Limits: how often and how much, by account, address, network and connection."""

@@ -1,8 +1,8 @@
 """
-Log-in throttling: who fails too often waits, longer each time, and nobody for long. Turns are for those who waited.
+Log-in throttling: failures make the next attempts wait, longer each time, but nobody for long.
 
-A try under way counts as failed until it has ended, or many at once would all be judged before the first one has
-failed. What is over the budget for that reason alone is not refused, it waits in line: an office behind one address
+An attempt under way counts as failed until it has ended, or many at once would all be checked before the first has
+failed. An attempt that is over the budget for that reason alone is not refused but queued: an office behind one address
 that comes back after a power cut is no attack.
 """
 
@@ -18,12 +18,12 @@ from typing import Any, Generic
 from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
-from chatsvc.limits.rates import Key, Now
+from chatsvc.limits.token_bucket import Key, Now
 from chatsvc.limits.wait_list import Caller, Closed, WaitList
 
 
 class Throttled(Exception):
-    """This try is refused without being judged; ``seconds`` until one may be allowed."""
+    """The attempt is refused unchecked; another may be allowed in ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"wait {seconds:.0f} s")
@@ -32,7 +32,7 @@ class Throttled(Exception):
 
 @dataclass(frozen=True)
 class FreeAttempts:
-    """How many failures cost nothing: those of an account, and those from an address."""
+    """How many failures cost nothing: of an account, and from an address."""
 
     account: int = 5
     address: int = 20
@@ -40,9 +40,9 @@ class FreeAttempts:
 
 def parse_free_attempts(text: str) -> FreeAttempts:
     """
-    Read ``ACCOUNT/ADDRESS``, two whole numbers.
+    Parse ``ACCOUNT/ADDRESS``, two whole numbers below 1,000,000.
 
-    :raise ValueError: it is not that; the text is one line for the admin.
+    :raise ValueError: when it is not that; the text is one line for the admin.
     """
     words = text.split("/")
     if len(words) != 2 or not all(w.isascii() and w.isdigit() and len(w) < 7 for w in words):
@@ -51,22 +51,23 @@ def parse_free_attempts(text: str) -> FreeAttempts:
 
 
 class Attempt:
-    """One try; say what became of it. Of one that was not judged nothing is said."""
+    """One attempt to log in. Leave its outcome unset if it was never checked."""
 
     right: bool | None = None
+    """Whether the attempt was right; None: it was not checked."""
 
     def failed(self) -> None:
-        """It was a wrong password, an unknown account or a bad token."""
+        """Record a wrong password, an unknown account or a bad token."""
         self.right = False
 
     def succeeded(self) -> None:
-        """It was right."""
+        """Record success."""
         self.right = True
 
 
 @dataclass(frozen=True)
 class _Failures:
-    """How many, and when the last one was."""
+    """How many failures, and when the last one was."""
 
     count: int
     at: float
@@ -76,7 +77,7 @@ _NONE = _Failures(0, -inf)
 
 
 class _Budget(Generic[Key]):
-    """Failures that cost nothing at first, then 1, 2, 4, … seconds; and tries under way."""
+    """Failures, of which the first cost nothing and each further one 1, 2, 4, … seconds; and attempts under way."""
 
     def __init__(self, free: int, longest: float, memory: float, now: Now, size: int) -> None:
         self._free = free
@@ -85,10 +86,10 @@ class _Budget(Generic[Key]):
         self._failures: TTLCache[Key, _Failures] = TTLCache(size, memory, timer=now)
         self._waiting: WaitList[Key] = WaitList(now, size, memory)
         self._under_way: Counter[Key] = Counter()
-        self._lines: dict[Key, deque[Deferred[None]]] = {}
+        self._queues: dict[Key, deque[Deferred[None]]] = {}
 
     def wait(self, key: Key, caller: Caller) -> float | None:
-        """Seconds until a try is allowed, 0.0: now; None: when one that is under way has ended."""
+        """Return the seconds until an attempt is allowed, or None: once one that is under way has ended."""
         closed = self._closed(key)
         seconds = self._waiting.wait(key, caller, closed) if closed is not None else 0.0
         if seconds:
@@ -96,11 +97,11 @@ class _Budget(Generic[Key]):
         return 0.0 if self._has_room(key) else None
 
     def _closed(self, key: Key) -> Closed | None:
-        """Since and until when there are no tries; None: failures cost nothing yet."""
+        """Return since and until when no attempts are allowed, or None if failures cost nothing yet."""
         failures = self._failures.get(key, _NONE)
         if failures.count <= self._free:
             return None
-        # Past 2**60 only the cap would matter.
+        # From 2**60 on the cap decides.
         delay = min(self._longest, 2.0 ** min(failures.count - self._free - 1, 60))
         return Closed(failures.at, delay)
 
@@ -109,17 +110,18 @@ class _Budget(Generic[Key]):
         return self._under_way[key] < most
 
     def wait_turn(self, key: Key) -> Deferred[None]:
-        """Wait until it is worth asking again."""
-        line = self._lines.setdefault(key, deque())
-        place: Deferred[None] = Deferred(line.remove)
-        line.append(place)
+        """Wait until it makes sense to call ``wait`` again."""
+        queue = self._queues.setdefault(key, deque())
+        place: Deferred[None] = Deferred(queue.remove)
+        queue.append(place)
         return place
 
     def begin(self, key: Key) -> None:
+        """Count an attempt as under way."""
         self._under_way[key] += 1
 
     def end(self, key: Key, caller: Caller, right: bool | None, forgiven: bool) -> None:
-        """A try has ended; ``forgiven``: a right one takes all failures with it."""
+        """End an attempt; with ``forgiven``, a right one erases all failures."""
         self._under_way[key] -= 1
         if not self._under_way[key]:
             del self._under_way[key]
@@ -132,11 +134,11 @@ class _Budget(Generic[Key]):
         self._call_next(key)
 
     def _call_next(self, key: Key) -> None:
-        line = self._lines.get(key)
-        while line and (self._is_closed(key) or self._has_room(key)):
-            line.popleft().callback(None)
-        if not line and self._lines.get(key) is line:
-            self._lines.pop(key, None)
+        queue = self._queues.get(key)
+        while queue and (self._is_closed(key) or self._has_room(key)):
+            queue.popleft().callback(None)
+        if not queue and self._queues.get(key) is queue:
+            self._queues.pop(key, None)
 
     def _is_closed(self, key: Key) -> bool:
         closed = self._closed(key)
@@ -144,24 +146,24 @@ class _Budget(Generic[Key]):
 
 
 _Charge = tuple[_Budget[Any], Hashable, bool]
-"""A budget, whose it is, and whether a right password takes its failures away."""
+"""A budget, the key in it, and whether a right password erases its failures."""
 
 
 class LoginThrottle:
     """
-    Failed log-ins, counted by account and by address, each with its own budget.
+    Throttles log-ins by their failures, counted by account and by address, each with a budget of its own.
 
-    Failures within ``tries`` cost nothing, the ones after them make the next try wait 1, 2, 4, … and at most
-    ``longest`` seconds, so that nobody can lock another out for long. ``memory`` seconds after the last failure all is
-    forgotten. An address from which an account's owner has logged in has a budget of its own for that account, and for
-    that account alone needs none of the address's: what strangers try elsewhere, or neighbours there, does not hold the
-    owner up.
+    Failures within ``tries`` cost nothing. Each one after them makes the next attempt wait 1, 2, 4, … seconds, but at
+    most ``longest``, so that nobody can lock another out for long. All is forgotten ``memory`` seconds after the last
+    failure. An address from which an account's owner has logged in has a budget of its own for that account for
+    ``known`` seconds, and uses none of the address's for it: attempts of strangers elsewhere, or of neighbours there,
+    do not delay the owner. ``size`` bounds each table.
 
-    Turns are for those who come when they were told to (`WaitList`). However many others ask without waiting, from
-    wherever, and however well those wait who have failed from another address before, an owner who does so is judged
-    within two of the longest waits. Who waits as told at an address that has not failed yet, or at the owner's own, has
-    as good a claim as the owner: each such turn costs the owner one more wait. A caller is never told more than two of
-    the longest waits. One turn opens per wait, whoever has it.
+    Turns go to callers that come back when they were told to (``WaitList``). An owner who does so is checked within two
+    of the longest waits, however many others ask without waiting, and however well others wait whose network has
+    failed before. A caller that waits as told at a network that has not failed yet, or at the owner's own, has as good
+    a claim as the owner: each of its turns costs the owner one more wait. No caller is told to wait for more than two
+    of the longest waits. Each wait opens one turn.
     """
 
     def __init__(
@@ -182,9 +184,9 @@ class LoginThrottle:
     @asynccontextmanager
     async def turn(self, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
         """
-        A try to log in as ``uid``; None: as nobody whose budget could suffer.
+        Enter an attempt to log in as ``uid``; None stands for no account, which has no budget.
 
-        :raise Throttled: not now.
+        :raise Throttled: when the attempt must wait.
         """
         charges = self._charges(caller, uid)
         await _admit(charges, caller)
@@ -200,13 +202,13 @@ class LoginThrottle:
     def _charges(self, caller: Caller, uid: int | None) -> list[_Charge]:
         if uid is not None and (uid, caller.network) in self._known:
             return [(self._accounts, (uid, caller.network), True)]
-        # The address is not forgiven, or one good account would let it guess on.
+        # The address's failures stay, or one account of the guesser's own would let it guess on.
         charges: list[_Charge] = [(self._addresses, caller.network, False)]
         return charges if uid is None else [*charges, (self._accounts, (uid, ""), True)]
 
 
 async def _admit(charges: list[_Charge], caller: Caller) -> None:
-    """Wait in line until every budget allows a try, and begin it in all of them at once."""
+    """Queue until every budget allows an attempt, and begin it in all of them at once."""
     while True:
         waits = [budget.wait(key, caller) for budget, key, _ in charges]
         seconds = max(wait or 0.0 for wait in waits)

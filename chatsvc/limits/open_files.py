@@ -1,4 +1,4 @@
-"""Open files: each connection is one, so what the process may have of them bounds how many connections it can take."""
+"""Open files: each connection is one, so the process's limit of open files bounds its connections."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
-from chatsvc.factory import MOST_REFUSED
-from chatsvc.limits.rates import ConnectionLimits
+from chatsvc.limits.connections import MOST_REFUSED, ConnectionLimits
 
 _log = Logger()
 
 _OTHERS = 64
-"""Files that are no user's connection. Measured: 15 at the start, 30 with stores and log; the rest is for metrics."""
+"""Files that are no user's connection. Measured: 15 at the start, 30 with stores and log; the rest serves metrics."""
 
 
 def within_open_files(limits: ConnectionLimits) -> ConnectionLimits:
     """
-    Limits under which no connection fails for want of a descriptor: the kernel's refusal (EMFILE, accept(2)) would let
-    who came first keep everybody else out, where this server's own has the silent ones make room.
+    Return limits that the process's open files allow, with a warning in the log if they are lower.
+
+    If the kernel had to refuse connections (EMFILE, accept(2)), whoever came first would keep everybody else out. Our
+    own limit closes silent connections to make room.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return limits
-    # Some come in to be told that there are too many, and some make room while others come.
+    # Rejected connections are open while they get their error, and as many may be closing to make room.
     most = max(1, files - 2 * MOST_REFUSED - _OTHERS)
     if limits.total <= most:
         return limits

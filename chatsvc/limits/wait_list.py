@@ -1,8 +1,8 @@
 """
-Who has waited for a turn, and who has not: so that to ask again and again gains nothing.
+The list of callers that wait for a turn, so that asking again and again gains nothing.
 
-Where turns are few, one who asks all the time would take each as it opens, and one who comes back when told would never
-have any. So a turn is for who was told to wait and has waited.
+Where turns are few, a caller that asks all the time would take each as it opens, and one that comes back when it was
+told to would never get any. So a turn goes to a caller that was told to wait and did.
 """
 
 from __future__ import annotations
@@ -13,40 +13,42 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Key, Now, network_of
+from chatsvc.limits.network import network_of
+from chatsvc.limits.token_bucket import Key, Now
 
 _EARLY = 0.1
-"""Seconds by which one may come too early, as clocks and rounding have it, and still have waited."""
+"""Seconds by which a caller may come too early and still have waited: clocks differ, and numbers are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who tries: an address, as its network, on a connection with this number."""
+    """A caller: the network of its address, and the number of its connection."""
 
     network: str
     connection: int
 
     @classmethod
     def at(cls, address: str, connection: int) -> Caller:
-        """One at an address as the connection has it."""
+        """Make a caller from the address of its connection."""
         return cls(network_of(address), connection)
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Turns are closed: since a failure at ``since``, until ``opening``, for ``delay`` seconds in all."""
+    """No turns for ``delay`` seconds after the failure at ``since``."""
 
     since: float
     delay: float
 
     @property
     def opening(self) -> float:
+        """When the next turn opens."""
         return self.since + self.delay
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Somebody was told at ``asked`` to come back at ``due``."""
+    """A caller was told at ``asked`` to come back at ``due``."""
 
     asked: float
     due: float
@@ -54,45 +56,46 @@ class _Place:
 
 class WaitList(Generic[Key]):
     """
-    Tells those who want a turn of ``key`` when to come, and who may have it when they do.
+    Decides when callers that want a turn of ``key`` may have it, and tells the others when to come back.
 
-    A caller is known by its connection and by its network: to have waited as either is enough, and to come too early
-    begins the wait of both anew. So one who asks all the time holds up neither others nor, behind the same address,
-    those whose connection waits; and one whose connection was lost has still waited, if nobody else asks from there.
+    A caller is known by its connection and by its network. Having waited as either is enough, and coming too early
+    restarts the wait of both. So a caller that asks all the time delays neither others nor, behind the same address,
+    those whose connection waits; and a caller that lost its connection has still waited, if nobody else asks from
+    there.
 
-    While somebody is waited for, a stranger has no turn at once: it waits for as long as a failure costs. Where
-    networks that have not failed wait, those that have come one opening later.
+    While somebody is expected back, a newcomer gets no turn at once: it waits for as long as a failure costs. While
+    networks that have not failed wait, networks that have failed get a turn one opening later.
 
-    At most ``size`` of each thing are remembered, for ``memory`` seconds, and those longest unused are forgotten.
+    At most ``size`` entries of each kind are kept, for ``memory`` seconds; the least recently used go first.
     """
 
     def __init__(self, now: Now, size: int, memory: float) -> None:
         self._now = now
         self._places: TTLCache[tuple[Key, int | str], _Place] = TTLCache(size, memory, timer=now)
         self._failed: TTLCache[tuple[Key, str], None] = TTLCache(size, memory, timer=now)
-        # Until when somebody is waited for; and until when somebody from a network that has not failed.
+        # Until when somebody is expected back, and until when somebody from a network that has not failed.
         self._expected: TTLCache[Key, float] = TTLCache(size, memory, timer=now)
         self._preferred: TTLCache[Key, float] = TTLCache(size, memory, timer=now)
 
     def failed(self, key: Key, caller: Caller) -> None:
-        """A caller had a turn, and failed."""
+        """Record that a caller had a turn and failed."""
         self._failed[key, caller.network] = None
 
     def wait(self, key: Key, caller: Caller, closed: Closed) -> float:
-        """Seconds until a caller should come back; 0.0: it may have the turn now."""
+        """Return the seconds until a caller should come back; 0.0 means that it may have the turn now."""
         now, due = self._now(), self._due(key, caller, closed)
         if now >= due:
             return 0.0
         self._give_place((key, caller.network), due)
-        told = self._give_place((key, caller.connection), due)
-        until = told + closed.delay
+        promised = self._give_place((key, caller.connection), due)
+        until = promised + closed.delay
         self._expected[key] = max(until, self._expected.get(key, until))
         if (key, caller.network) not in self._failed:
             self._preferred[key] = max(until, self._preferred.get(key, until))
-        return told - now
+        return promised - now
 
     def _give_place(self, name: tuple[Key, int | str], due: float) -> float:
-        """Let somebody come at ``due``, or when it was told to come if that is later."""
+        """Note that a caller comes back at ``due``, or when it was told to if that is later; return the time."""
         place = self._places.get(name)
         due = max(due, place.due) if place is not None else due
         self._places[name] = _Place(self._now(), due)
@@ -103,7 +106,7 @@ class WaitList(Generic[Key]):
         places = [self._places.get((key, name)) for name in (caller.connection, caller.network)]
         waited = [place for place in places if place is not None and place.due <= now + _EARLY]
         promised = [place.due for place in waited if place.asked >= closed.since]
-        if promised:  # what it was told holds, whoever has come since
+        if promised:  # a promise holds, whoever has come since
             return max(closed.opening, min(promised))
         opening = closed.opening
         if (key, caller.network) in self._failed and now < self._preferred.get(key, -inf):

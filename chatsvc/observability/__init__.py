@@ -1,1 +1,1 @@
-"""Logs, metrics and health: what somebody who runs the server sees of it."""
+"""Logs, metrics and health: what an admin sees of a running server."""

@@ -1,4 +1,4 @@
-"""Health: whether the stores are there, asked again and again, and what to tell those who watch over the server."""
+"""Health: regular checks of the stores, and what is wrong with the server now."""
 
 from __future__ import annotations
 
@@ -15,87 +15,91 @@ from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable
 
 _EVERY = 2.0
-"""Seconds between two examinations of a store that answers."""
+"""Seconds between two checks of a store that answers."""
 
 _PATIENCE = 1.5
-"""Seconds that one who asks for the server's health waits for a store; probes give up after few."""
+"""Seconds that ``problems`` waits for a store; monitoring systems give up after few."""
 
 
 class Health:
-    """``examinations``: for each store's pulse, a question that it answers when it is well."""
+    """
+    Checks stores every two seconds, and when one of their requests has failed.
+
+    ``checks`` has for each store's monitor a probe: a call that raises if the store is not well.
+    """
 
     def __init__(
-        self, clock: IReactorTime, examinations: Mapping[StoreMonitor, Callable[[], Awaitable[Any]]]
+        self, clock: IReactorTime, checks: Mapping[StoreMonitor, Callable[[], Awaitable[Any]]]
     ) -> None:
         self._draining = False
-        self._examinations = [_StoreCheck(clock, *one) for one in examinations.items()]
-        self._rounds = LoopingCall(self._examine)
+        self._checks = [_StoreCheck(clock, *one) for one in checks.items()]
+        self._rounds = LoopingCall(self._begin_checks)
         self._rounds.clock = clock
 
     def start(self) -> None:
-        """Examine the stores from now on."""
+        """Begin to check the stores."""
         self._rounds.start(_EVERY)
 
     def drain(self) -> None:
-        """The server is stopping: send nobody here any more."""
+        """Report ``draining`` from now on, so that a load balancer sends no more clients."""
         self._draining = True
 
     def stop(self) -> None:
-        """Examine no more: the stores are about to be closed."""
+        """Stop the checks: the stores are about to be closed."""
         if self._rounds.running:
             self._rounds.stop()
-        for examination in self._examinations:
-            examination.stop()
+        for check in self._checks:
+            check.stop()
 
     async def problems(self) -> list[str]:
-        """What is wrong now, one line each, within some two seconds whatever the stores do."""
+        """Return what is wrong now, one line each; answers within two seconds whatever the stores do."""
         if self._draining:
             return ["draining"]
-        self._examine()
-        troubles = [await examination.problem() for examination in self._examinations]
-        return [trouble for trouble in troubles if trouble]
+        self._begin_checks()
+        problems = [await check.problem() for check in self._checks]
+        return [problem for problem in problems if problem]
 
-    def _examine(self) -> None:
-        for examination in self._examinations:
-            examination.begin()
+    def _begin_checks(self) -> None:
+        for check in self._checks:
+            check.begin()
 
 
 class _StoreCheck:
-    """The examination of one store: one question at a time, however many want to know."""
+    """The checks of one store: one probe at a time, however many callers wait for it."""
 
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, pulse: StoreMonitor, question: Callable[[], Awaitable[Any]]
+        self, clock: IReactorTime, monitor: StoreMonitor, probe: Callable[[], Awaitable[Any]]
     ) -> None:
         self._clock = clock
-        self._pulse = pulse
-        self._question = question
+        self._monitor = monitor
+        self._probe = probe
         self._began = 0.0
-        self._asking: Deferred[None] | None = None
+        self._under_way: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
-        self._over = False
-        pulse.suspected = self.begin
+        self._stopped = False
+        monitor.suspected = self.begin
 
     def begin(self) -> None:
-        """Ask, unless an answer is awaited already."""
-        if self._asking is None and not self._over:
+        """Start a probe unless one is under way."""
+        if self._under_way is None and not self._stopped:
             self._began = self._clock.seconds()
-            self._asking = Deferred()
-            self._asking.addCallback(lambda _: Deferred.fromCoroutine(self._ask()))
-            self._asking.addErrback(lambda failure: failure.trap(CancelledError))
-            self._asking.callback(None)
+            self._under_way = Deferred()
+            self._under_way.addCallback(lambda _: Deferred.fromCoroutine(self._run()))
+            self._under_way.addErrback(lambda failure: failure.trap(CancelledError))
+            self._under_way.callback(None)
 
     def stop(self) -> None:
-        """Ask no more."""
-        self._over = True
-        if self._asking is not None:
-            self._asking.cancel()
+        """Cancel the probe under way, and start no more."""
+        self._stopped = True
+        if self._under_way is not None:
+            self._under_way.cancel()
 
     async def problem(self) -> str:
-        """What is wrong with the store, empty: nothing."""
+        """Return what is wrong with the store, empty if nothing; wait for the probe under way."""
         silent = False
-        if self._asking is not None:
+        if self._under_way is not None:
             left = self._began + _PATIENCE - self._clock.seconds()
             answered: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(answered)
@@ -103,24 +107,24 @@ class _StoreCheck:
                 await answered.addTimeout(max(left, 0.0), self._clock)
             except TimeoutError:
                 silent = True
-        return self._pulse.problem or (self._pulse.silent if silent else "")
+        return self._monitor.problem or (self._monitor.silent if silent else "")
 
-    async def _ask(self) -> None:
+    async def _run(self) -> None:
         try:
-            await self._question()
+            await self._probe()
         except StoreUnavailable as problem:
-            if not self._over:
-                self._pulse.lost(str(problem), self._began)
+            if not self._stopped:
+                self._monitor.lost(str(problem), self._began)
         except CancelledError:
             raise
         except Exception as problem:
-            if not self._pulse.problem:
+            if not self._monitor.problem:
                 self._log.failure("Examining a store failed", redacted())
-            self._pulse.lost(type(problem).__name__, self._began)
+            self._monitor.lost(type(problem).__name__, self._began)
         else:
-            self._pulse.found()
+            self._monitor.found()
         finally:
-            self._asking = None
+            self._under_way = None
             waiting, self._waiting = self._waiting, []
             for one in waiting:
                 one.callback(None)

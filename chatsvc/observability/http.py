@@ -1,4 +1,4 @@
-"""``--metrics``: what a monitoring system asks over HTTP, ``/metrics`` and ``/health``."""
+"""The pages of ``--metrics`` for monitoring systems: ``/metrics`` and ``/health`` over HTTP."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from chatsvc.observability.redaction import redacted
 
 HealthCheck = Callable[[], Coroutine[Any, Any, list[str]]]
-"""What is wrong, one line each; empty: nothing."""
+"""Returns what is wrong, one line each; empty if nothing is."""
 
 MetricsPage = Callable[[], Coroutine[Any, Any, bytes]]
-"""All metrics, in Prometheus's text format 0.0.4."""
+"""Returns all metrics in Prometheus's text format 0.0.4."""
 
 _TEXT = "text/plain; charset=utf-8"
 
 _Page = tuple[int, str, bytes]
-"""Status, type, text."""
+"""HTTP status, content type, body."""
 
 
 class _Pages(Resource):
-    """All pages; HEAD is answered as GET is, without the text."""
+    """All pages; HEAD is answered as GET is, without the body."""
 
     isLeaf = True
     _log = Logger()
 
     def __init__(self, metrics: MetricsPage, check: HealthCheck) -> None:
         super().__init__()
-        self._ask_metrics = metrics
+        self._metrics_page = metrics
         self._check = check
         self._pages: dict[bytes, Callable[[], Coroutine[Any, Any, _Page]]] = {
             b"/": self._index,
@@ -66,13 +66,13 @@ class _Pages(Resource):
         return NOT_FOUND, _TEXT, b"there are /metrics and /health\n"
 
     async def _metrics(self) -> _Page:
-        return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._ask_metrics()
+        return OK, CONTENT_TYPE_PLAIN_0_0_4, await self._metrics_page()
 
     async def _health(self) -> _Page:
-        """200 when all is well, else 503 and what is not."""
-        troubles = await self._check()
-        text = "".join(f"{line}\n" for line in troubles or ["ok"]).encode()
-        return SERVICE_UNAVAILABLE if troubles else OK, _TEXT, text
+        """Return 200 if nothing is wrong, else 503 and the problems."""
+        problems = await self._check()
+        text = "".join(f"{line}\n" for line in problems or ["ok"]).encode()
+        return SERVICE_UNAVAILABLE if problems else OK, _TEXT, text
 
     def _broken(self, failure: Failure) -> _Page:
         kind = type(failure.value).__name__
@@ -81,9 +81,9 @@ class _Pages(Resource):
 
 
 def monitoring_site(metrics: MetricsPage, check: HealthCheck) -> Site:
-    """The pages."""
+    """Return the site with these pages."""
     site = Site(_Pages(metrics, check))
     site.noisy = False
-    # One line for each look of a monitoring system would drown the others.
+    # A line for each request of a monitoring system would drown the others.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site

@@ -1,7 +1,7 @@
 """
-One event of the log as one line: text for people, or a JSON object for programs.
+Formats of the log: one event is one line, text for people or a JSON object for programs.
 
-Whoever logs says ``event=``, a short name that stays as it is when the words change, and ``connection=`` and ``uid=``
+Each of our log calls passes ``event=``, a short name that stays when the text changes, and ``connection=`` and ``uid=``
 where there is one.
 """
 
@@ -13,20 +13,20 @@ from datetime import UTC, datetime
 
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import sanitized, sanitized_lines
 
 LEVELS = ("debug", "info", "warn", "error")
-"""From the least to what must not be missed."""
+"""The levels, from the least grave."""
 
 Line = Callable[[LogEvent], str]
-"""Says an event; empty: it says nothing."""
+"""Returns the line for an event; empty if the event has nothing to show."""
 
 
 def level_of(event: LogEvent) -> str:
     """
-    One of :data:`LEVELS`.
+    Return the level of an event, one of ``LEVELS``.
 
-    Twisted tells of its reactor and its factories at ``info``; to whoever runs a chat service that is ``debug``.
+    Twisted reports on its reactor and its factories at ``info``; for an admin of a chat service that is ``debug``.
     """
     level = event.get("log_level", LogLevel.info)
     if level is LogLevel.info and not _is_ours(event):
@@ -35,31 +35,41 @@ def level_of(event: LogEvent) -> str:
 
 
 def dated(event: LogEvent) -> str:
-    """``2026-11-23T17:00:24.123+01:00 info connection 7, uid 10001: logged in …``; a traceback in lines of its own."""
+    """
+    Return an event as a line with time and level; a traceback follows on lines of its own.
+
+    ``2026-11-23T17:00:24.123+01:00 info  connection 7, uid 10001: logged in …``
+    """
     line = undated(event)
     local = datetime.fromtimestamp(event["log_time"]).astimezone()
     return line and f"{local.isoformat(timespec='milliseconds')} {level_of(event):5} {line}"
 
 
 def undated(event: LogEvent) -> str:
-    """The same for a log that dates and sorts its lines by itself."""
+    """Return the same without time and level, for a log that adds its own."""
     about = [f"{name} {event[name]}" for name in ("connection", "uid") if name in event]
     message = ", ".join(about) + ": " * bool(about) + formatEvent(event)
     traceback = _traceback(event)
-    line = harmless(" ".join(message.splitlines()))
-    text = line + "\n" * bool(line and traceback) + harmless_lines(traceback)
-    return text.encode(errors="backslashreplace").decode()  # a path need not be UTF-8
+    line = sanitized(" ".join(message.splitlines()))
+    text = line + "\n" * bool(line and traceback) + sanitized_lines(traceback)
+    return text.encode(errors="backslashreplace").decode()  # a path in the text need not be UTF-8
 
 
 def as_json(event: LogEvent) -> str:
     """
-    An object: ``time`` (RFC 3339, UTC), ``level``, ``event``, ``message``; ``connection``, ``uid`` and the rest of what
-    was said, each by its name; ``failure``, a traceback. What is not ours has the ``event`` ``other``, and says whose
-    it is: ``logger``.
+    Return an event as a JSON object.
+
+    It has ``time`` (RFC 3339, UTC), ``level``, ``event``, ``message``, all arguments of the log call by their names
+    (``connection``, ``uid`` …), and ``failure`` with a traceback if there is one. An event of another library has the
+    ``event`` ``other`` and names its ``logger``; its arguments are left out.
     """
     time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
-    said = {name: _brief(thing) for name, thing in event.items() if not name.startswith("log_")}
-    facts = said if _is_ours(event) else {"event": "other", "logger": event.get("log_namespace")}
+    arguments = {
+        name: _brief(thing) for name, thing in event.items() if not name.startswith("log_")
+    }
+    facts = (
+        arguments if _is_ours(event) else {"event": "other", "logger": event.get("log_namespace")}
+    )
     record = {
         "time": time.replace("+00:00", "Z"),
         "level": level_of(event),

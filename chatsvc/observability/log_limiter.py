@@ -1,4 +1,4 @@
-"""What could be said with every message or connection, and is said now and then."""
+"""Limits of log lines that every message or connection could cause."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Generic
 
 from cachetools import TTLCache
 
-from chatsvc.limits.rates import Key, Now, Rate, TokenBuckets
+from chatsvc.limits.token_bucket import Key, Now, Rate, TokenBuckets
 
 
 class LogLimiter:
-    """Lets one pass in so many ``seconds``, and counts the others; ``now`` gives monotonic seconds."""
+    """Passes one hit in so many ``seconds`` and counts the others; ``now`` returns monotonic seconds."""
 
     def __init__(self, now: Callable[[], float], seconds: float = 10.0) -> None:
         self._now = now
@@ -21,8 +21,8 @@ class LogLimiter:
         self._next = float("-inf")
         self._count = 0
 
-    def count(self, more: int = 1) -> int:
-        """Count; how many there were since the last time that one passed, 0: this one does not pass."""
+    def hit(self, more: int = 1) -> int:
+        """Count ``more`` hits; return how many there were since one passed last, or 0 if this one does not pass."""
         self._count += more
         if self._now() < self._next:
             return 0
@@ -34,8 +34,10 @@ class LogLimiter:
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """
-    What is to be said: ``count`` of this thing since it was said last, and how many ``others`` there were, of whatever
-    kind, for which there was no line.
+    A hit that passed.
+
+    ``count`` is the hits of its key since one passed last, this one included; ``others`` is the hits of other keys that
+    got no line and whose counts were given up.
     """
 
     count: int
@@ -44,10 +46,10 @@ class Allowed:
 
 class KeyedLogLimiter(Generic[Key]):
     """
-    Lets things pass, each at the rate ``each`` by its key, and all together at the rate ``total`` (None: no limit).
+    Passes hits at the rate ``each`` for each key, and at the rate ``total`` for all together (None: no limit).
 
-    What is graver than all that has passed of its key in the last ``memory`` seconds passes although its key has just
-    had a line. Of ``size`` keys the counts are kept; that of one longest unused becomes a count of others.
+    A hit that is more severe than all that passed of its key in the last ``memory`` seconds is not bound by ``each``.
+    Counts are kept for ``size`` keys; that of the least recently used one is added to the others.
     """
 
     def __init__(
@@ -62,14 +64,14 @@ class KeyedLogLimiter(Generic[Key]):
         self._total: TokenBuckets[None] | None = (
             TokenBuckets(total, now, 1) if total is not None else None
         )
-        self._gravest: TTLCache[Key, int] = TTLCache(size, memory, timer=now)
-        self._unsaid: OrderedDict[Key, int] = OrderedDict()
+        self._highest: TTLCache[Key, int] = TTLCache(size, memory, timer=now)
+        self._suppressed: OrderedDict[Key, int] = OrderedDict()
         self._size = size
         self._others = 0
 
-    def count(self, key: Key, gravity: int = 0) -> Allowed | None:
-        """Count one; None: it is not to be said now."""
-        if self._each.wait(key) and gravity <= self._gravest.get(key, gravity):
+    def hit(self, key: Key, severity: int = 0) -> Allowed | None:
+        """Count one hit; return None if it does not pass."""
+        if self._each.wait(key) and severity <= self._highest.get(key, severity):
             self._keep(key)
             return None
         if self._total is not None and self._total.wait(None):
@@ -78,13 +80,13 @@ class KeyedLogLimiter(Generic[Key]):
         if self._total is not None:
             self._total.take(None)
         self._each.take(key)
-        self._gravest[key] = max(gravity, self._gravest.get(key, gravity))
-        passed = Allowed(self._unsaid.pop(key, 0) + 1, self._others)
+        self._highest[key] = max(severity, self._highest.get(key, severity))
+        passed = Allowed(self._suppressed.pop(key, 0) + 1, self._others)
         self._others = 0
         return passed
 
     def _keep(self, key: Key) -> None:
-        self._unsaid[key] = self._unsaid.pop(key, 0) + 1
-        if len(self._unsaid) > self._size:
-            _, lost = self._unsaid.popitem(last=False)
+        self._suppressed[key] = self._suppressed.pop(key, 0) + 1
+        if len(self._suppressed) > self._size:
+            _, lost = self._suppressed.popitem(last=False)
             self._others += lost

@@ -1,10 +1,9 @@
-"""What a server counts, for Prometheus. Names, labels and meanings: here, one place to look them up."""
+"""The metrics of a server, for Prometheus: all names, labels and meanings."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from prometheus_client import (
@@ -27,30 +26,34 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chatsvc import __version__
+from chatsvc.storage.monitor import StoreCounts
 from chatsvc.wire.problems import Problem
 
 C = TypeVar("C", bound=Collector)
 
-disable_created_metrics()  # twice the lines, for what no dashboard asks
+disable_created_metrics()  # they double the lines, and no dashboard asks for them
 
 HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
-"""Why a connection is not read: its account sends too fast, it asks too much, it does not take its answers."""
+"""Why a connection is not read: it sends or asks too fast, or its answers or output pile up."""
 
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")
-"""Which limit ended a connection; ``silent``: it made room for another one."""
+"""Which limit ended a connection; ``silent`` means that it made room for another one."""
 
 PORTS = ("ordinary", "legacy")
-"""Through which kind of port a connection came."""
+"""The kinds of port through which a connection comes."""
 
 STORES = ("accounts", "inbox")
 
 LOGINS = ("ok", "bad-credentials", "throttled", "store-unavailable", "bad-request")
 """
-What a log-in can lead to; ``throttled`` also where too many passwords wait to be checked, ``bad-request`` where
-somebody is logged in already.
+The results of a log-in.
+
+``throttled`` also counts log-ins refused because too many passwords wait to be checked, ``bad-request`` log-ins on a
+connection where somebody is logged in already.
 """
 
-_STATES = ("Stored", "Duplicate", "Full", "Gap", "Failed", "Moved", "unknown")
+MESSAGE_STATES = ("stored", "duplicate", "full", "gap", "failed", "moved", "unknown")
+"""What can become of a message: the store's outcome, or ``unknown`` if the sender got no certain answer."""
 
 COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "chatsvc_build_info": max,
@@ -61,8 +64,10 @@ COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "python_info": max,
 }
 """
-How the samples of several processes that share stores and certificate become one, by the metric's name. All others add
-up: counters, the parts of histograms, and what each process has of its own.
+How samples of several processes are combined, by the metric's name.
+
+These metrics describe the stores and the certificate that the processes share. All others are added up: counters, parts
+of histograms, and gauges of what each process has of its own.
 """
 
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -71,7 +76,7 @@ _MESSAGE_BUCKETS = (*_SECONDS_BUCKETS, 10, 30)
 
 
 class Tally(Collector):
-    """A counter for where messages pass: to add to ``count`` costs no call."""
+    """A counter for the way of a message: adding to ``count`` costs no call."""
 
     def __init__(self, name: str, what: str) -> None:
         self._name = name
@@ -79,11 +84,12 @@ class Tally(Collector):
         self.count = 0
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the counter."""
         yield CounterMetricFamily(self._name, self._what, value=self.count)
 
 
 class BatchHistogram(Collector):
-    """A histogram that takes a batch's values at once, which costs a tenth of one after the other."""
+    """A histogram that takes a batch's values at once, at a tenth of the cost of one after the other."""
 
     def __init__(self, name: str, what: str, buckets: Sequence[float]) -> None:
         self._name = name
@@ -93,7 +99,7 @@ class BatchHistogram(Collector):
         self._sum = 0.0
 
     def add(self, values: Sequence[float]) -> None:
-        """Add values that rise or fall: mostly the first and the last fall into one bucket, and so do all."""
+        """Add values in ascending or descending order: if the first and the last share a bucket, all do."""
         if not values:
             return
         first = bisect_left(self._bounds, values[0])
@@ -105,6 +111,7 @@ class BatchHistogram(Collector):
         self._sum += sum(values)
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the histogram."""
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         total, buckets = 0, []
         for bound, count in zip(bounds, self._counts, strict=True):
@@ -114,7 +121,7 @@ class BatchHistogram(Collector):
 
 
 class _SampledGauge(Collector):
-    """A value that is looked up whenever somebody asks; None: it is not known and not shown."""
+    """A gauge whose value is looked up for each page; None means unknown, and the gauge is left out."""
 
     def __init__(self, name: str, what: str, value: Callable[[], float | None]) -> None:
         self._name = name
@@ -125,17 +132,8 @@ class _SampledGauge(Collector):
         yield GaugeMetricFamily(self._name, self._what, value=self._value())
 
 
-@dataclass(frozen=True)
-class StoreCounts:
-    """What is counted of one store."""
-
-    up: Gauge
-    seconds: Histogram
-    failures: Counter
-
-
 class Metrics:
-    """One server's counts, in a registry of their own: nothing is shared between servers of one process."""
+    """One server's metrics, in a registry of their own: servers in one process share nothing."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -162,17 +160,16 @@ class Metrics:
             "chatsvc_refusals",
             "Commands refused, by reason; messages that the store refused are counted by their state.",
             "reason",
-            [_in_words(problem) for problem in Problem],
+            [problem.value for problem in Problem],
         )
-        self.refusals = {problem: refusals[_in_words(problem)] for problem in Problem}
-        states = self._counters(
+        self.refusals = {problem: refusals[problem.value] for problem in Problem}
+        self.message_states = self._counters(
             "chatsvc_messages",
             "Messages by what became of them; one whose sender was told that nobody knows is unknown, and counts again"
             " when the store answers after all.",
             "state",
-            [state.lower() for state in _STATES],
+            MESSAGE_STATES,
         )
-        self.message_states = {state: states[state.lower()] for state in _STATES}
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
         )
@@ -226,11 +223,11 @@ class Metrics:
         PlatformCollector(registry=self.registry)
 
     async def page(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format 0.0.4."""
         return generate_latest(self.registry)
 
     def gauge(self, name: str, what: str, value: Callable[[], float | None]) -> None:
-        """Show a value that is looked up whenever somebody asks; None: not known."""
+        """Add a gauge whose value is looked up for each page; None means unknown, and the gauge is left out."""
         self._register(_SampledGauge(name, what, value))
 
     def _register(self, collector: C) -> C:
@@ -240,13 +237,9 @@ class Metrics:
     def _counters(
         self, name: str, what: str, label: str, values: Iterable[str]
     ) -> dict[str, Counter]:
-        """A counter for each value of a label, at 0 from the start: a rate needs something to rise from."""
+        """Return a counter for each value of a label; all begin at 0, for a rate needs something to rise from."""
         counter = Counter(name, what, [label], registry=self.registry)
         return {value: counter.labels(value) for value in values}
 
     def _seconds(self, name: str, what: str, labels: Sequence[str] = ()) -> Histogram:
         return Histogram(name, what, labels, buckets=_SECONDS_BUCKETS, registry=self.registry)
-
-
-def _in_words(problem: Problem) -> str:
-    return problem.name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""One page of metrics from those of several processes: mostly their sum."""
+"""Merging the metrics pages of several processes into one: mostly their sums."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ class _MergedPage(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, family in self._families.items():
             combine = COMBINE.get(name, sum)
-            summed = Metric(name, family.documentation, family.type)
-            summed.samples = [
+            merged = Metric(name, family.documentation, family.type)
+            merged.samples = [
                 Sample(sample, dict(labels), combine(values))
                 for (sample, labels), values in self._values[name].items()
             ]
-            yield summed
+            yield merged
 
 
 def merge_pages(pages: Iterable[str], ended: Iterable[str] = ()) -> bytes:
     """
-    Add pages of Prometheus's text format up, each metric as :data:`~chatsvc.observability.metrics.COMBINE` says.
+    Merge pages of Prometheus's text format; ``chatsvc.observability.metrics.COMBINE`` says how.
 
-    Of the last pages of processes that have ended, only what they counted is added: a sum that falls would be taken for
-    a restart, and everything before it for having happened just now.
+    ``ended`` are the last pages of processes that have ended. Their counters and histograms still count: Prometheus
+    would take a sum that falls for a restart, and all that was counted before for new.
     """
     registry = CollectorRegistry()
     registry.register(_MergedPage(pages, ended))

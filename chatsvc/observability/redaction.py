@@ -1,4 +1,4 @@
-"""What the log says of an error that nobody expected: of what kind it is and where, but not its own words."""
+"""Redaction: unexpected errors are logged with their kind and traceback, but without their text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from twisted.python.failure import Failure
 
 def redacted(failure: Failure | None = None) -> Failure:
     """
-    A failure, or that of the exception being handled, for the log alone: its exception is gone afterwards.
+    Return a failure, or that of the exception being handled, without its exception; use it for the log alone.
 
-    Databases and parsers quote what they were given: a name, a message, a password.
+    Databases and parsers quote their input, which may be a name, a message or a password.
     """
     failure = failure or Failure()
     failure.value = Exception()

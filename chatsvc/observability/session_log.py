@@ -1,7 +1,7 @@
 """
-What the log hears of one connection's session: who came and went, never what was said.
+The log of a connection's session: who logged in and out and what failed, never the text of a message.
 
-Whoever connects can cause these lines, so each is said only so often.
+Any peer can cause these lines, so each has a rate limit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from chatsvc.limits.rates import Now, Rate, network_of
+from chatsvc.limits.network import network_of
+from chatsvc.limits.token_bucket import Now, Rate
 from chatsvc.observability.log_limiter import Allowed, KeyedLogLimiter
 from chatsvc.observability.redaction import redacted
 from chatsvc.wire.problems import Problem, code_of
@@ -20,28 +21,28 @@ _A_MINUTE = 1 / 60
 
 
 class LogBudget:
-    """What the logbooks of all connections share: how often each thing was said."""
+    """The limits of log lines that the sessions of all connections share."""
 
     _log = Logger()
 
     def __init__(self, now: Now) -> None:
-        # Of an address and a uid the first one, then one a minute; of all together some a second.
+        # For each network and uid the first one, then one a minute; for all together some a second.
         self.refusals: KeyedLogLimiter[tuple[str, int | None]] = KeyedLogLimiter(
             now, Rate(_A_MINUTE, 1), Rate(5, 50)
         )
-        # Only an account's owner can cause these, as often as `login_rate` allows.
-        self.comings: KeyedLogLimiter[tuple[str, int]] = KeyedLogLimiter(now, Rate(_A_MINUTE, 30))
+        # Only an account's owner can cause these, and log-ins have a rate limit of their own.
+        self.sessions: KeyedLogLimiter[tuple[str, int]] = KeyedLogLimiter(now, Rate(_A_MINUTE, 30))
         self.registrations: KeyedLogLimiter[str] = KeyedLogLimiter(
             now, Rate(_A_MINUTE, 50), Rate(5, 200)
         )
-        self.damages: KeyedLogLimiter[int] = KeyedLogLimiter(
+        self.costly_hashes: KeyedLogLimiter[int] = KeyedLogLimiter(
             now, Rate(1 / 86_400, 1), Rate(_A_MINUTE, 10)
         )
-        self.faults: KeyedLogLimiter[str] = KeyedLogLimiter(now, Rate(_A_MINUTE, 3))
+        self.failures: KeyedLogLimiter[str] = KeyedLogLimiter(now, Rate(_A_MINUTE, 3))
 
     def too_costly(self, uid: int) -> None:
-        """An account's hash costs more than the server spends: nobody can log in to it."""
-        passed = self.damages.count(uid)
+        """Log that an account's hash costs too much to check, so that nobody can log in to it."""
+        passed = self.costly_hashes.hit(uid)
         if passed is not None:
             text = (
                 "the password's hash costs too much to check: nobody can log in until it is changed"
@@ -51,50 +52,50 @@ class LogBudget:
 
 
 class SessionLog:
-    """The entries of connection ``number``, from ``address`` (empty: a local socket)."""
+    """The log lines of connection ``number``, from ``address`` (empty: a local socket)."""
 
     _log = Logger()
 
-    def __init__(self, number: int, address: str, brevity: LogBudget) -> None:
+    def __init__(self, number: int, address: str, budget: LogBudget) -> None:
         self._number = number
         self._network = network_of(address)
         self._address = address or "a local socket"
-        self._brevity = brevity
+        self._budget = budget
 
     def logged_in(self, uid: int, *, receives: bool) -> None:
-        """Somebody has logged in; who does not receive only sends."""
+        """Log a log-in; one that does not receive only sends."""
         text = "logged in from {address}" + ("" if receives else ", only to send")
-        passed = self._brevity.comings.count(("login", uid))
+        passed = self._budget.sessions.hit(("login", uid))
         self._note("login", text, uid, passed, address=self._address, receives=receives)
 
     def refused(self, uid: int | None, problem: Problem) -> None:
-        """A log-in was refused; None: as somebody who does not exist."""
+        """Log a refused log-in; the uid is None if there is no such account."""
         throttled = problem is Problem.THROTTLED
         whose = "log-in of nobody we know" if uid is None else "log-in"
         level = LogLevel.warn if throttled else LogLevel.info
         text, reason = whose + " from {address} refused: {reason}", code_of(problem)
-        passed = self._brevity.refusals.count((self._network, uid), gravity=int(throttled))
+        passed = self._budget.refusals.hit((self._network, uid), severity=int(throttled))
         self._note("login-refused", text, uid, passed, level, address=self._address, reason=reason)
 
     def logged_out(self, uid: int, seconds: float, why: str) -> None:
-        """A log-in has ended."""
+        """Log the end of a log-in, after so many seconds."""
         text = "logged out after {seconds:.1f} s: {reason}"
-        passed = self._brevity.comings.count(("logout", uid))
+        passed = self._budget.sessions.hit(("logout", uid))
         self._note("logout", text, uid, passed, seconds=seconds, reason=why)
 
     def registered(self, uid: int) -> None:
-        """An account was made."""
-        passed = self._brevity.registrations.count(self._network)
+        """Log a registration."""
+        passed = self._budget.registrations.hit(self._network)
         self._note("registered", "registered from {address}", uid, passed, address=self._address)
 
     def password_changed(self, uid: int) -> None:
-        """A password was changed."""
-        passed = self._brevity.comings.count(("password-changed", uid))
+        """Log a change of password."""
+        passed = self._budget.sessions.hit(("password-changed", uid))
         self._note("password-changed", "changed the password", uid, passed)
 
     def broken(self, uid: int | None, kind: str, failure: Failure) -> None:
-        """A command has failed in a way that nobody expected."""
-        passed = self._brevity.faults.count(kind)
+        """Log a command that has failed unexpectedly; ``kind`` is the command's name."""
+        passed = self._budget.failures.hit(kind)
         if passed is not None:
             facts = self._facts(uid) | _counts(passed) | {"event": "command-failed", "kind": kind}
             self._log.failure("{kind} failed" + _how_many(passed), redacted(failure), **facts)
@@ -117,7 +118,7 @@ class SessionLog:
 
 
 def _counts(passed: Allowed) -> dict[str, Any]:
-    """How many things a line stands for, where that is more than one."""
+    """Return how many hits a line stands for, as arguments of the log call; empty if only one."""
     return {
         **({"count": passed.count} if passed.count > 1 else {}),
         **({"others": passed.others} if passed.others else {}),
@@ -125,7 +126,7 @@ def _counts(passed: Allowed) -> dict[str, Any]:
 
 
 def _how_many(passed: Allowed) -> str:
-    """The same in words."""
+    """Return the same as text for the line's end."""
     return (" ({count} since this was said last)" if passed.count > 1 else "") + (
         " ({others} others are not said)" if passed.others else ""
     )

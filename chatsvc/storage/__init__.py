@@ -1,1 +1,1 @@
-"""SQL databases: their URLs, transactions, migrations, and whether they answer."""
+"""Stores: their URLs, whether they answer, and SQL databases with transactions and migrations."""

@@ -1,34 +1,30 @@
-"""
-SQL over adbapi: one pool of threads, one transaction a call, and one way to say that it is away.
-"""
+"""A database: a pool of threads, one transaction a call, and one exception for every way of being away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import get_ident
 from typing import Any, TypeVar
 
-from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from chatsvc.storage.monitor import StoreMonitor
-from chatsvc.storage.sql import Dialect, Transaction, dialect_of, first_line
+from chatsvc.storage.mysql import MySQL
+from chatsvc.storage.pool import ConnectionPool, PooledConnection
+from chatsvc.storage.sql import SQLBackend, Transaction, first_line
+from chatsvc.storage.sqlite import SQLite
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 
 T = TypeVar("T")
-
-log = Logger()
 
 
 class Database:
     """
     A database behind a pool of threads.
 
-    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore; ``patience`` is in seconds; ``pulse`` is told
-    of every question.
+    ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore. ``patience`` is how many seconds a transaction
+    may take. ``monitor`` counts every transaction.
     """
 
     def __init__(
@@ -36,32 +32,32 @@ class Database:
         url: StoreURL,
         reactor: Any,
         patience: float = STORE_PATIENCE,
-        pulse: StoreMonitor | None = None,
+        monitor: StoreMonitor | None = None,
     ) -> None:
         self.url = url
-        self._pulse = pulse or StoreMonitor(url)
+        self._monitor = monitor or StoreMonitor(url)
         self._reactor = reactor
         self._patience = patience
-        self._dialect = dialect_of(url, patience)
+        self._backend = backend_of(url, patience)
         self._pool: Any = None
 
-    def monitored_by(self, pulse: StoreMonitor) -> Database:
-        """The same open database under another pulse: accounts and inboxes in one file have one each."""
-        other = Database(self.url, self._reactor, self._patience, pulse)
+    def monitored_by(self, monitor: StoreMonitor) -> Database:
+        """Return the same open database with another monitor: accounts and inboxes in one file have one each."""
+        other = Database(self.url, self._reactor, self._patience, monitor)
         other._pool = self._pool
         return other
 
     async def open(self) -> None:
         """
-        Connect, so that what is wrong comes out before anybody waits for it.
+        Connect, so that a problem shows before anybody depends on the database.
 
-        :raise BadStore: the database cannot be used; the text is one line that names its URL.
+        :raise StoreMisconfigured: when the database cannot be used; the text names its URL.
         """
-        self._dialect.check()
-        self._pool = _Pool(self._dialect, self.url, self._reactor)
+        self._backend.check_url()
+        self._pool = ConnectionPool(self._backend, self.url, self._reactor)
         self._pool.start()
         try:
-            await self.run(self._dialect.try_out)
+            await self.run(self._backend.check_usable)
         except BaseException as problem:
             self.close()
             if isinstance(problem, StoreUnavailable):
@@ -69,37 +65,37 @@ class Database:
             raise
 
     def close(self) -> None:
-        """End all connections; what is still waiting hears `StoreUnavailable`."""
+        """Close all connections; calls that still wait raise ``StoreUnavailable``."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.running:
-            pool.hang_up()
+            pool.abort()
             pool.close()
 
     async def run(
         self, interaction: Callable[[Transaction], T], *, write: bool = True, lock: str = ""
     ) -> T:
         """
-        Run ``interaction`` in one transaction, in a thread.
+        Run ``interaction`` in one transaction, in a thread, and return its result.
 
-        It is committed when the interaction returns and rolled back when it raises. Of
-        interactions with the same ``lock`` (a short word) only one runs at a time, whichever
-        process asks; the lock is held until after the commit. ``write=False`` promises that
-        nothing is written, and then waits for no writer; on SQLite each statement then sees the
-        database as it is at its own time.
+        The transaction is committed when the interaction returns and rolled back when it raises. Only one interaction
+        with the same ``lock`` (a short word) runs at a time, in all processes; the lock is held until after the commit.
+        ``write=False`` promises that nothing is written, and then waits for no writer; on SQLite each statement then
+        sees the database as it is at its own time.
 
-        :raise StoreUnavailable: the database is away or took longer than the patience. The
-            outcome is unknown.
+        :raise StoreUnavailable: when the database is away or took longer than the patience; the outcome is unknown.
         """
-        return await self._pulse.track(self._run(interaction, write, lock))
+        return await self._monitor.track(self._run(interaction, write, lock))
 
-    async def run_gently(
+    async def run_paced(
         self, interactions: Iterable[Callable[[Transaction], Any]], lock: str = ""
     ) -> None:
         """
-        Run one after another, each in a transaction of its own; after each leave the database to others for as long as
-        it took, or a writer of another process that looks for its turn now and then, as SQLite's do, would find none.
+        Run interactions one after another, each in a transaction of its own, with pauses for others.
 
-        :raise StoreUnavailable: as `run` does; what came before is done.
+        After each, the database is left alone for as long as it took. Writers of other processes poll SQLite's lock,
+        and would never find it free otherwise.
+
+        :raise StoreUnavailable: as ``run`` does; the interactions before are committed.
         """
         for interaction in interactions:
             began = self._reactor.seconds()
@@ -110,7 +106,7 @@ class Database:
         pool = self._pool
         if pool is None or not pool.running:
             raise StoreUnavailable(f"{self.url} is closed")
-        attempt = _Attempt(self._dialect, interaction, write, lock)
+        attempt = _Attempt(self._backend, interaction, write, lock)
         waiting: Deferred[T] = pool.runWithConnection(attempt)
         waiting.addTimeout(self._patience, self._reactor)
         try:
@@ -118,38 +114,43 @@ class Database:
         except DeferredTimeout:
             raise StoreUnavailable(f"{self.url} did not answer in time") from None
         except Exception as problem:
-            if not pool.running or self._dialect.is_away(problem):
+            if not pool.running or self._backend.is_unavailable(problem):
                 raise StoreUnavailable(f"{self.url}: {first_line(problem)}") from problem
             raise
         finally:
             attempt.wanted = False
 
 
+def backend_of(url: StoreURL, patience: float) -> SQLBackend:
+    """Return the backend of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
+    return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
+
+
 class _Attempt:
     """One interaction on its way through the pool."""
 
     def __init__(
-        self, dialect: Dialect, interaction: Callable[[Transaction], Any], write: bool, lock: str
+        self, backend: SQLBackend, interaction: Callable[[Transaction], Any], write: bool, lock: str
     ) -> None:
-        self._dialect = dialect
+        self._backend = backend
         self._interaction = interaction
         self._write = write
         self._lock = lock
         self.wanted = True
-        """Whether somebody still waits: what queued behind a dead server is not run late."""
+        """Whether the caller still waits: an interaction that queued behind a dead server must not run late."""
 
-    def __call__(self, connection: _Connection) -> Any:
+    def __call__(self, connection: PooledConnection) -> Any:
         if not self.wanted:
             raise StoreUnavailable("given up before it began")
         self._begin(connection)
-        transaction = Transaction(connection, self._dialect.name)
+        transaction = Transaction(connection, self._backend.name)
         if self._lock:
             return self._alone(connection, transaction)
         return self._interaction(transaction)
 
-    def _alone(self, connection: _Connection, transaction: Transaction) -> Any:
-        """Hold the lock until after the commit: the next one must see what was written."""
-        self._dialect.take(transaction, self._lock)
+    def _alone(self, connection: PooledConnection, transaction: Transaction) -> Any:
+        """Hold the lock until after the commit: its next holder must see what was written."""
+        self._backend.acquire(transaction, self._lock)
         try:
             result = self._interaction(transaction)
             connection.commit()
@@ -160,98 +161,22 @@ class _Attempt:
             self._release(connection, transaction)
         return result
 
-    def _begin(self, connection: _Connection) -> None:
-        """Begin; a connection that died while it was idle shows here, where a retry is safe."""
-        begin = self._dialect.begin(self._write)
+    def _begin(self, connection: PooledConnection) -> None:
+        """Begin; a connection that died while it was idle fails here, where a retry is safe."""
+        begin = self._backend.begin_statement(self._write)
         if not begin:
             return  # each statement is a transaction by itself
         try:
             connection.cursor().execute(begin)
         except Exception as problem:
-            if not self._dialect.is_dead(problem):
+            if not self._backend.is_connection_lost(problem):
                 raise
-            connection.reconnect()
+            connection.close()
+            connection.connect()
             connection.cursor().execute(begin)
 
-    def _release(self, connection: _Connection, transaction: Transaction) -> None:
+    def _release(self, connection: PooledConnection, transaction: Transaction) -> None:
         try:
-            self._dialect.release(transaction, self._lock)
+            self._backend.release(transaction, self._lock)
         except Exception:
-            connection.drop()  # the server releases the locks of a connection that ended
-
-
-class _Connection(adbapi.Connection):
-    """A pooled connection whose death is no traceback in the log: those who asked hear of it."""
-
-    _pool: Any
-
-    def reconnect(self) -> None:
-        self.drop()
-        try:
-            self._connection = self._pool.connect()
-        except Exception as problem:
-            raise StoreUnavailable(first_line(problem)) from problem
-
-    def rollback(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            self._connection.rollback()
-        except Exception as problem:
-            log.debug(
-                "{url}: connection lost: {problem}",
-                event="database-connection-lost",
-                url=self._pool.url,
-                problem=first_line(problem.__context__ or problem),
-            )
-            self.drop()
-
-    def commit(self) -> None:
-        if self._connection is not None:
-            self._connection.commit()
-
-    def drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.disconnect(connection)
-
-
-class _Pool(adbapi.ConnectionPool):
-    connectionFactory = _Connection
-
-    def __init__(self, dialect: Dialect, url: StoreURL, reactor: Any) -> None:
-        threads = {"cp_min": 1, "cp_max": dialect.threads}
-        super().__init__(  # type: ignore[no-untyped-call]
-            dialect.driver, cp_reactor=reactor, cp_reconnect=True, **threads
-        )
-        self.url = url
-        self._dialect = dialect
-        self._ended = False
-
-    def connect(self) -> Any:
-        """Give this thread's connection, made when there is none."""
-        if self._ended:
-            raise StoreUnavailable("closed")
-        thread = get_ident()
-        if thread not in self.connections:
-            # Listed before it connects, so that it can be hung up on while it does.
-            connection = self.connections[thread] = self._dialect.make()
-            try:
-                self._dialect.connect(connection)
-            except BaseException:
-                self.disconnect(connection)  # type: ignore[no-untyped-call]
-                raise
-        return self.connections[thread]
-
-    def hang_up(self) -> None:
-        """Wake the threads that wait for a server, so that closing does not wait with them."""
-        self._ended = True
-        for connection in list(self.connections.values()):
-            self._dialect.hang_up(connection)
-
-    def _close(self, connection: Any) -> None:
-        try:
-            connection.close()
-        except Exception as problem:
-            text = "{url}: closing: {problem}"
-            log.debug(text, event="database-closing", url=self.url, problem=problem)
+            connection.close()  # the server releases the locks of a connection that ended

@@ -1,4 +1,4 @@
-"""One server for one SQLite file."""
+"""A lock that keeps a second server away from an SQLite file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from chatsvc.storage.url import StoreMisconfigured
 
 class FileLock:
     """
-    Holds a file for this process, and makes it (mode 0600) if it is not there.
+    Holds a file for this process; creates it (mode 0600) if it is not there.
 
-    The lock is ``flock``'s, which does not meet SQLite's own. It must be let go only after SQLite has closed the
-    file: closing any descriptor of a file drops all POSIX locks that the process has on it.
+    The lock is one of flock(2), which does not conflict with SQLite's own. Release it only after SQLite has closed the
+    file: closing any descriptor of a file drops all POSIX locks that the process has on it (fcntl(2)).
 
-    :raise BadStore: another server holds it, or it cannot be opened; one line that names it.
+    :raise StoreMisconfigured: when another server holds it, or it cannot be opened; the text names the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -32,5 +32,5 @@ class FileLock:
             ) from None
 
     def release(self) -> None:
-        """Let another server have the file."""
+        """Release the lock."""
         os.close(self._descriptor)

@@ -1,8 +1,8 @@
 """
-Bring a database's tables up to date: the numbered files of ``schema/``, each once and in order.
+Migrations bring a database's tables up to date: the numbered files of ``schema/``, each once and in order.
 
-A file of MySQL may be interrupted half-way (its DDL commits at once), so that its statements must
-bear being run again; in SQLite a file is applied whole or not at all.
+MySQL commits at each DDL statement, so a file may be interrupted half-way, and its statements must bear being run
+again. In SQLite a file is applied whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,36 +28,34 @@ _DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR})
 
 
 async def pending(database: Database) -> list[str]:
-    """Give the names of the files that this database has not seen, in their order."""
+    """Return the names of the files that are not applied yet, in order."""
     return await database.run(_pending, write=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file: ``applied`` is when, by the database's clock, None if it is pending."""
+    """A file ``name``, and when it was ``applied`` by the database's clock (None: it is pending)."""
 
     name: str
     applied: str | None
 
 
 async def steps(database: Database) -> list[Step]:
-    """
-    Give all files in their order; one that only a newer release has is called ``NNN (of a newer release)``.
-    """
+    """Return all files in order; one that only a newer release has is called ``NNN (of a newer release)``."""
     return await database.run(_steps, write=False)
 
 
 async def script(database: Database) -> str:
-    """Give the SQL that `apply` would run, empty if there is none."""
+    """Return the SQL that ``apply`` would run, empty if nothing is pending."""
     names = await pending(database)
     return "\n".join(f"-- {name}\n{_text(database.url.scheme, name)}" for name in names)
 
 
 async def apply(database: Database) -> list[str]:
     """
-    Apply what is pending and give the names of the files; two that start at once do it once.
+    Apply what is pending and return the names of the files. Servers that start at the same time do it once.
 
-    :raise BadStore: this account of MySQL may not make tables.
+    :raise StoreMisconfigured: when this account of MySQL may not create tables.
     """
     if not await pending(database):
         return []
@@ -78,25 +76,25 @@ def _pending(transaction: Transaction) -> list[str]:
 
 def _steps(transaction: Transaction) -> list[Step]:
     seen = _seen(transaction)
-    names = {_version(name): name for name in _names(transaction.dialect)}
+    names = {_version(name): name for name in _names(transaction.backend)}
     return [
         Step(names.get(version, f"{version:03} (of a newer release)"), seen.get(version))
         for version in sorted(names.keys() | seen.keys())
     ]
 
 
-def _names(dialect: str) -> list[str]:
-    found = files("chatsvc.schema").joinpath(dialect).iterdir()
+def _names(backend: str) -> list[str]:
+    found = files("chatsvc.schema").joinpath(backend).iterdir()
     return [file.name for file in found if file.name.endswith(".sql")]
 
 
-def _text(dialect: str, name: str) -> str:
-    return files("chatsvc.schema").joinpath(dialect, name).read_text("utf-8")
+def _text(backend: str, name: str) -> str:
+    return files("chatsvc.schema").joinpath(backend, name).read_text("utf-8")
 
 
 def _seen(transaction: Transaction) -> dict[int, str]:
-    """When each version was applied."""
-    if transaction.one(_BEGUN[transaction.dialect]) is None:
+    """Return when each version was applied."""
+    if transaction.one(_BEGUN[transaction.backend]) is None:
         return {}
     rows = transaction.all("SELECT version, applied_at FROM chat_schema")
     return {version: str(applied) for version, applied in rows}
@@ -105,7 +103,7 @@ def _seen(transaction: Transaction) -> dict[int, str]:
 def _apply(transaction: Transaction) -> list[str]:
     names = _pending(transaction)
     for name in names:
-        for statement in _statements(_text(transaction.dialect, name)):
+        for statement in _statements(_text(transaction.backend, name)):
             transaction.execute(statement)
         transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
     return names
@@ -116,7 +114,7 @@ def _version(name: str) -> int:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Take a script apart; SQLite tells where a statement ends, which holds for MySQL as well."""
+    """Split a script into statements by SQLite's rule, which holds for our files for MySQL too."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,4 +1,4 @@
-"""What every store has in common: its URL, and the ways in which it can be away."""
+"""URLs of stores, and the two ways in which a store can fail: unavailable for now, or misconfigured."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 STORE_PATIENCE = 5.0
-"""Seconds that a command waits for its store before the sender hears ``store-unavailable``."""
+"""Seconds that a command waits for its store before it is answered with ``store-unavailable``."""
 
 
 class StoreUnavailable(Exception):
-    """The store is away or did not answer in time: whether the command ran is unknown."""
+    """The store is away or did not answer in time; whether the command ran is unknown."""
 
 
 class StoreMisconfigured(Exception):
-    """A store's URL or the store itself cannot be used; the text is one line for the admin."""
+    """A store or its URL cannot be used; the text is one line for the admin."""
 
 
 @dataclass(frozen=True)
 class StoreURL:
     """
-    The place of a store.
+    A store's URL, parsed.
 
-    ``scheme`` is ``sqlite``, ``mysql``, ``redis``, ``redis+unix`` or ``redis+sentinel``; ``path`` is the file of
-    SQLite, the database name of MySQL, the database number of ``redis``, the socket of ``redis+unix``, the primary's
-    name of ``redis+sentinel``, whose ``host`` is a list of HOST:PORT with commas between.
+    ``scheme`` is ``sqlite``, ``mysql``, ``redis``, ``redis+unix`` or ``redis+sentinel``. ``path`` is SQLite's file,
+    MySQL's database name, the database number of ``redis``, the socket of ``redis+unix``, or the primary's name of
+    ``redis+sentinel``, whose ``host`` is a list of HOST:PORT separated by commas.
     """
 
     scheme: str
@@ -35,15 +35,15 @@ class StoreURL:
     user: str = ""
     password: str = field(default="", repr=False)
     query: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
-    shown: str = ""
-    """The URL without its password: what logs and messages may say."""
+    redacted: str = ""
+    """The URL without its password, for logs and messages."""
 
     def __str__(self) -> str:
-        return self.shown
+        return self.redacted
 
 
 def _without_hosts(url: str) -> tuple[str, str]:
-    """The hosts of a URL that names several, and it without them: urlsplit takes a bracket behind a comma for wrong."""
+    """Split off the hosts of a URL with several: urlsplit rejects an IPv6 address after a comma."""
     place = re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]
     hosts = place.rpartition("@")[2]
     return hosts, url.replace(place, place.removesuffix(hosts), 1) if hosts else url
@@ -51,9 +51,9 @@ def _without_hosts(url: str) -> tuple[str, str]:
 
 def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     """
-    Take a store's URL apart.
+    Parse a store's URL.
 
-    :raise BadStore: it is none of ``schemes``, or has no path where one is needed.
+    :raise StoreMisconfigured: when its scheme is none of ``schemes``, or it lacks a path.
     """
     scheme, colon, rest = url.partition(":")
     known = " or ".join(f"{name}:…" for name in schemes)
@@ -64,7 +64,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
     if scheme == "sqlite":
         if not rest or rest.startswith("//"):
             raise StoreMisconfigured(f"{url!r} names no file: write sqlite:PATH")
-        return StoreURL(scheme, rest, shown=url)
+        return StoreURL(scheme, rest, redacted=url)
     if not rest.startswith("//"):
         raise StoreMisconfigured(f"{without_password(url)!r} is no URL: write {scheme}://…")
     several = scheme == "redis+sentinel"
@@ -77,7 +77,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         )
     except ValueError:
-        # Not in urlsplit's words: it quotes as a port what may be a part of the password.
+        # urlsplit's own message is dropped: it quotes as a port what may be a part of the password.
         raise StoreMisconfigured(
             f"{without_password(url)!r} is no URL: its port or query is wrong"
             " (in a password, / is written %2F, ? %3F and # %23)"
@@ -96,7 +96,7 @@ def parse_store_url(url: str, schemes: tuple[str, ...]) -> StoreURL:
 
 
 def without_password(url: str) -> str:
-    """A URL, even a mistyped one, as it may be shown."""
+    """Return a URL, even a mistyped one, with ``***`` for its password."""
     head, at, place = url.rpartition("@")
     scheme, colon, rest = head.partition(":")
     name, hidden, _ = rest.partition(":")

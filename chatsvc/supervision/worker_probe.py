@@ -1,4 +1,4 @@
-"""What the workers of a server show to those who watch over it, asked of each and made one."""
+"""Metrics and health of all workers of a server, asked of each and put together."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from chatsvc.observability.metrics_merge import merge_pages
 from chatsvc.supervision.worker_process import WorkerProcess
 
 _PATIENCE = 2.5
-"""Seconds for a worker's answer: it takes its stores 1.5 at most, and probes give up after few."""
+"""Seconds for a worker's answer: it gives its stores 1.5, and whoever asks us gives up after few."""
 
 
 @implementer(IAgentEndpointFactory)
-class _Sockets:
-    """The Unix sockets of workers, by number."""
+class _ProbeEndpoints:
+    """The Unix sockets at which workers answer, by number."""
 
     def __init__(self, reactor: Any, paths: Mapping[bytes, str]) -> None:
         self._reactor = reactor
@@ -34,7 +34,7 @@ class _Sockets:
 
 
 @dataclass(frozen=True)
-class _Last:
+class _LastPage:
     """The last page of metrics that a worker gave, and at which of its starts."""
 
     start: int
@@ -42,46 +42,47 @@ class _Last:
 
 
 class WorkerProbe:
-    """Asks all of ``workers``; ``own_troubles`` are those that need not be asked for."""
+    """Asks all of ``workers``; ``own_problems`` gives those that need not be asked for."""
 
     def __init__(
-        self, reactor: Any, workers: Sequence[WorkerProcess], own_troubles: Callable[[], list[str]]
+        self, reactor: Any, workers: Sequence[WorkerProcess], own_problems: Callable[[], list[str]]
     ) -> None:
         self._reactor = reactor
         self._workers = workers
-        self._own_problems = own_troubles
-        self._last: dict[int, _Last] = {}
+        self._own_problems = own_problems
+        self._last_pages: dict[int, _LastPage] = {}
         self._ended = ""
+        """What processes that have ended had counted, as a page."""
         paths = {str(worker.number).encode(): worker.probe_path for worker in workers}
-        self._agent = Agent.usingEndpointFactory(reactor, _Sockets(reactor, paths))
+        self._agent = Agent.usingEndpointFactory(reactor, _ProbeEndpoints(reactor, paths))
 
     async def metrics(self) -> bytes:
-        """The metrics of those workers that answer, added up."""
+        """Add up the metrics of all workers; for one that does not answer, its last page counts."""
         pages = {number: text for number, _, text in await self._ask("metrics")}
         for worker in self._workers:
             self._note(worker, pages.get(worker.number))
-        silent = [last.page for number, last in self._last.items() if number not in pages]
+        silent = [last.page for number, last in self._last_pages.items() if number not in pages]
         return merge_pages(pages.values(), [self._ended, *silent])
 
     def _note(self, worker: WorkerProcess, page: str | None) -> None:
-        """Keep the last page of each process, and what those that ended have counted."""
-        last = self._last.get(worker.number)
+        """Keep the last page of a process, and add that of its predecessor to what has ended."""
+        last = self._last_pages.get(worker.number)
         if last is not None and last.start != worker.starts:
-            del self._last[worker.number]
+            del self._last_pages[worker.number]
             self._ended = merge_pages([], [self._ended, last.page]).decode()
         if page is not None:
-            self._last[worker.number] = _Last(worker.starts, page)
+            self._last_pages[worker.number] = _LastPage(worker.starts, page)
 
     async def problems(self) -> list[str]:
-        """What is wrong with the workers or what they need, a line each."""
-        troubles = self._own_problems()
+        """Say what is wrong with the workers or with what they need, a line each."""
+        problems = self._own_problems()
         for number, status, text in await self._ask("health"):
             if status != OK:
-                troubles += [f"worker {number}: {line}" for line in text.splitlines()]
-        return troubles
+                problems += [f"worker {number}: {line}" for line in text.splitlines()]
+        return problems
 
     async def _ask(self, page: str) -> Sequence[tuple[int, int, str]]:
-        """(number, status, text) of each worker that serves and answers."""
+        """Ask each worker that serves for a page, and give (number, status, text) of those that answer."""
         serving = [worker.number for worker in self._workers if worker.serves]
         asked = [Deferred.fromCoroutine(self._get(number, page)) for number in serving]
         for answer in asked:

@@ -12,6 +12,11 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
 from twisted.python.failure import Failure
 
+from chatsvc.supervision.worker_state import new_worker_state
+
+HEARTBEAT_TIMEOUT = 30.0
+"""Seconds without a heartbeat after which a worker is killed: its reactor is stuck."""
+
 Launch = Callable[["WorkerProcess"], Any]
 """Starts a worker's process with the worker as its protocol, and gives the process."""
 
@@ -19,19 +24,20 @@ Launch = Callable[["WorkerProcess"], Any]
 class _HeartbeatSocket(DatagramProtocol):
     """The supervisor's end of sd_notify(3)."""
 
-    def __init__(self, told: Callable[[set[str]], None]) -> None:
-        self._datagram_received = told
+    def __init__(self, on_datagram: Callable[[set[str]], None]) -> None:
+        self._on_datagram = on_datagram
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._datagram_received(set(datagram.decode(errors="replace").split("\n")))
+        self._on_datagram(set(datagram.decode(errors="replace").split("\n")))
 
 
 class WorkerProcess(ProcessProtocol):
     """
     The process with a ``number``, from 1, and its successors.
 
-    ``folder`` is where it can be asked things and gives signs of life. ``ended`` is called with how a process ended
-    that was not asked to.
+    It sends heartbeats to ``heartbeat_path`` and answers its supervisor at ``probe_path``, both in
+    ``folder``. ``on_ended`` is called with how a process ended that was not asked to. Its states are in
+    ``worker_state.py``.
     """
 
     def __init__(
@@ -40,63 +46,71 @@ class WorkerProcess(ProcessProtocol):
         number: int,
         folder: Path,
         launch: Launch,
-        ended: Callable[[WorkerProcess, str], None],
+        on_ended: Callable[[WorkerProcess, str], None],
     ) -> None:
         self.number = number
-        self.signs_path = str(folder / f"{number}.signs")
+        self.heartbeat_path = str(folder / f"{number}.signs")
         self.probe_path = str(folder / f"{number}.probe")
         self._reactor = reactor
         self._launch = launch
-        self._ended = ended
+        self._on_ended = on_ended
+        self._state = new_worker_state()
         self._process: Any = None
-        self._signs = reactor.listenUNIXDatagram(
-            self.signs_path, _HeartbeatSocket(self._datagram_received), mode=0o600
+        self._heartbeats = reactor.listenUNIXDatagram(
+            self.heartbeat_path, _HeartbeatSocket(self._datagram_received), mode=0o600
         )
-        self._stopping = False
-        self._serves = False
-        self._heard = self._began = 0.0
+        self._last_heartbeat = self._started_at = 0.0
         self.starts = 0
         """How many processes there have been."""
-        self._ready: list[Deferred[bool]] = []
-        self._gone: list[Deferred[None]] = []
+        self._awaiting_ready: list[Deferred[bool]] = []
+        self._awaiting_end: list[Deferred[None]] = []
 
     @property
     def runs(self) -> bool:
         """Whether there is a process."""
-        return self._process is not None
+        return self._state.runs()
 
     @property
     def serves(self) -> bool:
-        """Whether it has said that it is ready."""
-        return self._serves
+        """Whether there is a process that has said that it is ready."""
+        return self._state.serves()
 
     @property
     def age(self) -> float:
         """Seconds since the last start."""
-        return float(self._reactor.seconds()) - self._began
+        return float(self._reactor.seconds()) - self._started_at
 
     @property
     def silence(self) -> float:
-        """Seconds since the last sign of life, or since the start."""
-        return float(self._reactor.seconds()) - self._heard
+        """Seconds since the last heartbeat, or since the start."""
+        return float(self._reactor.seconds()) - self._last_heartbeat
 
     def start(self) -> Deferred[bool]:
-        """Start a process: True when it is ready, False when it has ended before."""
-        self._heard = self._began = self._reactor.seconds()
-        self._serves = False
-        self._process = self._launch(self)
-        self.starts += 1
-        return self.ready()
+        """
+        Start a process; the result is that of :meth:`when_ready`.
 
-    def ready(self) -> Deferred[bool]:
-        """True when it next says that it is ready, False when it has ended before."""
-        waiting: Deferred[bool] = Deferred(self._ready.remove)
-        self._ready.append(waiting)
+        :raise NoTransition: there is one already, or the worker was stopped.
+        :raise OSError: the system has no room for one.
+        """
+        self._state.start()
+        try:
+            self._process = self._launch(self)
+        except BaseException:
+            self._state.could_not_start()
+            raise
+        self._last_heartbeat = self._started_at = self._reactor.seconds()
+        self.starts += 1
+        return self.when_ready()
+
+    def when_ready(self) -> Deferred[bool]:
+        """Wait until it says that it is ready: True; or has ended before: False."""
+        waiting: Deferred[bool] = Deferred(self._awaiting_ready.remove)
+        self._awaiting_ready.append(waiting)
         return waiting
 
     def reset_silence(self) -> None:
         """Count its silence from now on."""
-        self._heard = self._reactor.seconds()
+        self._last_heartbeat = self._reactor.seconds()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if there is a process."""
@@ -107,38 +121,37 @@ class WorkerProcess(ProcessProtocol):
             pass
 
     def stop(self) -> Deferred[None]:
-        """Ask the process to end, for good; fires when it has."""
-        self._stopping = True
-        gone: Deferred[None] = Deferred()
-        if self._process is None:
-            gone.callback(None)
-        else:
-            self._gone.append(gone)
+        """Ask the process to end, for good; wait until it has."""
+        ended: Deferred[None] = Deferred()
+        if self._state.stop():
+            self._awaiting_end.append(ended)
             self.signal(signal.SIGTERM)
-        return gone
+        else:
+            ended.callback(None)
+        return ended
 
     def close(self) -> Deferred[None] | None:
-        """Listen to no more signs of life."""
-        closed: Deferred[None] | None = self._signs.stopListening()
+        """Listen to no more heartbeats."""
+        closed: Deferred[None] | None = self._heartbeats.stopListening()
         return closed
 
     def processEnded(self, reason: Failure) -> None:  # type: ignore[override]
-        self._process, self._serves = None, False
-        self._write_signal(False)
-        gone, self._gone = self._gone, []
-        for waiting in gone:
+        unasked = self._state.ended()
+        self._process = None
+        self._report_ready(False)
+        ended, self._awaiting_end = self._awaiting_end, []
+        for waiting in ended:
             waiting.callback(None)
-        if not self._stopping:
-            self._ended(self, _how(reason.value))
+        if unasked:
+            self._on_ended(self, _how(reason.value))
 
     def _datagram_received(self, lines: set[str]) -> None:
-        self._heard = self._reactor.seconds()
-        if "READY=1" in lines and self.runs:
-            self._serves = True
-            self._write_signal(True)
+        self._last_heartbeat = self._reactor.seconds()
+        if "READY=1" in lines and self._state.ready():
+            self._report_ready(True)
 
-    def _write_signal(self, ready: bool) -> None:
-        waiting, self._ready = self._ready, []
+    def _report_ready(self, ready: bool) -> None:
+        waiting, self._awaiting_ready = self._awaiting_ready, []
         for one in waiting:
             one.callback(ready)
 

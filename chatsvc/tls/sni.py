@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from chatsvc.tls.key_folder import BadKeys, ServerContext
+from chatsvc.tls.context import ServerContext
+from chatsvc.tls.key_files import BadKeys
 
 
 @implementer(IOpenSSLServerConnectionCreator)

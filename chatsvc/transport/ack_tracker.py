@@ -21,6 +21,7 @@ from zope.interface import implementer
 from chatsvc.tls.half_close import pass_up_the_end
 from chatsvc.transport.sockets import EagerWriter
 from chatsvc.transport.tcp_info import Window, how_far, unacknowledged
+from chatsvc.transport.twisted_internals import waiting_bytes
 
 _SOONEST, _LATEST = 0.02, 0.5
 """Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
@@ -65,7 +66,8 @@ class ByteMeter(EagerWriter):
         own = self.transport.socket
         told = how_far(own)
         if told is None:
-            return self.handed - self.waiting() - unacknowledged(own.fileno()), None
+            waiting = waiting_bytes(self.transport)
+            return self.handed - waiting - unacknowledged(own.fileno()), None
         return told
 
     def loseConnection(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections that have said something: what each of them says in one go leaves as one write."""
+"""Flushing: the frames that a connection has gathered in one turn of the reactor leave as one write."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ class Flushable(Protocol):
     """A connection that gathers its frames."""
 
     def flush(self) -> None:
-        """Hand what was said to the transport."""
+        """Hand what has gathered to the transport."""
 
 
 class FlushConsolidator:
-    """Flushes connections when the answers of a batch have been told, or else in the next turn of the reactor."""
+    """Flushes connections when the outcomes of a batch have been reported, or else in the next turn of the reactor."""
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._speakers: list[Flushable] = []
+        self._waiting: list[Flushable] = []
 
-    def add(self, speaker: Flushable) -> None:
-        """It has something to say."""
-        if not self._speakers:
+    def add(self, connection: Flushable) -> None:
+        """Flush a connection with the others, before long."""
+        if not self._waiting:
             self._clock.callLater(0, self.flush)
-        self._speakers.append(speaker)
+        self._waiting.append(connection)
 
     def flush(self) -> None:
-        """Flush all who were added."""
-        speakers, self._speakers = self._speakers, []
-        for speaker in speakers:
+        """Flush every connection that was added."""
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
             try:
-                speaker.flush()
+                connection.flush()
             except Exception:
                 # One connection's trouble is not that of the others.
                 self._log.failure("Writing failed", redacted(), event="write-failed")

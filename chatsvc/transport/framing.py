@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.protocols.basic import Int16StringReceiver
 
 from chatsvc.transport.flush import FlushConsolidator
+from chatsvc.transport.twisted_internals import unprocessed
 
 MOST_IN_A_ROW = 64
 """Frames of one connection that are taken in a row; then it is the others' turn."""
@@ -113,7 +114,7 @@ class FrameProtocol(Int16StringReceiver):
 
     def _next_frame_size(self) -> int:
         """The bytes of the next frame and of its length, as far as they are known."""
-        begun: bytes = self._unprocessed
+        begun = unprocessed(self)
         return 2 if len(begun) < 2 else 2 + int(self.length_format.unpack_from(begun)[0])
 
     def _expect_rest(self) -> None:

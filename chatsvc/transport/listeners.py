@@ -1,19 +1,19 @@
 """
-Where the server listens: endpoint strings to layers of a connection.
+Listeners: an endpoint string says where to listen, and which layers a connection has.
 
-From the socket upwards: the meter that receipts need, the PROXY header (``haproxy:``), TLS (``ssl:``, ``tls:``),
-the chat.
+From the socket upwards: the meter that counts bytes for acknowledgements, the PROXY header (``haproxy:``), TLS
+(``ssl:``, ``tls:``), the chat.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
@@ -27,8 +27,8 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
+from chatsvc.tls.context import ServerContext
 from chatsvc.tls.half_close import HalfClosedTLS
-from chatsvc.tls.key_folder import ServerContext
 from chatsvc.tls.sni import SNIContexts
 from chatsvc.transport.ack_tracker import metered
 from chatsvc.transport.inherited import InheritedEndpoint
@@ -46,12 +46,11 @@ _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 _HANDED_OVER = "systemd"
 _TLS_FILES = ("privateKey", "certKey", "extraCertChain")
 
-
 Context = ServerContext | SNIContexts
 
 
 class CannotListen(Exception):
-    """A place cannot be listened at; the text is one line that names it."""
+    """A listener cannot have its port or file; the text is one line that names it."""
 
 
 class BadEndpoint(Exception):
@@ -61,8 +60,10 @@ class BadEndpoint(Exception):
 @dataclass(frozen=True)
 class Listener:
     """
-    A place to listen at; ``context`` is what its TLS is made from, None without TLS; ``keys``: files that must be
-    private; ``bare``: the socket alone, without any layer above it.
+    Somewhere to listen, as an endpoint string names it.
+
+    ``text`` is that string, ``endpoint`` has all layers, ``bare`` only the socket. ``context`` makes the connections of
+    its TLS; None: it has none. ``keys`` are files that must be private.
     """
 
     text: str
@@ -74,7 +75,7 @@ class Listener:
 
 @implementer(IStreamServerEndpoint)
 @dataclass(frozen=True)
-class _Layered:
+class _LayeredEndpoint:
     """An endpoint with one more layer between it and the factory."""
 
     endpoint: IStreamServerEndpoint
@@ -84,8 +85,8 @@ class _Layered:
         return self.endpoint.listen(self.layer(protocolFactory))
 
 
-class _HangingUp(Factory):
-    """Builds what a factory builds, and hangs up where that builds nothing."""
+class _RefusingFactory(Factory):
+    """Builds what another factory builds, and hangs up where that builds nothing."""
 
     noisy = False
 
@@ -111,7 +112,7 @@ def _prefix(factory: Any) -> str:
 
 
 class ListenerBuilder:
-    """Makes listening places; one certificate of the key folder serves all that name none of their own."""
+    """Makes listeners; those that name no certificate of their own share ``default_context()``."""
 
     def __init__(
         self,
@@ -123,53 +124,60 @@ class ListenerBuilder:
         self._default_context = default_context
         self._trusted = trusted_proxies
 
-    def open(
+    def build(
         self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
     ) -> Listener:
         """
-        The place that an endpoint string names; ``example`` is what could have been written. ``socket`` is one that
-        listens there already, as (descriptor, family).
+        Make the listener that an endpoint string describes; nothing is opened yet.
 
-        :raise BadEndpoint: it names none.
+        ``example`` is what could have been written. ``socket`` is one that listens there already, as (descriptor,
+        family).
+
+        :raise BadEndpoint: the string describes none.
         :raise BadKeys: its certificate or key cannot be used.
         """
-        with _one_line(text, example):
-            return self._open(text, socket)
+        with _twisted_errors_as_bad_endpoint(text, example):
+            return self._build(text, socket)
 
-    def _open(self, text: str, socket: tuple[int, int] | None) -> Listener:
+    def _build(self, text: str, socket: tuple[int, int] | None) -> Listener:
         proxied = text.startswith("haproxy:")
-        place = text.removeprefix("haproxy:")
-        context: Context | None = None
-        keys: Sequence[str] = ()
-        if place.startswith("ssl:"):
-            place, files = _split_ssl(place)
-            context = self._context(files)
-            keys = [files["privateKey"]] if files else []
-        elif place.startswith("tls:"):
-            place, folder = _split_tls(place)
-            context = hosts = SNIContexts(folder)
-            keys = hosts.key_paths()
-        lowest = (
-            self._lowest(place) if socket is None else InheritedEndpoint(self._reactor, *socket)
+        description, context, keys = self._without_tls(text.removeprefix("haproxy:"))
+        bare = (
+            self._socket(description)
+            if socket is None
+            else InheritedEndpoint(self._reactor, *socket)
         )
-        endpoint: IStreamServerEndpoint = _Layered(lowest, metered)
+        endpoint: IStreamServerEndpoint = _LayeredEndpoint(bare, metered)
         if proxied:
-            endpoint = _Layered(
+            endpoint = _LayeredEndpoint(
                 endpoint, lambda factory: TrustedProxies(self._reactor, factory, self._trusted)
             )
         if context is not None:
-            endpoint = _Layered(endpoint, lambda factory: _tls(context, factory))
-        endpoint = _Layered(endpoint, _HangingUp)
-        return Listener(text, endpoint, context, keys, lowest)
+            endpoint = _LayeredEndpoint(endpoint, lambda factory: _tls(context, factory))
+        endpoint = _LayeredEndpoint(endpoint, _RefusingFactory)
+        return Listener(text, endpoint, context, keys, bare)
 
-    def _lowest(self, place: str) -> IStreamServerEndpoint:
+    def _without_tls(self, description: str) -> tuple[str, Context | None, Sequence[str]]:
+        """Split an endpoint string into one without TLS, what its TLS is made from, and the files of its keys."""
+        if description.startswith("ssl:"):
+            description, files = _split_ssl(description)
+            return description, self._context(files), [files["privateKey"]] if files else []
+        if description.startswith("tls:"):
+            description, folder = _split_tls(description)
+            by_name = SNIContexts(folder)
+            return description, by_name, by_name.key_paths()
+        return description, None, []
+
+    def _socket(self, description: str) -> IStreamServerEndpoint:
         try:
-            found: IStreamServerEndpoint = serverFromString(self._reactor, _with_backlog(place))
+            endpoint: IStreamServerEndpoint = serverFromString(
+                self._reactor, _with_backlog(description)
+            )
         except LookupError as problem:
-            if place.startswith(_HANDED_OVER):
+            if description.startswith(_HANDED_OVER):
                 raise ValueError("systemd has handed over no such socket") from None
             raise ValueError(str(problem)) from None
-        return found
+        return endpoint
 
     def _context(self, files: dict[str, str]) -> ServerContext:
         if not files:
@@ -182,9 +190,9 @@ class ListenerBuilder:
 
 async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) -> IListeningPort:
     """
-    Listen at a place; ``text`` is what it is called.
+    Listen at an endpoint; ``text`` is what people call it.
 
-    :raise CannotListen: it cannot be had.
+    :raise CannotListen: its port or file cannot be had.
     """
     try:
         return await endpoint.listen(factory)
@@ -193,9 +201,14 @@ async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) ->
         raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
 
 
+async def stop_listening(ports: Iterable[IListeningPort]) -> None:
+    """Close ports, in their order."""
+    for port in ports:
+        await maybeDeferred(port.stopListening)
+
+
 @contextmanager
-def _one_line(text: str, example: str) -> Iterator[None]:
-    """What Twisted finds wrong with an endpoint string, as a :class:`BadEndpoint`."""
+def _twisted_errors_as_bad_endpoint(text: str, example: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError, IndexError) as problem:
@@ -204,49 +217,50 @@ def _one_line(text: str, example: str) -> Iterator[None]:
         ) from None
 
 
-def _with_backlog(place: str) -> str:
-    """The backlog is the second of what may be given without a name."""
-    kind, *parts = _UNESCAPED_COLON.split(place)
+def _with_backlog(description: str) -> str:
+    # The backlog is the second of what may be given without a name.
+    kind, *parts = _UNESCAPED_COLON.split(description)
     names = [part.partition("=")[0] for part in parts if "=" in part]
     if kind not in ("tcp", "tcp6") or "backlog" in names or len(parts) - len(names) > 1:
-        return place
-    return f"{place}:backlog={_BACKLOG}"
+        return description
+    return f"{description}:backlog={_BACKLOG}"
 
 
 def _unescaped(part: str) -> str:
     return part.replace("\\:", ":").replace("\\\\", "\\")
 
 
-def _split_ssl(place: str) -> tuple[str, dict[str, str]]:
-    """``ssl:…`` as ``tcp:…``, or ``ssl:systemd:…`` as ``systemd:…``, and the files that it names."""
+def _split_ssl(description: str) -> tuple[str, dict[str, str]]:
+    """Split ``ssl:…`` into ``tcp:…``, or ``ssl:systemd:…`` into ``systemd:…``, and the files that it names."""
     rest, files = [], {}
-    for part in _UNESCAPED_COLON.split(place)[1:]:
+    for part in _UNESCAPED_COLON.split(description)[1:]:
         name, equals, value = part.partition("=")
         if equals and name in _TLS_FILES:
             files[name] = _unescaped(value)
         else:
             rest.append(part)
-    return _lowest("tcp", rest), files
+    return _below_tls("tcp", rest), files
 
 
-def _lowest(kind: str, parts: list[str]) -> str:
-    """What lies under TLS: a port, but where systemd hands over a socket that listens."""
+def _below_tls(kind: str, parts: list[str]) -> str:
+    # Under TLS lies a port, or a socket that systemd hands over.
     return ":".join(parts if parts[:1] == [_HANDED_OVER] else [kind, *parts])
 
 
-def _split_tls(place: str) -> tuple[str, str]:
+def _split_tls(description: str) -> tuple[str, str]:
     """
-    ``tls:FOLDER:…`` as ``tcp6:…``, which takes the rest as Twisted's ``tls:`` does, or ``tls:FOLDER:systemd:…`` as
-    ``systemd:…``; and the folder.
+    Split ``tls:FOLDER:…`` into ``tcp6:…``, or ``tls:FOLDER:systemd:…`` into ``systemd:…``, and the folder.
+
+    ``tcp6:`` takes the rest as Twisted's ``tls:`` does.
     """
-    parts = _UNESCAPED_COLON.split(place)[1:]
+    parts = _UNESCAPED_COLON.split(description)[1:]
     folder = next((part for part in parts if part.startswith("path=")), parts[0])
     parts.remove(folder)
     if not any(part.startswith("port=") or "=" not in part for part in parts):
         parts.append("port=443")
     if not folder.removeprefix("path="):
         raise ValueError("it names no folder")
-    return _lowest("tcp6", parts), _unescaped(folder.removeprefix("path="))
+    return _below_tls("tcp6", parts), _unescaped(folder.removeprefix("path="))
 
 
 def _tls(

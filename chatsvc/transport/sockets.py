@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
+from chatsvc.transport.twisted_internals import waiting_bytes
+
 TCP_PEER_PATIENCE = 60
 """Seconds for which a peer may leave bytes unacknowledged, or a probe unanswered (design section 6)."""
 
@@ -53,7 +55,7 @@ class EagerWriter(ProtocolWrapper):
 
     def write(self, data: bytes) -> None:
         tcp = self.transport
-        if tcp.connected and not tcp.disconnecting and not self.waiting():
+        if tcp.connected and not tcp.disconnecting and not waiting_bytes(tcp):
             sent = tcp.writeSomeData(data)
             if isinstance(sent, int):  # else the reactor will find out what is wrong
                 data = data[sent:]
@@ -62,8 +64,3 @@ class EagerWriter(ProtocolWrapper):
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
-
-    def waiting(self) -> int:
-        """How many bytes wait in Twisted's buffers."""
-        tcp = self.transport
-        return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)

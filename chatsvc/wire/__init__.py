@@ -1,1 +1,1 @@
-"""The wire: frames' bytes to commands, events to frames' bytes. Knows nothing of the rest of the project."""
+"""The wire: bytes of frames to commands, events to bytes of frames. No I/O, and no import of other packages."""

@@ -1,7 +1,7 @@
 """
-The client's half of the structured dialect: commands to frames, frames to what the server said.
+The client's half of the structured dialect: commands to frames, and the server's frames to events.
 
-An ``ok`` says nothing of what was asked; :func:`understand` puts the two together.
+An ``ok`` does not repeat what was asked; ``understand`` interprets it together with the command.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.record import record
 
-PROTOCOL_VERSION = 1
-
 
 class NotUnderstood(Exception):
-    """A frame of the server's that breaks the dialect; one line."""
+    """A frame of the server breaks the dialect; the text is one line."""
 
 
 @record
@@ -31,7 +29,7 @@ class Accepted(e.Event):
 
 @record
 class Confirmed(e.Event):
-    """The store has a message; ``re`` and ``to`` name it. As :class:`~chatsvc.wire.events.Sent`, without its text."""
+    """The store has the message that ``re`` and ``to`` name; the fields are those of ``Sent``, without the text."""
 
     to: int
     id: int | None
@@ -43,7 +41,7 @@ class Confirmed(e.Event):
 
 @record
 class Rejected(e.Event):
-    """A command was refused. ``text`` is for people; ``to``: it was a ``msg`` to them."""
+    """A command was refused; ``text`` is for people, ``to`` the recipient if it was a ``Send``."""
 
     code: str
     text: str
@@ -53,12 +51,13 @@ class Rejected(e.Event):
 
 
 Heard = e.Event | e.Message
+"""What a server sends."""
 
 
 def encode(command: c.Command) -> bytes:
-    """The frame that asks for something."""
-    kind, writer = _WRITERS[type(command)]
-    thing = {"type": kind, **writer(command)}
+    """Return the frame of a command."""
+    kind, encoder = _ENCODERS[type(command)]
+    thing = {"type": kind, **encoder(command)}
     if command.n is not None:
         thing["n"] = command.n
     return orjson.dumps(thing)
@@ -66,50 +65,50 @@ def encode(command: c.Command) -> bytes:
 
 def parse(frame: bytes) -> Heard | None:
     """
-    What a frame says; None where it is no structured frame (the greeting) or of a type that is not known here.
+    Return what is in a frame, or None if it is no structured frame (the greeting) or of an unknown type.
 
-    :raise NotUnderstood: it breaks the dialect.
+    :raise NotUnderstood: when it breaks the dialect.
     """
     if not frame.startswith(b"{"):
         return None
     try:
         thing = orjson.loads(frame)
-        reader = _READERS.get(thing["type"])
-        return reader(thing) if reader else None
+        parser = _PARSERS.get(thing["type"])
+        return parser(thing) if parser else None
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
 
 def understand(command: c.Command, answer: e.Event) -> e.Event:
     """
-    What an answer to a command means.
+    Return the event that an answer to a command stands for.
 
-    :raise NotUnderstood: it is no answer to that command.
+    :raise NotUnderstood: when it is no answer to that command.
     """
     if not isinstance(answer, Accepted):
         return answer
     try:
-        return _MEANINGS[type(command)](command, answer.fields)
+        return _INTERPRETERS[type(command)](command, answer.fields)
     except (KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
 
 _LONGEST_WAIT = 300.0
-"""Seconds; no server is asked to be away for longer, whatever it says."""
+"""Seconds; a client waits no longer before it connects again, whatever the server asks for."""
 
 
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _write_auth(command: c.Auth) -> dict[str, Any]:
+def _encode_auth(command: c.Auth) -> dict[str, Any]:
     thing = _given(
         uid=command.uid, password=command.password, token=command.token, after=command.after
     )
     return thing if command.receive else {**thing, "receive": False}
 
 
-_WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+_ENCODERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     c.Hello: (
         "hello",
         lambda command: _given(
@@ -119,7 +118,7 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
             lang=command.lang,
         ),
     ),
-    c.Auth: ("auth", _write_auth),
+    c.Auth: ("auth", _encode_auth),
     c.Send: (
         "msg",
         lambda command: _given(to=command.to, text=command.text, again=command.again or None),
@@ -155,7 +154,7 @@ def _optional(value: Any) -> int | None:
     return None if value is None else _whole(value)
 
 
-def _read_message(thing: dict[str, Any]) -> e.Message:
+def _parse_message(thing: dict[str, Any]) -> e.Message:
     return e.Message(
         _whole(thing["id"]),
         _whole(thing["from"]),
@@ -165,7 +164,7 @@ def _read_message(thing: dict[str, Any]) -> e.Message:
     )
 
 
-def _read_sent(thing: dict[str, Any]) -> Confirmed:
+def _parse_sent(thing: dict[str, Any]) -> Confirmed:
     return Confirmed(
         _whole(thing["to"]),
         _optional(thing.get("id")),
@@ -177,7 +176,7 @@ def _read_sent(thing: dict[str, Any]) -> Confirmed:
     )
 
 
-def _read_error(thing: dict[str, Any]) -> Rejected:
+def _parse_error(thing: dict[str, Any]) -> Rejected:
     return Rejected(
         _text(thing["code"]),
         _text(thing["text"]),
@@ -188,21 +187,21 @@ def _read_error(thing: dict[str, Any]) -> Rejected:
     )
 
 
-_READERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
+_PARSERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
     "welcome": lambda thing: e.Welcome(
         thing.get("registration") == "open", re=_optional(thing.get("re"))
     ),
     "ok": lambda thing: Accepted(thing, re=_optional(thing.get("re"))),
     "pong": lambda thing: e.Pong(re=_optional(thing.get("re"))),
-    "sent": _read_sent,
-    "msg": _read_message,
-    "error": _read_error,
+    "sent": _parse_sent,
+    "msg": _parse_message,
+    "error": _parse_error,
     "kicked": lambda thing: e.Kicked(),
     "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
 }
 
 
-def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
+def _interpret_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
     return e.LoggedIn(
         _whole(fields["uid"]),
         _text(fields["name"]),
@@ -212,8 +211,8 @@ def _mean_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
     )
 
 
-_MEANINGS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
-    c.Auth: _mean_login,
+_INTERPRETERS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
+    c.Auth: _interpret_login,
     c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
     c.Passwd: lambda command, fields: e.PasswordChanged(_text(fields.get("token", ""))),
     c.Find: lambda command, fields: e.Found(

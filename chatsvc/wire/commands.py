@@ -1,4 +1,4 @@
-"""What a client may ask. Both dialects parse their frames into these."""
+"""Commands: what a client can ask. Both dialects parse frames into these."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from dataclasses import field
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.record import record
 
+PROTOCOL_VERSION = 1
+"""The structured dialect's version, which client and server tell each other in ``hello`` and ``welcome``."""
+
 MAX_FRAME = 65_535
-"""Bytes in a frame at most: what two bytes of length can say."""
+"""Bytes of a frame at most: its length is sent in two bytes."""
 
 MAX_TEXT = 8_192
-"""Bytes of UTF-8 in a message text at most, so that it fits a frame however a dialect escapes it."""
+"""UTF-8 bytes of a message text at most, so that it fits a frame however a dialect escapes it."""
 
 MAX_N = 2**53 - 1
-"""The largest request number: the largest integer that every JSON reader keeps (RFC 8259, section 6)."""
+"""The largest request number: the largest integer that every JSON parser keeps (RFC 8259, section 6)."""
 
 NO_UID = 2**63
-"""Stands for every uid out of range: no database can hold it, so it does not exist."""
+"""Stands for every uid out of range: no database can hold it, so there is no such user."""
 
 
 @record
 class Command:
-    """``n`` is the client's number of the request, which its answer carries; None: the client gave none."""
+    """A command; ``n`` is the client's number for the request, which the answer repeats (None: it gave none)."""
 
     n: int | None = field(default=None, kw_only=True)
 
 
 @record
 class Hello(Command):
-    """A program presents itself; ``device`` is 16 to 32 hex digits or empty."""
+    """A program introduces itself; ``device`` is 16 to 32 hex digits or empty, ``lang`` is ``zh``, ``en`` or None."""
 
-    version: int = 1
+    version: int = PROTOCOL_VERSION
     client: str = ""
     device: str = ""
     lang: str | None = None
@@ -39,7 +42,11 @@ class Hello(Command):
 
 @record
 class Auth(Command):
-    """Log in by password or by token; ``after`` is the last message id that the client has shown."""
+    """
+    Log in by password or by token.
+
+    ``after`` is the id of the last message that the client has shown. Without ``receive`` the client only sends.
+    """
 
     uid: int
     password: str | None = None
@@ -50,7 +57,7 @@ class Auth(Command):
 
 @record
 class Send(Command):
-    """A message for ``to``. ``again``: it was confirmed before, and is only asked about: it must not be stored now."""
+    """Send a message to ``to``; with ``again``, only ask about one that was confirmed before, and store nothing."""
 
     to: int
     text: str
@@ -59,14 +66,14 @@ class Send(Command):
 
 @record
 class Ack(Command):
-    """The reader has recorded message ``id`` and all before it."""
+    """Acknowledge message ``id`` and all before it: the reader has recorded them."""
 
     id: int
 
 
 @record
 class Register(Command):
-    """Make an account."""
+    """Create an account."""
 
     name: str
     password: str
@@ -74,7 +81,7 @@ class Register(Command):
 
 @record
 class Passwd(Command):
-    """Change one's own password. ``token``: a token is wanted, for the old ones no longer work."""
+    """Change one's own password; with ``token``, ask for a new token, for the old ones no longer work."""
 
     old: str
     new: str
@@ -83,7 +90,7 @@ class Passwd(Command):
 
 @record
 class Find(Command):
-    """Which uids have this name?"""
+    """Ask which uids have this name."""
 
     name: str
 
@@ -95,33 +102,33 @@ class Logout(Command):
 
 @record
 class Ping(Command):
-    """Are you there?"""
+    """Ask whether the server is there."""
 
 
 @record
 class Help(Command):
-    """Text dialect: what can be typed?"""
+    """Ask what can be typed (text dialect)."""
 
 
 @record
 class SetLang(Command):
-    """Text dialect: speak ``lang`` from now on."""
+    """Change the language to ``lang`` (text dialect)."""
 
     lang: str
 
 
 @record
 class Quit(Command):
-    """Text dialect: say goodbye and close."""
+    """Close the connection (text dialect)."""
 
 
 @record
 class Malformed(Command):
     """
-    A frame that is no proper command.
+    A frame that is no valid command.
 
-    ``kind`` is the command it meant to be, as far as that can be told: a command that needs a log-in says so
-    before it complains of its form. ``to`` is the recipient of a malformed ``msg``.
+    ``kind`` is the command that was meant, as far as that is clear: if it needs a log-in, that is reported before its
+    form. ``to`` is the recipient of a malformed ``msg``.
     """
 
     problem: Problem

@@ -1,4 +1,4 @@
-"""What the server says. Both dialects encode these into frames."""
+"""Events: what the server sends. Both dialects encode these into frames."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ class Message:
     """
     A message in an inbox.
 
-    ``id`` counts 1, 2, 3, … for each inbox; ``at`` is the time of acceptance in milliseconds since 1970.
-    ``sender`` 0 marks a message that the older server left: ``text`` is then the whole of what it would have shown.
+    ``id`` counts 1, 2, 3, … in each inbox; ``at`` is the time of acceptance in milliseconds since 1970. ``sender`` 0
+    marks a message that the older server left: ``text`` is then all that it would have shown.
 
-    ``shown`` is the text dialect's: its frame, once somebody has asked, for reader and sender see the same.
+    ``text_frame`` belongs to the text dialect. It holds the message's frame once it was encoded, for reader and sender
+    get the same bytes.
     """
 
     id: int
@@ -24,31 +25,32 @@ class Message:
     name: str
     at: int
     text: str
-    shown: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    # A list as a box that is filled later: the record itself is frozen. Encoding once instead of twice is worth it.
+    text_frame: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
 @record
 class Event:
-    """``re`` is the number of the request that this answers."""
+    """An event; ``re`` is the number of the request that it answers, if there is one and it had a number."""
 
     re: int | None = field(default=None, kw_only=True)
 
 
 @record
 class Greeting(Event):
-    """Said in the text dialect to every new connection."""
+    """The first event of every connection; only the text dialect shows it."""
 
 
 @record
 class Welcome(Event):
-    """The answer to ``hello``."""
+    """The answer to ``Hello``; ``registration`` says whether accounts can be created."""
 
     registration: bool
 
 
 @record
 class LoggedIn(Event):
-    """``epoch`` names the life of the inbox's ids; ``waiting`` counts the messages in it."""
+    """The answer to ``Auth``; ``epoch`` changes when the inbox's ids begin anew, ``waiting`` counts its messages."""
 
     uid: int
     name: str
@@ -60,9 +62,10 @@ class LoggedIn(Event):
 @record
 class Sent(Event):
     """
-    The store has the message. ``waiting`` counts what waits for a reader who is away.
+    The answer to ``Send``: the store has the message.
 
-    ``duplicate``: it had it before; ``id`` is None where the first one's id is no longer known.
+    ``waiting`` counts the messages in the recipient's inbox. ``online`` says whether the recipient is logged in. With
+    ``duplicate`` the store had the message before; ``id`` is None if its id is no longer known.
     """
 
     to: int
@@ -75,19 +78,21 @@ class Sent(Event):
 
 @record
 class Registered(Event):
+    """The answer to ``Register``."""
+
     uid: int
 
 
 @record
 class PasswordChanged(Event):
-    """``token`` is empty where none was asked for."""
+    """The answer to ``Passwd``; ``token`` is empty unless one was asked for."""
 
     token: str = ""
 
 
 @record
 class Found(Event):
-    """``users``: (uid, is online) of everybody of that name."""
+    """The answer to ``Find``; ``users`` has (uid, is online) of everybody with that name."""
 
     name: str
     users: tuple[tuple[int, bool], ...]
@@ -95,37 +100,37 @@ class Found(Event):
 
 @record
 class LoggedOut(Event):
-    pass
+    """The answer to ``Logout``."""
 
 
 @record
 class Pong(Event):
-    pass
+    """The answer to ``Ping``."""
 
 
 @record
 class HelpShown(Event):
-    pass
+    """The answer to ``Help``."""
 
 
 @record
 class LangSet(Event):
-    pass
+    """The answer to ``SetLang``."""
 
 
 @record
 class Farewell(Event):
-    """The answer to ``quit``."""
+    """The answer to ``Quit``."""
 
 
 @record
 class Kicked(Event):
-    """The account logged in elsewhere."""
+    """The account has logged in elsewhere; this session is over."""
 
 
 @record
 class Bye(Event):
-    """The server is about to close; come back after ``retry_after`` seconds."""
+    """The server is about to close the connection; connect again after ``retry_after`` seconds."""
 
     retry_after: float
 
@@ -135,8 +140,8 @@ class Refused(Event):
     """
     A command was refused.
 
-    ``to``: the recipient, where it was a ``msg``; ``waiting``: messages in the full inbox; ``expected``: the ``n`` that
-    would be accepted; ``retry_after``: seconds.
+    ``to`` is the recipient if it was a ``Send``, ``waiting`` the number of messages in a full inbox, ``expected`` the
+    ``n`` that would be accepted, and ``retry_after`` the seconds to wait.
     """
 
     problem: Problem

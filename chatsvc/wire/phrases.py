@@ -1,4 +1,4 @@
-"""The words of the text dialect, which also stand in the structured dialect's errors."""
+"""The texts of the text dialect, in each language; the structured dialect's errors contain them too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ LANGUAGES = ("zh", "en")
 
 @dataclass(frozen=True)
 class Phrases:
-    """One language. The zh phrases that design section 5 lists are contract, to the letter."""
+    """
+    The texts of one language, with fields for ``str.format``.
+
+    Clients may compare them: docs/protocol.md promises the sentences of both languages to the letter.
+    """
 
     please_log_in: str
     logged_in: str

@@ -1,41 +1,45 @@
-"""What can be wrong with a command, and the code that a program is told."""
+"""Problems: why a command was refused, and the codes that programs get."""
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 
 
 class Problem(Enum):
-    """Why a command was refused. Finer than the structured dialect's codes: people are told more than programs."""
+    """
+    Why a command was refused; finer than the structured dialect's codes, for people are told more than programs.
 
-    NOT_LOGGED_IN = auto()
-    ALREADY_LOGGED_IN = auto()
-    BAD_CREDENTIALS = auto()
-    WRONG_OLD_PASSWORD = auto()
-    BAD_PASSWORD = auto()
-    BAD_NAME = auto()
-    NAME_TAKEN = auto()
-    REGISTRATION_CLOSED = auto()
-    UNKNOWN_USER = auto()
-    INBOX_FULL = auto()
-    SHARE_FULL = auto()
-    TOO_LONG = auto()
-    GAP = auto()
-    THROTTLED = auto()
-    STORE_UNAVAILABLE = auto()
-    MAYBE_NOT_STORED = auto()
-    TOO_MANY_CONNECTIONS = auto()
-    NOT_UTF8 = auto()
-    NOT_JSON = auto()
-    BAD_FIELD = auto()
-    UNKNOWN_COMMAND = auto()
-    UID_NOT_INTEGER = auto()
-    AUTH_USAGE = auto()
-    SEND_USAGE = auto()
-    REGISTER_USAGE = auto()
-    PASSWD_USAGE = auto()
-    FIND_USAGE = auto()
-    LANG_USAGE = auto()
+    The values are the labels of the metric ``chatsvc_refusals_total``.
+    """
+
+    NOT_LOGGED_IN = "not-logged-in"
+    ALREADY_LOGGED_IN = "already-logged-in"
+    BAD_CREDENTIALS = "bad-credentials"
+    WRONG_OLD_PASSWORD = "wrong-old-password"
+    BAD_PASSWORD = "bad-password"
+    BAD_NAME = "bad-name"
+    NAME_TAKEN = "name-taken"
+    REGISTRATION_CLOSED = "registration-closed"
+    UNKNOWN_USER = "unknown-user"
+    INBOX_FULL = "inbox-full"
+    SHARE_FULL = "share-full"
+    TOO_LONG = "too-long"
+    GAP = "gap"
+    THROTTLED = "throttled"
+    STORE_UNAVAILABLE = "store-unavailable"
+    MAYBE_NOT_STORED = "maybe-not-stored"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    NOT_UTF8 = "not-utf8"
+    NOT_JSON = "not-json"
+    BAD_FIELD = "bad-field"
+    UNKNOWN_COMMAND = "unknown-command"
+    UID_NOT_INTEGER = "uid-not-integer"
+    AUTH_USAGE = "auth-usage"
+    SEND_USAGE = "send-usage"
+    REGISTER_USAGE = "register-usage"
+    PASSWD_USAGE = "passwd-usage"
+    FIND_USAGE = "find-usage"
+    LANG_USAGE = "lang-usage"
 
 
 _CODES = {
@@ -57,5 +61,5 @@ _CODES = {
 
 
 def code_of(problem: Problem) -> str:
-    """The structured dialect's code for a problem."""
+    """Return the structured dialect's code for a problem."""
     return _CODES.get(problem, "bad-request")

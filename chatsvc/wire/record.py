@@ -1,4 +1,4 @@
-"""Values: small records that nobody changes."""
+"""Records: small values that nobody changes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
     """
-    A dataclass with slots, frozen as far as mypy sees it.
+    Make a class a dataclass with slots that mypy takes for frozen.
 
-    Python's own frozen ones take half a microsecond more to make, and a message makes seven values on its way.
+    Python's own frozen dataclasses take half a microsecond more to create, and a message creates seven records.
     """
     return dataclass(slots=True)(cls)

@@ -1,11 +1,8 @@
-"""
-The structured dialect: what programs speak. One JSON object a frame, UTF-8.
-"""
+"""The structured dialect, for programs: one JSON object a frame, in UTF-8. This is the server's half."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +11,15 @@ import orjson
 from chatsvc import __version__
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.text import refusal_text
 
-PROTOCOL_VERSION = 1
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
+"""The name of this server in ``welcome``."""
 
 _DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
-_OLD_START = re.compile(r"(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n)?\[ ", re.ASCII)
-_OLD_UID = re.compile(r"\|UID:(-?\d{1,18})( \]:| --> )", re.ASCII)
-_OLD_END = " ]:"
 
 
 class BadField(Exception):
@@ -35,13 +30,13 @@ class StructuredDialect:
     """One connection's structured dialect; ``lang`` is the language of the errors' texts."""
 
     acknowledges = True
-    """Its clients say which messages they have recorded."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             thing = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -51,18 +46,19 @@ class StructuredDialect:
         return _command(thing)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: one, or none where a program has no use for it."""
-        sayer = _SAYERS.get(type(event))
-        if sayer is None:
+        """Return the frames of an event: one, or none if programs have no use for it."""
+        encoder = _ENCODERS.get(type(event))
+        if encoder is None:
             return []
-        thing = sayer(event, self.lang)
+        thing = encoder(event, self.lang)
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
-        return [_fitting(thing)]
+        frame = orjson.dumps(thing)
+        return [frame if len(frame) <= c.MAX_FRAME else _shortened(thing)]
 
 
-def _fitting(thing: dict[str, Any]) -> bytes:
-    """One frame. Only what the older server left can be too long for one; its end is then cut off, or its name's."""
+def _shortened(thing: dict[str, Any]) -> bytes:
+    """Cut the longer of text and name until the frame fits; only messages of the older server can be too long."""
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
@@ -81,15 +77,15 @@ def _why_no_json(frame: bytes) -> Problem:
 
 def _command(thing: dict[str, Any]) -> c.Command:
     kind = thing.get("type")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    parser = _PARSERS.get(kind) if isinstance(kind, str) else None
     try:
         n = _number(thing, "n", 1, c.MAX_N, None)
     except BadField:
         return c.Malformed(Problem.BAD_FIELD, to=_recipient(thing))
-    if reader is None:
+    if parser is None:
         return c.Malformed(Problem.UNKNOWN_COMMAND, n=n)
     try:
-        return reader(thing, n)
+        return parser(thing, n)
     except BadField:
         return c.Malformed(Problem.BAD_FIELD, n=n, to=_recipient(thing))
 
@@ -130,7 +126,7 @@ def _recipient(thing: dict[str, Any]) -> int | None:
     return to if thing.get("type") == "msg" and type(to) is int else None
 
 
-def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
     to = _uid(thing, "to")
     text = _text(thing, "text")
     if not text:
@@ -143,7 +139,7 @@ def _read_send(thing: dict[str, Any], n: int | None) -> c.Command:
     return c.Send(to, text, again, n=n)
 
 
-def _read_hello(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
     device = _text(thing, "device", "")
     if device and not _DEVICE.fullmatch(device):
         raise BadField("device")
@@ -164,7 +160,7 @@ def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
     return value
 
 
-def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
+def _parse_auth(thing: dict[str, Any], n: int | None) -> c.Command:
     password, token = _text(thing, "password", None), _text(thing, "token", None)
     if (password is None) == (token is None):
         raise BadField("password")
@@ -173,10 +169,10 @@ def _read_auth(thing: dict[str, Any], n: int | None) -> c.Command:
     return c.Auth(_uid(thing, "uid"), password, token, after, receive, n=n)
 
 
-_READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
-    "hello": _read_hello,
-    "auth": _read_auth,
-    "msg": _read_send,
+_PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
+    "hello": _parse_hello,
+    "auth": _parse_auth,
+    "msg": _parse_send,
     "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
     "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
     "passwd": lambda thing, n: c.Passwd(
@@ -188,11 +184,13 @@ _READERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
 }
 
 
-def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
-    if not message.sender:
-        message = parse_old(message)
+def message_fields(message: e.Message) -> dict[str, Any]:
+    """
+    A message as JSON shows it: in a frame, and wherever a command prints one.
+
+    The keys are ``id``, ``from`` (a uid), ``name``, ``at`` (milliseconds since 1970) and ``text``.
+    """
     return {
-        "type": "msg",
         "id": message.id,
         "from": message.sender,
         "name": message.name,
@@ -201,39 +199,11 @@ def _say_message(message: e.Message, lang: str) -> dict[str, Any]:
     }
 
 
-def parse_old(message: e.Message) -> e.Message:
-    """A message that the older server left, taken apart by its header; without one ``sender`` stays 0."""
-    header = _old_header(message.text)
-    if header is None:
-        return message
-    when, name, uid, end = header
-    try:
-        at = int(time.mktime(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) * 1000
-    except (ValueError, OverflowError):
-        at = 0
-    return e.Message(message.id, uid, name, at, message.text[end:])
+def _encode_message(message: e.Message, lang: str) -> dict[str, Any]:
+    return {"type": "msg", **message_fields(message if message.sender else parse_old(message))}
 
 
-def _old_header(text: str) -> tuple[str, str, int, int] | None:
-    """
-    Time (empty: none), name and uid in the header of a text, and where the header ends. Each search goes on where the
-    one before ended: one expression for all would try every uid with every end.
-    """
-    start = _OLD_START.match(text)
-    uid = _OLD_UID.search(text, start.end()) if start else None
-    if start is None or uid is None:
-        return None
-    end = uid.end()
-    if uid[2] != _OLD_END:
-        # Behind the arrow stands to whom it went. Without an end there, no later uid has one either.
-        found = text.find(_OLD_END, end)
-        if found < 0:
-            return None
-        end = found + len(_OLD_END)
-    return start[1] or "", text[start.end() : uid.start()], int(uid[1]), end
-
-
-def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
+def _encode_sent(event: e.Sent, lang: str) -> dict[str, Any]:
     thing: dict[str, Any] = {"type": "sent", "to": event.to, "at": event.message.at}
     if event.id is not None:
         thing["id"] = event.id
@@ -247,7 +217,7 @@ def _say_sent(event: e.Sent, lang: str) -> dict[str, Any]:
     return thing
 
 
-def _say_refused(event: e.Refused, lang: str) -> dict[str, Any]:
+def _encode_refused(event: e.Refused, lang: str) -> dict[str, Any]:
     details = {
         "to": event.to,
         "waiting": event.waiting,
@@ -266,12 +236,12 @@ def _ok(event: e.Event, lang: str) -> dict[str, Any]:
     return {"type": "ok"}
 
 
-_SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
-    e.Message: _say_message,
-    e.Sent: _say_sent,
+_ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+    e.Message: _encode_message,
+    e.Sent: _encode_sent,
     e.Welcome: lambda event, lang: {
         "type": "welcome",
-        "version": PROTOCOL_VERSION,
+        "version": c.PROTOCOL_VERSION,
         "server": SERVER,
         "max_text": c.MAX_TEXT,
         "registration": "open" if event.registration else "closed",
@@ -297,5 +267,5 @@ _SAYERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Pong: lambda event, lang: {"type": "pong"},
     e.Kicked: lambda event, lang: {"type": "kicked"},
     e.Bye: lambda event, lang: {"type": "bye", "retry_after": round(event.retry_after, 1)},
-    e.Refused: _say_refused,
+    e.Refused: _encode_refused,
 }

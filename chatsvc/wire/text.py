@@ -1,45 +1,38 @@
 """
-The text dialect: what people type and read, in Chinese or English, and what the older clients speak.
+The text dialect: commands that people type and answers that they read, in Chinese or English; older clients use it.
 
-One command or answer a frame, UTF-8. Words are separated by single spaces; a message text is everything after the
-second space, untouched.
+A frame is one command or answer in UTF-8. Words are separated by single spaces; a message's text is everything after
+the second space, unchanged.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import time
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.older_server import rendered_old
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
-
-UID_RANGE = f"a whole number from {-c.NO_UID} to {c.NO_UID - 1}"
-"""What a uid is, for people."""
-
-_MOST_TYPED = 100
-
-_UID = re.compile(r"-?[0-9]+", re.ASCII)
-_MAX_UID_DIGITS = 19
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.uid import parse_uid
 
 
 class TextDialect:
     """One connection's text dialect; ``lang`` is ``zh`` or ``en``."""
 
     acknowledges = False
-    """Its clients cannot say that they have recorded a message."""
+    """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def parse(self, frame: bytes) -> c.Command:
-        """The command in a frame; what is none comes back as :class:`~chatsvc.wire.commands.Malformed`."""
+        """Return the command in a frame, ``Malformed`` if it is none."""
         try:
             line = frame.decode()
         except UnicodeDecodeError:
@@ -49,8 +42,8 @@ class TextDialect:
         return parser(rest) if parser else c.Malformed(Problem.UNKNOWN_COMMAND)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
-        """The frames that say an event: mostly one, sometimes two, or none."""
-        return _SAYERS[type(event)](event, PHRASES[self.lang])
+        """Return the frames of an event: mostly one, sometimes two, or none."""
+        return _ENCODERS[type(event)](event, PHRASES[self.lang])
 
 
 def _frames(*lines: str) -> list[bytes]:
@@ -58,24 +51,11 @@ def _frames(*lines: str) -> list[bytes]:
 
 
 def _fitting(line: str) -> bytes:
-    """One frame. What the older server left, or a name looked for, can be too long for one; its end is then cut off."""
+    """Return one frame; a message of the older server, or a name searched for, is cut off if it is too long for one."""
     frame = line.encode()
     if len(frame) > c.MAX_FRAME:
         frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
     return frame
-
-
-def possible_uid(word: str) -> int | None:
-    """A uid as an admin types it, None if it is none that could be somebody's: stores hold 64 bits."""
-    uid = int(word) if len(word) <= _MOST_TYPED and _UID.fullmatch(word) else c.NO_UID
-    return uid if -c.NO_UID <= uid < c.NO_UID else None
-
-
-def parse_uid(word: str) -> int | None:
-    """A uid as typed, None if it is no whole number in ASCII; one out of range becomes ``NO_UID``."""
-    if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
-        return None
-    return int(word) if len(word) <= _MAX_UID_DIGITS else c.NO_UID
 
 
 def _parse_auth(rest: str) -> c.Command:
@@ -134,64 +114,6 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
 }
 
 
-_PICTURES: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20)},
-    0x7F: "\u2421",
-    # A C1 control is ESC and a letter (ECMA-48, section 5.3), so it is shown as ESC's picture and that letter.
-    **{code: "\u241b" + chr(code - 0x40) for code in range(0x80, 0xA0)},
-    # Line breaks; what else ends a line somewhere is a control above.
-    **dict.fromkeys((0x0A, 0x85, 0x2028, 0x2029), "\n    "),
-    # Bidirectional embeddings, overrides and isolates can make a line read as another one (UTR #36), the deprecated
-    # U+206A to U+206F and the interlinear annotations likewise. The marks U+200E, U+200F and U+061C do no more than a
-    # letter of Hebrew or Arabic does, and their writers need them; joiners make words and emoji.
-    **dict.fromkeys(
-        (*range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0xFFF9, 0xFFFC)), "\ufffd"
-    ),
-}
-
-_MOST_STACKED = 8
-"""Characters in a row that take no place of their own: as many as in Tibetan's tallest stack, the Kalachakra's."""
-
-# Marks, format characters, Korean vowels and ends of syllables, tags and variation selectors; not the marks of historic
-# scripts, in other planes, each of which would make the search slower.
-_WIDTHLESS = "\u1160-\u11ff\ud7b0-\ud7ff\U000e0000-\U000e0fff" + "".join(
-    chr(code)
-    for code in range(0x80, 0x10000)
-    if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf")
-)
-_STACK = re.compile(f"([{_WIDTHLESS}]{{{_MOST_STACKED}}})[{_WIDTHLESS}]+")
-_SHOWN = "".join(map(chr, _PICTURES))
-# One class comes first: a text without any character of it is searched at the speed of a loop in C.
-_HARMFUL = re.compile(
-    f"[{_SHOWN}{_WIDTHLESS}](?:(?<=[{_SHOWN}])|[{_WIDTHLESS}]{{{_MOST_STACKED}}})"
-)
-
-
-def harmless(text: str) -> str:
-    """A text that cannot pass for another sender's header, drive a terminal or run over the lines around it."""
-    if (text.isascii() and text.isprintable()) or _HARMFUL.search(text) is None:
-        return text
-    return _STACK.sub("\\1\ufffd", text.replace("\r\n", "\n")).translate(_PICTURES)
-
-
-def harmless_lines(text: str) -> str:
-    """Lines of our own, each of them harmless."""
-    return "\n".join(map(harmless, text.split("\n")))
-
-
-_OLD_START = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
-_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
-
-
-def _as_it_was(text: str) -> str:
-    """What the older server left, line breaks and all, but for what drives a terminal or fakes another header."""
-    start = _OLD_START.match(text)
-    end = start.end() if start else 0
-    first, *more = map(harmless, text[end:].replace("\r\n", "\n").split("\n"))
-    lines = ("    " + line if _LIKE_A_HEADER.match(line) else line for line in more)
-    return text[:end] + "\n".join([first, *lines])
-
-
 @lru_cache(maxsize=64)
 def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
@@ -199,38 +121,38 @@ def _stamp(second: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _head(sender: int, name: str) -> str:
-    return f"[ {harmless(name)}|UID:{sender} ]:"
+    return f"[ {sanitized(name)}|UID:{sender} ]:"
 
 
 def show(message: e.Message) -> str:
-    """A message as its reader sees it; some that the older server left have no time."""
+    """Return a message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
-        return _as_it_was(message.text)
+        return rendered_old(message.text)
     stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
-    return f"{stamp}{_head(message.sender, message.name)}{harmless(message.text)}"
+    return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
-def _say_message(message: e.Message, words: Phrases) -> list[bytes]:
-    if not message.shown:
-        message.shown.append(_fitting(show(message)))
-    return message.shown
+def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
+    if not message.text_frame:
+        message.text_frame.append(_fitting(show(message)))
+    return message.text_frame
 
 
 def whole_seconds(seconds: float | None) -> int:
-    """Seconds as people are told them: never too few."""
+    """Return seconds as shown to people: rounded up, so that nobody comes too early."""
     return math.ceil(seconds or 0)
 
 
-def _say_sent(event: e.Sent, words: Phrases) -> list[bytes]:
+def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
     if event.to == event.message.sender:
-        return []  # said once, as a message that arrives
+        return []  # the message that arrives is the answer
     if event.online:
-        return _say_message(event.message, words)
+        return _encode_message(event.message, words)
     return _frames(f"{words.offline}\n{show(event.message)}")
 
 
-def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
-    name = harmless(event.name)
+def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:
+    name = sanitized(event.name)
     if not event.users:
         return _frames(words.found_nobody.format(name=name))
     users = ", ".join(
@@ -240,7 +162,7 @@ def _say_found(event: e.Found, words: Phrases) -> list[bytes]:
 
 
 def refusal_text(event: e.Refused, words: Phrases) -> str:
-    """What people are told of a refusal, in either dialect."""
+    """Return the text of a refusal, which both dialects show."""
     return words.problems[event.problem].format(
         waiting=event.waiting,
         expected=event.expected,
@@ -248,22 +170,22 @@ def refusal_text(event: e.Refused, words: Phrases) -> str:
     )
 
 
-def _say_refused(event: e.Refused, words: Phrases) -> list[bytes]:
+def _encode_refused(event: e.Refused, words: Phrases) -> list[bytes]:
     line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
         return _frames(line, words.please_log_in)
     return _frames(line)
 
 
-_SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
-    e.Message: _say_message,
-    e.Sent: _say_sent,
+_ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
+    e.Message: _encode_message,
+    e.Sent: _encode_sent,
     e.Greeting: lambda event, words: _frames(words.please_log_in),
     e.Welcome: lambda event, words: [],
     e.LoggedIn: lambda event, words: _frames(words.logged_in),
     e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
     e.PasswordChanged: lambda event, words: _frames(words.password_changed),
-    e.Found: _say_found,
+    e.Found: _encode_found,
     e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
     e.Kicked: lambda event, words: _frames(words.kicked),
     e.Pong: lambda event, words: _frames(words.pong),
@@ -273,5 +195,5 @@ _SAYERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.Bye: lambda event, words: _frames(
         words.bye.format(retry_after=whole_seconds(event.retry_after))
     ),
-    e.Refused: _say_refused,
+    e.Refused: _encode_refused,
 }

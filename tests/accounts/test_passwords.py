@@ -8,8 +8,6 @@ from typing import cast
 
 from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.low_level import hash_secret
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
@@ -23,12 +21,8 @@ from chatsvc.accounts.passwords import (
     PasswordHasherPool,
     PasswordsBusy,
     acceptable,
-    is_hashed,
-    is_locked,
-    is_sound,
-    lock,
-    unlock,
 )
+from chatsvc.accounts.phc import is_hashed, lock
 
 MEMORY = 16
 """KiB: tests hash as weakly as they can."""
@@ -39,49 +33,14 @@ PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
 def new_passwords(
     threads: int = 1, queue: int = 8, memory_cost: int = MEMORY
 ) -> PasswordHasherPool:
+    """Make a pool that hashes as weakly as argon2 can."""
     return PasswordHasherPool(
         cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue)
     )
 
 
-class StoredValueTests(SynchronousTestCase):
-    """What can be told from a stored value alone."""
-
-    def test_hashes(self) -> None:
-        """A hash would be taken for a plain password, and so for a password itself."""
-        for stored in (PHC, "!" + PHC, "$argon2i$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA", "$argon2id$"):
-            self.assertTrue(is_hashed(stored))
-        for stored in ("", "secret", "$argon2", "$2b$12$x", "!secret", "!!" + PHC, " " + PHC):
-            self.assertFalse(is_hashed(stored))
-
-    def test_locked(self) -> None:
-        """An old plain password that begins with ! would lock its owner out."""
-        self.assertTrue(is_locked("!" + PHC))
-        for stored in ("", "!", "!secret", PHC, "!!" + PHC):
-            self.assertFalse(is_locked(stored))
-
-    def test_lock_and_unlock(self) -> None:
-        """An unlocked account would not have its old password back."""
-        self.assertTrue(is_locked(lock(PHC)))
-        self.assertEqual(lock(lock(PHC)), lock(PHC))
-        self.assertEqual(unlock(lock(PHC)), PHC)
-        self.assertEqual(unlock(PHC), PHC)
-
-    def test_sound(self) -> None:
-        """A damaged hash would be moved over, and nobody could log in with it."""
-        for phc in (PHC, lock(PHC)):
-            self.assertTrue(is_sound(phc))
-        for damaged in (PHC[:20], f"!{PHC[:20]}", "$argon2id$", "plain", ""):
-            self.assertFalse(is_sound(damaged), damaged)
-
-    def test_lock_of_plain_text(self) -> None:
-        """Locking an old account would merely change its password."""
-        self.assertRaises(ValueError, lock, "secret")
-
-    @given(st.text(st.characters(exclude_categories=()), max_size=9))
-    def test_plain_text_stays(self, stored: str) -> None:
-        """A plain password would lose its first character."""
-        self.assertEqual(unlock(stored), stored)
+class AcceptableTests(SynchronousTestCase):
+    """What may become a password."""
 
     def test_acceptable(self) -> None:
         """An account could get a password that nobody can send, or that costs too much."""
@@ -302,6 +261,7 @@ class QueueTests(TestCase):
         self.addCleanup(lambda: self.passwords.stop())
 
     def ask(self) -> Deferred[PasswordCheck]:
+        """Check the right password."""
         return Deferred.fromCoroutine(self.passwords.check(PHC, "secret"))
 
     def test_busy(self) -> None:

@@ -18,6 +18,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
             """What in the database's plan for a statement reads a whole table."""
             raise NotImplementedError
@@ -36,20 +38,20 @@ class BothKinds:
             self.sql("INSERT INTO user (username, password) VALUES ('of another program', 'x')")
             await accounts.find("Of another program")
             people = [NewAccount(f"n {i}", "$", 50_000 + i if i % 2 else None) for i in range(300)]
-            await accounts.check(people)
-            await accounts.enrol(people)
-            await accounts.listing(0, 10)
+            await accounts.require_free(people)
+            await accounts.create_many(people)
+            await accounts.page(0, 10)
             await accounts.replace_password(uid, "$", "x")
             await accounts.set_stored(uid, "x")
             await accounts.plain_passwords()
-            await accounts.try_out()
+            await accounts.check_usable()
             self.assertGreater(len(asked), 10)
             for statement, args in asked.items():
                 self.assertEqual(self.plan(statement, args), [], statement)
 
         async def fill(self, accounts: AccountStore) -> None:
             """Have so many accounts that a plan for some of them is another one than for all."""
-            await accounts.enrol([NewAccount(f"user {i}", "$") for i in range(ROWS)])
+            await accounts.create_many([NewAccount(f"user {i}", "$") for i in range(ROWS)])
 
         def listen_in(self) -> dict[str, Sequence[Any]]:
             """The statements that are run from now on, each with arguments that it had."""
@@ -66,19 +68,26 @@ class BothKinds:
 
 
 class SQLiteScanTests(BothKinds.Tests, OnSQLite):
+    """SQLite's query plans."""
+
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
+        """Return the steps that read a whole table."""
         rows = self.sql(f"EXPLAIN QUERY PLAN {statement}", args)
         return [row[3] for row in rows if re.match(r"SCAN (user|chat_name)\b", row[3])]
 
 
 class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
+    """MariaDB's query plans."""
+
     older_table = "CREATE TABLE user (id int auto_increment primary key, username varchar(255), password varchar(255))"
 
     async def fill(self, accounts: AccountStore) -> None:
+        """Add rows, and let the server count them."""
         await super().fill(accounts)
         self.sql("ANALYZE TABLE user, chat_name")
 
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
+        """Return the steps that read a whole table."""
         statement = statement.replace("%", "%%") if args else statement
         rows = self.sql(f"EXPLAIN {statement}", args)
         return [

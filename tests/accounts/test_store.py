@@ -46,6 +46,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         async def accounts(self, patience: float = STORE_PATIENCE) -> AccountStore:
             """Give accounts with a cache of their own, open."""
             accounts = AccountStore(await self.open(patience))
@@ -173,7 +175,7 @@ class BothKinds:
                 self.assertIsNone(await accounts.get(uid))
                 self.assertFalse(await accounts.set_stored(uid, "x"))
                 self.assertFalse(await accounts.replace_password(uid, "$phc", "x"))
-                await accounts.listing(uid, 10)
+                await accounts.page(uid, 10)
 
         async def test_replace_password(self) -> None:
             """A password that has just changed would be overwritten by one who knew the old."""
@@ -195,13 +197,13 @@ class BothKinds:
             self.assertFalse(await accounts.set_stored(uid + 1, "b"))
             self.assertEqual(await accounts.get(uid), Account(uid, "Bob", "b"))
 
-        async def test_listing(self) -> None:
+        async def test_page(self) -> None:
             """A list of all accounts would repeat or leave out some."""
             accounts = await self.accounts()
             for uid in range(1, 6):
                 self.insert(uid, f"u{uid}")
-            first = await accounts.listing(0, 3)
-            rest = await accounts.listing(first[-1].uid, 3)
+            first = await accounts.page(0, 3)
+            rest = await accounts.page(first[-1].uid, 3)
             self.assertEqual([account.uid for account in first + rest], [1, 2, 3, 4, 5])
 
         async def test_hostile_strings(self) -> None:
@@ -232,7 +234,7 @@ class BothKinds:
             self.assertIsNone(accounts.cached_name(uids[2]))
             self.assertEqual(await accounts.name(uids[2]), "c")
 
-        async def test_enrol(self) -> None:
+        async def test_create_many(self) -> None:
             """Accounts made together would not be found, mix up their uids, or be half of what was asked for."""
             accounts = await self.accounts()
             people = [
@@ -241,14 +243,14 @@ class BothKinds:
                 NewAccount("张三", "$3", 77),
                 *(NewAccount(f"user {number}", "$4") for number in range(450)),
             ]
-            uids = await accounts.enrol(people)
+            uids = await accounts.create_many(people)
             self.assertEqual(uids, [10002, 10001, 77, *range(10003, 10453)])
             self.assertEqual(await accounts.get(10001), Account(10001, "Bob", "$2"))
             for name, uid in (("ann", 10002), ("张三", 77), ("USER 449", 10452)):
                 self.assertEqual(await AccountStore(await self.open()).find(name), [uid])
             self.assertEqual(await accounts.register("next", "$5"), 10453)
 
-        async def test_enrol_where_somebody_is(self) -> None:
+        async def test_create_many_where_somebody_is(self) -> None:
             """Two accounts could have one name or uid, or some of those refused would be made."""
             accounts = await self.accounts()
             await accounts.register("Ann Bell", "$")
@@ -259,23 +261,23 @@ class BothKinds:
                 NewAccount("Carol", "$"),
                 NewAccount("x", "$", 500),
             ]
-            for attempt in (accounts.check, accounts.enrol):
+            for attempt in (accounts.require_free, accounts.create_many):
                 with self.assertRaises(AccountsTaken) as caught:
                     await attempt(people)
                 taken = caught.exception
                 self.assertEqual((taken.names, taken.uids), ({"ANN BELL", "Carol"}, {500}))
-            self.assertEqual(len(await accounts.listing(0, 10)), 2)
-            await accounts.check(people[:1])
+            self.assertEqual(len(await accounts.page(0, 10)), 2)
+            await accounts.require_free(people[:1])
 
-        async def test_enrol_what_a_rule_of_the_table_refuses(self) -> None:
+        async def test_create_many_what_a_rule_of_the_table_refuses(self) -> None:
             """Whom the database refuses could not be told, or those before would be there."""
             accounts = await self.accounts()
             self.sql("CREATE UNIQUE INDEX own_rule ON user (password)")
             people = [NewAccount("a", "$1"), NewAccount("b", "$2"), NewAccount("c", "$1")]
             with self.assertRaises(RowRejected) as caught:
-                await accounts.enrol(people)
+                await accounts.create_many(people)
             self.assertEqual(caught.exception.index, 2)
-            self.assertEqual(await accounts.listing(0, 10), [])
+            self.assertEqual(await accounts.page(0, 10), [])
             self.assertEqual(await accounts.find("a"), [])
 
         async def test_walks_in_pages(self) -> None:
@@ -303,7 +305,9 @@ class BothKinds:
             self.insert(self.last_number, "Last")
             with capturedLogs() as said:
                 given = [await accounts.register(name, "$") for name in ("Bob", "Carol")]
-                given += await accounts.enrol([NewAccount("Dave", "$"), NewAccount("Eve", "$")])
+                given += await accounts.create_many(
+                    [NewAccount("Dave", "$"), NewAccount("Eve", "$")]
+                )
             self.assertEqual(given, list(range(gone + 1, gone + 5)))
             self.assertEqual(await accounts.find("carol"), [given[1]])
             warnings = [one for one in said if one["event"] == "uids-used-up"]
@@ -312,7 +316,7 @@ class BothKinds:
             with self.assertRaises(UidsUsedUp):
                 await accounts.register("Frank", "$")
             with self.assertRaises(RowRejected):
-                await accounts.enrol([NewAccount("Frank", "$")])
+                await accounts.create_many([NewAccount("Frank", "$")])
             self.assertEqual(await accounts.find("ann"), [uid])
 
         last_number = 0
@@ -324,11 +328,13 @@ class BothKinds:
             for uid, password in enumerate(stored, 1):
                 self.insert(uid, f"u{uid}", password)
             self.assertEqual(await accounts.plain_passwords(), 3)
-            await accounts.try_out()
-            self.assertEqual([one.stored for one in await accounts.listing(0, 10)], stored)
+            await accounts.check_usable()
+            self.assertEqual([one.stored for one in await accounts.page(0, 10)], stored)
 
 
 class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
+    """Accounts in SQLite."""
+
     last_number = 2**63 - 1
     old_table = (
         "CREATE TABLE user (id integer primary key, username varchar(255), password varchar(255))"
@@ -338,11 +344,13 @@ class SQLiteAccountsTests(BothKinds.Tests, OnSQLite):
         """A row that SQLite keeps as bytes, or not as UTF-8, would break every list."""
         accounts = await self.accounts()
         self.sql("INSERT INTO user VALUES (1, x'42ff', x'ff'), (2, CAST(x'43ff' AS TEXT), 7)")
-        self.assertEqual(len(await accounts.listing(0, 10)), 2)
+        self.assertEqual(len(await accounts.page(0, 10)), 2)
         await (await self.accounts()).find("x")
 
 
 class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
+    """Accounts in MariaDB."""
+
     last_number = 2**31 - 1
     old_table = (
         "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"
@@ -408,9 +416,9 @@ class MariaDBAccountsTests(BothKinds.Tests, OnMariaDB):
         self.assertEqual(await accounts.find("bób"), [uid])
         people = [NewAccount("Ann", "$"), NewAccount("张三", "$"), NewAccount("BÓB", "$")]
         with self.assertRaises(AccountsTaken) as taken:
-            await accounts.enrol(people)
+            await accounts.create_many(people)
         self.assertEqual(taken.exception.names, {"BÓB"})
         with self.assertRaises(RowRejected) as refused:
-            await accounts.enrol(people[:2])
+            await accounts.create_many(people[:2])
         self.assertEqual(refused.exception.index, 1)
-        self.assertEqual(len(await accounts.listing(0, 10)), 1)
+        self.assertEqual(len(await accounts.page(0, 10)), 1)

@@ -10,7 +10,7 @@ from itsdangerous import TimestampSigner
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts.passwords import lock
+from chatsvc.accounts.phc import lock
 from chatsvc.accounts.tokens import SKEW, Tokens
 
 SECRET = bytes(range(32))
@@ -28,6 +28,7 @@ class TokenTests(SynchronousTestCase):
         self.token = self.tokens.issue(10001, STORED)
 
     def accepted(self, tokens: Tokens | None = None, stored: str = STORED) -> bool:
+        """Return whether the token is accepted by these tokens for this stored password."""
         tokens = tokens or self.tokens
         claim = tokens.read(self.token)
         return claim is not None and claim.uid == 10001 and tokens.fits(claim, stored)

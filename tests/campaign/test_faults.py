@@ -107,7 +107,7 @@ class RulesMatter(TestCase):
         only = ("--only", "senders set back", "--store", "sqlite")
         self.broken("lost", "--sabotage", "digests", "--faults", "1", *only)
 
-    def test_life(self) -> None:
+    def test_rollback(self) -> None:
         """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""
         only = ("--only", "redis set back")
-        self.broken("lost", "--sabotage", "life", "--faults", "2", *only)
+        self.broken("lost", "--sabotage", "rollback", "--faults", "2", *only)

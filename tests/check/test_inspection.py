@@ -10,9 +10,9 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from chatsvc.backends import inbox_at
 from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
-from chatsvc.inbox.backends import inbox_at
 from chatsvc.storage.database import Database
 from chatsvc.storage.migrations import apply
 from chatsvc.storage.url import parse_store_url

@@ -155,7 +155,7 @@ class WhileOthersWriteTests(OnSQLite):
                 NewAccount(name, PHC, given and given + place) for place, name in enumerate(names)
             ]
             try:
-                uids = await accounts.enrol(people)
+                uids = await accounts.create_many(people)
                 seconds = time.monotonic() - start
             finally:
                 over.set()

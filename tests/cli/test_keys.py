@@ -13,7 +13,8 @@ from cryptography import x509
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.cli.main import main
-from chatsvc.tls.key_folder import KeyFolder, fingerprint
+from chatsvc.tls.certificates import fingerprint
+from chatsvc.tls.key_folder import KeyFolder
 
 
 class KeysTests(SynchronousTestCase):

@@ -15,7 +15,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.conversation.account import LoginIntent
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.wire.events import Event, Message
@@ -43,7 +45,7 @@ class Listener:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def told(self, event: Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: Event, lines: Sequence[str]) -> None:
         self.said.extend(lines)
 
     def not_sent(self, to: int, text: str, why: str) -> None:
@@ -71,9 +73,9 @@ class Listener:
 
 
 class PeerCase(SynchronousTestCase):
-    """Talks to a conversation as a server would. ``purpose`` is what each log-in is for."""
+    """Talks to a conversation as a server would. ``intent`` is what each log-in is for."""
 
-    purpose: LoginIntent | None = None
+    intent: LoginIntent | None = None
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
@@ -86,10 +88,12 @@ class PeerCase(SynchronousTestCase):
         self.clock = Clock()
         self.listener = Listener()
         self.outboxes: list[Outbox] = []
-        self.memory = SavedLogin(self.folder, keeps=True)
+        self.saved_login = SavedLogin(self.folder, keeps=True)
+        presenter = Presenter(self.listener, "zh")
         self.conversation = Conversation(
-            self.clock, self._open, self.listener, "zh", self.purpose, self.memory, SERVER
+            self.clock, self._open, presenter, self.intent, self.saved_login, SERVER
         )
+        self.commands = CommandRunner(self.conversation, presenter)
         self.frames: list[dict[str, Any]] = []
 
     def _open(self, uid: int) -> Outbox:
@@ -123,7 +127,7 @@ class PeerCase(SynchronousTestCase):
 
     def type(self, line: str) -> Deferred[bool]:
         """The user types a line."""
-        return self.conversation.perform(TextDialect("zh").parse(line.encode()))
+        return self.commands.run(TextDialect("zh").parse(line.encode()))
 
     def log_in(self, epoch: str = "e1", waiting: int = 0) -> dict[str, Any]:
         """The user logs in; what the client asked."""

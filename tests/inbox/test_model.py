@@ -1,23 +1,14 @@
-"""
-Both inboxes against a simple model of what they promise, driven at random by Hypothesis.
-
-Hypothesis takes no Deferreds, so the stores run on blocking connections here: the same SQL and the same script, with
-nothing between them and this file.
-"""
+"""Both inboxes against a simple model of what they promise, driven at random by Hypothesis."""
 
 from __future__ import annotations
 
 import shutil
-import socket
-import sqlite3
 import tempfile
-from collections.abc import Callable, Coroutine
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import txredisapi
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,7 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,27 +27,21 @@ from chatsvc.inbox.interface import (
     Backlog,
     Committed,
     Draft,
-    Duplicate,
-    Full,
-    Gap,
+    Inbox,
     InboxClaim,
-    InboxLimits,
-    Outcome,
     Removal,
-    Stored,
 )
+from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
-from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import StoreURL, parse_store_url
+from chatsvc.storage.url import parse_store_url
 from chatsvc.wire.events import Message
-from tests.inbox.test_inbox import SilentWatcher
+from tests.inbox.blocking import BlockingDatabase, BlockingRedis, at_once
+from tests.inbox.fixtures import RecordingWatcher
+from tests.inbox.model import LIMITS, Model
 from tests.support.servers import PrivateRedis, redis
 
-T = TypeVar("T")
-
-LIMITS = InboxLimits(waiting=9, share=5)
 READERS = (1, 2)
 SENDERS = (1, 3)
 DB = 63
@@ -67,139 +52,6 @@ BOUNDS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-
-
-def at_once(result: Coroutine[Any, Any, T] | Deferred[T]) -> T:
-    """What something gives that waits for nothing."""
-    deferred = result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
-    outcome: list[T] = []
-    deferred.addCallback(outcome.append)
-    failures: list[Any] = []
-    deferred.addErrback(failures.append)
-    if failures:
-        failures[0].raiseException()
-    return outcome[0]
-
-
-class BlockingDatabase:
-    """A :class:`~chatsvc.storage.database.Database` without threads."""
-
-    def __init__(self, path: str) -> None:
-        self.url = StoreURL("sqlite", path, shown=f"sqlite:{path}")
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-
-    async def run(
-        self, interaction: Callable[[Transaction], T], *, write: bool = True, lock: str = ""
-    ) -> T:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = interaction(Transaction(self._connection, "sqlite"))
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
-        return result
-
-    def copy(self) -> sqlite3.Connection:
-        """A back-up, taken while the database is in use."""
-        copy = sqlite3.connect(":memory:")
-        self._connection.backup(copy)
-        return copy
-
-    def put_back(self, copy: sqlite3.Connection) -> None:
-        """Restore a back-up."""
-        copy.backup(self._connection)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-class BlockingRedis:
-    """A connection to Redis that answers before it returns; also the link that says it is there."""
-
-    def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
-        self._replies = self._socket.makefile("rb")
-
-    def connected(self) -> Deferred[BlockingRedis]:
-        return succeed(self)
-
-    def execute_command(self, *words: str | bytes | int) -> Deferred[Any]:
-        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        command = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-        self._socket.sendall(b"*%d\r\n" % len(parts) + command)
-        try:
-            return succeed(self._reply())
-        except txredisapi.ResponseError as problem:
-            return fail(problem)
-
-    def _reply(self) -> Any:
-        line = self._replies.readline()
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"$":
-            return self._replies.read(int(rest) + 2)[:-2]
-        if kind == b"-":
-            raise txredisapi.ResponseError(rest.decode())
-        if kind == b"*":
-            return [self._reply() for _ in range(int(rest))]
-        assert kind in b"+:", line
-        return rest
-
-    def close(self) -> None:
-        self._replies.close()
-        self._socket.close()
-
-
-class Model:
-    """One inbox as the interface describes it."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[int, int, str]] = []
-        self.last_id = 0
-        self.generation = 0
-        self.epoch: str | None = None
-        self.shares: dict[int, int] = {}
-        # Devices of a sender: the texts that were accepted, and the id of the last. All are used within a day.
-        self.devices: dict[int, dict[str, tuple[list[str], int]]] = {}
-
-    def append(self, draft: Draft) -> Outcome:
-        waiting = len(self.messages)
-        known = self.devices.setdefault(draft.sender, {})
-        if draft.n is not None:
-            texts, id = known.get(draft.device, ([], 0))
-            newest = len(texts)
-            if draft.n <= newest and draft.text == texts[draft.n - 1]:
-                return Duplicate(id if draft.n == newest else None, waiting)
-            if draft.n != newest + 1:
-                return Gap(newest + 1)
-        if waiting >= LIMITS.waiting:
-            return Full(waiting, False)
-        if self.shares.get(draft.sender, 0) >= LIMITS.share:
-            return Full(waiting, True)
-        self.last_id += 1
-        self.messages.append((self.last_id, draft.sender, draft.text))
-        self.shares[draft.sender] = self.shares.get(draft.sender, 0) + 1
-        if draft.n is not None:
-            known[draft.device] = ([*texts, draft.text], self.last_id)
-        return Stored(self.last_id, waiting + 1)
-
-    def remove(self, removal: Removal) -> bool:
-        if removal.generation != self.generation or removal.up_to > self.last_id:
-            return False
-        self.purge(removal.up_to)
-        return True
-
-    def purge(self, up_to: int) -> int:
-        before = len(self.messages)
-        kept = [message for message in self.messages if message[0] > up_to]
-        if len(kept) < before:
-            self.messages, self.shares = kept, {}
-        return before - len(kept)
-
-    def expected(self, sender: int, device: str) -> int:
-        return len(self.devices.get(sender, {}).get(device, ([], 0))[0]) + 1
 
 
 sends = st.tuples(
@@ -214,7 +66,7 @@ sends = st.tuples(
 class InboxMachine(RuleBasedStateMachine):
     """Drives a store and its model side by side."""
 
-    inbox: Any
+    inbox: Inbox
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,12 +88,14 @@ class InboxMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def draft(self, to: int, sender: int, device: str | None, step: int, text: str) -> Draft:
+        """A message whose number is ``step`` from the next one of its device."""
         if device is None:
             return Draft(to, sender, "名", 1_700_000_000_123, text)
         n = max(1, self.models[to].expected(sender, device) + step)
         return Draft(to, sender, "名", 1_700_000_000_123, text, device, n)
 
     def commit(self, drafts: list[Draft], removals: list[Removal]) -> None:
+        """Carry out a batch in the store and in the model, and compare."""
         committed = at_once(self.inbox.commit(drafts, removals))
         refused = [r for r in removals if not self.models[r.uid].remove(r)]
         outcomes = [self.models[draft.to].append(draft) for draft in drafts]
@@ -357,6 +211,8 @@ class InboxMachine(RuleBasedStateMachine):
 
 
 class SQLiteMachine(InboxMachine):
+    """Drives inboxes in SQLite."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.mkdtemp(prefix="chatsvc-")
@@ -364,21 +220,25 @@ class SQLiteMachine(InboxMachine):
         self.reopen()
 
     def reopen(self) -> None:
+        """Connect to what is there."""
         if self.database is not None:
             self.database.close()
         self.database = BlockingDatabase(str(Path(self.folder) / "chat.db"))
         self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS)
-        at_once(self.inbox.open(SilentWatcher()))
+        at_once(self.inbox.open(RecordingWatcher()))
 
     def take_copy(self) -> Any:
+        """A back-up."""
         assert self.database is not None
         return self.database.copy()
 
     def put_back(self, copy: Any) -> None:
+        """Restore it."""
         assert self.database is not None
         self.database.put_back(copy)
 
     def teardown(self) -> None:
+        """Leave nothing behind."""
         if self.database is not None:
             self.database.close()
         shutil.rmtree(self.folder)
@@ -393,6 +253,8 @@ def mortal() -> PrivateRedis:
 
 
 class RedisMachine(InboxMachine):
+    """Drives inboxes in Redis."""
+
     server: PrivateRedis
     kills = 0
     most_kills = 0
@@ -404,24 +266,29 @@ class RedisMachine(InboxMachine):
         self.reopen()
 
     def reopen(self) -> None:
+        """Connect to what is there."""
         if self.link is not None:
             self.link.close()
         self.link = BlockingRedis(self.server.socket)
         at_once(self.link.execute_command("SELECT", DB))
         url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
-        self.inbox = RedisInbox(Clock(), url, LIMITS, "node")
-        self.inbox._link = self.link
+        inbox = RedisInbox(Clock(), url, LIMITS, "node")
+        inbox._connection = cast(RedisConnection, self.link)
+        self.inbox = inbox
 
     def take_copy(self) -> Any:
+        """A back-up."""
         keys = at_once(self.command("KEYS", "*"))
         return [(key, at_once(self.command("DUMP", key))) for key in keys]
 
     def put_back(self, copy: Any) -> None:
+        """Restore it."""
         at_once(self.command("FLUSHDB"))
         for key, value in copy:
             at_once(self.command("RESTORE", key, 0, value))
 
     def command(self, *words: str | bytes | int) -> Deferred[Any]:
+        """Ask Redis as a plain client does."""
         assert self.link is not None
         return self.link.execute_command(*words)
 
@@ -435,11 +302,14 @@ class RedisMachine(InboxMachine):
         self.reopen()
 
     def teardown(self) -> None:
+        """Leave nothing behind."""
         if self.link is not None:
             self.link.close()
 
 
 class ModelTests(SynchronousTestCase):
+    """Both kinds of store, and a Redis that is killed."""
+
     def test_sqlite(self) -> None:
         """Some order of events would lose, double or reorder messages in SQLite."""
         run_state_machine_as_test(SQLiteMachine, settings=BOUNDS)

@@ -69,6 +69,8 @@ class Try:
 
 
 class LoginThrottleTests(SynchronousTestCase):
+    """Attempts that fail, and what they cost whom."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
@@ -270,4 +272,4 @@ class LoginThrottleTests(SynchronousTestCase):
         for attempt in tries:
             attempt.end(True)
         for budget in (self.throttle._accounts, self.throttle._addresses):
-            self.assertEqual((budget._under_way, budget._lines), ({}, {}))
+            self.assertEqual((budget._under_way, budget._queues), ({}, {}))

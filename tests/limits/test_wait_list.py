@@ -25,6 +25,8 @@ Guesser = Callable[[], None]
 
 
 class SiegeTests(SynchronousTestCase):
+    """An owner among callers that keep an account throttled."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)

@@ -12,23 +12,26 @@ from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 
 class HealthTests(SynchronousTestCase):
+    """Checks of two stores, on a clock of the test's own."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.asked: dict[str, list[Deferred[None]]] = {"accounts": [], "inbox": []}
-        self.pulses = {
-            store: StoreMonitor(StoreURL("x", "", shown="x:"), store, self.clock.seconds)
+        self.monitors = {
+            store: StoreMonitor(StoreURL("x", "", redacted="x:"), store, self.clock.seconds)
             for store in self.asked
         }
         self.health = Health(
             self.clock,
             {
-                self.pulses["accounts"]: lambda: self.question("accounts"),
-                self.pulses["inbox"]: lambda: self.question("inbox"),
+                self.monitors["accounts"]: lambda: self.question("accounts"),
+                self.monitors["inbox"]: lambda: self.question("inbox"),
             },
         )
         self.addCleanup(self.health.stop)
 
     def question(self, store: str) -> Deferred[None]:
+        """Probe a store; the test answers."""
         answer: Deferred[None] = Deferred()
         self.asked[store].append(answer)
         return answer
@@ -102,18 +105,18 @@ class HealthTests(SynchronousTestCase):
         """Nobody would learn that a store went away while nobody needs it, or that it is back."""
         self.health.start()
         self.let("inbox", StoreUnavailable("away"))
-        self.assertTrue(self.pulses["inbox"].problem)
+        self.assertTrue(self.monitors["inbox"].problem)
         self.clock.advance(2)
         self.assertEqual(self.counts(), [1, 2])
         self.let("inbox")
-        self.assertFalse(self.pulses["inbox"].problem)
+        self.assertFalse(self.monitors["inbox"].problem)
 
     def test_suspicion(self) -> None:
         """A store that fails would be examined only when its turn comes."""
         self.health.start()
         self.let("inbox")
-        self.pulses["inbox"].failed("x")
-        self.pulses["inbox"].failed("x")
+        self.monitors["inbox"].failed("x")
+        self.monitors["inbox"].failed("x")
         self.assertEqual(self.counts(), [1, 2])
 
     def test_draining(self) -> None:
@@ -128,8 +131,8 @@ class HealthTests(SynchronousTestCase):
         look = self.look()
         self.health.stop()
         self.assertEqual(self.successResultOf(look), [])
-        self.pulses["inbox"].failed("closed")
+        self.monitors["inbox"].failed("closed")
         self.clock.advance(10)
         self.assertEqual(self.counts(), [1, 1])
-        self.assertFalse(self.pulses["inbox"].problem)
+        self.assertFalse(self.monitors["inbox"].problem)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -12,7 +12,9 @@ from tests.support.watching import Watch
 LEGACY_PORT = free_port()
 
 
-class ProbeTests(SynchronousTestCase):
+class MonitoringSiteTests(SynchronousTestCase):
+    """Pages as a monitoring system reads them."""
+
     def setUp(self) -> None:
         def make() -> tuple[Watch, ChatServer]:
             watch = Watch()
@@ -29,7 +31,7 @@ class ProbeTests(SynchronousTestCase):
             legacy = ("--legacy-port", f"ssl:{LEGACY_PORT}:interface=127.0.0.1")
             return watch, ChatServer(*watch.options, *options, *legacy).start()
 
-        self.watch, self.server = shared(ProbeTests, make, lambda both: both[1].remove())
+        self.watch, self.server = shared(MonitoringSiteTests, make, lambda both: both[1].remove())
 
     def rise(self, *names: str) -> list[float]:
         """By how much some metrics have risen since this was asked last."""

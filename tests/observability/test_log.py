@@ -22,6 +22,8 @@ _LEVELS = {"debug", "info", "warn", "error"}
 
 
 class JSONLogTests(SynchronousTestCase):
+    """The log of a running server as JSON."""
+
     def server(self, *options: str) -> ChatServer:
         """A running server that logs JSON."""
         server = ChatServer("--log-format", "json", *options).start()
@@ -173,6 +175,8 @@ class _Daemon(_Filing):
 
 
 class FileLogTests(SynchronousTestCase):
+    """The log in a file."""
+
     def test_rotation(self) -> None:
         """A log that logrotate has put away would grow on there, and the new one stay empty."""
         server = _Filing().start()

@@ -30,6 +30,8 @@ def said(namespace: str = "chatsvc.session", text: str = "in", **facts: Any) -> 
 
 
 class LevelTests(SynchronousTestCase):
+    """The level of an event."""
+
     def test_ours(self) -> None:
         """An admin who asks for warnings would get others, or miss what is broken."""
         for level, shown in (
@@ -47,6 +49,8 @@ class LevelTests(SynchronousTestCase):
 
 
 class TextTests(SynchronousTestCase):
+    """Events as text."""
+
     def test_who(self) -> None:
         """A line would not say which connection and which user it is about."""
         text = "logged in from {address}"
@@ -87,7 +91,10 @@ class TextTests(SynchronousTestCase):
 
 
 class JSONTests(SynchronousTestCase):
+    """Events as JSON."""
+
     def record(self, **facts: Any) -> dict[str, Any]:
+        """Log an event; return its JSON object."""
         line = as_json(said(**facts))
         self.assertEqual(len(line.splitlines()), 1)
         record: dict[str, Any] = json.loads(line)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.observability.metrics import COMBINE, BatchHistogram, Metrics, Tally
+from chatsvc.inbox.interface import Outcome
+from chatsvc.observability.metrics import (
+    COMBINE,
+    MESSAGE_STATES,
+    BatchHistogram,
+    Metrics,
+    Tally,
+)
+from chatsvc.router import STATE_LABELS
 
 
 class MetricsTests(SynchronousTestCase):
+    """Metrics, as Prometheus reads them."""
+
     def families(self, registry: CollectorRegistry) -> dict[str, Any]:
         """What a monitoring system reads, by name."""
         text = generate_latest(registry).decode()
@@ -23,6 +33,11 @@ class MetricsTests(SynchronousTestCase):
             if family.type == "counter" and family.name.startswith("chatsvc_"):
                 self.assertTrue(family.samples, family.name)
                 self.assertEqual({sample.value for sample in family.samples}, {0.0}, family.name)
+
+    def test_every_outcome_is_counted(self) -> None:
+        """A message with an outcome that has no label would break the counting of its whole batch."""
+        self.assertEqual(set(STATE_LABELS), set(get_args(Outcome)))
+        self.assertEqual([*STATE_LABELS.values(), "unknown"], list(MESSAGE_STATES))
 
     def test_servers_of_one_process(self) -> None:
         """Two servers of one process would count together."""
@@ -76,4 +91,5 @@ class MetricsTests(SynchronousTestCase):
 
 
 def sorted_by_name(samples: list[Any]) -> list[Any]:
+    """Sort samples, whatever their types."""
     return sorted(samples, key=str)

@@ -18,7 +18,9 @@ def _page(logins: int, up: int, seconds: float) -> str:
     return generate_latest(registry).decode()
 
 
-class SummedTests(TestCase):
+class MergeTests(TestCase):
+    """Pages of several processes, merged."""
+
     def values(self, page: bytes) -> dict[str, float]:
         """All samples, by name and labels."""
         return {

@@ -55,6 +55,8 @@ class Shown:
 
 
 class MonitoringTests(SynchronousTestCase):
+    """Alert rules and dashboard of docs/monitoring, held against a server's own page."""
+
     def setUp(self) -> None:
         def make() -> tuple[Shown, ChatServer]:
             watch = Watch()
@@ -74,10 +76,12 @@ class MonitoringTests(SynchronousTestCase):
         return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
     def rules(self) -> list[dict[str, Any]]:
+        """Return the alert rules."""
         groups = yaml.safe_load((DOCS / "monitoring" / "alerts.yml").read_text())["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     def dashboard(self) -> dict[str, Any]:
+        """Return the dashboard."""
         text = (DOCS / "monitoring" / "grafana-dashboard.json").read_text()
         board: dict[str, Any] = json.loads(text)
         return board

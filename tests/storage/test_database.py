@@ -35,6 +35,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         async def test_arguments_and_results(self) -> None:
             """Text, bytes, None, percent and quote signs would not come back as they went in."""
             database = await self.open()
@@ -89,7 +91,7 @@ class BothKinds:
             numbers = await first.run(lambda t: t.all("SELECT a FROM v ORDER BY a"))
             self.assertEqual(numbers, [(number,) for number in range(20)])
 
-        async def test_two_pulses(self) -> None:
+        async def test_two_monitors(self) -> None:
             """Accounts and inboxes in one file would be counted together, or closing one break the other's closing."""
             database = await self.open()
             metrics = Metrics()
@@ -135,6 +137,8 @@ class BothKinds:
 
 
 class SQLiteDatabaseTests(BothKinds.Tests, OnSQLite):
+    """SQLite, and other programs with the same file."""
+
     async def test_locked_by_another_program(self) -> None:
         """A file that another program holds would count as an error and not as an absence."""
         database = await self.open(patience=0.3)
@@ -159,6 +163,8 @@ class SQLiteDatabaseTests(BothKinds.Tests, OnSQLite):
 
 
 class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
+    """MariaDB, and what can happen to a server."""
+
     async def test_restart_while_idle(self) -> None:
         """The first command after a restart of MySQL would fail though MySQL is there."""
         database = await self.open()

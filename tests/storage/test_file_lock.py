@@ -18,19 +18,24 @@ from chatsvc.storage.url import StoreMisconfigured
 
 
 class FileLockTests(SynchronousTestCase):
+    """A lock within one process and between several."""
+
     def setUp(self) -> None:
         self.path = self.mktemp()
 
     def lock(self) -> FileLock:
+        """Take the lock, and release it after the test."""
         lock = FileLock(self.path)
         self.addCleanup(self.release, lock)
         return lock
 
     def release(self, lock: FileLock) -> None:
+        """Release a lock that is not released after the test."""
         with contextlib.suppress(OSError):  # where a test released it
             lock.release()
 
     def refusal(self, path: str = "") -> str:
+        """Fail to take the lock; return why."""
         return str(self.assertRaises(StoreMisconfigured, FileLock, path or self.path))
 
     def test_makes_the_file(self) -> None:

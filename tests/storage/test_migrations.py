@@ -17,6 +17,8 @@ class BothKinds:
     """What holds on both kinds of database."""
 
     class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
         async def test_once_and_in_order(self) -> None:
             """A new database would not get its tables, or an old one would get them again."""
             database = await self.open()
@@ -98,6 +100,8 @@ class BothKinds:
 
 
 class SQLiteMigrationTests(BothKinds.Tests, OnSQLite):
+    """Migrations of SQLite."""
+
     old_tables = (
         "CREATE TABLE user (id integer primary key, username varchar(255), password varchar(255))",
         "CREATE TABLE user (id integer primary key autoincrement, username text, password text)",
@@ -109,6 +113,8 @@ class SQLiteMigrationTests(BothKinds.Tests, OnSQLite):
 
 
 class MariaDBMigrationTests(BothKinds.Tests, OnMariaDB):
+    """Migrations of MariaDB."""
+
     old_tables = tuple(
         "CREATE TABLE user (id int auto_increment primary key, username varchar(255), "
         f"password varchar(255)) ENGINE={engine} CHARSET={charset}"
@@ -140,6 +146,8 @@ class MariaDBMigrationTests(BothKinds.Tests, OnMariaDB):
 
 
 class StatementTests(SynchronousTestCase):
+    """Scripts, split into statements."""
+
     def test_taken_apart(self) -> None:
         """A semicolon in a comment or in a text would cut a statement in two."""
         script = "-- a; b\nCREATE TABLE a (\n  b INT -- c;\n);\n\nINSERT INTO a VALUES ('x;\ny');\n"

@@ -1,4 +1,4 @@
-"""A store's pulse, with a clock of the test's own."""
+"""A store's monitor, with a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 
-URL = StoreURL("redis", "0", shown="redis://x/0")
+URL = StoreURL("redis", "0", redacted="redis://x/0")
 
 
-class PulseTests(SynchronousTestCase):
+class MonitorTests(SynchronousTestCase):
+    """Metrics and log lines of a store that comes and goes."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.metrics = Metrics()
         counts = self.metrics.stores["inbox"]
-        self.pulse = StoreMonitor(URL, "inbox", self.clock.seconds, counts)
+        self.monitor = StoreMonitor(URL, "inbox", self.clock.seconds, counts)
         self.suspected = 0
-        self.pulse.suspected = self.suspect
+        self.monitor.suspected = self.suspect
         capturing = capturedLogs()
         self.events = capturing.__enter__()
         self.read = 0
         self.addCleanup(capturing.__exit__, None, None, None)
 
     def suspect(self) -> None:
+        """Count a call for a check."""
         self.suspected += 1
 
     def said(self) -> list[tuple[Any, str]]:
@@ -38,29 +41,31 @@ class PulseTests(SynchronousTestCase):
         return [(event["log_level"], formatEvent(event)) for event in self.events[before:]]
 
     def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of one of the store's metrics."""
         return self.metrics.registry.get_sample_value(
             f"chatsvc_store_{name}", {"store": "inbox", **labels}
         )
 
     def ask(self, answer: Deferred[Any]) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.pulse.track(answer))
+        """Track a request."""
+        return Deferred.fromCoroutine(self.monitor.track(answer))
 
     def test_goes_and_comes(self) -> None:
         """An admin would not read when a store went and when it was back, or read it again and again."""
-        self.pulse.found()
-        self.assertEqual((self.said(), self.value("up"), self.pulse.problem), ([], 1, ""))
+        self.monitor.found()
+        self.assertEqual((self.said(), self.value("up"), self.monitor.problem), ([], 1, ""))
         self.clock.advance(7)
         for _ in range(5):
-            self.pulse.lost("redis://x/0: connection refused", since=5.0)
-            self.pulse.lost("no answer in time")
+            self.monitor.lost("redis://x/0: connection refused", since=5.0)
+            self.monitor.lost("no answer in time")
         away = "inbox store redis://x/0 is away: connection refused"
         self.assertEqual(self.said(), [(LogLevel.error, away)])
-        self.assertEqual((self.pulse.problem, self.value("up")), (away, 0))
+        self.assertEqual((self.monitor.problem, self.value("up")), (away, 0))
         self.clock.advance(58)
         for _ in range(5):
-            self.pulse.found()
+            self.monitor.found()
         back = (LogLevel.warn, "inbox store redis://x/0 is back after 60 s")
-        self.assertEqual((self.said(), self.value("up"), self.pulse.problem), ([back], 1, ""))
+        self.assertEqual((self.said(), self.value("up"), self.monitor.problem), ([back], 1, ""))
 
     def test_up_is_found_out(self) -> None:
         """A store that was never asked would pass for one that is there."""
@@ -93,28 +98,28 @@ class PulseTests(SynchronousTestCase):
         """A full disk would leave no line in the log, or one for each command."""
         for _ in range(3):
             for _ in range(10):
-                self.pulse.failed("redis://x/0: the disk is full")
-            self.pulse.found()
+                self.monitor.failed("redis://x/0: the disk is full")
+            self.monitor.found()
             self.clock.advance(29)
         line = (LogLevel.warn, "inbox store redis://x/0 failed: the disk is full")
         self.assertEqual(self.said(), [line])
-        self.pulse.failed("it still is")
-        self.pulse.found()
+        self.monitor.failed("it still is")
+        self.monitor.found()
         self.assertEqual(len(self.said()), 1)
 
     def test_failures_of_an_absence(self) -> None:
         """An absence would be followed by a line about commands that it made fail."""
-        self.pulse.failed("connection lost")
-        self.pulse.lost("connection lost")
-        self.pulse.failed("no answer in time")
-        self.pulse.found()
+        self.monitor.failed("connection lost")
+        self.monitor.lost("connection lost")
+        self.monitor.failed("no answer in time")
+        self.monitor.found()
         self.assertEqual(len(self.said()), 2)
 
     def test_uncounted(self) -> None:
         """An admin's command could not use a store."""
-        pulse = StoreMonitor(URL)
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(pulse.track(succeed(1)))), 1)
-        pulse.failed("x")
-        pulse.lost("x")
-        self.assertEqual(pulse.problem, "store redis://x/0 is away: x")
-        pulse.found()
+        monitor = StoreMonitor(URL)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(monitor.track(succeed(1)))), 1)
+        monitor.failed("x")
+        monitor.lost("x")
+        self.assertEqual(monitor.problem, "store redis://x/0 is away: x")
+        monitor.found()

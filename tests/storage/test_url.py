@@ -14,7 +14,10 @@ ALL = ("sqlite", "mysql", "redis", "redis+unix")
 
 
 class ParseTests(SynchronousTestCase):
+    """URLs of all kinds of store."""
+
     def parse(self, url: str) -> StoreURL:
+        """Parse a URL of any kind of store."""
         return parse_store_url(url, ALL)
 
     def test_sqlite(self) -> None:

@@ -1,344 +1,199 @@
-"""Several processes behind one port, as one server to everybody."""
+"""What a supervisor does with its workers, which do nothing, on a clock of the test's own."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import ssl
-import stat
-import time
-from collections.abc import Callable, Iterable
-from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
-from twisted.internet.error import ProcessTerminated
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.supervision.sd_notify import SystemdNotifier
-from chatsvc.supervision.supervisor import SIGNS_WITHIN, WorkerSupervisor
-from chatsvc.tls.key_folder import KeyFolder
-from tests.support.clients import StructuredClient, TextClient
-from tests.support.processes import PASSWORD, ChatServer, Outcome, ServerStores, run_chat, shared
-from tests.support.servers import free_port
+from chatsvc.supervision.supervisor import WorkerSupervisor
+from chatsvc.supervision.systemd import SystemdNotifier
+from chatsvc.supervision.worker_process import HEARTBEAT_TIMEOUT
+from chatsvc.transport.listeners import Listener
+from tests.supervision.fake_processes import FakeReactor, Launches, say
 
 _NO_CONFIG: Any = None
 
 
-_NUMBERS = count(1)
+class WatchTests(SynchronousTestCase):
+    """Workers that do nothing, on a clock of the test's own."""
 
+    def setUp(self) -> None:
+        self.reactor, self.launches = FakeReactor(), Launches()
+        self.supervisor = self.make()
+        self.workers = self.supervisor.workers
 
-class Crew:
-    """A server of two workers."""
-
-    def __init__(self) -> None:
-        self.stores = ServerStores()
-        self.http = free_port()
-        metrics = f"tcp:{self.http}:interface=127.0.0.1"
-        self.server = ChatServer(*self.stores.options, "--workers", "2", "--metrics", metrics)
-        self.start()
+    def make(self) -> WorkerSupervisor:
+        """Two workers without ports."""
+        return WorkerSupervisor(
+            self.reactor,
+            _NO_CONFIG,
+            2,
+            self.launches,
+            Path("x"),
+            SystemdNotifier(self.reactor),
+            self.fail,
+        )
 
     def start(self) -> None:
-        """Start the server, if it does not run, and wait until all of it serves."""
-        before = len(self.server.log())
-        if self.server.start().log()[before:]:
-            assert _soon(lambda: "2 workers serve" in self.server.log()[before:])
-
-    def end(self) -> None:
-        self.server.remove()
-
-    def workers(self) -> list[int]:
-        """The processes' ids."""
-        assert self.server._process is not None
-        parent = self.server._process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return sorted(map(int, children))
-
-    def get(self, page: str) -> tuple[int, str]:
-        """The status and the text of a page for those who watch."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self.http}/{page}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except HTTPError as answer:
-            return answer.code, answer.read().decode()
-
-    def value(self, name: str) -> float:
-        """A metric, by its name and labels."""
-        lines = self.get("metrics")[1].splitlines()
-        (line,) = [line for line in lines if line.startswith(f"{name} ")]
-        return float(line.split()[1])
-
-
-def _soon(condition: Callable[[], object], patience: float = 20.0) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-class WorkersTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.crew = shared(type(self), Crew, Crew.end)
-        self.crew.start()
-        self.server, self.stores = self.crew.server, self.crew.stores
-        self.logged = len(self.server.log())
-
-    def program(self) -> StructuredClient:
-        client = self.server.structured(device=f"{next(_NUMBERS):032x}")
-        self.addCleanup(client.close)
-        return client
-
-    def crowd(self, least: int = 3) -> list[tuple[int, StructuredClient]]:
-        """Users who are logged in, at least so many at each worker; the uid of each, and the client."""
-        found: list[tuple[int, StructuredClient]] = []
-        while min(self.crew_of(uid for uid, _ in found).values(), default=0) < least or not found:
-            self.assertLess(len(found), 60, "one worker takes all")
-            uid, client = self.stores.add_user(f"user{next(_NUMBERS)}"), self.program()
-            client.log_in(uid, PASSWORD)
-            found.append((uid, client))
-        return found
-
-    def crew_of(self, uids: Iterable[int]) -> dict[int, int]:
-        """How many of these users are at each worker, by its process."""
-        at = dict.fromkeys(self.crew.workers(), 0)
-        for uid in uids:
-            session = self.stores.redis("GET", f"chat:{{{uid}}}:session").split(b"\r\n")[1]
-            at[int(session.split(b":")[1])] += 1
-        return at
-
-    def test_one_to_everybody(self) -> None:
-        """Users of different workers could not talk, or those who watch would see a part of them."""
-        before = self.crew.value('chatsvc_messages_total{state="stored"}')
-        crowd = self.crowd()
-        for n, (uid, reader) in enumerate(crowd[1:], 1):
-            answer = crowd[0][1].ask(type="msg", n=1, to=uid, text=str(n))
-            self.assertEqual(answer["state"], "online")
-            self.assertEqual(reader.await_type("msg")["text"], str(n))
-        after = self.crew.value('chatsvc_messages_total{state="stored"}')
-        self.assertEqual(after - before, len(crowd) - 1)
-        self.assertGreaterEqual(self.crew.value("chatsvc_online_users"), len(crowd))
-        self.assertEqual(self.crew.value('chatsvc_store_up{store="inbox"}'), 1)
-        self.assertEqual(self.crew.value("chatsvc_connections_limit"), 20_000)
-        self.assertEqual(self.crew.get("health"), (200, "ok\n"))
-
-    def test_worker_killed(self) -> None:
-        """A worker that crashes would take the others along, stay away, or go unnoticed."""
-        crowd = self.crowd()
-        logins = 'chatsvc_logins_total{result="ok"}'
-        before = self.crew.value(logins)
-        victim = self.crew.workers()[0]
-        os.kill(victim, signal.SIGKILL)
-        self.assertTrue(_soon(lambda: self.crew.get("health")[0] == 503, 5))
-        self.assertRegex(
-            self.crew.get("health")[1], r"worker \d(: it does not answer| does not serve)"
-        )
-        alive = [client for _, client in crowd if not client.closed(0.2)]
-        self.assertGreaterEqual(len(alive), 3)
-        for client in alive:
-            self.assertEqual(client.ask(type="ping", n=9)["type"], "pong")
-        self.assertGreaterEqual(self.crew.value(logins), before)
-        self.assertTrue(_soon(lambda: self.crew.get("health")[0] == 200))
-        self.assertGreaterEqual(self.crew.value(logins), before, "counts do not fall")
-        self.assertNotIn(victim, self.crew.workers())
-        self.assertEqual(len(self.crew.workers()), 2)
-        log = self.server.log()[self.logged :]
-        self.assertRegex(log, r"error Worker \d was ended by SIGKILL; another takes its place")
-        self.assertRegex(log, r"info  Worker \d serves again")
-        self.crowd()
-
-    def test_reload(self) -> None:
-        """A new certificate would be shown by one worker only, or throw people out."""
-        crowd = self.crowd()
-        before = ssl.get_server_certificate(("127.0.0.1", self.server.port))
-        fresh = KeyFolder(str(self.server.folder / "fresh"))
-        fresh.ensure(["localhost"])
-        for name in ("server.key", "server.crt"):
-            shutil.copy(Path(fresh.path) / name, self.server.folder / "keys" / name)
-        self.server.reload()
-        said = "Reloaded: certificate"
-        self.assertTrue(_soon(lambda: self.server.log()[self.logged :].count(said) == 2))
-        place = ("127.0.0.1", self.server.port)
-        self.assertNotIn(before, {ssl.get_server_certificate(place) for _ in range(20)})
-        for _, client in crowd:
-            self.assertEqual(client.ask(type="ping", n=9)["type"], "pong")
-
-    def test_stop(self) -> None:
-        """A stop would leave workers behind, or throw their users out without a word."""
-        crowd = self.crowd()
-        workers = self.crew.workers()
-        self.server.terminate()
-        self.assertTrue(all(client.await_type("bye") for _, client in crowd))
-        for _, client in crowd:
-            client.hang_up()
-        self.assertEqual(self.server.wait(), -signal.SIGTERM)
-        self.assertFalse(any(Path(f"/proc/{worker}").exists() for worker in workers))
-        self.assertEqual(self.server.log()[self.logged :].count(" Stopped, after "), 2)
-        self.assertEqual(self.server.tracebacks(), [])
-
-    def test_supervisor_killed(self) -> None:
-        """Workers would go on with nobody to stop or reload them, and keep the port from the next start."""
-        workers = self.crew.workers()
-        self.server.kill()
-        gone = _soon(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-        self.assertTrue(gone)
-        self.crew.start()
-        self.crowd(1)
-
-    def test_told_once(self) -> None:
-        """What is wrong would be said by each worker, or each start anew for ever."""
-        port = free_port()
-        inbox = f"redis://127.0.0.1:{free_port()}/0"
-        words = ("--accounts", self.stores.accounts, "--inbox", inbox, "--workers", "3")
-        outcome = run_chat("--port", f"tcp:{port}:interface=127.0.0.1", *words)
-        self.assertEqual(outcome.status, 1)
-        self.assertRegex(outcome.stderr, rf"^chat: {inbox}: .*refused.*\n$")
-
-    def test_port_in_use(self) -> None:
-        """A port that another program has would be found out by workers, again and again."""
-        outcome = self.run_workers("--port", f"tcp:{self.server.port}:interface=127.0.0.1")
-        line = rf"^chat: cannot listen on 'tcp:{self.server.port}:.*in use\n$"
-        self.assertRegex(outcome.stderr, line)
-
-    def test_sqlite(self) -> None:
-        """Several processes would write one file that has room for one, or the admin not learn why they do not."""
-        outcome = run_chat("--workers", "2")
-        self.assertEqual(outcome.status, 1)
-        line = "chat: --workers 2: SQLite serves one process, and --accounts is sqlite:chat.db: "
-        self.assertEqual(outcome.stderr, f"{line}name MySQL and Redis\n")
-
-    def test_every_kind_of_port(self) -> None:
-        """A Unix socket would be open to everybody, or gone with one worker; another kind of port not be served."""
-        file = f"{self.server.folder}/chat.sock"
-        places = [f"unix:{file}:mode=600", f"haproxy:tcp:{free_port()}:interface=127.0.0.1"]
-        other = ChatServer(*self.stores.options, "--workers", "2", ports=places)
-        self.addCleanup(other.remove)
-        other.start()
-        self.assertTrue(other.wait_for("2 workers serve"))
-        self.assertEqual(stat.S_IMODE(os.stat(file).st_mode), 0o600)
-        assert other._process is not None
-        worker = Path(f"/proc/{other._process.pid}/task/{other._process.pid}/children").read_text()
-        os.kill(int(worker.split()[0]), signal.SIGTERM)
-        self.assertTrue(other.wait_for("serves again"))
-        uid = self.stores.add_user(f"user{next(_NUMBERS)}")
-        for _ in range(6):
-            client = TextClient(file, None)
-            client.log_in(uid, PASSWORD)
-            client.close()
-        other.stop()
-        self.assertFalse(os.path.exists(file))
-        self.assertEqual(other.log().count(" Stopped, after "), 3)
-        self.assertNotIn("is away", other.log())
-
-    def run_workers(self, *words: str) -> Outcome:
-        outcome = run_chat(*words, *self.stores.options, "--workers", "2")
-        self.assertEqual(outcome.status, 1)
-        return outcome
-
-
-class FakeProcess:
-    """A worker's process that notes its signals."""
-
-    def __init__(self) -> None:
-        self.told: list[signal.Signals] = []
-
-    def signalProcess(self, number: signal.Signals) -> None:
-        self.told.append(number)
-
-
-class _Reactor(Clock):
-    def callWhenRunning(self, call: Callable[[], None]) -> None:
-        pass
-
-    def listenUNIXDatagram(self, path: str, protocol: Any, mode: int) -> Any:
-        return protocol
-
-
-class WatchTests(SynchronousTestCase):
-    """Workers that give no signs of life, on a clock of the test's own."""
+        """Have both workers serve."""
+        self.supervisor.startService()
+        self.supervisor._begin()
+        for worker in self.workers:
+            say(worker, "READY=1", "STATUS=x")
 
     def test_silence(self) -> None:
         """A worker that is stuck would stay, and its users with it; or one that is well be killed."""
-        reactor, config = _Reactor(), _NO_CONFIG
-        started: list[FakeProcess] = []
-
-        def launch(worker: Any, ports: Any) -> FakeProcess:
-            started.append(FakeProcess())
-            return started[-1]
-
-        above = SystemdNotifier(reactor)
-        workers = WorkerSupervisor(reactor, config, 2, launch, Path("x"), above, self.fail)
-        for worker in workers.workers:
-            worker.start()
-            worker._signs.datagramReceived(b"READY=1\nSTATUS=x", None)
+        self.start()
         for _ in range(4):
-            reactor.advance(SIGNS_WITHIN / 3)
-            workers.workers[0]._signs.datagramReceived(b"WATCHDOG=1", None)
-            workers._watch()
-        self.assertEqual([process.told for process in started], [[], [signal.SIGKILL]])
+            self.reactor.advance(HEARTBEAT_TIMEOUT / 3)
+            say(self.workers[0], "WATCHDOG=1")
+        self.assertEqual(self.launches.signals, [[], [signal.SIGKILL]])
 
     def test_own_sleep(self) -> None:
         """After the machine slept all workers would be killed, before what they said meanwhile is read."""
-        reactor = _Reactor()
-        workers = self.make(reactor, self.launch)
-        for worker in workers.workers:
-            worker.start()
-            worker._signs.datagramReceived(b"READY=1", None)
-        workers._watch()
-        reactor.advance(10 * SIGNS_WITHIN)
-        workers._watch()
-        self.assertEqual([process.told for process in self.started], [[], []])
+        self.start()
+        self.reactor.advance(10 * HEARTBEAT_TIMEOUT)
+        self.assertEqual(self.launches.signals, [[], []])
 
     def test_ended_while_others_started(self) -> None:
         """A worker that ends while others start would never be replaced."""
-        reactor = _Reactor()
-        workers = self.make(reactor, self.launch)
-        first, second = workers.workers
-        workers.startService()
-        workers._begin()
-        first._signs.datagramReceived(b"READY=1", None)
+        first, second = self.workers
+        self.supervisor.startService()
+        self.supervisor._begin()
+        say(first, "READY=1")
         first.processEnded(Failure(ProcessTerminated(signal=9)))
-        second._signs.datagramReceived(b"READY=1", None)
+        say(second, "READY=1")
         self.assertFalse(first.runs)
-        reactor.advance(1)
+        self.reactor.advance(1)
         self.assertTrue(first.runs)
 
     def test_cannot_be_replaced_for_now(self) -> None:
         """A worker that could not be started for once, for want of files or processes, would be given up for good."""
-        reactor, fail = _Reactor(), [True]
+        self.start()
+        self.launches.problem = OSError(24, "Too many open files")
+        self.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        self.reactor.advance(0.2)
+        self.assertFalse(self.workers[0].runs)
+        self.launches.problem = None
+        self.reactor.advance(2)
+        self.assertTrue(self.workers[0].runs)
 
-        def launch(worker: Any, ports: Any) -> FakeProcess:
-            if self.started[1:] and fail and fail.pop():
-                raise OSError(24, "Too many open files")
-            return self.launch(worker, ports)
 
-        workers = self.make(reactor, launch)
-        workers.startService()
-        workers._begin()
-        for worker in workers.workers:
-            worker._signs.datagramReceived(b"READY=1", None)
-        workers.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
-        reactor.advance(0.2)
-        self.assertFalse(workers.workers[0].runs)
-        reactor.advance(2)
-        self.assertTrue(workers.workers[0].runs)
+class _Place:
+    """Somewhere to listen at, for a test that looks at the order of things; ``problem`` keeps it from that."""
+
+    def __init__(self, name: str, notes: list[str], problem: Exception | None = None) -> None:
+        self._name, self._notes, self._problem = name, notes, problem
+        self.listener = Listener(name, self, None, (), self)  # type: ignore[arg-type]
+
+    def listen(self, factory: Any) -> Deferred[Any]:
+        if self._problem is not None:
+            return fail(self._problem)
+        self._notes.append(f"{self._name} opened")
+        return succeed(self)
+
+    def stopReading(self) -> None:
+        """Accept nothing."""
+
+    def stopListening(self) -> None:
+        self._notes.append(f"{self._name} closed")
+
+
+class OrderTests(SynchronousTestCase):
+    """The order in which a supervisor starts and stops, and what is left of half a start."""
 
     def setUp(self) -> None:
-        self.started: list[FakeProcess] = []
-
-    def launch(self, worker: Any, ports: Any) -> FakeProcess:
-        """Start a worker that does nothing."""
-        self.started.append(FakeProcess())
-        return self.started[-1]
-
-    def make(self, reactor: Any, launch: Any) -> WorkerSupervisor:
-        """Two workers without ports."""
-        return WorkerSupervisor(
-            reactor, _NO_CONFIG, 2, launch, Path("x"), SystemdNotifier(reactor), self.fail
+        self.notes: list[str] = []
+        self.reactor, self.launches = FakeReactor(), Launches()
+        self.given_up: list[str | None] = []
+        self.supervisor = WorkerSupervisor(
+            self.reactor,
+            _NO_CONFIG,
+            2,
+            self.launches,
+            Path("x"),
+            SystemdNotifier(self.reactor),
+            self.given_up.append,
         )
+        for worker in self.supervisor.workers:
+            note = f"heartbeats {worker.number} closed"
+            worker._heartbeats.stopListening = lambda note=note: self.notes.append(note)
+
+    def listen_at(self, *places: _Place, monitoring: _Place | None = None) -> None:
+        """Begin a start with these."""
+        self.supervisor._listeners = [place.listener for place in places]
+        if monitoring is not None:
+            self.supervisor._monitoring_listener = monitoring.listener
+        self.supervisor.startService()
+        self.supervisor._begin()
+
+    def end_workers(self) -> None:
+        for worker in self.supervisor.workers:
+            if worker.runs:
+                self.notes.append(f"worker {worker.number} ended")
+                worker.processEnded(Failure(ProcessDone(0)))
+
+    def test_order(self) -> None:
+        """A stop would send away who asks how far it is, or let connections in that nobody serves."""
+        one, two, monitoring = (_Place(name, self.notes) for name in ("one", "two", "monitoring"))
+        self.listen_at(one, two, monitoring=monitoring)
+        self.assertEqual(self.notes, ["one opened", "two opened"])
+        for worker in self.supervisor.workers:
+            say(worker, "READY=1")
+        self.assertEqual(self.notes.pop(), "monitoring opened")
+        self.notes.clear()
+        stopped = self.supervisor.stopService()
+        self.assertEqual(self.notes, ["two closed", "one closed"])
+        self.assertEqual(self.launches.signals, [[signal.SIGTERM]] * 2)
+        self.notes.clear()
+        self.assertNoResult(stopped)
+        self.end_workers()
+        self.successResultOf(stopped)
+        ends = ["worker 1 ended", "worker 2 ended", "monitoring closed"]
+        self.assertEqual(self.notes, [*ends, "heartbeats 1 closed", "heartbeats 2 closed"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_port_not_to_be_had(self) -> None:
+        """After a start that failed at a port, those before it would stay open, or a worker be started."""
+        taken = _Place("two", self.notes, OSError(98, "Address already in use"))
+        self.listen_at(_Place("one", self.notes), taken)
+        (line,) = self.given_up
+        self.assertIn("cannot listen on 'two'", line or "")
+        self.successResultOf(self.supervisor.stopService())
+        heartbeats = ["heartbeats 1 closed", "heartbeats 2 closed"]
+        self.assertEqual(self.notes, ["one opened", "one closed", *heartbeats])
+        self.assertEqual(self.launches.started, [])
+
+    def test_stop_during_the_start(self) -> None:
+        """A stop while workers start would leave one behind, or wait for ever."""
+        self.listen_at(_Place("one", self.notes))
+        stopped = self.supervisor.stopService()
+        self.assertEqual(self.launches.signals, [[signal.SIGTERM]])
+        self.end_workers()
+        self.successResultOf(stopped)
+        self.assertEqual((self.given_up, self.reactor.getDelayedCalls()), ([], []))
+
+    def test_stuck_worker(self) -> None:
+        """A worker that does not end would hold up the stop for ever."""
+        self.listen_at()
+        say(self.supervisor.workers[0], "READY=1")
+        self.supervisor.stopService()
+        self.reactor.advance(60)
+        self.assertEqual(self.launches.signals, [[signal.SIGTERM, signal.SIGKILL]] * 2)
+
+    def test_port_that_cannot_be_closed(self) -> None:
+        """One thing that goes wrong in a stop would keep everything else from its end."""
+        place = _Place("one", self.notes)
+        place.stopListening = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+        self.listen_at(place)
+        stopped = self.supervisor.stopService()
+        self.end_workers()
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("heartbeats 2 closed", self.notes)

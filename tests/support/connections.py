@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory, PortFactory
-from chatsvc.limits.rates import Rate
+from chatsvc.limits.token_bucket import Rate
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from tests.support.worlds import ALICE, BOB, DEVICE, UNLIMITED, World
 

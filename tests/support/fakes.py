@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import StringTransport
-from zope.interface import implementer
 
 from chatsvc.accounts.passwords import WRONG, PasswordCheck
 from chatsvc.accounts.store import Account
@@ -18,7 +17,6 @@ from chatsvc.inbox.interface import (
     Draft,
     Duplicate,
     Gap,
-    IInbox,
     InboxClaim,
     Moved,
     Outcome,
@@ -66,7 +64,6 @@ class Turns:
             self.let()
 
 
-@implementer(IInbox)
 class MemoryInbox(Turns):
     """Inboxes without limits; ``batches`` are the (drafts, removals) of every commit."""
 

@@ -12,14 +12,9 @@ from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.handlers.routes import ROUTES
+from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
-from chatsvc.limits.rates import (
-    AddressLimit,
-    ConnectionLimits,
-    Rate,
-    RateLimiter,
-    RegistrationLimit,
-)
+from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.reader import Reader

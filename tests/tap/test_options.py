@@ -9,7 +9,7 @@ from typing import Any
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.tap.options import Option, Options, anything, choice, fail, whole, yes_or_no
+from chatsvc.tap.options import Option, TableOptions, anything, choice, fail, whole, yes_or_no
 
 
 def secret(text: str) -> str:
@@ -18,7 +18,7 @@ def secret(text: str) -> str:
     return text
 
 
-class Sample(Options):
+class Sample(TableOptions):
     tapname = "sample"
     table = (
         Option("size", "3", whole(1, 10), "How much."),

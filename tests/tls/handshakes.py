@@ -1,4 +1,4 @@
-"""TLS handshakes in memory."""
+"""TLS joined in memory, without sockets."""
 
 from __future__ import annotations
 

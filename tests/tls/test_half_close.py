@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.router import REMOVAL_DELAY
-from chatsvc.tls.key_folder import KeyFolder, ServerContext
+from chatsvc.tls.context import ServerContext
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.transport.listeners import _tls

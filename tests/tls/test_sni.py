@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from chatsvc.tls.key_folder import BadKeys
+from chatsvc.tls.key_files import BadKeys
 from chatsvc.tls.sni import SNIContexts
 from tests.support.authority import LEAF, Authority, key_pem, named, pem
 from tests.tls.handshakes import join, shake_hands

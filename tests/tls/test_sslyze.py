@@ -1,4 +1,4 @@
-"""What a scanner finds at the doors of a running server."""
+"""What a scanner finds at the ports of a running server."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ sslyze takes the chat's greeting, which comes between, for a refused renegotiati
 
 
 class World:
-    """A server with a door for each way to have a certificate, and what the scan of each door found."""
+    """A server with a port for each way to have a certificate, and what the scan of each found."""
 
     def __init__(self) -> None:
-        ports = {door: free_port() for door in (OWN, CHAIN, HOSTS, METRICS)}
+        ports = {port: free_port() for port in (OWN, CHAIN, HOSTS, METRICS)}
         self.server = ChatServer(
             *("--metrics", f"ssl:{ports[METRICS]}:interface=127.0.0.1"),
             ports=[
@@ -106,9 +106,9 @@ class ScanTests(SynchronousTestCase):
         world = shared(type(self), World, lambda world: world.server.remove())
         self.server, self.findings = world.server, world.findings
 
-    def certificate(self, door: str) -> dict[str, Any]:
-        """What was found out about the only certificate, with its chain, that is sent at a door."""
-        found = self.findings[door]["certificate_info"]
+    def certificate(self, port: str) -> dict[str, Any]:
+        """What was found out about the only certificate, with its chain, that is sent at a port."""
+        found = self.findings[port]["certificate_info"]
         (deployed,) = found["certificate_deployments"]
         unnamed = found["certificate_deployment_with_sni_disabled"]
         self.assertEqual(_subjects(unnamed), _subjects(deployed))
@@ -116,54 +116,54 @@ class ScanTests(SynchronousTestCase):
 
     def test_versions_and_ciphers(self) -> None:
         """A conversation could be read or altered, now, or later by whoever steals the key."""
-        for door, findings in self.findings.items():
+        for port, findings in self.findings.items():
             self.assertEqual(
-                {version: _accepted(findings, version) for version in ACCEPTED}, ACCEPTED, door
+                {version: _accepted(findings, version) for version in ACCEPTED}, ACCEPTED, port
             )
 
     def test_known_attacks(self) -> None:
         """An attack on TLS that everybody can read about would work."""
-        for door, findings in self.findings.items():
+        for port, findings in self.findings.items():
             found = {(command, field): findings[command][field] for command, field in SOUND}
-            self.assertEqual(found, SOUND, door)
+            self.assertEqual(found, SOUND, port)
 
     def test_curves(self) -> None:
         """Keys could be agreed on over a curve that is too small or not trusted."""
-        for door, findings in self.findings.items():
+        for port, findings in self.findings.items():
             found = findings["elliptic_curves"]["supported_curves"]
-            self.assertEqual(sorted(curve["name"] for curve in found), CURVES, door)
+            self.assertEqual(sorted(curve["name"] for curve in found), CURVES, port)
 
     def test_tickets(self) -> None:
         """Each reconnect over TLS 1.2 would cost the server a whole handshake."""
-        for door, findings in self.findings.items():
+        for port, findings in self.findings.items():
             found = findings["session_resumption"]
-            self.assertEqual(found["tls_ticket_resumption_result"], "FULLY_SUPPORTED", door)
+            self.assertEqual(found["tls_ticket_resumption_result"], "FULLY_SUPPORTED", port)
 
     def test_keys(self) -> None:
         """The server's key could be guessed, or its certificate forged."""
-        for door in self.findings:
-            received = self.certificate(door)["received_certificate_chain"]
+        for port in self.findings:
+            received = self.certificate(port)["received_certificate_chain"]
             for certificate in received:
-                self.assertEqual(certificate["public_key"]["ec_curve_name"], "secp256r1", door)
-                self.assertEqual(certificate["signature_hash_algorithm"]["name"], "sha256", door)
+                self.assertEqual(certificate["public_key"]["ec_curve_name"], "secp256r1", port)
+                self.assertEqual(certificate["signature_hash_algorithm"]["name"], "sha256", port)
 
     def test_whole_chain(self) -> None:
         """Clients that know only the root could not connect, or would put the chain in order themselves."""
-        for door in (OWN, METRICS):
-            self.assertEqual(_subjects(self.certificate(door)), ["CN=localhost"])
-        for door in (CHAIN, HOSTS):
-            chain = self.certificate(door)
+        for port in (OWN, METRICS):
+            self.assertEqual(_subjects(self.certificate(port)), ["CN=localhost"])
+        for port in (CHAIN, HOSTS):
+            chain = self.certificate(port)
             self.assertEqual(_subjects(chain), ["CN=leaf", "CN=between", "CN=root"])
             self.assertTrue(chain["received_chain_has_valid_order"])
 
     def test_trusted(self) -> None:
         """A client as strict as sslyze would refuse the certificate, though it knows whom to trust."""
-        for door in self.findings:
-            results = self.certificate(door)["path_validation_results"]
+        for port in self.findings:
+            results = self.certificate(port)["path_validation_results"]
             (ours,) = (
                 each for each in results if each["trust_store"]["name"] == "Supplied CA file"
             )
-            self.assertTrue(ours["was_validation_successful"], f"{door}: {ours}")
+            self.assertTrue(ours["was_validation_successful"], f"{port}: {ours}")
 
     def test_log(self) -> None:
         """Whoever scans the port would fill the log."""

@@ -11,8 +11,10 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.tls.context import ServerContext
 from chatsvc.tls.half_close import HalfClosedTLS
-from chatsvc.tls.key_folder import BadKeys, KeyFolder, ServerContext
+from chatsvc.tls.key_files import BadKeys
+from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.ack_tracker import ByteMeter, meter_of
 from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 
@@ -51,7 +53,7 @@ class Wire(StringTransport):
         self.aborted = True
 
 
-class DoorsTests(SynchronousTestCase):
+class ListenerBuilderTests(SynchronousTestCase):
     def setUp(self) -> None:
         keys = KeyFolder(os.path.abspath(self.mktemp()))
         keys.ensure(["localhost"])
@@ -59,13 +61,13 @@ class DoorsTests(SynchronousTestCase):
         self.own = ServerContext(self.key, self.certificate)
         self.reactor = MemoryReactorClock()
         self.applications = Applications()
-        self.doors = ListenerBuilder(self.reactor, lambda: self.own)
+        self.builder = ListenerBuilder(self.reactor, lambda: self.own)
 
     def listen(self, text: str) -> Any:
-        """The lowest factory of a listening place."""
-        listening = self.doors.open(text)
-        self.assertIsInstance(listening, Listener)
-        self.successResultOf(listening.endpoint.listen(self.applications))
+        """The lowest factory of a listener."""
+        listener = self.builder.build(text)
+        self.assertIsInstance(listener, Listener)
+        self.successResultOf(listener.endpoint.listen(self.applications))
         servers = self.reactor.tcpServers or self.reactor.unixServers
         return servers[-1][1]
 
@@ -145,12 +147,12 @@ class DoorsTests(SynchronousTestCase):
 
     def test_certificate_in_use(self) -> None:
         """The certificate of the key folder would not be shared, or one of its own not be used."""
-        self.assertIs(self.doors.open("ssl:1").context, self.own)
-        self.assertIs(self.doors.open("haproxy:ssl:1").context, self.own)
-        own = self.doors.open(f"ssl:1:privateKey={self.key}:certKey={self.certificate}")
+        self.assertIs(self.builder.build("ssl:1").context, self.own)
+        self.assertIs(self.builder.build("haproxy:ssl:1").context, self.own)
+        own = self.builder.build(f"ssl:1:privateKey={self.key}:certKey={self.certificate}")
         self.assertIsNotNone(own.context)
         self.assertIsNot(own.context, self.own)
-        self.assertIsNone(self.doors.open("tcp:1").context)
+        self.assertIsNone(self.builder.build("tcp:1").context)
 
     def test_escaped_paths(self) -> None:
         """A path with a colon in it could not be given."""
@@ -160,7 +162,7 @@ class DoorsTests(SynchronousTestCase):
                 with open(part) as text:
                     both.write(text.read())
         escaped = path.replace(":", "\\:")
-        self.assertIsNotNone(self.doors.open(f"ssl:1:privateKey={escaped}").context)
+        self.assertIsNotNone(self.builder.build(f"ssl:1:privateKey={escaped}").context)
 
     def test_proxy(self) -> None:
         """Behind a proxy, limits by address would count the proxy."""
@@ -198,7 +200,7 @@ class DoorsTests(SynchronousTestCase):
 
     def test_trusted(self) -> None:
         """A proxy that is trusted would be turned away."""
-        self.doors = ListenerBuilder(self.reactor, lambda: self.own, ["192.0.2.9"])
+        self.builder = ListenerBuilder(self.reactor, lambda: self.own, ["192.0.2.9"])
         for address in (
             IPv4Address("TCP", "192.0.2.9", 5),
             IPv6Address("TCP", "::ffff:192.0.2.9", 5),
@@ -212,7 +214,7 @@ class DoorsTests(SynchronousTestCase):
         self.assertTrue(wire.aborted, "loopback is no longer trusted")
 
     def test_strangers_without_a_proxy(self) -> None:
-        """Ordinary doors would let in loopback only."""
+        """Ordinary listeners would let in loopback only."""
         lowest, wire = self.connect("tcp:1", IPv4Address("TCP", "192.0.2.9", 5))
         lowest.dataReceived(b"hello")
         self.assertEqual((self.applications.built[-1].received, wire.aborted), (b"hello", False))
@@ -247,7 +249,7 @@ class DoorsTests(SynchronousTestCase):
             *("haproxy:", "haproxy:nonsense:1", "tls:", "tls:path=", "unix"),
             f"ssl:1:certKey={self.certificate}",
         ):
-            problem = self.assertRaises(BadEndpoint, self.doors.open, text)
+            problem = self.assertRaises(BadEndpoint, self.builder.build, text)
             self.assertIn(repr(text), str(problem))
             self.assertEqual(len(str(problem).splitlines()), 1, text)
 
@@ -258,4 +260,4 @@ class DoorsTests(SynchronousTestCase):
             f"ssl:1:privateKey={self.certificate}",
             "tls:/no/such/folder:port=1",
         ):
-            self.assertRaises(BadKeys, self.doors.open, text)
+            self.assertRaises(BadKeys, self.builder.build, text)

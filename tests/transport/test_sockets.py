@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chatsvc.transport.sockets import EagerWriter
+from chatsvc.transport.twisted_internals import waiting_bytes
 
 
 class NarrowTCP:
@@ -66,7 +67,7 @@ class PromptTests(SynchronousTestCase):
         self.tcp.room = 2
         self.prompt.write(b"abcde")
         self.assertEqual((self.tcp.taken, self.tcp.kept), (b"ab", [b"cde"]))
-        self.assertEqual(self.prompt.waiting(), 3)
+        self.assertEqual(waiting_bytes(self.prompt.transport), 3)
 
     def test_in_order(self) -> None:
         """Later bytes would overtake those that wait."""

@@ -1,4 +1,4 @@
-"""Texts, a message and an event of each kind, for the tests of the dialects."""
+"""What the dialects are tried with: events of each kind, and texts with characters that do mischief."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ AT = 1763888424123
 
 
 def message(text: str = "你好", sender: int = 10001, name: str = "张三") -> e.Message:
+    """Return a message that was accepted at ``AT``."""
     return e.Message(41, sender, name, AT, text)
 
 

@@ -13,11 +13,14 @@ from chatsvc.wire.structured import StructuredDialect
 MESSAGE = e.Message(41, 10001, "张三", 1763888424123, "你\n好\u2028")
 
 
-class Halves(SynchronousTestCase):
+class ClientCodecTests(SynchronousTestCase):
+    """The client's half against the server's."""
+
     def setUp(self) -> None:
         self.server = StructuredDialect("zh")
 
     def heard(self, event: e.Event | e.Message) -> client.Heard | None:
+        """Return what the client makes of the server's frame for an event."""
         (frame,) = self.server.encode(event)
         return client.parse(frame)
 

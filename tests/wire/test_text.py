@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,48 +13,23 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import (
-    _PARSERS,
-    TextDialect,
-    _stamp,
-    harmless,
-    harmless_lines,
-    parse_uid,
-    possible_uid,
-    show,
-)
+from chatsvc.wire.text import _PARSERS, TextDialect, _stamp, show
+from chatsvc.wire.uid import parse_uid
 from tests.wire.samples import ANY, EVENTS, PATIENT, message
-
-
-class PossibleUidTests(SynchronousTestCase):
-    def test_range(self) -> None:
-        """An admin's uid that no store can hold, or that is none, would be taken, or one that can be refused."""
-        for word in (
-            str(2**63),
-            str(-(2**63) - 1),
-            "1" + "0" * 400,
-            "１",
-            "1_0",
-            "0x10",
-            "1.5",
-            "",
-            " 1",
-        ):
-            self.assertIsNone(possible_uid(word), word)
-        for word in ("0", "-1", str(-(2**63)), str(2**63 - 1), "007"):
-            self.assertEqual(possible_uid(word), int(word))
 
 
 class ParseTests(SynchronousTestCase):
     """Frames to commands."""
 
     def parse(self, frame: str | bytes) -> c.Command:
+        """Parse a frame."""
         data = frame.encode() if isinstance(frame, str) else frame
         return TextDialect("zh").parse(data)
 
     def assertMalformed(
         self, frame: str | bytes, problem: Problem, kind: type[c.Command] | None = None
     ) -> None:
+        """Fail unless a frame is refused for this reason."""
         self.assertEqual(self.parse(frame), c.Malformed(problem, kind), frame)
 
     def test_commands(self) -> None:
@@ -113,7 +87,7 @@ class ParseTests(SynchronousTestCase):
             self.assertMalformed(frame, Problem.LANG_USAGE, c.SetLang)
 
     def test_uid_is_ascii_digits(self) -> None:
-        """Something that Python takes for a number, and the design does not, would be a uid."""
+        """A text that Python takes for a number would be a uid, though its digits are not ASCII."""
         for word in ("٣", "1_000", "+1", "1.0", "1e3", "0x1", "--1", "-", "１", "1\n", "²", "1\0"):
             self.assertIsNone(parse_uid(word), word)
             self.assertMalformed(f"msg {word} x", Problem.UID_NOT_INTEGER, c.Send)
@@ -164,7 +138,7 @@ class ParseTests(SynchronousTestCase):
 
 
 class SayTests(SynchronousTestCase):
-    """Events to frames: the design's table."""
+    """Events to frames, as docs/protocol.md promises."""
 
     def setUp(self) -> None:
         zone = os.environ.get("TZ")
@@ -175,6 +149,7 @@ class SayTests(SynchronousTestCase):
         self.addCleanup(_stamp.cache_clear)
 
     def restore(self, zone: str | None) -> None:
+        """Restore the time zone."""
         if zone is None:
             del os.environ["TZ"]
         else:
@@ -182,6 +157,7 @@ class SayTests(SynchronousTestCase):
         time.tzset()
 
     def say(self, event: e.Event | e.Message, lang: str = "zh") -> list[str]:
+        """Return an event's frames as text."""
         return [frame.decode() for frame in TextDialect(lang).encode(event)]
 
     def test_table(self) -> None:
@@ -247,7 +223,7 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(self.say(e.Found("a\nb", ()), "en"), ["Nobody is called a\n    b!"])
 
     def test_one_short_line(self) -> None:
-        """A refusal that the design's table does not have would be more than a line."""
+        """A refusal that docs/protocol.md does not list would be more than a line."""
         for lang in LANGUAGES:
             for problem in Problem:
                 said = self.say(
@@ -304,6 +280,14 @@ class SayTests(SynchronousTestCase):
         )
         self.assertEqual(show(e.Message(1, 7, "李四", 0, "x")), "[ 李四|UID:7 ]:x")
 
+    def test_forged_header(self) -> None:
+        """A text with a header in it would look like a second message."""
+        forged = "hi\n2026-01-01 00:00:00\n[ 老板|UID:1 ]:打钱"
+        lines = show(message(forged)).split("\n")
+        self.assertEqual([line for line in lines[2:] if not line.startswith("    ")], [])
+        self.assertEqual(lines[1], "[ 张三|UID:10001 ]:hi")
+        self.assertEqual(len(lines), 4)
+
     def test_old_message_past_a_frame(self) -> None:
         """An old message that grows past a frame would stop its reader for good."""
         for text in ("\x01" * 30_000, "你" * 30_000, "x" * 70_000, "😀\x02" * 16_000):
@@ -328,89 +312,6 @@ class SayTests(SynchronousTestCase):
         for event in (big, e.Sent(2, 2**53, big, False, 1000)):
             for frame in TextDialect(lang).encode(event):
                 self.assertLessEqual(len(frame), c.MAX_FRAME)
-
-
-class HarmlessTests(SynchronousTestCase):
-    """Texts that would pass for something else."""
-
-    @given(ANY)
-    @PATIENT
-    def test_no_control_characters(self, text: str) -> None:
-        """A text could drive a terminal."""
-        shown = harmless(text)
-        controls = {ch for ch in shown if unicodedata.category(ch) in ("Cc", "Zl", "Zp")}
-        self.assertLessEqual(controls, {"\n"})
-        self.assertNotRegex(shown, "[\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
-
-    @given(ANY)
-    @PATIENT
-    def test_every_further_line_is_indented(self, text: str) -> None:
-        """A line of a text could pass for another sender's header."""
-        for line in harmless(text).split("\n")[1:]:
-            self.assertTrue(line.startswith("    "), repr(line))
-        for line in harmless(text).splitlines()[1:]:
-            self.assertTrue(line.startswith("    "), repr(line))
-
-    @given(ANY)
-    @PATIENT
-    def test_lines_of_our_own(self, text: str) -> None:
-        """What is harmless already would be changed once more, or a line be lost."""
-        self.assertEqual(harmless_lines(harmless(text)), harmless(text))
-        self.assertEqual(harmless_lines("a\nb\x1b\n\n"), "a\nb␛\n\n")
-
-    def test_everyday_texts(self) -> None:
-        """An ordinary text would be shown otherwise than it was written."""
-        for text in (
-            "你好\u3000世界",
-            unicodedata.normalize("NFD", "tiếng Việt, 한국어"),
-            "क्ष्म्य हिन्दी",
-            "می‌خواهم",
-            "שָׁלוֹם\u200f!",
-            "ก็ที่",
-            "👨‍👩‍👧‍👦 🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f 1️⃣",
-            "\u0f67\u0f90\u0fb5\u0fa8\u0fb3\u0fba\u0fbc\u0fbb\u0f82",
-        ):
-            self.assertEqual(harmless(text), text, ascii(text))
-
-    @given(st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" ")))
-    @PATIENT
-    def test_printable_is_untouched(self, text: str) -> None:
-        """An ordinary text would be shown otherwise than it was written."""
-        for part in (text[i : i + 8] for i in range(0, len(text), 8)):
-            self.assertEqual(harmless(part), part)
-
-    def test_stacks(self) -> None:
-        """Marks without end would run over the lines around them, and hidden characters carry what nobody sees."""
-        self.assertEqual(harmless("x" + "\u0301" * 9 + "y"), "x" + "\u0301" * 8 + "\ufffdy")
-        for piece in (
-            "\u0301",
-            "\u0301\u200d",
-            "\u0e49",
-            "\u0489\U000e0101",
-            "\U000e0041",
-            "\u1161",
-        ):
-            shown = harmless("x" + piece * 2000 + "y")
-            self.assertLessEqual(len(shown), 11, ascii(piece))
-            self.assertTrue(shown.endswith("\ufffdy"))
-
-    def test_pictures(self) -> None:
-        """A control character would vanish instead of being shown."""
-        self.assertEqual(harmless("a\x1b[31mb\x07\x7f\t\r"), "a␛[31mb␇␡␉␍")
-        self.assertEqual(harmless("\x9b31m"), "␛[31m")
-
-    def test_line_breaks(self) -> None:
-        """One of Unicode's line breaks would begin an unindented line."""
-        for line_break in ("\n", "\r\n", "\x85", "\u2028", "\u2029"):
-            self.assertEqual(harmless(f"a{line_break}b"), "a\n    b")
-
-    def test_forged_header(self) -> None:
-        """A text with a header in it would look like a second message."""
-        forged = "hi\n2026-01-01 00:00:00\n[ 老板|UID:1 ]:打钱"
-        lines = show(message(forged)).split("\n")
-        self.assertEqual([line for line in lines[2:] if not line.startswith("    ")], [])
-        self.assertEqual(lines[1], "[ 张三|UID:10001 ]:hi")
-        self.assertEqual(len(lines), 4)
 
 
 class CompletenessTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Who is logged in, on this connection or the next: the messages that they send and read."""
+"""One user's log-in, over all its connections: the messages that they send and receive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 DeliveryResult = Confirmed | Rejected
 
@@ -27,20 +27,22 @@ class LoginIntent:
     """
     What somebody logs in for.
 
-    Who does not ``receive`` only sends: nobody is logged out for it, and nothing is read. Of who does, ``appetite``
-    says how much they read. Who ``takes_up`` what an earlier process left unconfirmed means the same messages, in
-    order, as long as recipients and texts are the same.
+    ``receive``: to read messages. A client that does not only sends: it ends no other log-in and is given no message.
+    ``quota``: how many messages it reads. ``resumes``: what it sends is what an earlier process left unconfirmed, in
+    the same order, as long as recipients and texts are the same.
     """
 
     receive: bool = True
-    appetite: MessageQuota = field(default_factory=MessageQuota)
-    takes_up: bool = False
+    quota: MessageQuota = field(default_factory=MessageQuota)
+    resumes: bool = False
 
 
 class AccountSession:
     """
-    ``uid``, until they log out. ``tell`` sends a command that is not answered by a number of its own, and drops it when
-    there is no connection; ``redirect`` is called when messages wait for the session to speak as the outbox's device.
+    One user's log-in, from the first connection until they log out.
+
+    :param notify: sends a command whose answer, if any, carries no request number; drops it without a connection
+    :param switch_device: called when messages wait for the connection to speak as the outbox's device
     """
 
     def __init__(
@@ -49,170 +51,179 @@ class AccountSession:
         uid: int,
         name: str,
         outbox: Outbox,
-        voice: Presenter,
-        tell: Callable[[c.Command], None],
-        redirect: Callable[[], None],
-        purpose: LoginIntent,
+        presenter: Presenter,
+        notify: Callable[[c.Command], None],
+        switch_device: Callable[[], None],
+        intent: LoginIntent,
     ) -> None:
         self.uid = uid
+        self.name = name
         self.outbox = outbox
         self.token = ""
         self._clock = clock
-        self.name = name
-        self._voice = voice
-        self._tell = tell
-        self._purpose = purpose
-        self._posting = Sender(clock, outbox, tell, self._settled, self._put_off, redirect)
-        # As which device the last message to each recipient was confirmed.
+        self._presenter = presenter
+        self._notify = notify
+        self._intent = intent
+        self._sender = Sender(
+            clock, outbox, notify, self._on_result, self._on_postponed, switch_device
+        )
+        # The device under which the last message to each recipient was confirmed.
         self._confirmed_as: dict[int, str] = {}
-        self._reading: Receiver | None = None
-        self._fates: dict[int, Deferred[DeliveryResult]] = {}
-        self._left: deque[tuple[OutboxEntry, Deferred[DeliveryResult]]] = deque()
-        if purpose.takes_up:
-            self._left.extend(self._left_over())
-        self._repeated: dict[tuple[int, int], Deferred[DeliveryResult | None]] = {}
+        self._receiver: Receiver | None = None
+        self._results: dict[int, Deferred[DeliveryResult]] = {}
+        self._left_over: deque[tuple[OutboxEntry, Deferred[DeliveryResult]]] = deque()
+        if intent.resumes:
+            self._left_over.extend(self._adopt())
+        self._repeats: dict[tuple[int, int], Deferred[DeliveryResult | None]] = {}
         self._postponed: set[int] = set()
 
     @property
     def awaited(self) -> int:
         """How many of the messages that waited at log-in have not come yet."""
-        return max(0, self._reading.awaited) if self._reading else 0
+        return max(0, self._receiver.awaited) if self._receiver else 0
 
-    def entered(self, event: e.LoggedIn, device: str) -> None:
-        """A connection is logged in, as a device."""
+    # The connection
+
+    def logged_in(self, event: e.LoggedIn, device: str) -> None:
+        """A connection is logged in, and speaks as a device."""
         self.token = event.token
-        if self._purpose.receive:
+        if self._intent.receive:
             self.outbox.logged_in(event.epoch)
-            self._reading = self._begin_reading(event)
-        self._posting.start(device)
+            self._receiver = Receiver(
+                self._clock,
+                self.outbox,
+                event.epoch,
+                event.waiting,
+                self._presenter.view,
+                lambda id: self._notify(c.Ack(id)),
+                lambda failure: self._presenter.fail(failure.value),
+                self._intent.quota,
+            )
+        self._sender.start(device)
 
-    def pause(self) -> None:
-        """Send no messages: as which device the session speaks is about to change."""
-        self._posting.pause()
-
-    def speaks_as(self, device: str) -> None:
-        """The session speaks as another device now."""
-        self._posting.start(device)
-
-    def displaced(self) -> None:
-        """Another process has logged in as the same device."""
-        self._posting.displaced()
-
-    def confirmed_as(self, to: int) -> str:
-        """As which device the last message to a recipient was confirmed."""
-        return self._confirmed_as.get(to, self.outbox.device)
-
-    def _begin_reading(self, event: e.LoggedIn) -> Receiver:
-        return Receiver(
-            self._clock,
-            self.outbox,
-            event.epoch,
-            event.waiting,
-            self._voice.audience,
-            lambda id: self._tell(c.Ack(id)),
-            lambda failure: self._voice.fail(failure.value),
-            self._purpose.appetite,
-        )
-
-    def interrupted(self) -> None:
-        """The connection is gone."""
-        self._posting.stop()
-        if self._reading is not None:
-            self._reading.retire()
-        repeated, self._repeated = self._repeated, {}
-        for answer in repeated.values():
+    def connection_lost(self) -> None:
+        """The connection is gone; what is unconfirmed is sent on the next one."""
+        self._sender.stop()
+        if self._receiver is not None:
+            self._receiver.retire()
+        repeats, self._repeats = self._repeats, {}
+        for answer in repeats.values():
             answer.callback(None)
 
-    def left(self) -> None:
-        """Logged out: what is unconfirmed is sent after the next log-in."""
-        self.interrupted()
-        for fate in list(self._fates.values()):
-            fate.callback(self._voice.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
+    def logged_out(self) -> None:
+        """The user is logged out; what is unconfirmed is sent after the next log-in."""
+        self.connection_lost()
+        for result in list(self._results.values()):
+            result.callback(self._presenter.rejection("not-logged-in", Problem.NOT_LOGGED_IN))
 
-    def read_up(self) -> Deferred[None]:
-        """Fires when all that has arrived is recorded."""
-        return self._reading.settled() if self._reading else succeed(None)
+    # Devices
+
+    def pause(self) -> None:
+        """Send no messages: the connection is about to speak as another device."""
+        self._sender.pause()
+
+    def use_device(self, device: str) -> None:
+        """Send again: the connection speaks as this device now."""
+        self._sender.start(device)
+
+    def device_taken(self) -> None:
+        """Another process has logged in as the same device."""
+        self._sender.device_taken()
+
+    def confirmed_as(self, to: int) -> str:
+        """The device under which the last message to a recipient was confirmed."""
+        return self._confirmed_as.get(to, self.outbox.device)
+
+    # Sending
 
     def send(self, to: int, text: str) -> Deferred[DeliveryResult]:
-        """Put a message on record and on its way; fires with its fate when that is decided."""
+        """Record a message and send it; fires with the server's decision."""
         if abs(to) >= c.NO_UID:  # no outbox could hold it either
-            return succeed(self._voice.rejection("unknown-user", Problem.UNKNOWN_USER))
+            return succeed(self._presenter.rejection("unknown-user", Problem.UNKNOWN_USER))
         if not text or len(text.encode()) > c.MAX_TEXT:
-            return succeed(self._voice.rejection("too-long", Problem.TOO_LONG))
-        if self._left:
-            entry, fate = self._left[0]
+            return succeed(self._presenter.rejection("too-long", Problem.TOO_LONG))
+        if self._left_over:
+            entry, result = self._left_over[0]
             if (entry.to, entry.text) == (to, text):
-                self._left.popleft()
-                return fate
-            self._disown()
-        fate = Deferred()
-        self._fates[self._posting.post(to, text).key] = fate
-        return fate
+                self._left_over.popleft()
+                return result
+            self._forget_left_over()
+        result = Deferred()
+        self._results[self._sender.post(to, text).key] = result
+        return result
 
     def repeat(self, to: int, n: int, text: str) -> Deferred[DeliveryResult | None]:
         """
-        Say a message once more that was confirmed under ``n``, the last one to its recipient: the server's word on it,
-        and on the reader, now; None: the connection was lost.
+        Send a message once more that was confirmed under number ``n``, the last one to its recipient.
+
+        :return: fires with what the server says now of it and of its reader; None: the connection was lost
         """
         answer: Deferred[DeliveryResult | None] = Deferred()
-        self._repeated[to, n] = answer
-        self._tell(c.Send(to, text, again=True, n=n))
+        self._repeats[to, n] = answer
+        self._notify(c.Send(to, text, again=True, n=n))
         return answer
 
-    def give_up(self) -> int:
+    def withdraw(self) -> int:
         """
-        Take back what the server certainly does not have, of all that was to be sent; how many are left. They are
-        unconfirmed, and the first of those without a fate.
+        Take back what the server certainly does not have, of all that was to be sent.
+
+        :return: how many are left: they are unconfirmed, and the first of those without a result
         """
-        self._disown()
-        return sum(not self._posting.take_back(key) for key in list(self._fates))
-
-    def _left_over(self) -> Iterator[tuple[OutboxEntry, Deferred[DeliveryResult]]]:
-        """What an earlier process left, with its fates."""
-        for to in self.outbox.recipients():
-            for entry in self.outbox.unconfirmed(to):
-                fate = self._fates[entry.key] = Deferred()
-                yield entry, fate
-
-    def _disown(self) -> None:
-        """What is left over is not what is being sent now."""
-        for entry, _ in self._left:
-            self._fates.pop(entry.key, None)
-        self._left.clear()
+        self._forget_left_over()
+        return sum(not self._sender.withdraw(key) for key in list(self._results))
 
     def answered(self, answer: DeliveryResult) -> None:
-        """The server's word on a message."""
-        repeated = None
+        """The server has decided on a message."""
+        repeat = None
         if answer.to is not None and answer.re is not None:
-            repeated = self._repeated.pop((answer.to, answer.re), None)
-        if repeated is None:
-            self._posting.answered(answer)
+            repeat = self._repeats.pop((answer.to, answer.re), None)
+        if repeat is None:
+            self._sender.answered(answer)
         else:
-            repeated.callback(answer)
+            repeat.callback(answer)
 
-    def arrived(self, message: e.Message) -> None:
-        """A message for them."""
-        if self._reading is not None:
-            self._reading.arrived(message)
+    def _adopt(self) -> Iterator[tuple[OutboxEntry, Deferred[DeliveryResult]]]:
+        """What an earlier process left, each with a result to come."""
+        for to in self.outbox.recipients():
+            for entry in self.outbox.unconfirmed(to):
+                result = self._results[entry.key] = Deferred()
+                yield entry, result
 
-    def _settled(self, entry: OutboxEntry, answer: DeliveryResult) -> None:
+    def _forget_left_over(self) -> None:
+        """What an earlier process left is not what is being sent now."""
+        for entry, _ in self._left_over:
+            self._results.pop(entry.key, None)
+        self._left_over.clear()
+
+    def _on_result(self, entry: OutboxEntry, answer: DeliveryResult) -> None:
         self._postponed.discard(entry.key)
         if isinstance(answer, Confirmed):
-            self._confirmed_as[entry.to] = self._posting.speaks_as
-            self._voice.tell(self._sent(entry, answer))
+            self._confirmed_as[entry.to] = self._sender.device
+            self._presenter.show_result(self._sent(entry, answer))
         else:
-            self._voice.audience.not_sent(entry.to, entry.text, answer.text)
-        fate = self._fates.pop(entry.key, None)
-        if fate is not None:
-            fate.callback(answer)
+            self._presenter.view.not_sent(entry.to, entry.text, answer.text)
+        result = self._results.pop(entry.key, None)
+        if result is not None:
+            result.callback(answer)
 
     def _sent(self, entry: OutboxEntry, answer: Confirmed) -> e.Sent:
         message = e.Message(answer.id or 0, self.uid, self.name, answer.at, entry.text)
         online, waiting, repeated = answer.online, answer.waiting, answer.duplicate
         return e.Sent(entry.to, answer.id, message, online, waiting, repeated)
 
-    def _put_off(self, entry: OutboxEntry, answer: Rejected) -> None:
+    def _on_postponed(self, entry: OutboxEntry, answer: Rejected) -> None:
         if entry.key not in self._postponed:
             self._postponed.add(entry.key)
-            text = self._voice.words.postponed.format(text=harmless(entry.text))
-            self._voice.audience.say(text)
+            text = self._presenter.client_messages.postponed.format(text=sanitized(entry.text))
+            self._presenter.view.say(text)
+
+    # Receiving
+
+    def received(self, message: e.Message) -> None:
+        """The server has delivered a message."""
+        if self._receiver is not None:
+            self._receiver.received(message)
+
+    def drained(self) -> Deferred[None]:
+        """Fires when all that has arrived is recorded."""
+        return self._receiver.drained() if self._receiver else succeed(None)

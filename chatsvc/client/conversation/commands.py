@@ -1,11 +1,14 @@
-"""Carries out what a user typed: on a conversation, which is told in the text dialect's words what came of it."""
+"""Runs what a user typed, and says what came of it in the text dialect's words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import RequestLost
 from chatsvc.wire import commands as c
@@ -13,113 +16,104 @@ from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
 
-if TYPE_CHECKING:
-    from chatsvc.client.conversation.conversation import Conversation
-
 _NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Logout})
 
 
-async def perform(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
-    """
-    Carry out a command, and say what comes of it; whether it was carried out.
+class CommandRunner:
+    """Runs a front end's commands on a conversation."""
 
-    :raise Lost: the connection was lost, and that is not known.
-    """
-    kind = command.kind if isinstance(command, c.Malformed) else type(command)
-    if kind in _NEED_LOGIN and not conversation.logged_in:
-        return voice.refuse(Problem.NOT_LOGGED_IN)
-    if isinstance(command, c.Malformed):
-        return voice.refuse(command.problem)
-    return await _PERFORMERS[type(command)](conversation, voice, command)
+    def __init__(self, conversation: Conversation, presenter: Presenter) -> None:
+        self._conversation = conversation
+        self._presenter = presenter
 
+    def run(self, command: c.Command) -> Deferred[bool]:
+        """Run a command and say what comes of it; fires with whether it was carried out."""
+        return Deferred.fromCoroutine(self._run(command)).addErrback(self._presenter.report)
 
-async def find(conversation: Conversation, voice: Presenter, name: str) -> list[int]:
-    """The uids of a name; what is wrong is said."""
-    if not conversation.logged_in:
-        voice.refuse(Problem.NOT_LOGGED_IN)
+    async def find(self, name: str) -> list[int]:
+        """The uids of a name, and none when something is wrong, which is said."""
+        if not self._conversation.logged_in:
+            self._presenter.refuse(Problem.NOT_LOGGED_IN)
+            return []
+        try:
+            answer = await self._conversation.ask(c.Find(name))
+        except RequestLost:
+            self._presenter.view.say(self._presenter.client_messages.undecided)
+            return []
+        if isinstance(answer, Rejected):
+            self._presenter.view.say(answer.text)
+        elif isinstance(answer, e.Found):
+            if not answer.users:
+                self._presenter.show_result(answer)
+            return [uid for uid, _ in answer.users]
         return []
-    try:
-        answer = await conversation.ask(c.Find(name))
-    except RequestLost:
-        voice.audience.say(voice.words.undecided)
-        return []
-    if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
-    elif isinstance(answer, e.Found):
-        if not answer.users:
-            voice.tell(answer)
-        return [uid for uid, _ in answer.users]
-    return []
+
+    async def _run(self, command: c.Command) -> bool:
+        kind = command.kind if isinstance(command, c.Malformed) else type(command)
+        if kind in _NEED_LOGIN and not self._conversation.logged_in:
+            return self._presenter.refuse(Problem.NOT_LOGGED_IN)
+        if isinstance(command, c.Malformed):
+            return self._presenter.refuse(command.problem)
+        return await _RUNNERS[type(command)](self, command)
+
+    async def _auth(self, command: c.Auth) -> bool:
+        if self._conversation.logged_in:
+            return self._presenter.refuse(Problem.ALREADY_LOGGED_IN)
+        answer = await self._conversation.log_in(command)
+        if not isinstance(answer, e.LoggedIn):
+            self._presenter.reject_login(answer)
+            return False
+        self._presenter.show_result(answer)
+        return True
+
+    async def _logout(self, command: c.Logout) -> bool:
+        await self._conversation.log_out()
+        self._presenter.show_result(e.LoggedOut())
+        return True
+
+    async def _send(self, command: c.Send) -> bool:
+        result = await self._conversation.send(command.to, command.text)
+        if isinstance(result, Rejected) and result.re is None:
+            # The server's own refusal was shown when it came.
+            self._presenter.view.say(result.text)
+        return isinstance(result, Confirmed)
+
+    async def _request(self, command: c.Command) -> bool:
+        answer = await self._conversation.ask(command)
+        if isinstance(answer, Rejected):
+            self._presenter.view.say(answer.text)
+            return False
+        if isinstance(answer, e.PasswordChanged) and answer.token:
+            self._conversation.renew_token(answer.token)
+        self._presenter.show_result(answer)
+        return True
+
+    async def _passwd(self, command: c.Passwd) -> bool:
+        return await self._request(replace(command, token=True))
+
+    async def _set_lang(self, command: c.SetLang) -> bool:
+        self._conversation.set_lang(command.lang)
+        return await self._show(e.LangSet())
+
+    async def _help(self, command: c.Help) -> bool:
+        return await self._show(e.HelpShown())
+
+    async def _quit(self, command: c.Quit) -> bool:
+        return await self._show(e.Farewell())
+
+    async def _show(self, event: e.Event) -> bool:
+        self._presenter.show_result(event)
+        return True
 
 
-async def _auth(conversation: Conversation, voice: Presenter, command: c.Auth) -> bool:
-    if conversation.logged_in:
-        return voice.refuse(Problem.ALREADY_LOGGED_IN)
-    answer = await conversation.enter(command)
-    if not isinstance(answer, e.LoggedIn):
-        voice.reject_login(answer)
-        return False
-    voice.tell(answer)
-    return True
-
-
-async def _logout(conversation: Conversation, voice: Presenter, command: c.Logout) -> bool:
-    await conversation.log_out()
-    voice.tell(e.LoggedOut())
-    return True
-
-
-async def _send(conversation: Conversation, voice: Presenter, command: c.Send) -> bool:
-    fate = await conversation.send(command.to, command.text)
-    if isinstance(fate, Rejected) and fate.re is None:  # the server's was said when it came
-        voice.audience.say(fate.text)
-    return isinstance(fate, Confirmed)
-
-
-async def _request(conversation: Conversation, voice: Presenter, command: c.Command) -> bool:
-    answer = await conversation.ask(command)
-    if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
-        return False
-    voice.tell(answer)
-    return True
-
-
-async def _passwd(conversation: Conversation, voice: Presenter, command: c.Passwd) -> bool:
-    answer = await conversation.ask(replace(command, token=True))
-    if isinstance(answer, Rejected):
-        voice.audience.say(answer.text)
-        return False
-    if isinstance(answer, e.PasswordChanged) and answer.token:
-        conversation.take_token(answer.token)
-    voice.tell(answer)
-    return True
-
-
-async def _help(conversation: Conversation, voice: Presenter, command: c.Help) -> bool:
-    voice.tell(e.HelpShown())
-    return True
-
-
-async def _set_lang(conversation: Conversation, voice: Presenter, command: c.SetLang) -> bool:
-    conversation.speak(command.lang)
-    voice.tell(e.LangSet())
-    return True
-
-
-async def _quit(conversation: Conversation, voice: Presenter, command: c.Quit) -> bool:
-    voice.tell(e.Farewell())
-    return True
-
-
-_PERFORMERS: dict[type, Callable[[Conversation, Presenter, Any], Coroutine[Any, Any, bool]]] = {
-    c.Auth: _auth,
-    c.Send: _send,
-    c.Register: _request,
-    c.Passwd: _passwd,
-    c.Find: _request,
-    c.Logout: _logout,
-    c.Help: _help,
-    c.SetLang: _set_lang,
-    c.Quit: _quit,
+_RUNNERS: dict[type, Callable[[CommandRunner, Any], Coroutine[Any, Any, bool]]] = {
+    c.Auth: CommandRunner._auth,
+    c.Send: CommandRunner._send,
+    c.Register: CommandRunner._request,
+    c.Passwd: CommandRunner._passwd,
+    c.Find: CommandRunner._request,
+    c.Logout: CommandRunner._logout,
+    c.Help: CommandRunner._help,
+    c.SetLang: CommandRunner._set_lang,
+    c.Quit: CommandRunner._quit,
 }

@@ -1,12 +1,17 @@
-"""Says what is to be said, in the user's language and the text dialect's words."""
+"""What a front end is to a conversation, and what is said to it, in the user's language."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
+from twisted.python.failure import Failure
+
 from chatsvc.client.conversation.receiver import MessageSink
+from chatsvc.client.conversation.requests import RequestLost
 from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES, ClientMessages
+from chatsvc.client.state.outbox import StateUnusable
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 from chatsvc.wire.phrases import PHRASES
@@ -16,57 +21,87 @@ from chatsvc.wire.text import TextDialect
 
 class View(MessageSink, Protocol):
     """
-    Who hears what is said.
+    Shows a conversation to its user.
 
     ``show`` and ``recorded`` are those of :class:`~chatsvc.client.conversation.receiver.MessageSink`.
     """
 
     def say(self, text: str) -> None:
-        """Something other than a message."""
+        """Show something other than a message."""
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
-        """What became of something; ``lines`` are what the text dialect says of it."""
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
+        """Show what became of something; ``lines`` are the text dialect's words for the event."""
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        """The server does not take a message."""
+        """Show that the server refuses a message."""
 
     def failed(self, line: str) -> None:
         """The state cannot be written, or messages cannot be shown: this cannot go on."""
 
 
-class Presenter:
-    """Speaks to an audience; ``lang`` is ``zh`` or ``en`` and may change."""
+class ExitHandler(Protocol):
+    """Ends the client."""
 
-    def __init__(self, audience: View, lang: str) -> None:
-        self.audience = audience
+    def finished(self, success: bool) -> None:
+        """The user has nothing more to do; ``success``: everything was carried out."""
+
+    def failed(self, line: str) -> None:
+        """This cannot go on."""
+
+    def interrupted(self, line: str) -> None:
+        """The user broke off."""
+
+
+class Presenter:
+    """
+    Puts what happens into words for a view.
+
+    :param lang: ``zh`` or ``en``; may change
+    """
+
+    def __init__(self, view: View, lang: str) -> None:
+        self.view = view
         self.lang = lang
 
     @property
-    def words(self) -> ClientMessages:
-        """The client's own words."""
+    def client_messages(self) -> ClientMessages:
+        """The client's own texts."""
         return CLIENT_MESSAGES[self.lang]
 
-    def tell(self, event: e.Event) -> None:
-        """What the text dialect says of an event."""
+    def show_result(self, event: e.Event) -> None:
+        """Show what the text dialect says of an event."""
         frames = TextDialect(self.lang).encode(event)
-        self.audience.told(event, [frame.decode() for frame in frames])
+        self.view.show_result(event, [frame.decode() for frame in frames])
 
     def refuse(self, problem: Problem) -> bool:
-        """What the server would say of a problem; False, as the command was not carried out."""
-        self.audience.say(PHRASES[self.lang].problems[problem])
+        """Say what the server would say of a problem; False, as the command was not carried out."""
+        self.view.say(PHRASES[self.lang].problems[problem])
         return False
 
     def reject_login(self, answer: e.Event) -> None:
-        """What the server says of a log-in that it refused."""
+        """Say why the server refused a log-in."""
         if isinstance(answer, Rejected):
-            self.audience.say(answer.text)
+            self.view.say(answer.text)
             if answer.code == "bad-credentials":
-                self.tell(e.Greeting())
+                self.show_result(e.Greeting())
 
     def rejection(self, code: str, problem: Problem) -> Rejected:
         """The refusal that the server would answer with."""
         return Rejected(code, PHRASES[self.lang].problems[problem])
 
+    def report(self, failure: Failure) -> bool:
+        """
+        Say why a command was not carried out, or perhaps not; False, as an errback's result.
+
+        :raise Exception: any other failure than a lost request or an unusable state
+        """
+        if failure.check(RequestLost):
+            self.view.say(self.client_messages.undecided)
+        else:
+            failure.trap(sqlite3.Error, StateUnusable)
+            self.fail(failure.value)
+        return False
+
     def fail(self, problem: BaseException | None) -> None:
-        """The state cannot be written, or messages cannot be shown."""
-        self.audience.failed(self.words.state_unusable.format(reason=problem))
+        """The state cannot be written, or messages cannot be shown: end."""
+        self.view.failed(self.client_messages.state_unusable.format(reason=problem))

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.waiters import Waiters
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.wire.events import Message
 
@@ -29,12 +30,14 @@ class ShownInPart(Exception):
 
 
 class MessageSink(Protocol):
-    """Who reads."""
+    """Shows messages to the user."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         """
-        Show messages; fires when they are where no crash of this process can take them away, or fails, perhaps with
-        :class:`ShownInPart`.
+        Show messages.
+
+        :return: fires when they are where no crash of this process can take them away; or fails, perhaps with
+            :class:`ShownInPart`
         """
 
     def recorded(self, messages: Sequence[Message]) -> None:
@@ -50,8 +53,14 @@ class MessageQuota:
 
 class Receiver:
     """
-    One log-in's reading. ``acknowledge`` tells the server of an id; ``failed`` hears why nothing can be shown or
-    recorded any more. ``awaited`` counts the messages that waited at log-in and have not come yet.
+    Receives one log-in's messages.
+
+    ``awaited`` counts the messages that waited at log-in and have not come yet; it goes below 0 with those that are
+    new.
+
+    :param waiting: how many messages waited at log-in
+    :param acknowledge: tells the server that all messages up to an id are on record
+    :param failed: called with the reason why nothing can be shown or recorded any more
     """
 
     def __init__(
@@ -60,27 +69,27 @@ class Receiver:
         outbox: Outbox,
         epoch: str,
         waiting: int,
-        reader: MessageSink,
+        sink: MessageSink,
         acknowledge: Callable[[int], None],
         failed: Callable[[Failure], None],
-        appetite: MessageQuota,
+        quota: MessageQuota,
     ) -> None:
         self._clock = clock
         self._outbox = outbox
         self._epoch = epoch
         self.awaited = waiting
-        self._reader = reader
+        self._sink = sink
         self._acknowledge = acknowledge
         self._failed = failed
-        self._appetite = appetite
-        self._arrived: list[Message] = []
+        self._quota = quota
+        self._unshown: list[Message] = []
         self._busy = False
-        self._idle: list[Deferred[None]] = []
+        self._drained = Waiters()
 
-    def arrived(self, message: Message) -> None:
-        """The server has handed a message over."""
+    def received(self, message: Message) -> None:
+        """The server has delivered a message."""
         self.awaited -= 1
-        self._arrived.append(message)
+        self._unshown.append(message)
         if not self._busy:
             self._busy = True
             self._clock.callLater(0, self._turn)
@@ -89,45 +98,38 @@ class Receiver:
         """The log-in is over: what still is being shown is recorded, and not acknowledged."""
         self._acknowledge = lambda id: None
 
-    def settled(self) -> Deferred[None]:
+    def drained(self) -> Deferred[None]:
         """Fires when all that has arrived is recorded."""
-        settled: Deferred[None] = Deferred()
-        if self._busy:
-            self._idle.append(settled)
-        else:
-            settled.callback(None)
-        return settled
+        return self._drained.wait() if self._busy else succeed(None)
 
     def _turn(self) -> None:
-        turn = Deferred.fromCoroutine(self._take())
+        turn = Deferred.fromCoroutine(self._show())
         turn.addErrback(self._failed)
         turn.addCallback(self._next)
 
     def _next(self, _: object) -> None:
-        if self._arrived:
+        if self._unshown:
             self._clock.callLater(0, self._turn)
             return
         self._busy = False
-        idle, self._idle = self._idle, []
-        for waiting in idle:
-            waiting.callback(None)
+        self._drained.fire()
 
-    async def _take(self) -> None:
-        arrived, self._arrived = self._arrived, []
+    async def _show(self) -> None:
+        received, self._unshown = self._unshown, []
         last = self._outbox.last_shown
-        fresh = [message for message in arrived if message.id > last][: self._appetite.left]
+        fresh = [message for message in received if message.id > last][: self._quota.left]
         cut: ShownInPart | None = None
         if fresh:
             try:
-                await self._reader.show(fresh)
+                await self._sink.show(fresh)
             except ShownInPart as problem:
                 cut, fresh = problem, fresh[: problem.shown]
         if fresh:
             last = fresh[-1].id
-            self._outbox.shown(self._epoch, last)
-            self._appetite.left -= len(fresh)
-            self._reader.recorded(fresh)
+            self._outbox.mark_shown(self._epoch, last)
+            self._quota.left -= len(fresh)
+            self._sink.recorded(fresh)
         # Also what is not fresh: that it came again shows that its acknowledgement was lost.
-        self._acknowledge(min(arrived[-1].id, last))
+        self._acknowledge(min(received[-1].id, last))
         if cut is not None:
             raise cut

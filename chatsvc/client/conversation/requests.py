@@ -1,4 +1,4 @@
-"""Questions and answers: each command but a message carries a number of its own, which the answer repeats."""
+"""Requests and their answers: each command but a message carries a number of its own, which its answer repeats."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
 
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire import commands as c
 from chatsvc.wire.client_codec import encode, understand
 from chatsvc.wire.events import Event
 
-_ASKED_AGAIN = frozenset({c.Auth, c.Find})
-"""What does no harm when it is asked a second time because the connection was lost before the answer."""
+_REPEATABLE = frozenset({c.Auth, c.Find})
+"""Commands that are sent again on the next connection when the answer was lost: twice does no harm."""
 
 
 class RequestLost(Exception):
     """The connection was lost before the answer came; whether the command was carried out is not known."""
 
 
+def request_backoff() -> Backoff:
+    """Delays before a request is made again that the server has refused for now."""
+    return Backoff(0.5, 15.0)
+
+
 @dataclass(slots=True)
 class _Request:
     command: c.Command
     answer: Deferred[Event]
-    keeps: bool
+    repeatable: bool
     sent: bool = False
 
 
 class RequestTracker:
-    """What was asked and is not answered, over all connections."""
+    """Matches answers with requests, over all connections."""
 
     def __init__(self) -> None:
         self._write: Callable[[bytes], None] | None = None
@@ -36,65 +42,68 @@ class RequestTracker:
         self._last_n = 0
         self._open: dict[int, _Request] = {}
 
-    @property
-    def outstanding(self) -> int:
-        """How many answers have not come."""
-        return len(self._open)
-
     def ask(self, command: c.Command) -> Deferred[Event]:
-        """Ask as soon as there is a connection that is ready; what the answer means, or :class:`RequestLost`."""
-        question = self._note(command, keeps=type(command) in _ASKED_AGAIN)
+        """
+        Ask as soon as a connection is ready.
+
+        :return: fires with the answer's meaning, or fails with :class:`RequestLost`
+        """
+        request = self._track(command, repeatable=type(command) in _REPEATABLE)
         if self._ready:
-            self._send(self._last_n, question)
-        return question.answer
+            self._send(self._last_n, request)
+        return request.answer
 
     def ask_at_once(self, command: c.Command) -> Deferred[Event]:
-        """Ask on the connection that there is, ready or not."""
-        question = self._note(command, keeps=False)
-        self._send(self._last_n, question)
-        return question.answer
+        """
+        Ask on the present connection, ready or not.
+
+        :return: fires with the answer's meaning, or fails with :class:`RequestLost`
+        """
+        request = self._track(command, repeatable=False)
+        self._send(self._last_n, request)
+        return request.answer
 
     def answered(self, answer: Event) -> None:
         """
-        An answer has come.
+        Hand an answer to its request; one without a request is dropped.
 
-        :raise NotUnderstood: it is none to what was asked.
+        :raise NotUnderstood: it cannot be the answer to what was asked
         """
-        question = self._open.pop(answer.re, None) if answer.re is not None else None
-        if question is not None:
-            question.answer.callback(understand(question.command, answer))
+        request = self._open.pop(answer.re, None) if answer.re is not None else None
+        if request is not None:
+            request.answer.callback(understand(request.command, answer))
 
     def connected(self, write: Callable[[bytes], None]) -> None:
         """There is a connection; ``write`` sends a frame."""
         self._write = write
 
     def ready(self) -> None:
-        """The connection can take what waits to be asked."""
+        """Send what waits: the connection takes requests now."""
         self._ready = True
-        for n, question in list(self._open.items()):
-            if not question.sent:
-                self._send(n, question)
+        for n, request in list(self._open.items()):
+            if not request.sent:
+                self._send(n, request)
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """The connection is gone: fail what was sent, unless it may be sent again."""
         self._write, self._ready = None, False
-        for n, question in list(self._open.items()):
-            if question.sent and question.keeps:
-                question.sent = False
-            elif question.sent:
+        for n, request in list(self._open.items()):
+            if request.sent and request.repeatable:
+                request.sent = False
+            elif request.sent:
                 del self._open[n]
-                question.answer.errback(RequestLost())
+                request.answer.errback(RequestLost())
 
-    def tell(self, command: c.Command) -> None:
-        """Send what is not answered, or not by this number; without a connection it is dropped."""
+    def notify(self, command: c.Command) -> None:
+        """Send a command whose answer, if any, carries no request number; without a connection it is dropped."""
         if self._write is not None:
             self._write(encode(command))
 
-    def _note(self, command: c.Command, *, keeps: bool) -> _Request:
+    def _track(self, command: c.Command, *, repeatable: bool) -> _Request:
         self._last_n += 1
-        question = self._open[self._last_n] = _Request(command, Deferred(), keeps)
-        return question
+        request = self._open[self._last_n] = _Request(command, Deferred(), repeatable)
+        return request
 
-    def _send(self, n: int, question: _Request) -> None:
-        question.sent = True
-        self.tell(replace(question.command, n=n))
+    def _send(self, n: int, request: _Request) -> None:
+        request.sent = True
+        self.notify(replace(request.command, n=n))

@@ -19,15 +19,14 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from chatsvc.client.conversation.requests import request_backoff
 from chatsvc.client.state.outbox import Outbox, OutboxEntry
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.transport.backoff import Backoff
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import Send
 
 WINDOW = 64
 """Messages to one recipient that may be on their way."""
-
-_FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,18 @@ class _Lane:
     unavailable: bool = False
     expected: int | None = None
     retry: IDelayedCall | None = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_RETRY, _LAST_RETRY))
+    backoff: Backoff = field(default_factory=request_backoff)
 
 
 class Sender:
     """
     The messages of one outbox on their way.
 
-    ``send`` sends a command; ``settled`` hears the fate of each message once; ``postponed`` hears that one will be sent
-    again because the store is away. ``redirect`` is called when messages wait for the session to speak as the outbox's
-    device; :meth:`start` says when it does.
+    :param send: sends a command
+    :param on_result: called once with the result of each message
+    :param on_postponed: called for a message that will be sent again because the store is away
+    :param switch_device: called when messages wait for the connection to speak as the outbox's device; :meth:`start`
+        says when it does
     """
 
     def __init__(
@@ -70,19 +71,19 @@ class Sender:
         clock: IReactorTime,
         outbox: Outbox,
         send: Callable[[Send], None],
-        settled: Callable[[OutboxEntry, Confirmed | Rejected], None],
-        postponed: Callable[[OutboxEntry, Rejected], None],
-        redirect: Callable[[], None],
+        on_result: Callable[[OutboxEntry, Confirmed | Rejected], None],
+        on_postponed: Callable[[OutboxEntry, Rejected], None],
+        switch_device: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._outbox = outbox
         self._send = send
-        self._settled = settled
-        self._postponed = postponed
-        self._redirect = redirect
+        self._on_result = on_result
+        self._on_postponed = on_postponed
+        self._switch_device = switch_device
         self._lanes: dict[int, _Lane] = {}
         self._open = False
-        self.speaks_as = ""
+        self.device = ""
         # Devices and recipients to which the server has accepted a number that was new to it.
         self._accepted: set[tuple[str, int]] = set()
         # Keys of what the server certainly does not have. Only this process knows: an outbox may be a copy from before
@@ -92,10 +93,10 @@ class Sender:
     def start(self, device: str) -> None:
         """Logged in, or spoken of, as a device: send everything that is unconfirmed and may be sent as that."""
         self.stop()
-        self._open, self.speaks_as = True, device
+        self._open, self.device = True, device
         for to in self._outbox.recipients():
             self._advance(self._lane(to))
-        self._look()
+        self._switch_if_decided()
 
     def pause(self) -> None:
         """Send nothing more; what is on its way will be answered."""
@@ -114,16 +115,16 @@ class Sender:
         entry = self._outbox.add(to, text)
         self._absent.add(entry.key)
         self._advance(self._lane(to))
-        self._look()
+        self._switch_if_decided()
         return entry
 
-    def displaced(self) -> None:
+    def device_taken(self) -> None:
         """Another process has logged in as this device: it uses its numbers."""
         self.pause()
-        if not self._asks:
+        if not self._only_asks:
             self._outbox.change_device(self._absent)
 
-    def take_back(self, key: int) -> bool:
+    def withdraw(self, key: int) -> bool:
         """Forget a message if the server certainly does not have it; False: it may have it."""
         absent = key in self._absent
         if absent:
@@ -148,41 +149,41 @@ class Sender:
             self._begin_again(lane)
         else:
             self._advance(lane)
-        self._look()
+        self._switch_if_decided()
 
     @property
     def _in_flight(self) -> bool:
         return any(lane.in_flight for lane in self._lanes.values())
 
     @property
-    def _asks(self) -> bool:
+    def _only_asks(self) -> bool:
         """Whether the session speaks as a device that was given up: messages are only asked about."""
-        return self.speaks_as != self._outbox.present_device
+        return self.device != self._outbox.present_device
 
     def _confirmed(self, lane: _Lane, entry: OutboxEntry, answer: Confirmed) -> None:
         self._outbox.confirm(entry.key)
         self._absent.discard(entry.key)
         lane.backoff.reset()
         if not answer.duplicate:
-            self._accepted.add((self.speaks_as, lane.to))
+            self._accepted.add((self.device, lane.to))
         lane.tried = self._is_tried(lane.to)
-        self._settled(entry, answer)
+        self._on_result(entry, answer)
 
     def _not_stored(self, entry: OutboxEntry) -> None:
         """A message is certainly not stored, and its number is not this outbox's to use."""
         self._absent.add(entry.key)
-        if self._asks:
+        if self._only_asks:
             self._outbox.move(entry.key)
         else:
             self._outbox.change_device(self._absent)
 
-    def _look(self) -> None:
+    def _switch_if_decided(self) -> None:
         """When everything about one device is decided, go on with another one."""
-        if not self._asks or not self._open or self._in_flight or not self._outbox.count():
+        if not self._only_asks or not self._open or self._in_flight or not self._outbox.count():
             return
-        if self._outbox.device != self.speaks_as:
+        if self._outbox.device != self.device:
             self.pause()
-            self._redirect()
+            self._switch_device()
 
     def _lane(self, to: int) -> _Lane:
         if to not in self._lanes:
@@ -190,16 +191,16 @@ class Sender:
         return self._lanes[to]
 
     def _is_tried(self, to: int) -> bool:
-        return self._outbox.is_new or (self.speaks_as, to) in self._accepted
+        return self._outbox.is_new or (self.device, to) in self._accepted
 
     def _advance(self, lane: _Lane) -> None:
         if not self._open or lane.held:
             return
-        asks = self._asks
+        asks = self._only_asks
         room = (WINDOW if lane.tried or asks else 1) - len(lane.in_flight)
         if room <= 0:
             return
-        for entry in self._outbox.numbered(self.speaks_as, lane.to, lane.sent_up_to, room):
+        for entry in self._outbox.numbered(self.device, lane.to, lane.sent_up_to, room):
             lane.in_flight[entry.n] = _InFlight(entry, entry.key in self._absent)
             lane.sent_up_to = entry.key
             self._absent.discard(entry.key)
@@ -210,7 +211,7 @@ class Sender:
         if not self._open or lane.retry is not None:
             return
         delay = 0.0
-        if lane.expected is not None and not self._asks:
+        if lane.expected is not None and not self._only_asks:
             # A second gap in a row: do not turn in circles at full speed.
             delay = lane.backoff.delay() if lane.backoff.tried else 0.0
             self._outbox.renumber(lane.to, lane.expected)
@@ -233,11 +234,11 @@ class Sender:
         if flight.first:  # its number was not used up, so what came after it can only meet a gap
             entries = (other.entry for other in lane.in_flight.values())
             self._absent.update(other.key for other in entries if other.n > flight.entry.n)
-        self._settled(flight.entry, answer)
+        self._on_result(flight.entry, answer)
 
     def _gap(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         entry = flight.entry
-        if self._asks or (answer.expected is not None and answer.expected > entry.n):
+        if self._only_asks or (answer.expected is not None and answer.expected > entry.n):
             self._not_stored(entry)
             return
         lane.expected = answer.expected
@@ -246,14 +247,14 @@ class Sender:
 
     def _unavailable(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         lane.unavailable = True
-        self._postponed(flight.entry, answer)
+        self._on_postponed(flight.entry, answer)
 
     def _not_logged_in(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
         """Somebody took over: it is sent after the next log-in."""
         self._open = False
         if flight.first:
             self._absent.add(flight.entry.key)
-            if self._asks:
+            if self._only_asks:
                 self._outbox.move(flight.entry.key)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import TextDialect, parse_uid
+from chatsvc.wire.text import TextDialect
+from chatsvc.wire.uid import parse_uid
 
 SECRET = frozenset({"auth", "login", "register", "passwd"})
 """Words before a password."""

@@ -13,24 +13,27 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, parse_uid
+from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.uid import parse_uid
 
 
 class TalkView(Protocol):
     """Where somebody talks."""
 
     conversation: Conversation
+    commands: CommandRunner
 
     def say(self, text: str) -> None:
         """Something other than a message."""
 
-    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+    def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""
 
     def left(self) -> None:
@@ -43,16 +46,16 @@ class TalkView(Protocol):
 class Talk:
     """One user's talking."""
 
-    def __init__(self, place: TalkView) -> None:
-        self._place = place
-        self.people = Contacts()
+    def __init__(self, view: TalkView) -> None:
+        self._view = view
+        self.contacts = Contacts()
         self.to: int | None = None
         self._typed: deque[c.Command] = deque()
         self._busy = False
 
     @property
     def _labels(self) -> Labels:
-        return LABELS[self._place.conversation.lang]
+        return LABELS[self._view.conversation.lang]
 
     def meaning(self, line: str) -> Typed:
         """What a line means now."""
@@ -75,65 +78,64 @@ class Talk:
         uid = parse_uid(whom) if whom else None
         if not whom:
             self.to = None
-            self._place.say(self._labels.talking_to_nobody)
+            self._view.say(self._labels.talking_to_nobody)
         elif uid is not None:
             self._begin_talk(uid)
         else:
             await self._talk_to_name(whom)
 
     async def _talk_to_name(self, name: str) -> None:
-        uids = self.people.called(name) or await self._place.conversation.find(name)
+        uids = self.contacts.called(name) or await self._view.commands.find(name)
         if len(uids) == 1:
-            self.people.seen(uids[0], name)
+            self.contacts.seen(uids[0], name)
             self._begin_talk(uids[0])
         elif uids:
             shown = ", ".join(map(str, sorted(uids)))
-            self._place.say(self._labels.several.format(name=harmless(name), uids=shown))
+            self._view.say(self._labels.several.format(name=sanitized(name), uids=shown))
 
     def _begin_talk(self, uid: int) -> None:
         self.to = uid
-        self._place.say(self._labels.talking_to.format(whom=harmless(self.people.label(uid))))
+        self._view.say(self._labels.talking_to.format(whom=sanitized(self.contacts.label(uid))))
 
     def _reply(self, text: str) -> None:
-        if self.people.last is None:
-            self._place.say(self._labels.nobody_wrote)
+        if self.contacts.last is None:
+            self._view.say(self._labels.nobody_wrote)
         elif text:
-            self.to = self.people.last
+            self.to = self.contacts.last
             self._perform(c.Send(self.to, text))
         else:
-            self._begin_talk(self.people.last)
+            self._begin_talk(self.contacts.last)
 
     # Commands
 
     def _perform(self, command: c.Command) -> None:
-        if isinstance(command, c.Quit) and not self._place.conversation.connected:
-            self._place.left()  # it would wait for a connection
+        if isinstance(command, c.Quit) and not self._view.conversation.connected:
+            self._view.left()  # it would wait for a connection
             return
         self._typed.append(command)
         if not self._busy:
             self._busy = True
-            Deferred.fromCoroutine(self._go()).addErrback(self._broken)
+            Deferred.fromCoroutine(self._go()).addErrback(self._failed)
 
     async def _go(self) -> None:
-        conversation = self._place.conversation
-        await conversation.greeted()
+        await self._view.conversation.ready()
         while self._typed:
             command = self._typed.popleft()
-            performing = conversation.perform(command)
+            performing = self._view.commands.run(command)
             if isinstance(command, c.Send):
-                performing.addErrback(self._broken)
-                self._place.sending(command, performing)
+                performing.addErrback(self._failed)
+                self._view.sending(command, performing)
             else:
                 await performing
             if isinstance(command, c.Help):
-                self._place.say(self._labels.help)
+                self._view.say(self._labels.help)
             if isinstance(command, c.Quit):
-                self._place.left()
+                self._view.left()
                 return
         self._busy = False
 
-    def _broken(self, failure: Failure) -> bool:
-        self._place.failed(failure.getErrorMessage())
+    def _failed(self, failure: Failure) -> bool:
+        self._view.failed(failure.getErrorMessage())
         return False
 
 

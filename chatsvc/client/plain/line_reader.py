@@ -23,7 +23,8 @@ _MOST_WAITING = 256
 @implementer(IReadDescriptor)
 class LineReader:
     """
-    Reads lines from ``descriptor``: ``took`` is called with each, without its end, and ``ended`` once after the last.
+    Reads lines from ``descriptor``. Calls ``on_line`` with each line, without its end, and ``on_end`` once after the
+    last.
 
     Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
     shares the terminal would see it.
@@ -33,14 +34,14 @@ class LineReader:
         self,
         reactor: Any,
         descriptor: int,
-        took: Callable[[bytes], None],
-        ended: Callable[[], None],
+        on_line: Callable[[bytes], None],
+        on_end: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
-        self._took = took
-        self._ended = ended
-        self._begun = b""
+        self._on_line = on_line
+        self._on_end = on_end
+        self._unfinished = b""
         self._over = False
 
     def start(self) -> None:
@@ -69,12 +70,12 @@ class LineReader:
         except OSError:  # a terminal that was closed
             data = b""
         if data:
-            *lines, self._begun = (self._begun + data).split(b"\n")
+            *lines, self._unfinished = (self._unfinished + data).split(b"\n")
             for line in lines:
-                self._took(line.removesuffix(b"\r"))
-            if len(self._begun) > _LONGEST:
-                begun, self._begun = self._begun, b""
-                self._took(begun)
+                self._on_line(line.removesuffix(b"\r"))
+            if len(self._unfinished) > _LONGEST:
+                begun, self._unfinished = self._unfinished, b""
+                self._on_line(begun)
         else:
             self._end()
 
@@ -86,16 +87,16 @@ class LineReader:
         self.stop()
         if not self._over:
             self._over = True
-            if self._begun:
-                self._took(self._begun)
-            self._ended()
+            if self._unfinished:
+                self._on_line(self._unfinished)
+            self._on_end()
 
 
 class LineQueue:
     """The lines of a descriptor, each when it is asked for: not many more are read than were."""
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
-        self._lines = LineReader(reactor, descriptor, self._took, self._ended)
+        self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end)
         self._waiting: deque[bytes] = deque()
         self._more: Deferred[None] | None = None
         self._at_end = False
@@ -112,13 +113,13 @@ class LineQueue:
             await self._more
         return self._waiting.popleft() if self._waiting else None
 
-    def _took(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         self._waiting.append(line)
         if len(self._waiting) >= _MOST_WAITING:
             self._lines.stop()
         self._wake()
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         self._at_end = True
         self._wake()
 

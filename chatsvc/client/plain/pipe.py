@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.plain.line_reader import LineQueue
-from chatsvc.client.plain.printer import ExitHandler, Printer
+from chatsvc.client.plain.printer import Printer
 from chatsvc.wire.commands import Quit
 from chatsvc.wire.text import TextDialect
 
@@ -22,13 +23,18 @@ PATIENCE = 5.0
 
 class Pipe(Printer):
     """
-    Performs the lines of ``source`` on a conversation, each after the one before it was answered, and is its audience.
+    Performs the lines of ``source`` on a conversation, each after the one before it was answered, and is its view.
     """
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: ExitHandler
+        self,
+        reactor: Any,
+        source: TextIO,
+        output: TextIO,
+        errors: TextIO,
+        exit_handler: ExitHandler,
     ) -> None:
-        super().__init__(output, errors, ending)
+        super().__init__(output, errors, exit_handler)
         self._reactor = reactor
         self._feed = LineQueue(reactor, source.fileno())
 
@@ -43,23 +49,23 @@ class Pipe(Printer):
 
     async def _run(self) -> None:
         conversation, well, left = self.conversation, True, False
-        await conversation.greeted()
+        await conversation.ready()
         while not left and (line := await self._feed.next()) is not None:
             if line:
                 command = TextDialect(conversation.lang).parse(line)
-                well = await conversation.perform(command) and well
+                well = await self.commands.run(command) and well
                 left = isinstance(command, Quit)
         if not left:
             await self._fall_silent()
-        self._ending.over(well)
+        self._exit_handler.finished(well)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""
         conversation = self.conversation
-        heard, quiet = -1, 0.0
+        received, quiet = -1, 0.0
         while True:
-            quiet = quiet + QUIET if heard == conversation.heard else 0.0
-            heard = conversation.heard
+            quiet = quiet + QUIET if received == conversation.frames_received else 0.0
+            received = conversation.frames_received
             busy = not conversation.connected or conversation.unconfirmed > 0
             if quiet >= (PATIENCE if conversation.awaited else QUIET) and not busy:
                 return

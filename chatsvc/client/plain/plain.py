@@ -7,21 +7,27 @@ from typing import Any, TextIO
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.input.talk import Talk
 from chatsvc.client.plain.line_reader import LineReader
-from chatsvc.client.plain.printer import ExitHandler, Printer
+from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
 
 PROMPT = ">>> "
 
 
 class PlainTerminal(Printer):
-    """Lines in and out, and the audience of a conversation."""
+    """Lines in and out, and the view of a conversation."""
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, errors: TextIO, ending: ExitHandler
+        self,
+        reactor: Any,
+        source: TextIO,
+        output: TextIO,
+        errors: TextIO,
+        exit_handler: ExitHandler,
     ) -> None:
-        super().__init__(output, errors, ending, PROMPT)
+        super().__init__(output, errors, exit_handler, PROMPT)
         self._lines = LineReader(reactor, source.fileno(), self._typed, self.left)
         self._talk = Talk(self)
         self._question: tuple[str, Deferred[str]] | None = None
@@ -48,9 +54,9 @@ class PlainTerminal(Printer):
         """The user quits."""
         if self._question is not None:
             self._answer("")
-        self._ending.over(True)
+        self._exit_handler.finished(True)
 
-    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+    def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""
 
     def _typed(self, raw: bytes) -> None:

@@ -4,44 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
-from chatsvc.wire.text import harmless_lines, show
-
-
-class ExitHandler(Protocol):
-    """Who ends the client."""
-
-    def over(self, well: bool) -> None:
-        """The user has nothing more to do; ``well``: everything was carried out."""
-
-    def failed(self, line: str) -> None:
-        """This cannot go on."""
-
-    def interrupted(self, line: str) -> None:
-        """The user broke off."""
+from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.text import show
 
 
 class Printer(Service):
     """
-    The audience of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
+    The view of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
     ``prompt``. Nothing that is said, not even by a server, drives the terminal.
     """
 
     conversation: Conversation
+    commands: CommandRunner
 
     def __init__(
-        self, output: TextIO, errors: TextIO, ending: ExitHandler, prompt: str = ""
+        self, output: TextIO, errors: TextIO, exit_handler: ExitHandler, prompt: str = ""
     ) -> None:
         self._output = output
         self._errors = errors
-        self._ending = ending
+        self._exit_handler = exit_handler
         self._prompt = prompt
 
     def say(self, text: str) -> None:
@@ -50,7 +41,7 @@ class Printer(Service):
         except OSError as problem:
             self.failed(f"standard output: {problem.strerror}")
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         for line in lines:
             self.say(line)
 
@@ -74,12 +65,12 @@ class Printer(Service):
     def warn(self, text: str) -> None:
         """Say what is wrong with the connection."""
         with suppress(OSError):  # whoever should read it may be gone
-            print(harmless_lines(text), file=self._errors, flush=True)
+            print(sanitized_lines(text), file=self._errors, flush=True)
 
     def failed(self, line: str) -> None:
-        self._ending.failed(line)
+        self._exit_handler.failed(line)
 
     def _print(self, text: str) -> None:
         back = "\r" if self._prompt else ""
-        self._output.write(f"{back}{harmless_lines(text)}\n{self._prompt}")
+        self._output.write(f"{back}{sanitized_lines(text)}\n{self._prompt}")
         self._output.flush()

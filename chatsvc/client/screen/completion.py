@@ -15,8 +15,8 @@ from chatsvc.wire.phrases import LANGUAGES
 class InputCompleter(Completer):
     """Completes the word before the cursor, by what stands before it."""
 
-    def __init__(self, people: Contacts) -> None:
-        self._people = people
+    def __init__(self, contacts: Contacts) -> None:
+        self._contacts = contacts
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
@@ -30,12 +30,12 @@ class InputCompleter(Completer):
 
     def _person(self, begun: str) -> Iterator[Completion]:
         """A uid, found by its beginning or that of its name."""
-        for uid, name in self._people.all():
+        for uid, name in self._contacts.all():
             if str(uid).startswith(begun) or name.startswith(begun):
                 yield Completion(f"{uid} ", -len(begun), display=str(uid), display_meta=name)
 
     def _name(self, begun: str) -> Iterator[Completion]:
-        for uid, name in self._people.all():
+        for uid, name in self._contacts.all():
             if name.startswith(begun):
                 yield Completion(name, -len(begun), display_meta=str(uid))
 

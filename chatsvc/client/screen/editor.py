@@ -61,7 +61,7 @@ class Editor:
         output: Terminal,
         history: Path,
         coloured: bool,
-        people: Contacts,
+        contacts: Contacts,
         pressed: Callable[[], None],
         resized: Callable[[], None],
     ) -> None:
@@ -78,7 +78,7 @@ class Editor:
         self._reading: asyncio.Future[str] | None = None
         self._lines = self._session(
             history=DiscreetHistory(history),
-            completer=InputCompleter(people),
+            completer=InputCompleter(contacts),
             complete_while_typing=False,
             reserve_space_for_menu=4,
             input_processors=[Asterisks()],

@@ -16,11 +16,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.parser import Ask, is_unicode
 from chatsvc.client.input.talk import Talk
-from chatsvc.client.plain.printer import ExitHandler
 from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
 from chatsvc.client.screen.masking import discreet
 from chatsvc.client.screen.scrollback import Scrollback
@@ -33,7 +34,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import harmless, harmless_lines
+from chatsvc.wire.sanitize import sanitized, sanitized_lines
 
 _AWAY = 5.0
 """Seconds without a key after which what arrives is marked as unread."""
@@ -59,28 +60,34 @@ class ScreenOptions:
 
 
 class Screen(Service):
-    """A line editor with a status line, and the audience of a conversation."""
+    """A line editor with a status line, and the view of a conversation."""
 
     conversation: Conversation
+    commands: CommandRunner
 
     def __init__(
-        self, reactor: Any, source: TextIO, output: TextIO, ending: ExitHandler, look: ScreenOptions
+        self,
+        reactor: Any,
+        source: TextIO,
+        output: TextIO,
+        exit_handler: ExitHandler,
+        options: ScreenOptions,
     ) -> None:
         self._reactor = reactor
         self._terminal = Terminal(output)
-        self._ending = ending
-        self._look = look
-        self._ink = Theme(look.coloured)
-        self._status = StatusBar(look.server)
+        self._exit_handler = exit_handler
+        self._options = options
+        self._theme = Theme(options.coloured)
+        self._status = StatusBar(options.server)
         self._talk = Talk(self)
-        self._pending = UnconfirmedMessages(reactor, self._talk.people, self._redraw)
+        self._unconfirmed = UnconfirmedMessages(reactor, self._talk.contacts, self._redraw)
         self._scrollback = Scrollback()
         self._editor = Editor(
             source,
             self._terminal,
-            look.history,
-            look.coloured,
-            self._talk.people,
+            options.history,
+            options.coloured,
+            self._talk.contacts,
             self._pressed,
             self._resized,
         )
@@ -102,30 +109,30 @@ class Screen(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._editor.stop()
-        self._pending.stop()
+        self._unconfirmed.stop()
         self._over.addBoth(self._leave_terminal)
         return self._over  # until the terminal is as it was
 
     # What the conversation tells
 
     def say(self, text: str) -> None:
-        self._write(harmless_lines(text))
+        self._write(sanitized_lines(text))
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Sent):
             self._stored(event)
             return
         if isinstance(event, e.Found):
             for uid, _ in event.users:
-                self._talk.people.seen(uid, event.name)
+                self._talk.contacts.seen(uid, event.name)
         for line in lines:
             self.say(line)
         self._redraw()
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        whom = harmless(self._talk.people.label(to))
-        line = self._labels.refused.format(whom=whom, text=harmless(text))
-        self._write(f"{harmless_lines(why)}\n{self._ink.faint(line)}")
+        whom = sanitized(self._talk.contacts.label(to))
+        line = self._labels.refused.format(whom=whom, text=sanitized(text))
+        self._write(f"{sanitized_lines(why)}\n{self._theme.faint(line)}")
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         written: Deferred[None] = Deferred()
@@ -134,7 +141,7 @@ class Screen(Service):
         for message in messages[:-1]:
             self._show_one(message, None)
         self._show_one(messages[-1], written)
-        if self._look.bell:
+        if self._options.bell:
             self._editor.bell()
         self._retitle()
         return written
@@ -152,11 +159,11 @@ class Screen(Service):
         self._redraw()
 
     def failed(self, line: str) -> None:
-        self._ending.failed(line)
+        self._exit_handler.failed(line)
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
         """Ask the user to press one of ``choices``; the last of them is what giving up means."""
-        explained, _, question = harmless_lines(text).rpartition("\n")
+        explained, _, question = sanitized_lines(text).rpartition("\n")
         if explained:
             self._write(explained)
         answer = self._editor.ask(lambda: self._around(question), choices)
@@ -169,29 +176,29 @@ class Screen(Service):
     def _stored(self, event: e.Sent) -> None:
         if event.to != event.message.sender:
             offline = PHRASES[self.conversation.lang].offline
-            self._write(self._ink.own(event, self._labels, offline))
+            self._write(self._theme.own(event, self._labels, offline))
 
     def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
         if message.sender:
-            self._talk.people.seen(message.sender, message.name)
+            self._talk.contacts.seen(message.sender, message.name)
             if message.sender != self.conversation.uid:
-                self._talk.people.last = message.sender
-        self._write(self._ink.message(message), written)
+                self._talk.contacts.last = message.sender
+        self._write(self._theme.message(message), written)
 
     def _mark_unread(self) -> None:
         if not self._marked and self._reactor.seconds() - self._last_key >= _AWAY:
             self._marked = True
-            self._write(self._ink.faint(f"──────── {self._labels.unread_from} ────────"))
+            self._write(self._theme.faint(f"──────── {self._labels.unread_from} ────────"))
 
     # Typing
 
     def left(self) -> None:
         """The user quits."""
-        self._ending.over(True)
+        self._exit_handler.finished(True)
 
-    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+    def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         """A message is on its way."""
-        self._pending.add(message, fate)
+        self._unconfirmed.add(message, result)
 
     def _start(self) -> None:
         self._last_key = self._reactor.seconds()
@@ -217,7 +224,7 @@ class Screen(Service):
                 self.left()
                 return
             except Interrupted:
-                self._ending.interrupted(self._labels.interrupted)
+                self._exit_handler.interrupted(self._labels.interrupted)
                 return
             except asyncio.CancelledError:
                 return
@@ -254,7 +261,7 @@ class Screen(Service):
     def _paste_question(self, lines: list[str]) -> tuple[Prompt, str]:
         choices = "sn" if self._talk.to is None else "son"
         question = self._labels.pasted[len(choices) - 2].format(count=len(lines))
-        begun = [harmless(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
+        begun = [sanitized(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
         if len(lines) > _MOST_PREVIEWED:
             begun.append("…")
         return lambda: self._around(question, [f"│ {line}" for line in begun]), choices
@@ -274,13 +281,13 @@ class Screen(Service):
 
     def _prompt(self) -> StyleAndTextTuples:
         to = self._talk.to
-        whom = "" if to is None else f"{harmless(self._talk.people.label(to))} "
+        whom = "" if to is None else f"{sanitized(self._talk.contacts.label(to))} "
         return self._around(f"{whom}>>> ")
 
     def _around(self, prompt: str, more: Sequence[str] = ()) -> StyleAndTextTuples:
         """What stands above a prompt, and the prompt."""
         columns = self._editor.size.columns
-        above = [*self._pending.lines(self._labels), *more]
+        above = [*self._unconfirmed.lines(self._labels), *more]
         return [
             *(("class:aside", f"{cut(line, columns)}\n") for line in above),
             ("class:status", bar(self._status_line(), columns)),
@@ -293,7 +300,7 @@ class Screen(Service):
 
     def _status_line(self) -> str:
         self._notice_connection()
-        self._status.me = harmless(self.conversation.me)
+        self._status.me = sanitized(self.conversation.me)
         self._status.unconfirmed = self.conversation.unconfirmed
         self._retitle()
         return self._status.line(self.conversation.lang)

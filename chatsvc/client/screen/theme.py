@@ -8,7 +8,8 @@ from dataclasses import replace
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import shade
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless, harmless_lines, show
+from chatsvc.wire.sanitize import sanitized, sanitized_lines
+from chatsvc.wire.text import show
 
 _SHADES = (28, 30, 32, 63, 64, 100, 130, 134, 161, 164, 166)
 """
@@ -33,11 +34,11 @@ class Theme:
     def message(self, message: e.Message, first: str = "") -> str:
         """A message as the text dialect shows it, who wrote it in their colour; ``first`` stands before it."""
         if not (self._coloured and message.sender):
-            return first + harmless_lines(show(message))
+            return first + sanitized_lines(show(message))
         time, line_break, writer = show(replace(message, text="")).rpartition("\n")
         shade_of_writer = _SHADES[shade(message.sender, len(_SHADES))]
         painted = f"\x1b[38;5;{shade_of_writer}m{writer.removesuffix(':')}{_PLAIN}:"
-        return f"{self.faint(first + time)}{line_break}{painted}{harmless(message.text)}"
+        return f"{self.faint(first + time)}{line_break}{painted}{sanitized(message.text)}"
 
     def own(self, sent: e.Sent, labels: Labels, offline: str) -> str:
         """A message of one's own that the server has stored, and what became of it."""

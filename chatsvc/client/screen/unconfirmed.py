@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import Contacts
 from chatsvc.wire.commands import Send
-from chatsvc.wire.text import harmless
+from chatsvc.wire.sanitize import sanitized
 
 _SOON = 0.3
 """Seconds within which an answer is nothing to speak of."""
@@ -23,19 +23,19 @@ _MOST_CHARACTERS = 40
 class UnconfirmedMessages:
     """Messages on their way; ``redraw`` is called when their lines change."""
 
-    def __init__(self, clock: IReactorTime, people: Contacts, redraw: Callable[[], None]) -> None:
+    def __init__(self, clock: IReactorTime, contacts: Contacts, redraw: Callable[[], None]) -> None:
         self._clock = clock
-        self._people = people
+        self._contacts = contacts
         self._redraw = redraw
         self._numbers = count()
         self._waiting: dict[int, tuple[Send, float]] = {}
         self._later: IDelayedCall | None = None
 
-    def add(self, message: Send, fate: Deferred[bool]) -> None:
-        """A message is on its way until ``fate`` fires."""
+    def add(self, message: Send, result: Deferred[bool]) -> None:
+        """A message is on its way until ``result`` fires."""
         number = next(self._numbers)
         self._waiting[number] = (message, self._clock.seconds() + _SOON)
-        fate.addBoth(self._decided, number)
+        result.addBoth(self._decided, number)
         if self._later is None and self._waiting:
             self._later = self._clock.callLater(_SOON, self._look)
 
@@ -55,10 +55,10 @@ class UnconfirmedMessages:
             self._later = None
 
     def _line(self, message: Send, labels: Labels) -> str:
-        text = harmless(message.text.replace("\n", " "))
+        text = sanitized(message.text.replace("\n", " "))
         if len(text) > _MOST_CHARACTERS:
             text = text[: _MOST_CHARACTERS - 1] + "…"
-        whom = harmless(self._people.label(message.to))
+        whom = sanitized(self._contacts.label(message.to))
         return labels.waiting.format(whom=whom, text=text)
 
     def _decided(self, result: bool, number: int) -> bool:

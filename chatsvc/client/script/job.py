@@ -1,4 +1,4 @@
-"""An errand: a program logs in, does something, and ends with a status and perhaps a line that says what went wrong."""
+"""An job: a program logs in, does something, and ends with a status and perhaps a line that says what went wrong."""
 
 from __future__ import annotations
 
@@ -12,69 +12,75 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.account import LoginIntent
-from chatsvc.client.conversation.conversation import PASSING, Conversation
+from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.conversation.login import TEMPORARY
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.requests import request_backoff
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES, ScriptMessages
 from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
 from chatsvc.client.state.saved_login import SavedLogin
-from chatsvc.client.transport.backoff import Backoff
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 
 FAILED = 1
-"""The status of an errand that was not done."""
-
-_FIRST_RETRY, _LAST_RETRY = 0.5, 15.0
+"""The status of an job that was not done."""
 
 
 @dataclass(frozen=True)
 class JobContext:
     """
-    Where an errand leads: the server, by endpoint and by name, whether it is let in, who logs in, how, and the state of
+    Where an job leads: the server, by endpoint and by name, whether it is let in, who logs in, how, and the state of
     each uid, if what an earlier process left there suits (see :class:`~chatsvc.client.state.outbox.Outbox`).
     """
 
     endpoint: IStreamClientEndpoint
     server: str
-    admission: TrustPolicy
+    trust_policy: TrustPolicy
     open_outbox: Callable[[int, Callable[[OutboxEntry], bool]], Outbox]
-    memory: SavedLogin
+    saved_login: SavedLogin
     lang: str
-    proof: c.Auth
+    credentials: c.Auth
 
 
 class ScriptJob:
     """
-    One errand, the audience of its conversation and the observer of its connection. ``finish`` is told, once, the
+    One job, the view of its conversation and the observer of its connection. ``finish`` is told, once, the
     status and the line.
     """
 
     def __init__(
         self,
         reactor: Any,
-        visit: JobContext,
-        purpose: LoginIntent,
+        context: JobContext,
+        intent: LoginIntent,
         patience: Patience,
         finish: Callable[[int, str], None],
     ) -> None:
         self._reactor = reactor
-        self._visit = visit
+        self._context = context
         self._finish = finish
-        self._entered = False
+        self._logged_in = False
         self._ending = False
-        self._trouble = ""
+        self._problem = ""
         self._conversation = Conversation(
-            reactor, self._open_outbox, self, visit.lang, purpose, visit.memory, visit.server
+            reactor,
+            self._open_outbox,
+            Presenter(self, context.lang),
+            intent,
+            context.saved_login,
+            context.server,
         )
         self._connector = Connector(
             reactor,
-            visit.endpoint,
-            visit.server,
-            visit.admission,
+            context.endpoint,
+            context.server,
+            context.trust_policy,
             self._conversation,
             self,
             patience,
@@ -87,14 +93,14 @@ class ScriptJob:
 
     def interrupted(self, status: int) -> None:
         """The user broke off."""
-        self.give_up(status, self.reports.interrupted)
+        self.give_up(status, self.script_messages.interrupted)
 
     async def prepare(self) -> bool:
         """Get ready before there is a connection; False: there is nothing to do."""
         return True
 
     def suits(self, left: OutboxEntry) -> bool:
-        """Whether this errand goes on with what an earlier process left, of which ``left`` is the first."""
+        """Whether this job goes on with what an earlier process left, of which ``left`` is the first."""
         return False
 
     async def do(self) -> None:
@@ -108,18 +114,20 @@ class ScriptJob:
     # For those who do something
 
     @property
-    def reports(self) -> ScriptMessages:
-        """What an errand says when it fails."""
-        return SCRIPT_MESSAGES[self._visit.lang]
+    def script_messages(self) -> ScriptMessages:
+        """What an job says when it fails."""
+        return SCRIPT_MESSAGES[self._context.lang]
 
     @property
-    def words(self) -> ClientMessages:
+    def client_messages(self) -> ClientMessages:
         """The client's own words."""
-        return self._conversation.words
+        return self._conversation.client_messages
 
     def unwritable(self, number: int) -> str:
         """That standard output cannot be written, for a system's error."""
-        return self.reports.unwritable.format(reason=self.words.system_error(number))
+        return self.script_messages.unwritable.format(
+            reason=self.client_messages.system_error(number)
+        )
 
     def end(self, status: int, line: str = "") -> None:
         """End, for this reason or an earlier one."""
@@ -137,55 +145,57 @@ class ScriptJob:
             self.end(0)
             return
         self._connector.startService()
-        await self._conversation.greeted()
-        answer = await self._enter()
+        await self._conversation.ready()
+        answer = await self._log_in()
         if isinstance(answer, e.LoggedIn):
-            self._entered, self._trouble = True, ""
+            self._logged_in, self._problem = True, ""
             await self.do()
         elif isinstance(answer, Rejected):
             self._refused(answer)
 
     def _open_outbox(self, uid: int) -> Outbox:
-        return self._visit.open_outbox(uid, self.suits)
+        return self._context.open_outbox(uid, self.suits)
 
-    async def _enter(self) -> e.Event:
+    async def _log_in(self) -> e.Event:
         """The server's answer to the log-in, when it is about that and not about the server."""
-        backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
+        backoff = request_backoff()
         while True:
-            answer = await self._conversation.enter(self._visit.proof)
-            if not isinstance(answer, Rejected) or answer.code not in PASSING:
+            answer = await self._conversation.log_in(self._context.credentials)
+            if not isinstance(answer, Rejected) or answer.code not in TEMPORARY:
                 return answer
-            self._trouble = answer.text
+            self._problem = answer.text
             await deferLater(self._reactor, max(answer.retry_after, backoff.delay()))
 
     def _refused(self, answer: Rejected) -> None:
-        proof = self._visit.proof
+        credentials = self._context.credentials
         reason = answer.text
-        if proof.token is not None and answer.code == "bad-credentials":
-            self._visit.memory.forget(self._visit.server, proof.uid)
-            reason = self.words.forgotten.format(uid=proof.uid)
+        if credentials.token is not None and answer.code == "bad-credentials":
+            self._context.saved_login.forget(self._context.server, credentials.uid)
+            reason = self.client_messages.forgotten.format(uid=credentials.uid)
         self.end(FAILED, reason)
 
     def _broken(self, failure: Failure) -> None:
         if failure.check(sqlite3.Error, StateUnusable):
-            self.failed(self.words.state_unusable.format(reason=failure.getErrorMessage()))
+            self.failed(
+                self.client_messages.state_unusable.format(reason=failure.getErrorMessage())
+            )
         else:
             self.failed(f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
 
     # What is said
 
     def say(self, text: str) -> None:
-        if self._entered and not self._conversation.logged_in:
+        if self._logged_in and not self._conversation.logged_in:
             self.give_up(FAILED, text)  # no longer let in
         else:
-            self._trouble = "" if text == self.words.back else text
+            self._problem = "" if text == self.client_messages.back else text
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Kicked):
             self.give_up(FAILED, "\n".join(lines))
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        """Its fate says so, too."""
+        """Its result says so, too."""
 
     def show(self, messages: Sequence[e.Message]) -> Deferred[None]:
         return succeed(None)
@@ -199,14 +209,16 @@ class ScriptJob:
     # What becomes of the connection
 
     def found(self) -> None:
-        self._trouble = ""
+        self._problem = ""
 
     def lost(self, reason: str, delay: float) -> None:
-        words, server = self.words, self._visit.server
-        self._trouble = words.lost.format(server=server, reason=reason, delay=delay)
+        messages, server = self.client_messages, self._context.server
+        self._problem = messages.lost.format(server=server, reason=reason, delay=delay)
 
     def not_found(self, reason: str) -> None:
-        self._trouble = self.words.unreachable.format(server=self._visit.server, reason=reason)
+        self._problem = self.client_messages.unreachable.format(
+            server=self._context.server, reason=reason
+        )
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
         return succeed(choices[-1])

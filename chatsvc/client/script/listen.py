@@ -12,13 +12,15 @@ import orjson
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from chatsvc.client.connector import Patience
 from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.receiver import MessageQuota, ShownInPart
 from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
+from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
-from chatsvc.wire.text import harmless_lines, show
+from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.structured import message_fields
+from chatsvc.wire.text import show
 
 FIRST_PATIENCE = 30.0
 """Seconds without a server before the first connection; once there was one, tries go on."""
@@ -48,16 +50,16 @@ class ListenJob(ScriptJob):
     def __init__(
         self,
         reactor: Any,
-        visit: JobContext,
-        wish: ListenOptions,
+        context: JobContext,
+        options: ListenOptions,
         descriptor: int,
         warn: Callable[[str], None],
         finish: Callable[[int, str], None],
     ) -> None:
-        self._appetite = MessageQuota() if wish.count is None else MessageQuota(wish.count)
-        purpose = LoginIntent(appetite=self._appetite)
-        super().__init__(reactor, visit, purpose, Patience(first=FIRST_PATIENCE), finish)
-        self._wish = wish
+        self._quota = MessageQuota() if options.count is None else MessageQuota(options.count)
+        intent = LoginIntent(quota=self._quota)
+        super().__init__(reactor, context, intent, Patience(first=FIRST_PATIENCE), finish)
+        self._options = options
         self._warn = warn
         self._warned = False
         self._output = FDWriter(reactor, descriptor, self._unwritable)
@@ -65,8 +67,8 @@ class ListenJob(ScriptJob):
     def start(self) -> None:
         super().start()
         self._output.start()
-        if self._wish.timeout is not None:
-            self._reactor.callLater(self._wish.timeout, self._late)
+        if self._options.timeout is not None:
+            self._reactor.callLater(self._options.timeout, self._late)
 
     async def do(self) -> None:
         """Messages come by themselves."""
@@ -83,11 +85,11 @@ class ListenJob(ScriptJob):
         await super()._leave()
 
     def _late(self) -> None:
-        if self._wish.count is not None:
-            self.give_up(FAILED, self.reports.too_few.format(count=self._appetite.left))
-        elif not self._entered:
-            no_answer = self.reports.no_answer.format(seconds=self._wish.timeout)
-            self.give_up(FAILED, self._trouble or no_answer)
+        if self._options.count is not None:
+            self.give_up(FAILED, self.script_messages.too_few.format(count=self._quota.left))
+        elif not self._logged_in:
+            no_answer = self.script_messages.no_answer.format(seconds=self._options.timeout)
+            self.give_up(FAILED, self._problem or no_answer)
         else:
             self.end(0)
 
@@ -97,15 +99,15 @@ class ListenJob(ScriptJob):
     # Messages
 
     def show(self, messages: Sequence[e.Message]) -> Deferred[None]:
-        form = as_json if self._wish.as_json else self._as_text
+        form = as_json if self._options.as_json else self._as_text
         pieces = list(map(form, messages))
         return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
 
     def _as_text(self, message: e.Message) -> bytes:
-        return f"{harmless_lines(show(message))}\n".encode(self._wish.encoding, "replace")
+        return f"{sanitized_lines(show(message))}\n".encode(self._options.encoding, "replace")
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
-        if not self._appetite.left:
+        if not self._quota.left:
             self.end(0)  # as soon as they are acknowledged, too
 
     # What becomes of the connection
@@ -113,21 +115,21 @@ class ListenJob(ScriptJob):
     def found(self) -> None:
         if self._warned:
             self._warned = False
-            self._warn(self.words.back)
+            self._warn(self.client_messages.back)
         super().found()
 
     def lost(self, reason: str, delay: float) -> None:
         super().lost(reason, delay)
-        self._say_trouble()
+        self._warn_of_problem()
 
     def not_found(self, reason: str) -> None:
         super().not_found(reason)
-        self._say_trouble()
+        self._warn_of_problem()
 
-    def _say_trouble(self) -> None:
+    def _warn_of_problem(self) -> None:
         if not self._warned:
             self._warned = True
-            self._warn(self._trouble)
+            self._warn(self._problem)
 
 
 def _cut(failure: Failure, pieces: list[bytes]) -> None:
@@ -139,12 +141,5 @@ def _cut(failure: Failure, pieces: list[bytes]) -> None:
 
 def as_json(message: e.Message) -> bytes:
     """A message as one line of JSON."""
-    thing = {
-        "id": message.id,
-        "from": message.sender,
-        "name": message.name,
-        "at": message.at,
-        "text": message.text,
-    }
-    line = orjson.dumps(thing).decode()
+    line = orjson.dumps(message_fields(message)).decode()
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode() + b"\n"

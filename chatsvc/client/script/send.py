@@ -15,11 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
-from chatsvc.client.connector import Patience
 from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.conversation.sender import WINDOW
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.client.state.outbox import OutboxEntry
+from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.commands import MAX_TEXT
@@ -58,16 +58,16 @@ class SendJob(ScriptJob):
     def __init__(
         self,
         reactor: Any,
-        visit: JobContext,
-        order: SendOptions,
+        context: JobContext,
+        options: SendOptions,
         sent: Callable[[Confirmed], None],
         heard: Callable[[str], None],
         finish: Callable[[int, str], None],
     ) -> None:
         super().__init__(
-            reactor, visit, LoginIntent(receive=False, takes_up=True), Patience(), finish
+            reactor, context, LoginIntent(receive=False, resumes=True), Patience(), finish
         )
-        self._order = order
+        self._options = options
         self._sent = sent
         self._heard = heard
         self._first: tuple[int, bytes] | None = None
@@ -79,13 +79,13 @@ class SendJob(ScriptJob):
         self._timer: IDelayedCall | None = None
 
     async def prepare(self) -> bool:
-        self._first = await anext(self._order.texts, None)
+        self._first = await anext(self._options.texts, None)
         self._allow()
         return self._first is not None
 
     def suits(self, left: OutboxEntry) -> bool:
         assert self._first is not None
-        return (left.to, left.text.encode()) == (self._order.to, self._first[1])
+        return (left.to, left.text.encode()) == (self._options.to, self._first[1])
 
     async def do(self) -> None:
         self._allow()
@@ -103,20 +103,20 @@ class SendJob(ScriptJob):
     def give_up(self, status: int, reason: str) -> None:
         if self._ending:
             return
-        reports, pending = self.reports, list(self._pending)
-        in_doubt = pending[: self._conversation.give_up()]
+        script_messages, pending = self.script_messages, list(self._pending)
+        in_doubt = pending[: self._conversation.withdraw()]
         if self._waiting:
-            line = reports.not_seen.format(to=self._order.to, reason=reason)
+            line = script_messages.not_seen.format(to=self._options.to, reason=reason)
         elif in_doubt:
-            line = self._place(*in_doubt) + reports.in_doubt.format(reason=reason)
+            line = self._place(*in_doubt) + script_messages.in_doubt.format(reason=reason)
         elif pending or self._last is None:
-            line = self._place(*pending[:1]) + reports.not_sent.format(reason=reason)
+            line = self._place(*pending[:1]) + script_messages.not_sent.format(reason=reason)
         else:
             line = reason
         self.end(status, line)
 
-    def told(self, event: e.Event, lines: Sequence[str]) -> None:
-        super().told(event, lines)
+    def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
+        super().show_result(event, lines)
         if isinstance(event, e.Sent):
             self._print(self._heard, "\n".join(lines))
 
@@ -128,9 +128,9 @@ class SendJob(ScriptJob):
 
     def _place(self, *numbers: int) -> str:
         """Which lines of the input, where they are lines of one."""
-        if not self._order.lines or not numbers:
+        if not self._options.lines or not numbers:
             return ""
-        form = self.reports.line if len(numbers) == 1 else self.reports.lines
+        form = self.script_messages.line if len(numbers) == 1 else self.script_messages.lines
         return form.format(first=numbers[0], last=numbers[-1])
 
     # Time
@@ -139,19 +139,19 @@ class SendJob(ScriptJob):
         """Something has happened: there is as much time again for what is to happen next."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if not self._entered or self._pending or self._waiting:
-            self._timer = self._reactor.callLater(self._order.timeout, self._late)
+        if not self._logged_in or self._pending or self._waiting:
+            self._timer = self._reactor.callLater(self._options.timeout, self._late)
 
     def _late(self) -> None:
-        no_answer = self.reports.no_answer.format(seconds=self._order.timeout)
-        self.give_up(FAILED, self._trouble or no_answer)
+        no_answer = self.script_messages.no_answer.format(seconds=self._options.timeout)
+        self.give_up(FAILED, self._problem or no_answer)
 
     # Messages
 
     async def _texts(self) -> AsyncIterator[tuple[int, bytes]]:
         if self._first is not None:
             yield self._first
-        async for text in self._order.texts:
+        async for text in self._options.texts:
             yield text
 
     def _post(self, number: int, raw: bytes) -> None:
@@ -165,23 +165,23 @@ class SendJob(ScriptJob):
         self._pending[number] = text
         if first:
             self._allow()
-        self._conversation.send(self._order.to, text).addCallback(self._decided, number)
+        self._conversation.send(self._options.to, text).addCallback(self._decided, number)
 
-    def _decided(self, fate: DeliveryResult, number: int) -> None:
+    def _decided(self, result: DeliveryResult, number: int) -> None:
         if self._ending:
             return
-        if isinstance(fate, Confirmed):
-            self._confirmed(fate, number)
-        elif fate.code != "not-logged-in":  # why one no longer is will be said in a moment
-            self._refuse(number, fate.text)
+        if isinstance(result, Confirmed):
+            self._confirmed(result, number)
+        elif result.code != "not-logged-in":  # why one no longer is will be said in a moment
+            self._refuse(number, result.text)
         decision, self._decision = self._decision, None
         if decision is not None:
             decision.callback(None)
 
-    def _confirmed(self, fate: Confirmed, number: int) -> None:
-        self._last = self._pending.pop(number), fate
-        if self._order.lines or self._order.wait is None:
-            self._print(self._sent, fate)
+    def _confirmed(self, result: Confirmed, number: int) -> None:
+        self._last = self._pending.pop(number), result
+        if self._options.lines or self._options.wait is None:
+            self._print(self._sent, result)
         self._allow()
         if self._refusal is not None:
             self._refuse(*self._refusal)
@@ -190,7 +190,7 @@ class SendJob(ScriptJob):
         """Nothing more is sent; what was before it is waited for."""
         self._refusal = number, reason
         if next(iter(self._pending)) == number:
-            self._conversation.give_up()
+            self._conversation.withdraw()
             self.end(FAILED, self._place(number) + reason)
 
     def _next_decision(self) -> Deferred[None]:
@@ -200,22 +200,22 @@ class SendJob(ScriptJob):
     # The reader
 
     async def _all_sent(self) -> None:
-        if self._last is None or self._order.wait is None:
+        if self._last is None or self._options.wait is None:
             self.end(0)
             return
         self._waiting = True
         self._allow()
         text, sent = self._last
-        now = await self._look_for_reader(text, sent, self._order.wait)
+        now = await self._look_for_reader(text, sent, self._options.wait)
         if now is None:
-            self.give_up(FAILED, self.reports.lost_track)
+            self.give_up(FAILED, self.script_messages.lost_track)
             return
-        if not self._order.lines:
+        if not self._options.lines:
             self._print(self._sent, replace(sent, online=now.online, waiting=now.waiting))
         if _taken(now):
             self.end(0)
         else:
-            self.give_up(FAILED, self.reports.in_time.format(seconds=self._order.wait))
+            self.give_up(FAILED, self.script_messages.in_time.format(seconds=self._options.wait))
 
     async def _look_for_reader(self, text: str, sent: Confirmed, wait: float) -> Confirmed | None:
         """
@@ -227,7 +227,7 @@ class SendJob(ScriptJob):
         now = sent
         while not _taken(now) and (left := deadline - self._reactor.seconds()) > 0:
             await deferLater(self._reactor, min(_LOOK_AGAIN, left))
-            answer = await self._conversation.repeat(self._order.to, sent.re, text)
+            answer = await self._conversation.repeat(self._options.to, sent.re, text)
             if isinstance(answer, Confirmed) and answer.duplicate:
                 now = answer
                 self._allow()

@@ -250,7 +250,7 @@ class Outbox:
             "UPDATE reading SET last = 0, epoch = ? WHERE epoch <> ?", (epoch, epoch)
         )
 
-    def shown(self, epoch: str, up_to: int) -> None:
+    def mark_shown(self, epoch: str, up_to: int) -> None:
         """Messages up to an id have been shown; when this returns, that is on the disk."""
         self._database.execute(
             "UPDATE reading SET last = ? WHERE epoch = ? AND last < ?", (up_to, epoch, up_to)

@@ -7,14 +7,13 @@ locked.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
 from chatsvc.client.state.outbox import StateUnusable
+from chatsvc.storage.private_files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class SavedLogin:
         if not self._keeps and not self._is(account.server, account.uid):
             return
         try:
-            self._write(orjson.dumps(asdict(account)))
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self._path, orjson.dumps(asdict(account)))
         except OSError as problem:
             raise StateUnusable(f"{self._path}: {problem.strerror}") from None
 
@@ -62,16 +62,3 @@ class SavedLogin:
     def _is(self, server: str, uid: int) -> bool:
         known = self.account()
         return known is not None and (known.server, known.uid) == (server, uid)
-
-    def _write(self, data: bytes) -> None:
-        """All at once: another process never finds half of it."""
-        folder = self._path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".remembered-")  # of mode 0600
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-            os.replace(name, self._path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise

@@ -17,7 +17,6 @@ from OpenSSL.crypto import X509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
-from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -28,7 +27,9 @@ from twisted.internet.ssl import (
 )
 from zope.interface import implementer
 
-from chatsvc.wire.text import harmless
+from chatsvc.tls.certificates import alternative_names
+from chatsvc.transport.twisted_internals import CombinedTrust
+from chatsvc.wire.sanitize import sanitized
 
 OWN_CERTIFICATE = Path("keys/server.crt")
 """Where a server that was started in the same folder keeps its certificate."""
@@ -75,8 +76,8 @@ _FLAWS = {
 @dataclass(frozen=True)
 class Presented:
     """
-    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, harmless to
-    show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
+    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, made safe
+    to show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
     """
 
     fingerprint: str
@@ -185,23 +186,14 @@ def _described(certificate: X509) -> tuple[str, str]:
     try:
         known = certificate.to_cryptography()
         subject, issuer = known.subject.rfc4514_string(), known.issuer.rfc4514_string()
-        names = [subject, *_alternative_names(known)]
+        names = [subject, *alternative_names(known)]
     except ValueError:
         return "", ""
     return _shown(names), _shown([issuer])
 
 
-def _alternative_names(certificate: x509.Certificate) -> list[str]:
-    with suppress(x509.ExtensionNotFound):
-        kind = x509.SubjectAlternativeName
-        return [
-            str(name.value) for name in certificate.extensions.get_extension_for_class(kind).value
-        ]
-    return []
-
-
 def _shown(texts: Iterable[str]) -> str:
-    text = harmless(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
+    text = sanitized(" ".join(", ".join(filter(None, texts)).split()))  # all on one line
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
@@ -211,17 +203,5 @@ def _roots(host: str, trusted: list[Certificate] | None) -> Any:
     trust = platformTrust()
     if host in _LOCAL and OWN_CERTIFICATE.exists():
         with suppress(BadCertificate):  # then it is not trusted, and that will be said
-            return _Both(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
+            return CombinedTrust(trust, trustRootFromCertificates(load(str(OWN_CERTIFICATE))))
     return trust
-
-
-@implementer(IOpenSSLTrustRoot)
-class _Both:
-    """Twisted has no public way to trust the platform's roots and one more."""
-
-    def __init__(self, *roots: Any) -> None:
-        self._roots = roots
-
-    def _addCACertsToContext(self, context: SSL.Context) -> None:
-        for root in self._roots:
-            root._addCACertsToContext(context)

@@ -6,15 +6,16 @@ All of the user's processes share it: who writes it holds a lock on its folder, 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+
+from chatsvc.storage.private_files import locked_folder, write_atomically
 
 _FINGERPRINT = re.compile(r"(?:SHA-?256:)?((?:[0-9A-F]{2}:?){31}[0-9A-F]{2})", re.IGNORECASE)
 _LINE = re.compile(r"(\S+) +(SHA256:(?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
@@ -85,13 +86,17 @@ class KnownServers:
 
     def add(self, server: str, fingerprint: str) -> None:
         """Trust a server's certificate from now on; a server that is known stays as it is."""
-        with self._errors(), _locked(self.path.parent) as folder:
-            if self.find(server) is not None:
-                return
-            text = self._read()
-            end = "\n" if text and not text.endswith("\n") else ""
-            self._write(f"{text}{end}{server.lower()} {fingerprint}\n")
-            os.fsync(folder)  # or a crash may forget the name
+        folder = self.path.parent
+        with self._errors():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked_folder(folder) as descriptor:
+                if self.find(server) is not None:
+                    return
+                text = self._read()
+                end = "\n" if text and not text.endswith("\n") else ""
+                line = f"{server.lower()} {fingerprint}\n"
+                write_atomically(self.path, f"{text}{end}{line}".encode())
+                os.fsync(descriptor)  # or a crash may forget the name
 
     def _parsed(self) -> list[KnownServer]:
         """All lines: what is wrong with one is said even if another one is wanted."""
@@ -126,17 +131,6 @@ class KnownServers:
         if status.st_mode & 0o022:
             raise KnownServersUnusable(KnownServersProblem.OPEN_TO_OTHERS, self.path)
 
-    def _write(self, text: str) -> None:
-        new = self.path.with_name(f".{self.path.name}.new")
-        with suppress(FileNotFoundError):
-            new.unlink()  # left by a crash
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self.path)
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -146,15 +140,3 @@ class KnownServers:
             raise KnownServersUnusable(
                 KnownServersProblem.SYSTEM, self.path, number=number
             ) from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Hold a folder, which is made if it is not there, as this descriptor, for this process alone."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What Redis must be, and what of its settings endangers messages."""
+"""Whether a Redis is new enough, and which of its settings endanger messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import txredisapi
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 
 _OLDEST = (6, 2)
+"""The first version in which SET has GET and XTRIM has MINID."""
 
 _SETTINGS = (
     "appendonly",
@@ -21,7 +22,11 @@ _SETTINGS = (
 
 
 async def require_version(protocol: Any, url: StoreURL) -> None:
-    """:raise BadStore: it is too old."""
+    """
+    Ask Redis for its version.
+
+    :raise StoreMisconfigured: it is too old.
+    """
     facts = parse_info(await protocol.execute_command("INFO", "server"))
     version = facts.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
@@ -29,7 +34,7 @@ async def require_version(protocol: Any, url: StoreURL) -> None:
 
 
 async def endangering_settings(protocol: Any, url: StoreURL) -> list[str]:
-    """What endangers messages, a line each."""
+    """Ask Redis for its settings; return warnings about those that endanger messages, one line each."""
     try:
         flat = [
             word.decode()
@@ -43,13 +48,17 @@ async def endangering_settings(protocol: Any, url: StoreURL) -> list[str]:
 
 
 def parse_info(info: bytes) -> dict[str, str]:
-    """What INFO says, by name."""
+    """The fields of INFO's answer, by name."""
     lines = info.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def risks(url: StoreURL, settings: dict[str, str]) -> list[str]:
-    """What endangers messages, of what CONFIG and INFO say; none of their names are the same."""
+    """
+    The settings that endanger messages, a line each.
+
+    ``settings`` are those of CONFIG together with the fields of INFO; they have no name in common.
+    """
     found = []
     if settings.get("role") == "slave":
         found.append("is a replica and stores nothing: name the one that it copies")
@@ -67,4 +76,4 @@ def risks(url: StoreURL, settings: dict[str, str]) -> list[str]:
     replicas = settings.get("role") == "master" and settings.get("connected_slaves", "0") != "0"
     if replicas and settings.get("min-replicas-to-write", "0") == "0":
         found.append("loses messages when a replica takes over: set min-replicas-to-write 1")
-    return [f"{url}: Redis {danger}" for danger in found]
+    return [f"{url}: Redis {risk}" for risk in found]

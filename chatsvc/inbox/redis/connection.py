@@ -1,66 +1,53 @@
 """
-One ordered connection to Redis, made anew whenever it is lost.
+One ordered connection to Redis, made again whenever it is lost.
 
-Twisted's ``ClientService`` would do, but for one case: a connection that is lost while it is being introduced (Redis is
-still loading its data, or was killed again) leaves it in a state that it has no way out of.
+Twisted's ``ClientService`` does not fit, for two reasons. Each connection that is lost while it is being prepared
+(Redis still loads its data, or was killed again) leaves a ``NoTransition`` traceback in the log. And a connection whose
+preparation was refused stays open; when it closes later, the service takes the one that it has made meanwhile for lost.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 
 from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.redis.protocol import RedisFactory
+from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import EagerWriter
 
 _FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
+"""Seconds between tries, before the spread."""
 
-
-class _Subscriber(txredisapi.SubscriberProtocol):  # type: ignore[misc]
-    def messageReceived(self, pattern: bytes | None, channel: bytes, message: bytes) -> None:
-        self.factory.heard(message)
-
-
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, heard: Callable[[bytes], None] | None) -> None:
-        self.heard = heard
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        kind = _Subscriber if self.heard else txredisapi.RedisProtocol
-        protocol = kind(charset=None, convertNumbers=False)
-        protocol.factory = self
-        return protocol
+_SPREAD = (0.5, 1.5)
 
 
 class RedisConnection:
     """
-    ``introduce`` readies each new connection before anybody else may use it; when it fails, the connection is dropped
-    and ``failed`` is told why; so it is when a connection is lost. ``heard`` is called with what is published, on a
-    connection that subscribes.
+    A connection to the Redis that ``locator`` finds.
+
+    ``prepare`` readies each new connection before it is used. If that fails, the connection is dropped and ``failed``
+    is called with the reason, as it is when a connection is lost. With ``on_message``, the connection can subscribe;
+    it is called with each message that is published.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        address: RedisLocator,
-        introduce: Callable[[Any], Awaitable[None]],
+        locator: RedisLocator,
+        prepare: Callable[[Any], Awaitable[None]],
         failed: Callable[[BaseException], None],
-        heard: Callable[[bytes], None] | None = None,
+        on_message: Callable[[bytes], None] | None = None,
     ) -> None:
         self._clock = clock
-        self._address = address
-        self._heard = heard
-        self._introduce = introduce
+        self._locator = locator
+        self._on_message = on_message
+        self._prepare = prepare
         self._failed = failed
         self._protocol: Any = None
         self._waiting: list[Deferred[Any]] = []
@@ -69,9 +56,10 @@ class RedisConnection:
 
     async def open(self) -> Any:
         """
-        Connect for the first time and keep connected from then on; the connection.
+        Connect for the first time, and keep connected from then on.
 
-        Raises whatever is in the way.
+        :return: the connection's protocol.
+        :raise Exception: whatever is in the way of the first connection.
         """
         protocol = await self._connect()
         self._keeping = Deferred.fromCoroutine(self._keep(protocol))
@@ -79,7 +67,7 @@ class RedisConnection:
         return protocol
 
     def connected(self) -> Deferred[Any]:
-        """The connection, as soon as there is one."""
+        """The connection's protocol, as soon as there is one."""
         if self._protocol is not None:
             return succeed(self._protocol)
         waiting: Deferred[Any] = Deferred(self._waiting.remove)
@@ -98,13 +86,13 @@ class RedisConnection:
             await gone
 
     async def _connect(self) -> Any:
-        wrapping = WrappingFactory(_Factory(self._heard))
+        wrapping = WrappingFactory(RedisFactory(self._on_message))
         wrapping.protocol, wrapping.noisy = EagerWriter, False
-        endpoint = await self._address.endpoint()
-        prompt: Any = await endpoint.connect(wrapping)
-        protocol = prompt.wrappedProtocol
+        endpoint = await self._locator.endpoint()
+        writer: Any = await endpoint.connect(wrapping)
+        protocol = writer.wrappedProtocol
         try:
-            await self._introduce(protocol)
+            await self._prepare(protocol)
         except BaseException:
             protocol.transport.abortConnection()
             raise
@@ -120,18 +108,17 @@ class RedisConnection:
                 await protocol.whenDisconnected()
                 self._protocol = None
                 self._failed(ConnectionError("the connection was lost"))
-            protocol = await self._connect_at_last()
+            protocol = await self._reconnect()
 
-    async def _connect_at_last(self) -> Any:
-        delay = _FIRST_DELAY
+    async def _reconnect(self) -> Any:
+        backoff = Backoff(_FIRST_DELAY, _LAST_DELAY, spread=_SPREAD)
         while True:
             try:
                 return await self._connect()
             except CancelledError:
                 raise
             except Exception as problem:
-                if self._closed:  # a connection in the making has its own error for that
+                if self._closed:  # a cancelled attempt to connect has an error of its own
                     raise CancelledError from problem
                 self._failed(problem)
-            await deferLater(self._clock, delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, _LAST_DELAY)
+            await deferLater(self._clock, backoff.delay())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import (
@@ -27,28 +25,24 @@ from chatsvc.inbox.interface import (
     Committed,
     DeviceClaim,
     Draft,
-    Duplicate,
-    Failed,
-    Full,
-    Gap,
-    IInbox,
     InboxClaim,
     InboxLimits,
-    IStoreWatcher,
-    Moved,
-    Outcome,
+    NullWatcher,
     Removal,
-    Stored,
+    StoreWatcher,
     TakenOver,
 )
+from chatsvc.inbox.redis.batch_codec import decode_batch, encode_batch
 from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
 from chatsvc.inbox.redis.connection import RedisConnection
+from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
 from chatsvc.inbox.redis.locator import RedisLocator
-from chatsvc.inbox.redis.script import NO_ANSWER, SCRIPT, away, evaluate, out_of_patience, reason
+from chatsvc.inbox.redis.scan import find_uids
+from chatsvc.inbox.redis.script import NO_ANSWER, evaluate, load, reason, timed_out, unavailable
 from chatsvc.inbox.redis.sequence import OrderedScript
 from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
-from chatsvc.inbox.rollback import RollbackDetector, say_loss
+from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
@@ -56,17 +50,10 @@ from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.events import Message
 
 _GOODBYE_PATIENCE = 1.0
-"""Seconds in which a Redis that is still there says goodbye."""
+"""Seconds in which a Redis that is still there lets go of the lease."""
 
-_CURSORS_AT_ONCE = 500
-"""Cursors compared in one call, so that Redis is not held up."""
-
-_INBOXES = (("stream", "chat:{*}:inbox"), ("list", "list_usermessages_of_userid:userid:*"))
-"""The type and the pattern of the keys under which messages wait; the second is the older server's."""
-
-_INBOX_UID = re.compile(rb"(?:chat:\{|list_usermessages_of_userid:userid:)(-?[0-9]+)(?:\}:inbox)?")
-_SCANNED, _COUNTED = 1000, 256
-"""Keys that Redis looks at, and inboxes that it counts, at once: so that it is never held up."""
+_COUNTED_AT_ONCE = 256
+"""Inboxes that Redis counts in one call, so that it is not held up."""
 
 _MEMORY = {
     "devices": DEVICES,
@@ -76,24 +63,19 @@ _MEMORY = {
     "digests": DIGESTS,
     "digits": DIGEST_DIGITS,
 }
-"""How long the script remembers devices, and how much of what they said."""
+"""How long the script remembers devices, and how much of what they sent."""
 
-_OUTCOMES: dict[str, Callable[..., Outcome]] = {
-    "stored": Stored,
-    "full": Full,
-    "duplicate": lambda known, *rest: Duplicate(known or None, *rest),
-    "gap": lambda expected: Gap(int(expected)),
-    "failed": Failed,
-    "moved": Moved,
-}
+_LATE = ["late"]
+"""The script's answer to a claim that ran after it had been given up."""
 
 
-@implementer(IInbox)
 class RedisInbox:
     """
-    ``node`` names this process in the sessions' keys, ``about`` says what the others may know of it; ``now`` gives
-    seconds since 1970. ``lease`` is in seconds; 0: this process is no node, it only administers. ``pulse`` is told of
-    every question, and of each connection that is lost or made. ``watermark`` keeps how far the data in Redis was.
+    All inboxes in one Redis; an :class:`~chatsvc.inbox.interface.Inbox`.
+
+    ``node`` names this process in the sessions' keys, and ``about`` gives what it publishes about itself. ``lease`` is
+    in seconds; 0: this process is no node, it only administers. ``monitor`` is notified of every request, and of each
+    connection that is lost or made. ``watermark`` keeps how far the data in Redis was.
     """
 
     _log = Logger()
@@ -107,41 +89,43 @@ class RedisInbox:
         patience: float = STORE_PATIENCE,
         about: Callable[[], str] = str,
         lease: float = LEASE,
-        pulse: StoreMonitor | None = None,
+        monitor: StoreMonitor | None = None,
         watermark: Watermark | None = None,
     ) -> None:
         self._clock: IReactorTime = reactor
-        self._pulse = pulse or StoreMonitor(url)
+        self._monitor = monitor or StoreMonitor(url)
         self._url = url
-        self._limits = limits
         self._node = node
         self._patience = patience
-        self._watcher: Any = None
-        self._was_here = False
-        self._address = address = RedisLocator(reactor, url)
-        self._link = RedisConnection(reactor, address, self._introduce_in_time, self._not_connected)
-        channel = f"chat:node:{node}"
-        self._watermark = watermark
-        self._life = life = RollbackDetector(watermark.known if watermark else None)
-        self._hearing = Subscriber(
-            reactor, address, channel, life, self._may_have_missed, self._vacate
+        self._watcher: StoreWatcher = NullWatcher()
+        self._expiry = {"days": limits.days} if limits.days else {}
+        self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | _MEMORY
+        self._batch_rules |= self._expiry
+        self._connected_before = False
+        self._locator = locator = RedisLocator(reactor, url)
+        self._connection = RedisConnection(
+            reactor, locator, self._prepare_in_time, self._not_connected
         )
+        self._watermark = watermark
+        self._rollback = rollback = RollbackDetector(watermark.known if watermark else None)
+        missed, channel = self._may_have_missed, f"chat:node:{node}"
+        self._subscriber = Subscriber(reactor, locator, channel, rollback, missed, self._release)
         self._foreign = ForeignEntries()
         self._commits = OrderedScript(b"commit")
         self._lease: Lease | None = None
         if lease:
-            ask, missed = self._ask, self._may_have_missed
-            self._lease = Lease(reactor, node, about, lease, ask, missed, life)
+            self._lease = Lease(reactor, node, about, lease, self._call, missed, rollback)
 
-    async def open(self, watcher: IStoreWatcher) -> list[str]:
+    async def open(self, watcher: StoreWatcher) -> list[str]:
+        """Connect, and take this node's place among the others."""
         self._watcher = watcher
         try:
-            protocol = await self._in_time(Deferred.fromCoroutine(self._link.open()))
+            protocol = await self._in_time(Deferred.fromCoroutine(self._connection.open()))
             if self._lease is not None:
-                await self._in_time(Deferred.fromCoroutine(self._hearing.open(watcher)))
+                await self._in_time(Deferred.fromCoroutine(self._subscriber.open(watcher)))
                 self._lease.keep()
                 if self._watermark is not None:
-                    self._watermark.follow(lambda: self._life.mark)
+                    self._watermark.follow(lambda: self._rollback.mark)
             return await endangering_settings(protocol, self._url)
         except StoreMisconfigured:
             raise
@@ -149,227 +133,204 @@ class RedisInbox:
             raise StoreMisconfigured(f"{self._url}: {reason(problem)}") from None
 
     def close(self) -> Deferred[None]:
+        """Give up the lease if Redis is there, and disconnect."""
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
         if self._lease is not None:
             with suppress(StoreUnavailable):
                 leaving = Deferred.fromCoroutine(self._lease.give_up())
-                await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, out_of_patience)
-        await self._hearing.close()
-        await self._link.close()
+                await leaving.addTimeout(_GOODBYE_PATIENCE, self._clock, timed_out)
+        await self._subscriber.close()
+        await self._connection.close()
         if self._watermark is not None:
             self._watermark.close()
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
-        asked = {
-            "drafts": [_fields(draft) for draft in drafts],
-            "removals": [[str(r.uid), r.generation, r.up_to, r.leaving] for r in removals],
+        """Carry out a batch by one call of the script, after the batches before it."""
+        arguments = {
+            **encode_batch(drafts, removals),
             "node": self._node,
-            **self._life.question(),
-            "waiting": self._limits.waiting,
-            "share": self._limits.share,
-            **_MEMORY,
-            **self._expiry(),
+            **self._rollback.script_arguments(),
+            **self._batch_rules,
         }
-        connected = self._in_time(self._link.connected())
-        answer: Deferred[Any] = connected.addCallback(self._commits.ask, asked)
-        answer.addErrback(away)
-        answer.addCallback(self._noticing_loss).addCallback(_committed, removals)
-        return Deferred.fromCoroutine(self._pulse.track(answer))
+        connected = self._in_time(self._connection.connected())
+        answer: Deferred[Any] = connected.addCallback(self._commits.call, arguments)
+        committed = answer.addErrback(unavailable).addCallback(self._committed, removals)
+        return Deferred.fromCoroutine(self._monitor.track(committed))
+
+    def _committed(self, answer: Any, removals: Sequence[Removal]) -> Committed:
+        outcomes, done, lost, run, batches, expired = answer
+        self._rollback.advance(run, batches)
+        if lost:
+            self._may_have_missed()
+        return decode_batch(removals, outcomes, done, expired, lost)
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
     ) -> InboxClaim:
-        asked = {"uid": str(uid), "fresh": secrets.token_hex(8), **self._expiry()}
+        """Claim an inbox, and count in what was published about it before the answer came."""
+        arguments: dict[str, Any] = {"uid": str(uid), "fresh": secrets.token_hex(8)}
         if after is not None:
-            asked["after"] = after
+            arguments["after"] = after
         if renewed is not None:
-            asked["renewed"] = renewed
+            arguments["renewed"] = renewed
         if device:
-            asked["device"] = device
-        asked |= {**_MEMORY, **self._life.question(), **self._deadline()}
-        with self._hearing.about(uid) as heard:
-            answer = await self._ask(b"claim", asked)
+            arguments["device"] = device
+        arguments |= {**self._expiry, **_MEMORY, **self._rollback.script_arguments()}
+        with self._subscriber.claiming(uid) as pending:
+            answer = await self._call(b"claim", arguments | self._deadline())
             if not answer:
                 raise TakenOver
-            if answer == ["late"]:
+            if answer == _LATE:
                 raise StoreUnavailable(NO_ANSWER)
             generation, epoch, last_id, waiting, acknowledged, expired = answer
-            # What was stored since the claim has been told already, to nobody.
-            missed = max(0, heard.newest - last_id)
-            if heard.generation > generation:
-                self._clock.callLater(0, self._watcher.taken_over, uid, heard.generation)
+            # What was stored since the claim was already published, when no session was there to take it.
+            missed = max(0, pending.newest_id - last_id)
+            if pending.generation > generation:
+                self._clock.callLater(0, self._watcher.taken_over, uid, pending.generation)
             last_id, waiting = last_id + missed, waiting + missed
             return InboxClaim(generation, epoch, last_id, waiting, acknowledged, expired)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
-        asked = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
-        answer = await self._ask(b"claim_device", asked)
-        if answer == ["late"]:
+        """Claim a device, and leave the inbox alone."""
+        arguments = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
+        answer = await self._call(b"claim_device", arguments)
+        if answer == _LATE:
             raise StoreUnavailable(NO_ANSWER)
         return DeviceClaim(*answer)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
-        asked = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
-        run, batches, page = await self._ask(b"read", asked)
-        self._life.counted(run, batches)
+        """Read a page of the stream."""
+        arguments = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
+        run, batches, page = await self._call(b"read", arguments)
+        self._rollback.advance(run, batches)
         return [self._foreign.message(uid, *entry) for entry in page]
 
     async def examine(self) -> None:
+        """Renew the lease, which is a write: a Redis that is full or misses its replicas can still be read."""
         if self._lease is not None:
-            # A Redis that is full, or misses its replicas, can be read and not written.
             await self._lease.renew()
 
     async def count(self, uid: int) -> int:
-        (waiting,) = await self._ask(b"count", {"uid": str(uid)})
+        """The length of the stream, after the older server's list has moved in."""
+        (waiting,) = await self._call(b"count", {"uid": str(uid)})
         return int(waiting)
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
+        """Those of the users whose session is held by another node with a lease."""
         if not uids:
             return set()
-        return set(map(int, await self._ask(b"elsewhere", {"uids": list(map(str, uids))})))
+        return set(map(int, await self._call(b"elsewhere", {"uids": list(map(str, uids))})))
 
     async def nodes(self) -> dict[str, str]:
-        return dict(await self._ask(b"nodes", {}))
+        """What the nodes that have a lease publish about themselves, by name."""
+        return dict(await self._call(b"nodes", {}))
 
     async def total(self) -> int:
-        (waiting,) = await self._ask(b"total", {})
+        """The counter that every batch keeps."""
+        (waiting,) = await self._call(b"total", {})
         return int(waiting)
 
     async def renew_epoch(self) -> None:
-        await self._ask(b"restored", {"fresh": secrets.token_hex(8)})
+        """Begin a new epoch, common to all inboxes."""
+        await self._call(b"restored", {"fresh": secrets.token_hex(8)})
 
     async def about(self) -> str:
-        facts = parse_info(await self._say("INFO", "server"))
+        """The name, Redis or Valkey, and the version."""
+        facts = parse_info(await self._execute("INFO", "server"))
         if "valkey_version" in facts:
             return f"Valkey {facts['valkey_version']}"
         return f"Redis {facts.get('redis_version', '?')}"
 
     async def backlogs(self, uid: int | None) -> list[Backlog]:
-        uids = [uid] if uid is not None else sorted(await self._uids())
+        """Scan all keys unless one user is named, and count what waits, some inboxes at a time."""
+        uids = [uid] if uid is not None else sorted(await find_uids(self._execute))
         found: list[Backlog] = []
-        for start in range(0, len(uids), _COUNTED):
-            some = [str(one) for one in uids[start : start + _COUNTED]]
-            for name, waiting, last_id, at in await self._ask(b"backlogs", {"uids": some}):
+        for start in range(0, len(uids), _COUNTED_AT_ONCE):
+            some = [str(one) for one in uids[start : start + _COUNTED_AT_ONCE]]
+            for name, waiting, last_id, at in await self._call(b"backlogs", {"uids": some}):
                 found.append(Backlog(int(name), waiting, last_id, _time(at)))
         return found
 
     async def purge(self, uid: int, up_to: int) -> int:
-        (removed,) = await self._ask(b"purge", {"uid": str(uid), "up_to": up_to})
+        """Trim the stream, whoever reads it."""
+        (removed,) = await self._call(b"purge", {"uid": str(uid), "up_to": up_to})
         return int(removed)
-
-    async def _uids(self) -> set[int]:
-        """All users who ever had a message here."""
-        uids: set[int] = set()
-        for kind, pattern in _INBOXES:
-            cursor = b"0"
-            while True:
-                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, "TYPE", kind)
-                cursor, keys = await self._say(*words)
-                uids |= {int(match[1]) for key in keys if (match := _INBOX_UID.fullmatch(key))}
-                if int(cursor) == 0:
-                    break
-        return uids
-
-    def _expiry(self) -> dict[str, int]:
-        return {"days": self._limits.days} if self._limits.days else {}
 
     def _deadline(self) -> dict[str, int]:
         return self._lease.deadline(self._patience) if self._lease is not None else {}
 
-    async def _ask(self, entrance: bytes, asked: dict[str, Any]) -> Any:
-        asked["node"] = self._node
-        answer = self._in_time(self._link.connected().addCallback(evaluate, entrance, asked))
-        return await self._pulse.track(answer.addErrback(away))
+    async def _call(self, command: bytes, arguments: dict[str, Any]) -> Any:
+        """A command of the script, watched by the monitor."""
+        arguments["node"] = self._node
+        return await self._monitor.track(self._request(evaluate, command, arguments))
 
-    async def _say(self, *words: str | bytes | int) -> Any:
-        """A command's answer, as it came."""
-        answer = self._link.connected().addCallback(lambda p: p.execute_command(*words))
-        return await self._in_time(answer).addErrback(away)
+    async def _execute(self, *words: str | bytes | int) -> Any:
+        """A command of Redis's own; the answer is as it came."""
+        return await self._request(lambda protocol: protocol.execute_command(*words))
+
+    def _request(self, send: Callable[..., Deferred[Any]], *arguments: Any) -> Deferred[Any]:
+        answer = self._connection.connected().addCallback(send, *arguments)
+        return self._in_time(answer).addErrback(unavailable)
 
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
-        return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=out_of_patience)
+        return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=timed_out)
 
     def _not_connected(self, problem: BaseException) -> None:
-        self._pulse.lost(reason(problem))
+        self._monitor.lost(reason(problem))
 
-    async def _introduce_in_time(self, protocol: Any) -> None:
+    async def _prepare_in_time(self, protocol: Any) -> None:
         set_keepalive(protocol.transport, PEER_PATIENCE)
-        await self._in_time(Deferred.fromCoroutine(self._introduce(protocol)))
+        await self._in_time(Deferred.fromCoroutine(self._prepare(protocol)))
 
-    async def _introduce(self, protocol: Any) -> None:
-        await self._address.greet(protocol)
+    async def _prepare(self, protocol: Any) -> None:
+        await self._locator.log_in(protocol)
         await require_version(protocol, self._url)
-        await protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
-        if self._was_here:
+        await load(protocol)
+        if self._connected_before:
             await self._check(protocol)
         elif self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))
             # Another epoch alone is one that an admin has begun.
-            if self._life.went_back:
-                say_loss(self._log, self._url)
-            self._life.begin_anew()  # nobody reads yet
-        self._was_here = True
-        self._pulse.found()
+            if self._rollback.went_back:
+                log_data_loss(self._log, self._url)
+            self._rollback.accept()  # nobody reads yet
+        self._connected_before = True
+        self._monitor.found()
 
     def _may_have_missed(self) -> None:
-        """Something may have been stored or taken over of which this node was not told."""
-        Deferred.fromCoroutine(self._check_again()).addErrback(self._not_checked)
+        """Something may have been stored or taken over that was not published to this node."""
+        self._in_background(self._check_again())
 
     async def _check_again(self) -> None:
-        await self._check(await self._in_time(self._link.connected()))
+        await self._check(await self._in_time(self._connection.connected()))
 
-    def _vacate(self, uid: int) -> None:
-        vacating = Deferred.fromCoroutine(self._ask(b"vacate", {"uid": str(uid)}))
-        vacating.addErrback(self._not_checked)
+    def _release(self, uid: int) -> None:
+        """Redis says that this node holds a session which is not here: a claim ran after it had been given up."""
+        self._in_background(self._call(b"release", {"uid": str(uid)}))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        Deferred.fromCoroutine(work).addErrback(self._not_checked)
 
     def _not_checked(self, failure: Failure) -> None:
         # The connection is gone: the next one begins with a check.
         self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
-    def _noticing_loss(self, answer: Any) -> Any:
-        outcomes, done, lost, run, batches, expired = answer
-        self._life.counted(run, batches)
-        if lost:
-            self._may_have_missed()
-        return outcomes, done, expired, lost
-
     async def _check(self, protocol: Any) -> None:
-        """Compare the sessions' cursors with the inboxes, and tell the watcher."""
-        cursors = [[str(c.uid), c.id, c.generation, c.at, c.shown] for c in self._watcher.cursors()]
+        """Compare the sessions' cursors with the inboxes, and pass the result to the watcher."""
+        cursors = self._watcher.cursors()
         if self._lease is not None:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
-        if self._life.is_over:
-            say_loss(self._log, self._url)
-        stale: list[int] = []
-        taken: list[tuple[int, int]] = []
-        for i in range(0, len(cursors), _CURSORS_AT_ONCE):
-            page = cursors[i : i + _CURSORS_AT_ONCE]
-            fresh = secrets.token_hex(8)
-            asked = {"cursors": page, "node": self._node, "fresh": fresh}
-            asked |= self._life.question()
-            restarted, claimed = await evaluate(protocol, b"check", asked)
-            stale += map(int, restarted)
-            taken += [(int(uid), int(generation)) for uid, generation in claimed]
+        if self._rollback.is_replaced:
+            log_data_loss(self._log, self._url)
+        stale, taken = await check_cursors(protocol, self._node, cursors, self._rollback)
         self._clock.callLater(0, self._returned, stale, taken)
 
     def _returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
-        # Not before: what is stored until then is of data that these readers do not know.
-        self._life.begin_anew()
+        # Not before: until then, what is stored is in data that these readers do not know.
+        self._rollback.accept()
         self._watcher.store_returned(stale, taken)
-
-
-def _fields(draft: Draft) -> list[str | int]:
-    fields: list[str | int] = [
-        *(str(draft.to), str(draft.sender)),
-        *(draft.name, str(draft.at), draft.text),
-    ]
-    if draft.n is None and draft.generation is None:
-        return fields
-    n = "" if draft.n is None else str(draft.n)
-    again = "again" if draft.again else ""
-    return [*fields, draft.device, n, again, draft.generation or 0, draft.sending or 0]
 
 
 def _time(at: str) -> int:
@@ -378,15 +339,3 @@ def _time(at: str) -> int:
         return int(float(at))
     except (ValueError, OverflowError):
         return 0
-
-
-def _committed(answer: Any, removals: Sequence[Removal]) -> Committed:
-    outcomes, done, expired, lost = answer
-    verdicts = list(zip(done, removals, strict=False))
-    return Committed(
-        [_OUTCOMES[kind](*details) for kind, *details in outcomes],
-        [removal for verdict, removal in verdicts if verdict == "refused"],
-        [removal for verdict, removal in verdicts if verdict == "taken"],
-        expired,
-        lost,
-    )

@@ -1,4 +1,4 @@
-"""A node's lease: while it lasts, the others tell this node what they store for its users."""
+"""A node's lease: while it lasts, the other nodes publish for this one what they store for its users."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ from chatsvc.storage.url import StoreUnavailable
 LEASE = 15.0
 """Seconds after which the others take a node for dead that does not renew its lease."""
 
+ScriptCall = Callable[[bytes, dict[str, Any]], Awaitable[Any]]
+"""Calls a command of the script with its arguments."""
+
 
 class Lease:
     """
-    The lease of ``node``, for so many ``seconds`` at a time; ``about`` says what the others may know of the node.
+    The lease of ``node``, for so many ``seconds`` at a time.
 
-    ``ask`` asks the script. ``ended`` is called when the lease may have ended for a while: the others took this node
-    for dead then, and told it nothing. ``life`` is what this node knows of the data in Redis.
+    ``about`` gives what the node publishes about itself. ``call`` reaches the script. ``missed`` is called when the
+    lease may have ended for a while: the others took this node for dead then, and published nothing for it.
+    ``rollback`` is what this node knows of the data in Redis.
     """
 
     _log = Logger()
@@ -36,17 +40,17 @@ class Lease:
         node: str,
         about: Callable[[], str],
         seconds: float,
-        ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
-        ended: Callable[[], None],
-        life: RollbackDetector,
+        call: ScriptCall,
+        missed: Callable[[], None],
+        rollback: RollbackDetector,
     ) -> None:
         self._clock = clock
         self._node = node
         self._about = about
         self._seconds = seconds
-        self._ask = ask
-        self._ended = ended
-        self._life = life
+        self._call = call
+        self._missed = missed
+        self._rollback = rollback
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
         self._ahead: float | None = None
@@ -54,46 +58,63 @@ class Lease:
         self._renewing = LoopingCall(self._renew_if_possible)
         self._renewing.clock = clock
 
-    async def take(self, ask: Callable[[bytes, dict[str, Any]], Awaitable[Any]]) -> bool:
-        """Take or renew it; whether there was one."""
-        lasts = int(self._seconds * 1000)
-        asked = {"node": self._node, "about": self._about(), "lease": lasts}
-        question = {"fresh": secrets.token_hex(8), **self._life.question()}
-        had, now, epoch, run, batches, went_back = await ask(b"join", asked | question)
-        self._life.found(DataMark(epoch, run, batches), went_back)
+    async def take(self, call: ScriptCall) -> bool:
+        """
+        Take or renew the lease by ``call``.
+
+        :return: whether there was one.
+        :raise StoreUnavailable: it could not be done.
+        """
+        arguments = {
+            "node": self._node,
+            "about": self._about(),
+            "lease": int(self._seconds * 1000),
+            "fresh": secrets.token_hex(8),
+            **self._rollback.script_arguments(),
+        }
+        had, now, epoch, run, batches, went_back = await call(b"join", arguments)
+        self._rollback.observe(DataMark(epoch, run, batches), went_back)
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 
     def deadline(self, patience: float) -> dict[str, int]:
-        """Until when somebody waits, by Redis's clock in ms, as the script takes it; empty: its clock is not known."""
+        """
+        The script argument that ends a command which comes later than ``patience`` seconds from now.
+
+        :return: ``until``, in ms by Redis's clock; nothing while that clock is not known.
+        """
         if self._ahead is None:
             return {}
         return {"until": int(self._ahead + (self._clock.seconds() + patience) * 1000)}
 
     def keep(self) -> None:
-        """Renew it from now on, whenever a third of it has passed."""
+        """Renew the lease from now on, whenever a third of it has passed."""
         self._renewing.start(self._seconds / 3, now=False).addErrback(self._broken)
 
     async def renew(self) -> None:
-        """:raise StoreUnavailable: it could not be done."""
+        """
+        Renew the lease now.
+
+        :raise StoreUnavailable: it could not be done.
+        """
         try:
-            had = await self.take(self._ask)
+            had = await self.take(self._call)
         except StoreUnavailable:
             self._in_doubt = True
             raise
         in_doubt, self._in_doubt = self._in_doubt, False
-        if in_doubt or not had or self._life.is_over:
-            self._ended()
+        if in_doubt or not had or self._rollback.is_replaced:
+            self._missed()
 
     async def give_up(self) -> None:
         """
-        Let the others know at once that this node is no more.
+        End the lease, so that the others know at once that this node is gone.
 
         :raise StoreUnavailable: they will find out when the lease ends.
         """
         if self._renewing.running:
             self._renewing.stop()
-            await self._ask(b"leave", {})
+            await self._call(b"leave", {})
 
     async def _renew_if_possible(self) -> None:
         with suppress(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""What other nodes say to this one: messages for users who read here, and users who have logged in elsewhere."""
+"""What other nodes publish for this one: messages for users who read here, and users who have logged in elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.inbox.interface import IStoreWatcher
+from chatsvc.inbox.interface import NullWatcher, StoreWatcher
 from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
@@ -22,11 +22,16 @@ PEER_PATIENCE = 10
 
 
 @dataclass(slots=True)
-class NewsOfUser:
-    """What was said of a user whose inbox is being claimed: the answer to the claim may come later than this."""
+class PendingClaim:
+    """
+    What was published about a user while ``claims`` claims of the inbox were under way.
+
+    ``newest_id`` and ``generation`` are the highest that were published, 0 if none was. The answer to a claim comes on
+    another connection, perhaps later than these.
+    """
 
     claims: int = 0
-    newest: int = 0
+    newest_id: int = 0
     generation: int = 0
 
 
@@ -34,92 +39,102 @@ class Subscriber:
     """
     A connection of its own that subscribes to ``channel``.
 
-    ``life`` is what this node knows of the data in Redis. ``returned`` is called when something may have been said that
-    was not heard, or was of other data. ``nobody`` is called with the uid of a user who is not here.
+    ``missed`` is called when something may have been published that was not received, or was about other data than
+    ``rollback`` knows. ``absent`` is called with the uid of a user who does not read here.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        address: RedisLocator,
+        locator: RedisLocator,
         channel: str,
-        life: RollbackDetector,
-        returned: Callable[[], None],
-        nobody: Callable[[int], None],
+        rollback: RollbackDetector,
+        missed: Callable[[], None],
+        absent: Callable[[int], None],
     ) -> None:
-        self._address = address
+        self._locator = locator
         self._channel = channel
-        self._life = life
-        self._returned = returned
-        self._nobody = nobody
-        self._was_here = False
-        self._watcher: Any = None
-        self._heard_of: dict[int, NewsOfUser] = {}
-        # What is in the way is said of the other connection, too.
-        self._link = RedisConnection(
-            clock, address, self._subscribe, lambda problem: None, self._hear
+        self._rollback = rollback
+        self._missed = missed
+        self._absent = absent
+        self._connected_before = False
+        self._watcher: StoreWatcher = NullWatcher()
+        self._pending: dict[int, PendingClaim] = {}
+        # The other connection reports what is in the way, for both.
+        self._connection = RedisConnection(
+            clock, locator, self._subscribe, lambda problem: None, self._received
         )
 
-    async def open(self, watcher: IStoreWatcher) -> None:
-        """Begin to hear; raises whatever is in the way."""
+    async def open(self, watcher: StoreWatcher) -> None:
+        """
+        Subscribe, and pass on to ``watcher`` what is published from then on.
+
+        :raise Exception: whatever is in the way.
+        """
         self._watcher = watcher
-        await self._link.open()
+        await self._connection.open()
 
     async def close(self) -> None:
-        """Hear no more."""
-        await self._link.close()
+        """End the subscription."""
+        await self._connection.close()
 
     @contextmanager
-    def about(self, uid: int) -> Iterator[NewsOfUser]:
-        """Remember what is said of a user while the inbox is claimed."""
-        heard = self._heard_of.setdefault(uid, NewsOfUser())
-        heard.claims += 1
+    def claiming(self, uid: int) -> Iterator[PendingClaim]:
+        """Collect what is published about a user while the inbox is claimed."""
+        pending = self._pending.setdefault(uid, PendingClaim())
+        pending.claims += 1
         try:
-            yield heard
+            yield pending
         finally:
-            heard.claims -= 1
-            if not heard.claims:
-                del self._heard_of[uid]
+            pending.claims -= 1
+            if not pending.claims:
+                del self._pending[uid]
 
     async def _subscribe(self, protocol: Any) -> None:
         set_keepalive(protocol.transport, PEER_PATIENCE)
-        await self._address.greet(protocol)
+        await self._locator.log_in(protocol)
         await protocol.subscribe([self._channel])
-        if self._was_here:
-            self._returned()
-        self._was_here = True
+        if self._connected_before:
+            self._missed()
+        self._connected_before = True
 
-    def _hear(self, said: bytes) -> None:
-        words = orjson.loads(said)
-        news = words.get("news")
-        if news:
-            self._life.counted(words.get("run", ""), int(words.get("batches", 0)))
-            self._news(
+    def _received(self, published: bytes) -> None:
+        """
+        Pass on one message of the channel, a JSON object.
+
+        ``news`` are messages that were stored, each ``[uid, id, sender, name, at, text]``, with the ``epoch``, ``run``
+        and ``batches`` of their data; ``taken`` are users who logged in elsewhere, each ``[uid, generation]``.
+        """
+        content = orjson.loads(published)
+        stored = content.get("news")
+        if stored:
+            self._rollback.advance(content.get("run", ""), int(content.get("batches", 0)))
+            self._stored_elsewhere(
                 [
                     (int(uid), Message(int(id), int(sender), name, int(at), text))
-                    for uid, id, sender, name, at, text in news
+                    for uid, id, sender, name, at, text in stored
                 ],
-                self._life.is_of(words.get("epoch", ""), words.get("run", "")),
+                self._rollback.matches(content.get("epoch", ""), content.get("run", "")),
             )
-        for uid, generation in words.get("taken", ()):
-            self._taken(int(uid), int(generation))
+        for uid, generation in content.get("taken", ()):
+            self._taken_over(int(uid), int(generation))
 
-    def _news(self, news: list[tuple[int, Message]], of_this_data: bool) -> None:
-        if self._heard_of:
-            for uid, message in news:
-                heard = self._heard_of.get(uid)
-                if heard is not None:
-                    heard.newest = max(heard.newest, message.id)
-        if not of_this_data:
-            # Readers know these ids of other messages: they are compared with the store first.
-            self._returned()
+    def _stored_elsewhere(self, messages: list[tuple[int, Message]], of_known_data: bool) -> None:
+        if self._pending:
+            for uid, message in messages:
+                pending = self._pending.get(uid)
+                if pending is not None:
+                    pending.newest_id = max(pending.newest_id, message.id)
+        if not of_known_data:
+            # Readers know these ids for other messages: they are compared with the store first.
+            self._missed()
             return
-        for uid in self._watcher.stored_elsewhere(news):
-            if uid not in self._heard_of:
-                self._nobody(uid)
+        for uid in self._watcher.stored_elsewhere(messages):
+            if uid not in self._pending:
+                self._absent(uid)
 
-    def _taken(self, uid: int, generation: int) -> None:
-        heard = self._heard_of.get(uid)
-        if heard is not None:
-            heard.generation = max(heard.generation, generation)
+    def _taken_over(self, uid: int, generation: int) -> None:
+        pending = self._pending.get(uid)
+        if pending is not None:
+            pending.generation = max(pending.generation, generation)
         self._watcher.taken_over(uid, generation)

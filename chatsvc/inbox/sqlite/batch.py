@@ -1,5 +1,7 @@
 """
-One transaction on inboxes in SQLite: what it needs to know is asked for at first, what it changes is written at last.
+One transaction on inboxes in SQLite: it reads all that it needs at its start, and writes all changes at its end.
+
+So what is confirmed is stored once (P1 of docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ FROM chat_reader WHERE uid IN (SELECT value FROM json_each(?))
 
 _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
-FROM json_each(?) AS asked CROSS JOIN chat_share
-ON uid = json_extract(asked.value, '$[0]') AND sender = json_extract(asked.value, '$[1]')
+FROM json_each(?) AS wanted CROSS JOIN chat_share
+ON uid = json_extract(wanted.value, '$[0]') AND sender = json_extract(wanted.value, '$[1]')
 """
 
 _FORGET = """
@@ -49,7 +51,7 @@ DELETE FROM {table} WHERE {owner} AND device IN (
     ) WHERE used < ?1 OR place > ?2 OR (place > ?3 AND used < ?4)
 )
 """
-"""Devices are forgotten by time first: one that was used a moment ago may have a message on its way."""
+"""Time comes first: a device that was used a moment ago may have a message on its way."""
 
 _FORGET_NUMBERS = _FORGET.format(
     table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
@@ -58,8 +60,8 @@ _FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", 
 
 _GENERATIONS = """
 SELECT json_group_array(json_array(uid, device, generation))
-FROM json_each(?) AS asked CROSS JOIN chat_generation
-ON uid = json_extract(asked.value, '$[0]') AND device = json_extract(asked.value, '$[1]')
+FROM json_each(?) AS wanted CROSS JOIN chat_generation
+ON uid = json_extract(wanted.value, '$[0]') AND device = json_extract(wanted.value, '$[1]')
 """
 
 _NEXT_GENERATION = """
@@ -71,15 +73,15 @@ SELECT 1 + max(
 
 _DELETE = """
 DELETE FROM chat_inbox WHERE (uid, id) IN (
-    SELECT waiting.uid, waiting.id FROM json_each(?) AS asked CROSS JOIN chat_inbox AS waiting
-    ON waiting.uid = json_extract(asked.value, '$[0]') AND waiting.id <= json_extract(asked.value, '$[1]')
+    SELECT waiting.uid, waiting.id FROM json_each(?) AS wanted CROSS JOIN chat_inbox AS waiting
+    ON waiting.uid = json_extract(wanted.value, '$[0]') AND waiting.id <= json_extract(wanted.value, '$[1]')
 )
 """
 
 
 @dataclass(slots=True)
-class _Book:
-    """An inbox while a batch is stored in it: the last id given out, the last one acknowledged, the generation."""
+class InboxState:
+    """One inbox in a batch: the last id given out, the last one acknowledged, and its session's generation."""
 
     last_id: int = 0
     acknowledged: int = 0
@@ -87,16 +89,19 @@ class _Book:
 
     @property
     def waiting(self) -> int:
+        """How many messages wait in it."""
         return self.last_id - self.acknowledged
 
 
 class SQLiteBatch:
     """
-    The work of one transaction, on the inboxes of ``uids``, the (inbox, sender) of ``senders`` and the (sender, device)
-    of ``devices``. ``now`` is in ms, and ``latest`` is the time by which messages have waited too long.
+    The work of one transaction.
 
-    What it needs to know is asked for at first, what it changes is written by ``finish``, each table by one statement:
-    a row that is stepped to or written by itself costs a fight for the interpreter's lock with the reactor's thread.
+    It is about the inboxes of ``uids``, the (inbox, sender) of ``senders`` and the (sender, device) of ``devices``.
+    ``now`` is in ms; by ``latest``, also in ms, it is judged whether messages have waited too long.
+
+    The constructor reads and ``finish`` writes, each table by one statement: a row that is read or written by itself
+    costs a fight for the interpreter's lock with the reactor's thread.
     """
 
     def __init__(
@@ -114,62 +119,64 @@ class SQLiteBatch:
         self._now = now
         self._latest = latest
         self.expired = 0
-        self._books = {uid: _Book() for uid in uids}
-        for uid, *book in self._ask(_READERS, list(self._books)):
-            self._books[uid] = _Book(*book)
+        self._inboxes = {uid: InboxState() for uid in uids}
+        for uid, *state in self._rows(_READERS, list(self._inboxes)):
+            self._inboxes[uid] = InboxState(*state)
         # By inbox and sender: the share, and what was acknowledged when it began.
-        self._shares = {(to, by): share for to, by, *share in self._ask(_SHARES, [*senders])}
+        self._shares = {(to, by): share for to, by, *share in self._rows(_SHARES, [*senders])}
         self._generations: dict[tuple[int, str], int] = {
             (by, device): generation
-            for by, device, generation in self._ask(_GENERATIONS, [*devices])
+            for by, device, generation in self._rows(_GENERATIONS, [*devices])
         }
         self._removed: dict[int, int] = {}
         self._stored = False
         self._appended: list[tuple[int, int, int, str, int, str]] = []
 
-    def book(self, uid: int) -> _Book:
-        return self._books[uid]
+    def inbox(self, uid: int) -> InboxState:
+        """The state of one of the inboxes."""
+        return self._inboxes[uid]
 
     def append(self, draft: Draft) -> Outcome:
+        """Store a message, or say why not."""
         if draft.sending and self._is_superseded(draft, draft.sending):
             return Moved()
-        book, key = self._books[draft.to], (draft.to, draft.sender)
+        inbox, key = self._inboxes[draft.to], (draft.to, draft.sender)
         digests = ""
         if draft.n is not None:
             seen = self._seen(draft)
             if isinstance(seen, Duplicate):
-                return Duplicate(seen.id, book.waiting)
+                return Duplicate(seen.id, inbox.waiting)
             if isinstance(seen, Gap):
                 return seen
             digests = seen
-        if book.waiting >= self._limits.waiting:
+        if inbox.waiting >= self._limits.waiting:
             self.expire(draft.to)
-            if book.waiting >= self._limits.waiting:
-                return Full(book.waiting, share=False)
+            if inbox.waiting >= self._limits.waiting:
+                return Full(inbox.waiting, share=False)
         share, since = self._shares.get(key, (0, 0))
-        if since != book.acknowledged:
+        if since != inbox.acknowledged:
             share = 0
         if share >= self._limits.share:
-            return Full(book.waiting, share=True)
+            return Full(inbox.waiting, share=True)
         self._stored = True
-        book.last_id += 1
-        self._shares[key] = [share + 1, book.acknowledged]
-        self._appended.append((*key, book.last_id, draft.name, draft.at, draft.text))
+        inbox.last_id += 1
+        self._shares[key] = [share + 1, inbox.acknowledged]
+        self._appended.append((*key, inbox.last_id, draft.name, draft.at, draft.text))
         if draft.n is not None:
-            self._remember_device(draft, book.last_id, digests)
-        return Stored(book.last_id, book.waiting)
+            self._remember_device(draft, inbox.last_id, digests)
+        return Stored(inbox.last_id, inbox.waiting)
 
     def remove(self, removal: Removal) -> bool:
-        """False: the session that asks is no longer the inbox's."""
-        book = self._books[removal.uid]
-        if book.generation != removal.generation or removal.up_to > book.last_id:
+        """Remove what a session has received; False: the inbox is no longer that session's."""
+        inbox = self._inboxes[removal.uid]
+        if inbox.generation != removal.generation or removal.up_to > inbox.last_id:
             return False
         self._acknowledge(removal.uid, removal.up_to)
         return True
 
     def purge(self, uid: int, up_to: int) -> None:
-        """Remove what waits up to an id, whoever asks."""
-        self._acknowledge(uid, min(up_to, self._books[uid].last_id))
+        """Remove what waits up to an id, whoever has the inbox."""
+        self._acknowledge(uid, min(up_to, self._inboxes[uid].last_id))
 
     def expire(self, uid: int) -> None:
         """Remove what has waited too long."""
@@ -181,12 +188,12 @@ class SQLiteBatch:
             uid,
             self._latest - self._limits.days * 86_400_000,
         )
-        before = self._books[uid].waiting
-        self._acknowledge(uid, oldest_kept[0] - 1 if oldest_kept else self._books[uid].last_id)
-        self.expired += before - self._books[uid].waiting
+        before = self._inboxes[uid].waiting
+        self._acknowledge(uid, oldest_kept[0] - 1 if oldest_kept else self._inboxes[uid].last_id)
+        self.expired += before - self._inboxes[uid].waiting
 
     def take_generation(self, uid: int, device: str) -> int:
-        """A generation above all that this user's sessions have taken; it becomes the device's, if there is one."""
+        """Take a generation above all that this user's sessions have taken, for the device too if there is one."""
         (generation,) = self._one(_NEXT_GENERATION, uid)
         if device:
             self._set_generation(uid, device, generation)
@@ -194,13 +201,17 @@ class SQLiteBatch:
         return int(generation)
 
     def finish(self) -> int:
-        """Write what has changed; how many batches with messages there have been, 0: this was none."""
+        """
+        Write what has changed.
+
+        :return: how many batches with messages there have been; 0: this was none.
+        """
         self._write_messages()
         self._write(
             "INSERT INTO chat_reader (uid, last_id, acknowledged, generation) VALUES",
             [
-                (uid, book.last_id, book.acknowledged, book.generation)
-                for uid, book in self._books.items()
+                (uid, inbox.last_id, inbox.acknowledged, inbox.generation)
+                for uid, inbox in self._inboxes.items()
             ],
             " ON CONFLICT (uid) DO UPDATE SET last_id = excluded.last_id,"
             " acknowledged = excluded.acknowledged, generation = excluded.generation",
@@ -229,16 +240,15 @@ class SQLiteBatch:
             self._execute(f"{sql} {values}{rest}", *chain.from_iterable(rows))
 
     def _acknowledge(self, uid: int, up_to: int) -> None:
-        book = self._books[uid]
-        if up_to > book.acknowledged:
-            book.acknowledged = self._removed[uid] = up_to
+        inbox = self._inboxes[uid]
+        if up_to > inbox.acknowledged:
+            inbox.acknowledged = self._removed[uid] = up_to
 
     def _is_superseded(self, draft: Draft, sending: int) -> bool:
-        """Whether the device has logged in again since the session that says this."""
+        """Whether the device has logged in again since the session that sends this draft."""
         key = (draft.sender, draft.device)
-        if (
-            self._generations.get(key, 0) < sending
-        ):  # an older file was put back: it has lost that log-in
+        if self._generations.get(key, 0) < sending:
+            # An older file was put back, and has lost that log-in.
             self._generations[key] = sending
             self._set_generation(*key, sending)
         return sending < self._generations[key]
@@ -250,7 +260,9 @@ class SQLiteBatch:
         )
 
     def _seen(self, draft: Draft) -> Duplicate | Gap | str:
-        """What stands against a numbered message, or the digests of its device's last texts."""
+        """
+        What a numbered message is instead of the next one; if it is the next, the digests of its device's texts.
+        """
         row = self._one(
             "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
             draft.to,
@@ -262,7 +274,7 @@ class SQLiteBatch:
         back = newest - draft.n
         if back >= 0 and _is_the_same(digests, back, draft.text):
             return Duplicate(None if back else id, 0)
-        # Also another text under a number that was accepted: it was never stored.
+        # Also for another text under a number that was accepted: that text was never stored.
         return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
 
     def _remember_device(self, draft: Draft, id: int, digests: str) -> None:
@@ -286,8 +298,8 @@ class SQLiteBatch:
         forgotten, recent = (self._now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
         self._execute(sql, forgotten, MOST_DEVICES, DEVICES, recent, *owner)
 
-    def _ask(self, sql: str, keys: list[Any]) -> list[Any]:
-        """The rows of some keys, which come as one."""
+    def _rows(self, sql: str, keys: list[Any]) -> list[Any]:
+        """The rows of some keys, which come as one JSON text."""
         if not keys:
             return []
         rows: list[Any] = json.loads(self._one(sql, json.dumps(keys))[0])
@@ -305,6 +317,6 @@ def _digest(text: str) -> str:
 
 
 def _is_the_same(digests: str, back: int, text: str) -> bool:
-    """Whether a message that is ``back`` numbers before the last one accepted may be the one that was accepted."""
+    """Whether a message, ``back`` numbers before the last one accepted, may be the one accepted under its number."""
     start = len(digests) - (back + 1) * DIGEST_DIGITS
     return start < 0 or digests[start : start + DIGEST_DIGITS] == _digest(text)

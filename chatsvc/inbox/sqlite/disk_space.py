@@ -1,10 +1,10 @@
 """
-Room on the disk of an SQLite file: what is left, what is kept in reserve, and how to go on when there is none.
+Space on the disk of an SQLite file: what is left, what is kept in reserve, and how to go on when there is none.
 
-What is removed frees pages in the file, not on the disk, and to remove it takes some pages of the write-ahead log
-(https://www.sqlite.org/wal.html). So some of the disk is held by a file beside it. When the disk is full that goes, the
-log is written back, which the log's own next pages then need no room for, and the file itself grows no more: its free
-pages are for messages, the room that is left is for removals and log-ins.
+A removal frees pages in the file, not on the disk, and takes some pages of the write-ahead log
+(https://www.sqlite.org/wal.html). So a second file holds some of the disk in reserve. When the disk is full, that file
+is deleted and the log is written back, so that the log's next pages need no more of the disk. From then on the file
+itself does not grow: its free pages are for messages, the space left on the disk is for removals and log-ins.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
 
 RESERVE = 2 * 1024 * 1024
-"""Bytes that are held: the log's 256 pages of 4 KiB (see `CHECKPOINT`), and as much for what a checkpoint appends."""
+"""Bytes held in reserve: the log's 256 pages of 4 KiB (``CHECKPOINT``), and as much for what a checkpoint appends."""
 
 CHECKPOINT = 256
 """Pages of the log after which it is written back."""
 
 _NEAR_NOTHING = 256 * 1024
-"""Bytes free on the disk, as many as a batch may have, below which it is worth trying whether one can be written."""
+"""Bytes free on the disk, as many as a batch may have, below which it is tried whether one can be written."""
 
 _LEAST = 64 * 1024
-"""Bytes, free on the disk or in the file, without which a message of the longest text may find none."""
+"""Bytes, free on the disk or in the file, without which a message of the longest text may not fit."""
 
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 def is_disk_full(problem: StoreUnavailable) -> bool:
-    """Whether a disk that is full is why SQLite failed; some of its writes call that an I/O error."""
+    """Whether SQLite failed because the disk is full; some of its writes call that an I/O error."""
     return getattr(problem.__cause__, "sqlite_errorcode", 0) & 0xFF in _FULL
 
 
 class DiskSpace:
-    """For the file ``path``. What takes a transaction runs in a thread."""
+    """The disk space of the file ``path``. Methods that take a transaction run in a thread."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -46,29 +46,29 @@ class DiskSpace:
         self._most_pages: int | None = None
 
     def in_doubt(self, transaction: Transaction) -> bool:
-        """Read, and say whether there may be no room: then, and only then, it is worth trying to write."""
+        """Read something; True: there may be no space, and it should be tried whether a write succeeds."""
         transaction.one("SELECT 1 FROM chat_reader LIMIT 1")
         return self._most_pages is not None or self._free() < _NEAR_NOTHING
 
     def keep(self, transaction: Transaction) -> None:
-        """Keep a reserve from now on; without a transaction that has begun."""
+        """Keep a reserve from now on; ``transaction`` must not have begun."""
         self._keeps = True
         transaction.one(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         self._take_reserve()
 
-    def make(self, transaction: Transaction) -> None:
-        """Let go of the reserve, and grow no more; without a transaction that has begun."""
+    def free_reserve(self, transaction: Transaction) -> None:
+        """Free the reserve, and let the file grow no more; ``transaction`` must not have begun."""
         with suppress(FileNotFoundError):
             os.unlink(self._reserve)
         if self._most_pages is None:
             (self._most_pages,) = transaction.one("PRAGMA max_page_count") or (None,)
         (pages,) = transaction.one("PRAGMA page_count") or (1,)
         transaction.one(f"PRAGMA max_page_count = {pages}")
-        with suppress(sqlite3.OperationalError):  # then what is let go of is for the log
+        with suppress(sqlite3.OperationalError):  # then the log grows into the reserve
             transaction.one("PRAGMA wal_checkpoint(RESTART)")
 
     def grow(self, transaction: Transaction) -> None:
-        """Grow again and take the reserve, if there is room for both; without a transaction that has begun."""
+        """Let the file grow again and take the reserve, if both fit; ``transaction`` must not have begun."""
         if self._most_pages is not None and self._free() >= 2 * RESERVE:
             transaction.one(f"PRAGMA max_page_count = {self._most_pages}")
             self._most_pages = None
@@ -76,7 +76,7 @@ class DiskSpace:
                 self._take_reserve()
 
     def suffices(self, transaction: Transaction) -> bool:
-        """Write something that changes nothing; say whether a message would find room as well."""
+        """Write something that changes nothing; True: a message would fit as well."""
         transaction.execute("UPDATE chat_setting SET value = value WHERE name = 'epoch'")
         (pages,) = transaction.one("PRAGMA freelist_count") or (0,)
         (size,) = transaction.one("PRAGMA page_size") or (0,)
@@ -87,7 +87,7 @@ class DiskSpace:
         if os.path.exists(self._reserve) or self._free() < 2 * RESERVE:
             return
         with (
-            suppress(OSError),  # somebody else was quicker to take it
+            suppress(OSError),  # another process has taken the space
             open(
                 os.open(self._reserve, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb"
             ) as file,

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import (
@@ -20,13 +19,12 @@ from chatsvc.inbox.interface import (
     DeviceClaim,
     Draft,
     Failed,
-    IInbox,
     InboxClaim,
     InboxLimits,
-    IStoreWatcher,
     Removal,
+    StoreWatcher,
 )
-from chatsvc.inbox.rollback import DataMark, say_loss
+from chatsvc.inbox.rollback import DataMark, log_data_loss
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
 from chatsvc.inbox.watermark import Watermark
@@ -51,11 +49,12 @@ _LEAP = 3600.0
 """Seconds by which the clock may be set forward while the server runs, without making messages older."""
 
 
-@implementer(IInbox)
 class SQLiteInbox:
     """
-    ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward; ``watermark`` keeps how far the
-    file was.
+    All inboxes in one SQLite file; an :class:`~chatsvc.inbox.interface.Inbox`.
+
+    ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward. ``watermark`` keeps how far the
+    file was; None: this process is no server, it only administers.
     """
 
     _log = Logger()
@@ -76,39 +75,46 @@ class SQLiteInbox:
         self._foreign = ForeignEntries()
         self._watermark = watermark
         self._mark: DataMark | None = None
-        self._room = DiskSpace(database.url.path)
+        self._disk = DiskSpace(database.url.path)
 
-    async def open(self, watcher: IStoreWatcher) -> list[str]:
-        # The watcher is never called: a file does not go away and come back with something missing while it is open.
+    async def open(self, watcher: StoreWatcher) -> list[str]:
+        """
+        Bring the tables up to date, and find out whether an older file was put back.
+
+        The watcher is never called: an open file does not go away and come back with something missing.
+        """
         await migrations.apply(self._database)
-        if self._watermark is not None:  # this is a server
-            await self._database.run(self._room.keep, write=False)
+        if self._watermark is not None:
+            await self._database.run(self._disk.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None
         fresh = secrets.token_hex(8)
         epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
         if known is not None and known.epoch != epoch == fresh:
-            say_loss(self._log, self._database.url)
+            log_data_loss(self._log, self._database.url)
         self._mark = DataMark(epoch, "", batches)
         if self._watermark is not None:
             self._watermark.follow(lambda: self._mark)
         return []
 
     def close(self) -> Deferred[None]:
+        """Write the watermark and close the database."""
         if self._watermark is not None:
             self._watermark.close()
         self._database.close()
         return succeed(None)
 
     def _latest(self) -> int:
-        """What time it is for messages that have waited too long, in ms: a clock that leaps makes none of them old."""
+        """The time, in ms, by which messages have waited too long; a clock that leaps makes none of them old."""
         return int(min(self._now(), self._began + self._seconds() + _LEAP) * 1000)
 
-    def _batch(self, transaction: Transaction, *asked: Any) -> SQLiteBatch:
+    def _batch(self, transaction: Transaction, *keys: Any) -> SQLiteBatch:
         return SQLiteBatch(
-            transaction, self._limits, int(self._now() * 1000), self._latest(), *asked
+            transaction, self._limits, int(self._now() * 1000), self._latest(), *keys
         )
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
+        """Carry out a batch in one transaction; if the disk is full, its removals alone."""
+
         def interaction(transaction: Transaction) -> Committed:
             uids = {draft.to for draft in drafts} | {removal.uid for removal in removals}
             senders = {(draft.to, draft.sender) for draft in drafts}
@@ -132,34 +138,35 @@ class SQLiteInbox:
         try:
             return await self._write(interaction)
         except StoreUnavailable as problem:
-            # What was read goes all the same: it is what makes room.
+            # Removals go all the same: they free space.
             if not (drafts and removals and is_disk_full(problem)):
                 raise
             alone = await self.commit([], removals)
             return replace(alone, outcomes=[Failed(str(problem))] * drafts)
 
     async def _write(self, interaction: Callable[[Transaction], T]) -> T:
-        """Run an interaction, a second time where there was no room on the disk for it and some can be made."""
+        """Run an interaction; if the disk was full, free the reserve and run it once more."""
         try:
             return await self._database.run(interaction)
         except StoreUnavailable as problem:
             if not is_disk_full(problem):
                 raise
-        await self._database.run(self._room.make, write=False)
+        await self._database.run(self._disk.free_reserve, write=False)
         return await self._database.run(interaction)
 
     async def claim(
         self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
     ) -> InboxClaim:
+        """Claim an inbox; ``renewed`` makes no difference, as a file has one server."""
         fresh = secrets.token_hex(8)
 
         def interaction(transaction: Transaction) -> InboxClaim:
             batch = self._batch(transaction, [uid])
             batch.expire(uid)
-            book = batch.book(uid)
-            book.generation = batch.take_generation(uid, device)
+            inbox = batch.inbox(uid)
+            inbox.generation = batch.take_generation(uid, device)
             batch.finish()
-            if after is not None and after > book.last_id:
+            if after is not None and after > inbox.last_id:
                 transaction.execute("UPDATE chat_reader SET epoch = ? WHERE uid = ?", (fresh, uid))
             row = transaction.one(
                 "SELECT (SELECT value FROM chat_setting WHERE name = 'epoch'), epoch"
@@ -168,20 +175,23 @@ class SQLiteInbox:
             )
             assert row is not None
             return InboxClaim(
-                *(book.generation, f"{row[0]}.{row[1]}", book.last_id, book.waiting),
-                *(book.acknowledged, batch.expired),
+                *(inbox.generation, f"{row[0]}.{row[1]}", inbox.last_id, inbox.waiting),
+                *(inbox.acknowledged, batch.expired),
             )
 
         return await self._write(interaction)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
+        """Claim a device, and leave the inbox alone."""
+
         def interaction(transaction: Transaction) -> DeviceClaim:
             batch = self._batch(transaction, [uid])
-            return DeviceClaim(batch.take_generation(uid, device), batch.book(uid).waiting)
+            return DeviceClaim(batch.take_generation(uid, device), batch.inbox(uid).waiting)
 
         return await self._write(interaction)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
+        """Read a page of the table."""
         rows = await self._database.run(
             lambda t: t.all(
                 "SELECT id, sender, name, at, text FROM chat_inbox WHERE uid = ? AND id > ?"
@@ -193,14 +203,16 @@ class SQLiteInbox:
         return [self._foreign.message(uid, *row) for row in rows]
 
     async def examine(self) -> None:
-        if not await self._database.run(self._room.in_doubt, write=False):
+        """Read; if the disk may be full, try to write, and raise if a message would not fit."""
+        if not await self._database.run(self._disk.in_doubt, write=False):
             return
-        suffices = await self._write(self._room.suffices)
-        await self._database.run(self._room.grow, write=False)
+        suffices = await self._write(self._disk.suffices)
+        await self._database.run(self._disk.grow, write=False)
         if not suffices:
             raise StoreUnavailable(f"{self._database.url}: database or disk is full")
 
     async def count(self, uid: int) -> int:
+        """How many ids were given out and not acknowledged."""
         row = await self._database.run(
             lambda t: t.one("SELECT last_id - acknowledged FROM chat_reader WHERE uid = ?", (uid,)),
             write=False,
@@ -208,50 +220,62 @@ class SQLiteInbox:
         return int(row[0]) if row else 0
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
-        return set()  # a file has one server
+        """Nobody: a file has one server."""
+        return set()
 
     async def nodes(self) -> dict[str, str]:
+        """No node: a file has one server."""
         return {}
 
     async def total(self) -> int:
+        """How many ids of all inboxes were given out and not acknowledged."""
         row = await self._database.run(
             lambda t: t.one("SELECT SUM(last_id - acknowledged) FROM chat_reader"), write=False
         )
         return int(row[0] or 0) if row else 0
 
     async def renew_epoch(self) -> None:
+        """Begin a new epoch, common to all inboxes."""
         fresh = secrets.token_hex(8)
         await self._database.run(lambda t: _begin_epoch(t, fresh))
 
     async def about(self) -> str:
+        """The version of the SQLite library."""
         return f"SQLite {sqlite_version}"
 
     async def backlogs(self, uid: int | None) -> list[Backlog]:
+        """Count what waits by one query."""
         rows = await self._database.run(lambda t: t.all(_BACKLOGS, (uid,)), write=False)
         return [Backlog(*row) for row in rows]
 
     async def purge(self, uid: int, up_to: int) -> int:
+        """Remove by the same transaction as an acknowledgement."""
+
         def interaction(transaction: Transaction) -> int:
             batch = self._batch(transaction, [uid])
-            book = batch.book(uid)
-            before = book.waiting
+            inbox = batch.inbox(uid)
+            before = inbox.waiting
             batch.purge(uid, up_to)
-            if book.waiting < before:
+            if inbox.waiting < before:
                 batch.finish()
-            return before - book.waiting
+            return before - inbox.waiting
 
         return await self._write(interaction)
 
 
 def _begin(transaction: Transaction, known: DataMark | None, fresh: str) -> tuple[str, int]:
-    """The file's epoch and how many batches it has taken; a new epoch where it is behind what is known of it."""
+    """
+    Begin a new epoch if the file is behind what is known of it.
+
+    :return: the file's epoch, and how many batches it has taken.
+    """
     transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
     settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
     epoch, batches = settings["epoch"], int(settings["batches"])
     if known is None:
         return epoch, batches
     is_behind = known.epoch == epoch and batches < known.batches
-    # An epoch that this file does not know is one after which an older copy was put back.
+    # If the file does not know the epoch, an older copy of it was put back after that epoch began.
     if is_behind or known.epoch not in (epoch, *settings["epochs"].split()):
         _begin_epoch(transaction, fresh, known.epoch)
         epoch = fresh
@@ -259,7 +283,7 @@ def _begin(transaction: Transaction, known: DataMark | None, fresh: str) -> tupl
 
 
 def _begin_epoch(transaction: Transaction, fresh: str, known: str = "") -> None:
-    """A new epoch follows on those before: that of this file, and the one that is known of it."""
+    """Begin an epoch, and remember those before it: that of this file, and the one that is known of it."""
     settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
     before = dict.fromkeys([settings["epoch"], *known.split(), *settings["epochs"].split()])
     change = "UPDATE chat_setting SET value = ? WHERE name = ?"

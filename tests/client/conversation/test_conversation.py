@@ -126,7 +126,7 @@ class Words(PeerCase):
         self.conversation.connection_lost()
         self.connect()
         self.assertEqual(self.take("auth"), [])
-        self.assertIsNone(self.memory.account())
+        self.assertIsNone(self.saved_login.account())
 
     def test_language(self) -> None:
         """The server's own texts would come in another language than the client's."""

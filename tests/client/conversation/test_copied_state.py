@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from tests.client.programs import PASSWORD
-from tests.client.script.errands import ErrandCase
+from tests.client.script.script_case import ScriptCase
 from tests.support.forked import ForkedProgram
 
 
-class CopyCase(ErrandCase):
+class CopyCase(ScriptCase):
     def folder_of(self, name: str) -> Path:
         return self.folder / name
 

@@ -26,7 +26,7 @@ class ExactlyOnceOut(PeerCase):
     def test_recorded_before_sent(self) -> None:
         """A client that is killed while it sends would lose the message."""
         seen: list[int] = []
-        self.conversation._asking.connected(lambda frame: seen.append(self.outboxes[0].count()))
+        self.conversation._requests.connected(lambda frame: seen.append(self.outboxes[0].count()))
         self.post("a")
         self.assertEqual(seen, [1])
 
@@ -50,9 +50,9 @@ class ExactlyOnceOut(PeerCase):
 
     def test_reconnection(self) -> None:
         """After a lost connection messages would be missing, or in another order."""
-        fates = [self.conversation.send(YOU, text) for text in "ab"]
+        results = [self.conversation.send(YOU, text) for text in "ab"]
         self.conversation.connection_lost()
-        fates.append(self.conversation.send(YOU, "c"))
+        results.append(self.conversation.send(YOU, "c"))
         self.connect()
         (auth,) = self.take("auth")
         self.assertEqual(auth["token"], "t1")
@@ -60,7 +60,7 @@ class ExactlyOnceOut(PeerCase):
         self.assertEqual(self.numbers(), [(1, "a"), (2, "b"), (3, "c")])
         for n in (1, 2, 3):
             self.sent(n)
-        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in fates))
+        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in results))
 
     def test_gap(self) -> None:
         """A server that forgot this device would never take a message from it again."""
@@ -77,14 +77,14 @@ class ExactlyOnceOut(PeerCase):
 
     def test_refusal_in_the_middle(self) -> None:
         """One refused message would take those behind it along, or their order."""
-        fates = [self.conversation.send(YOU, text) for text in "abc"]
+        results = [self.conversation.send(YOU, text) for text in "abc"]
         self.numbers()
         self.sent(1)
         self.refuse(2, "inbox-full", waiting=9)
         self.refuse(3, "gap", expected=2)
         self.assertEqual(self.numbers(), [(2, "c")])
         self.sent(2)
-        kinds = [type(self.successResultOf(fate)) for fate in fates]
+        kinds = [type(self.successResultOf(result)) for result in results]
         self.assertEqual(kinds, [Confirmed, Rejected, Confirmed])
         self.assertEqual(self.listener.said[2:], [f"{MINE}a", "<inbox-full>", f"{MINE}c"])
 
@@ -100,7 +100,7 @@ class ExactlyOnceOut(PeerCase):
 
     def test_store_away(self) -> None:
         """A message whose outcome is unknown would be lost, or sent under another number."""
-        fate = self.conversation.send(YOU, "a")
+        result = self.conversation.send(YOU, "a")
         self.post("b")
         self.numbers()
         delays = []
@@ -115,7 +115,7 @@ class ExactlyOnceOut(PeerCase):
         self.assertGreater(delays[-1], delays[0])
         self.sent(1, duplicate=True)
         self.sent(2)
-        self.assertIsInstance(self.successResultOf(fate), Confirmed)
+        self.assertIsInstance(self.successResultOf(result), Confirmed)
         self.assertEqual(len(self.listener.said), 2 + 1 + 2)
 
     def test_stored_after_all(self) -> None:

@@ -60,7 +60,7 @@ class _Mortal(Outbox):
 class StateCase(LedgerCase):
     """Processes of one client, whose state can be put back."""
 
-    purpose: LoginIntent | None = LoginIntent(receive=False, takes_up=True)
+    intent: LoginIntent | None = LoginIntent(receive=False, resumes=True)
 
     def _open(self, uid: int) -> Outbox:
         self.outboxes.append(_Mortal(self.folder / "state", SERVER, uid))
@@ -71,7 +71,7 @@ class StateCase(LedgerCase):
         self.kill()
         self.begin()
         self.resume()
-        entering = Deferred.fromCoroutine(self.conversation.enter(c.Auth(ME, "pw")))
+        entering = Deferred.fromCoroutine(self.conversation.log_in(c.Auth(ME, "pw")))
         self.serve()
         self.successResultOf(entering)
 
@@ -88,10 +88,10 @@ class StateCase(LedgerCase):
 
     def send(self, *texts: str, to: int = YOU) -> None:
         """Send messages, and see them confirmed."""
-        fates = self.post(*texts, to=to)
+        results = self.post(*texts, to=to)
         self.serve()
-        for fate in fates:
-            self.assertIsInstance(self.successResultOf(fate), Confirmed)
+        for result in results:
+            self.assertIsInstance(self.successResultOf(result), Confirmed)
 
     def back_up(self, name: str = "copy") -> None:
         self.kill()
@@ -140,10 +140,10 @@ class PutBack(StateCase):
         """Another recipient's messages would go on under numbers that belong to no device, or come in another order."""
         self.older("c")
         self.enter()
-        fates = self.post("1", "2", to=77) + self.post("d", "e") + self.post("3", to=77)
+        results = self.post("1", "2", to=77) + self.post("d", "e") + self.post("3", to=77)
         self.serve()
-        for fate in fates:
-            self.assertIsInstance(self.successResultOf(fate), Confirmed)
+        for result in results:
+            self.assertIsInstance(self.successResultOf(result), Confirmed)
         self.assertEqual([text for text in self.ledger.stored if text in "123"], list("123"))
         self.assertEqual([text for text in self.ledger.stored if text not in "123"], list("abcde"))
 
@@ -222,7 +222,7 @@ class PutBack(StateCase):
 
     def test_interactive(self) -> None:
         """Who chats with an older state would be shown messages as sent that nobody gets."""
-        self.purpose = None
+        self.intent = None
         self.older("c", "d")
         self.enter()
         self.send("e", "f")
@@ -232,7 +232,7 @@ class PutBack(StateCase):
         """While the store is away, messages would go out under the old device's numbers."""
         self.older("c")
         self.enter()
-        fates = self.post("d")
+        results = self.post("d")
         self.say(**self.ledger.answer(self.device, self.frames.pop()))
         for _ in range(3):
             (hello,) = self.take("hello", "msg")
@@ -240,7 +240,7 @@ class PutBack(StateCase):
             self.assertEqual(self.take("hello", "msg"), [])
             self.clock.advance(15)
         self.serve()
-        self.assertIsInstance(self.successResultOf(fates[0]), Confirmed)
+        self.assertIsInstance(self.successResultOf(results[0]), Confirmed)
         self.assertEqual(self.ledger.stored, list("abcd"))
 
     def test_reader_asked_for(self) -> None:
@@ -268,8 +268,8 @@ class PutBack(StateCase):
         self.ledger.answer(old, self.frames.pop())
         self.outboxes[0].change_device([])
         self.enter()
-        fate = self.successResultOf(self.conversation.send(YOU, "a"))
-        asked = self.conversation.repeat(YOU, fate.re or 0, "a")
+        result = self.successResultOf(self.conversation.send(YOU, "a"))
+        asked = self.conversation.repeat(YOU, result.re or 0, "a")
         self.serve()
         answer = self.successResultOf(asked)
         self.assertTrue(isinstance(answer, Confirmed) and answer.duplicate)
@@ -282,7 +282,7 @@ class PutBack(StateCase):
 class KilledAtAnyTime(StateCase):
     """The process that notices that its state is an older one is killed at each of its writes, one after the other."""
 
-    purpose = None
+    intent = None
 
     def test_each_write(self) -> None:
         """A crash while the device is changed would lose messages, double them or change their order."""
@@ -358,14 +358,14 @@ class LoggedInElsewhere(StateCase):
         self.enter()
         self.send("a")
         old = self.device
-        fates = self.post("b", "c")
+        results = self.post("b", "c")
         (frame, later) = self.take("msg")
         for n in (frame["n"], later["n"]):
             self.refuse(n, "not-logged-in")
         self.taken_over()
         self.serve()
         self.assertNotEqual(self.device, old)
-        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in fates))
+        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in results))
         self.assertEqual(self.ledger.stored, list("abc"))
         self.assertNotIn("有用户登录您的账号,您已被挤下线!", self.listener.said)
 
@@ -375,13 +375,13 @@ class LoggedInElsewhere(StateCase):
         self.send("a")
         old = self.device
         self.said.clear()
-        fates = self.post("b", "c")
+        results = self.post("b", "c")
         self.take("msg")
         self.refuse(2, "not-logged-in")
         self.taken_over()
         self.refuse(3, "not-logged-in")
         self.serve()
-        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in fates))
+        self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in results))
         self.assertNotIn(("hello", old), self.said)
         self.assertEqual(self.ledger.stored, list("abc"))
 
@@ -428,7 +428,7 @@ class LoggedInElsewhere(StateCase):
 
     def test_one_that_reads(self) -> None:
         """Two people at one account would log each other out for ever."""
-        self.purpose = None
+        self.intent = None
         self.enter()
         device = self.outboxes[0].present_device
         self.taken_over()

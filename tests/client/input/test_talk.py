@@ -7,6 +7,7 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import EN
 from chatsvc.client.input.talk import Talk
@@ -27,10 +28,10 @@ class Asked:
         self.answers: list[Deferred[bool]] = []
         self.names: dict[str, list[int]] = {}
 
-    def greeted(self) -> Deferred[None]:
+    def ready(self) -> Deferred[None]:
         return self.greeting
 
-    def perform(self, command: c.Command) -> Deferred[bool]:
+    def run(self, command: c.Command) -> Deferred[bool]:
         self.commands.append(command)
         self.answers.append(Deferred())
         return self.answers[-1]
@@ -44,6 +45,7 @@ class Here:
 
     def __init__(self, asked: Asked) -> None:
         self.conversation = cast(Conversation, asked)
+        self.commands = cast(CommandRunner, asked)
         self.said: list[str] = []
         self.sent: list[str] = []
         self.failures: list[str] = []
@@ -52,7 +54,7 @@ class Here:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def sending(self, message: c.Send, fate: Deferred[bool]) -> None:
+    def sending(self, message: c.Send, result: Deferred[bool]) -> None:
         self.sent.append(message.text)
 
     def left(self) -> None:
@@ -132,7 +134,7 @@ class Whom(TalkCase):
 
     def test_names(self) -> None:
         """Plain lines would go to somebody else than was named."""
-        self.talk.people.seen(LI, "seen")
+        self.talk.contacts.seen(LI, "seen")
         self.asked.names = {"found": [WANG], "twins": [9, 8], "seen": [LI, 7]}
         for line, to in {
             "to seen": LI,  # not the other one of that name, of whom nothing is known here
@@ -145,7 +147,7 @@ class Whom(TalkCase):
             self.type(line)
             self.assertEqual(self.talk.to, to, line)
         self.assertIn(EN.several.format(name="twins", uids="8, 9"), self.here.said)
-        self.assertEqual(self.talk.people.label(WANG), f"found({WANG})")
+        self.assertEqual(self.talk.contacts.label(WANG), f"found({WANG})")
 
     def test_replies(self) -> None:
         """An answer would go to whom one talks with, not to who has written."""
@@ -153,16 +155,16 @@ class Whom(TalkCase):
         self.assertEqual((self.talk.to, self.asked.commands), (None, []))
         self.assertEqual(self.here.said, [EN.nobody_wrote])
         self.type("/to 10003")
-        self.talk.people.last = LI
+        self.talk.contacts.last = LI
         self.type("/reply hi", "more")
         self.assertEqual(self.asked.commands, [c.Send(LI, "hi"), c.Send(LI, "more")])
-        self.talk.people.last = WANG
+        self.talk.contacts.last = WANG
         self.type("/reply")
         self.assertEqual(self.talk.to, WANG)
 
     def test_harmless(self) -> None:
         """Somebody's name could drive the terminal."""
-        self.talk.people.seen(LI, "\x1b[2J")
+        self.talk.contacts.seen(LI, "\x1b[2J")
         self.asked.names = {"\x1b[2K": [8, 9]}
         self.type("/to 10002", "/to \x1b[2K")
         self.assertNotIn("\x1b", "".join(self.here.said))

@@ -126,26 +126,26 @@ class OnTheWay(SynchronousTestCase):
         self.redrawn += 1
 
     def add(self, text: str = "x") -> Deferred[bool]:
-        fate: Deferred[bool] = Deferred()
-        self.pending.add(Send(10002, text), fate)
-        return fate
+        result: Deferred[bool] = Deferred()
+        self.pending.add(Send(10002, text), result)
+        return result
 
     def test_soon(self) -> None:
         """Every message would flicker above the prompt though it is answered at once."""
-        fate = self.add()
+        result = self.add()
         self.assertEqual(self.pending.lines(EN), [])
-        fate.callback(True)
+        result.callback(True)
         self.clock.advance(1)
         self.assertEqual(self.pending.lines(EN), [])
 
     def test_later(self) -> None:
         """Nobody would see that a message is not confirmed, or it would stand there for ever."""
-        fate = self.add("two\nlines")
+        result = self.add("two\nlines")
         self.clock.advance(1)
         self.assertTrue(self.redrawn)
         (line,) = self.pending.lines(EN)
         self.assertEqual(line, "⋯ not confirmed yet → 10002: two lines")
-        fate.callback(True)
+        result.callback(True)
         self.assertEqual(self.pending.lines(EN), [])
 
     def test_many(self) -> None:

@@ -23,12 +23,12 @@ from chatsvc.client.conversation.receiver import MessageQuota
 from chatsvc.wire import commands as c
 from tests.client.peer import ME, PeerCase
 from tests.client.programs import PASSWORD, Outcome
-from tests.client.script.errands import CHATSVC, ErrandCase, until
+from tests.client.script.script_case import CHATSVC, ScriptCase, until
 from tests.support.processes import ChatServer, shared
 from tests.support.servers import free_port
 
 
-class Heard(ErrandCase):
+class Heard(ScriptCase):
     def listen(self, *words: str, **env: str) -> Outcome:
         """Listen to the end."""
         return self.run_to_end("listen", *words, **env)
@@ -147,7 +147,7 @@ class Heard(ErrandCase):
         self.assertEqual(self.waiting(self.uid), [])
 
 
-class Faults(ErrandCase):
+class Faults(ScriptCase):
     def shell(self, line: str) -> Outcome:
         """Run a line of the shell in which ``$0`` is the command; the status is the command's."""
         done = subprocess.run(
@@ -280,11 +280,11 @@ def numbers(lines: Iterable[str]) -> list[int]:
     return [int(json.loads(line)["text"].split()[0]) for line in lines]
 
 
-class Appetites(PeerCase):
+class Quotas(PeerCase):
     """How much is read, against a scripted server."""
 
     def setUp(self) -> None:
-        self.purpose = LoginIntent(appetite=MessageQuota(2))
+        self.intent = LoginIntent(quota=MessageQuota(2))
         super().setUp()
 
     def acks(self) -> list[int]:
@@ -328,7 +328,7 @@ class Appetites(PeerCase):
         self.kill()
         self.begin()
         self.connect()
-        entering = Deferred.fromCoroutine(self.conversation.enter(c.Auth(ME, "pw")))
+        entering = Deferred.fromCoroutine(self.conversation.log_in(c.Auth(ME, "pw")))
         (auth,) = self.take("auth")
         self.accept(auth)
         self.successResultOf(entering)

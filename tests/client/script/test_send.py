@@ -21,13 +21,13 @@ from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from tests.client.peer import ME, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, Outcome, Relay
-from tests.client.script.errands import CHATSVC, ErrandCase, until
+from tests.client.script.script_case import CHATSVC, ScriptCase, until
 from tests.support.forked import ForkedProgram
 from tests.support.processes import ChatServer, shared
 from tests.support.servers import free_port
 
 
-class Sent(ErrandCase):
+class Sent(ScriptCase):
     def test_silence(self) -> None:
         """A script would be told what it did not ask, or its message not be stored."""
         self.assertEqual(self.done(self.send("hello  你好")), "")
@@ -126,7 +126,7 @@ class Sent(ErrandCase):
         self.assertEqual(sorted(self.waiting(self.other)), sorted(map(str, range(6))))
 
 
-class Refused(ErrandCase):
+class Refused(ScriptCase):
     def test_by_the_server(self) -> None:
         """A script would take a message for sent that was refused."""
         self.failed(self.run_to_end("send", "--to", "999999", "x"), "There is no such userid!")
@@ -293,7 +293,7 @@ class Refused(ErrandCase):
             time.sleep(0.05)
 
 
-class Unsure(ErrandCase):
+class Unsure(ScriptCase):
     """What is not confirmed when the time is over."""
 
     def relay(self) -> Relay:
@@ -405,7 +405,7 @@ class Unsure(ErrandCase):
         self.failed(self.ended(process), "line 2: ", "Log-in failed!")
 
 
-class Waited(ErrandCase):
+class Waited(ScriptCase):
     def test_reader_comes_later(self) -> None:
         """A script could not wait until its message was taken."""
         reader = threading.Timer(2, self.read)
@@ -485,7 +485,7 @@ class Waited(ErrandCase):
         self.assertEqual(self.waiting(self.other), [])
 
 
-class Short(ErrandCase):
+class Short(ScriptCase):
     def test_client(self) -> None:
         """chatsvc client would not be what twistd -n chatclient is."""
         lines = f"auth {self.uid} {PASSWORD}\nmsg {self.other} x\ndance\n"
@@ -517,11 +517,11 @@ class Short(ErrandCase):
 class Taking(PeerCase):
     """What a sending program's conversation does, against a scripted server."""
 
-    purpose = LoginIntent(receive=False, takes_up=True)
+    intent = LoginIntent(receive=False, resumes=True)
 
     def enter(self) -> None:
         self.connect()
-        entering = Deferred.fromCoroutine(self.conversation.enter(c.Auth(ME, "pw")))
+        entering = Deferred.fromCoroutine(self.conversation.log_in(c.Auth(ME, "pw")))
         (auth,) = self.take("auth")
         self.assertEqual((auth["receive"], "after" in auth), (False, False))
         self.accept(auth, epoch="")
@@ -538,18 +538,18 @@ class Taking(PeerCase):
         self.enter()
         self.conversation.connection_lost()
         self.send("a", "b")
-        self.assertEqual((self.conversation.give_up(), self.left()), (0, []))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (0, []))
         self.assertEqual(self.outboxes[0].add(YOU, "c").n, 1)
 
     def test_sent(self) -> None:
         """What is on its way would be forgotten, though the server may have it."""
         self.enter()
-        fates = self.send("a", "b")
+        results = self.send("a", "b")
         self.sent(1)
         self.conversation.connection_lost()
         self.send("c")
-        self.successResultOf(fates[0])
-        self.assertEqual((self.conversation.give_up(), self.left()), (1, ["b"]))
+        self.successResultOf(results[0])
+        self.assertEqual((self.conversation.withdraw(), self.left()), (1, ["b"]))
 
     def test_after_a_refusal(self) -> None:
         """What follows a refused message would be said to be in doubt, though the server cannot have taken it."""
@@ -557,7 +557,7 @@ class Taking(PeerCase):
         self.send("a", "b", "c")
         self.sent(1)
         self.refuse(2, "inbox-full")
-        self.assertEqual((self.conversation.give_up(), self.left()), (0, []))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (0, []))
 
     def test_after_a_gap(self) -> None:
         """What the server has refused for its number would be said to be in doubt."""
@@ -565,25 +565,25 @@ class Taking(PeerCase):
         self.send("a", "b")
         self.refuse(1, "store-unavailable")
         self.refuse(2, "gap", expected=1)
-        self.assertEqual((self.conversation.give_up(), self.left()), (1, ["a"]))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (1, ["a"]))
 
     def test_gap_above(self) -> None:
         """What the server has refused because its number is another text's would be said to be in doubt."""
         self.enter()
         self.send("a", "b")
         self.refuse(1, "gap", expected=2)
-        self.assertEqual((self.conversation.give_up(), self.left()), (1, ["b"]))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (1, ["b"]))
 
     def test_logged_out(self) -> None:
         """What is in doubt when one is no longer let in would be said not to be sent."""
         self.enter()
-        (fate,) = self.send("a")
+        (result,) = self.send("a")
         self.conversation.connection_lost()
         self.connect()
         (auth,) = self.take("auth")
         self.say(type="error", re=auth["n"], code="bad-credentials", text="no")
-        self.assertIsInstance(self.successResultOf(fate), Rejected)
-        self.assertEqual((self.conversation.give_up(), self.left()), (1, ["a"]))
+        self.assertIsInstance(self.successResultOf(result), Rejected)
+        self.assertEqual((self.conversation.withdraw(), self.left()), (1, ["a"]))
 
     def leave(self, *texts: str) -> None:
         """An earlier process leaves messages."""
@@ -597,16 +597,16 @@ class Taking(PeerCase):
         self.leave("a", "b", "c")
         self.enter()
         self.assertEqual(self.numbers(), [(1, "a")])
-        fates = self.send("a")
+        results = self.send("a")
         self.sent(1, duplicate=True)
         self.sent(2)
         self.numbers()
-        fates += self.send("b", "x", "c")
+        results += self.send("b", "x", "c")
         self.assertEqual(self.numbers(), [(4, "x"), (5, "c")])
         for n in (3, 4, 5):
             self.sent(n)
-        found = [self.successResultOf(fate) for fate in fates]
-        self.assertEqual([fate.re for fate in found], [1, 2, 4, 5])
+        found = [self.successResultOf(result) for result in results]
+        self.assertEqual([result.re for result in found], [1, 2, 4, 5])
 
     def test_left_by_others(self) -> None:
         """What another left would be taken back by who gives up something else."""
@@ -614,7 +614,7 @@ class Taking(PeerCase):
         self.enter()
         self.conversation.connection_lost()
         self.send("x")
-        self.assertEqual((self.conversation.give_up(), self.left()), (0, ["a", "b"]))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (0, ["a", "b"]))
 
     def test_more_left(self) -> None:
         """What another left, too, would be counted as in doubt with what is sent now, or be taken back with it."""
@@ -623,7 +623,7 @@ class Taking(PeerCase):
         self.send("a")
         self.sent(1)
         self.refuse(2, "gap", expected=2)
-        self.assertEqual((self.conversation.give_up(), self.left()), (0, ["b"]))
+        self.assertEqual((self.conversation.withdraw(), self.left()), (0, ["b"]))
 
     def test_repeated(self) -> None:
         """Asking for the reader again would disturb what is on its way, or wait for a connection for ever."""

@@ -93,8 +93,8 @@ class Readings(OutboxCase):
         outbox = self.open()
         self.assertEqual(outbox.last_shown, 0)
         outbox.logged_in("e1")
-        outbox.shown("e1", 41)
-        outbox.shown("e1", 7)
+        outbox.mark_shown("e1", 41)
+        outbox.mark_shown("e1", 7)
         outbox.close()
         again = self.open()
         self.assertEqual(again.last_shown, 41)
@@ -105,10 +105,10 @@ class Readings(OutboxCase):
         """After the server was restored, its new messages would be dropped as old ones."""
         outbox = self.open()
         outbox.logged_in("e1")
-        outbox.shown("e1", 41)
+        outbox.mark_shown("e1", 41)
         outbox.logged_in("e2")
         self.assertEqual(outbox.last_shown, 0)
-        outbox.shown("e1", 42)
+        outbox.mark_shown("e1", 42)
         self.assertEqual(outbox.last_shown, 0)
 
     def test_token_of_an_older_client(self) -> None:
@@ -144,7 +144,7 @@ class Devices(OutboxCase):
         self.assertEqual(self.numbered(first), [(1, "a")])
         self.assertEqual(self.numbered(second), [(1, "b")])
         first.logged_in("e1")
-        first.shown("e1", 5)
+        first.mark_shown("e1", 5)
         self.assertEqual(second.last_shown, 5)
 
     def test_what_a_second_process_left(self) -> None:
@@ -247,7 +247,7 @@ class Trouble(OutboxCase):
             "import os, signal, sys; from pathlib import Path;"
             "from chatsvc.client.state.outbox import Outbox;"
             "o = Outbox(Path(sys.argv[1]), sys.argv[2], 10001);"
-            "o.add(7, 'a'); o.logged_in('e'); o.shown('e', 3);"
+            "o.add(7, 'a'); o.logged_in('e'); o.mark_shown('e', 3);"
             "os.kill(os.getpid(), signal.SIGKILL)"
         )
         done = subprocess.run(

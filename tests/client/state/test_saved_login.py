@@ -14,13 +14,13 @@ from chatsvc.client.state.outbox import StateUnusable
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from tests.client.peer import ME, SERVER, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, PATIENCE
-from tests.client.script.errands import ErrandCase
+from tests.client.script.script_case import ScriptCase
 from tests.support.servers import free_port
 
 CTRL_D = "\x04"
 
 
-class Remembered(ErrandCase):
+class Remembered(ScriptCase):
     def setUp(self) -> None:
         super().setUp()
         self.file = self.folder / "state" / "remembered.json"
@@ -204,16 +204,16 @@ class Memories(PeerCase):
         self.log_in()
         self.kill()
         self.begin()
-        account = self.memory.account()
+        account = self.saved_login.account()
         self.assertEqual(account, SavedAccount(SERVER, ME, "t1"))
         assert account is not None
-        self.conversation.come_back(account)
+        self.conversation.use_saved_login(account)
         self.connect()
 
     def test_comes_back(self) -> None:
         """Who is remembered would be asked to log in, or what they type meanwhile be lost."""
         self.remember()
-        greeted = self.conversation.greeted()
+        greeted = self.conversation.ready()
         self.assertNoResult(greeted)
         (auth,) = self.take("auth")
         self.assertEqual((auth["uid"], auth["token"]), (ME, "t1"))
@@ -244,7 +244,7 @@ class Memories(PeerCase):
             self.remember()
             (auth,) = self.take("auth")
             self.say(type="error", re=auth["n"], code=code, text=f"<{code}>")
-            self.assertEqual(self.memory.account() is not None, kept)
+            self.assertEqual(self.saved_login.account() is not None, kept)
             self.assertEqual(self.listener.said[-1], "请登陆!")
             typed = self.type(f"auth {ME} pw")
             (auth,) = self.take("auth")
@@ -259,7 +259,7 @@ class Memories(PeerCase):
         self.connect()
         (auth,) = self.take("auth")
         self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
-        self.assertIsNone(self.memory.account())
+        self.assertIsNone(self.saved_login.account())
 
     def test_only_one(self) -> None:
         """An account would be remembered that nobody asked to remember."""

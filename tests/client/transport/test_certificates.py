@@ -28,7 +28,7 @@ class Unknown(ConnectionCase):
         await self.asked(process)
         await settle()
         self.assertEqual((stranger.heard, process.audience.said), ([], []))
-        self.assertEqual((process.conversation.given, process.conversation.heard), (0, 0))
+        self.assertEqual((process.conversation.given, process.conversation.frames_received), (0, 0))
         (question,) = process.front.questions
         for words in (process.server, "self-signed", self.mine.fingerprint, "CN=mine"):
             self.assertIn(words, question)

@@ -21,9 +21,11 @@ class OneConnection:
         self.attempts = 0
 
     async def endpoint(self) -> OneConnection:
+        """It is its own endpoint."""
         return self
 
     def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect at once the first time, and never again."""
         self.attempts += 1
         if self.attempts > 1:
             return Deferred(lambda given_up: given_up.errback(ConnectingCancelledError(None)))
@@ -32,7 +34,9 @@ class OneConnection:
         return succeed(self.protocol)
 
 
-class LinkTests(TestCase):
+class RedisConnectionTests(TestCase):
+    """A connection that is made again."""
+
     async def test_closed_while_it_connects(self) -> None:
         """A node that ends while its Redis is away would go on connecting, and call that a failure of Redis."""
         clock, server = Clock(), OneConnection()

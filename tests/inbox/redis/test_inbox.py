@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
-from twisted.logger import capturedLogs, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.logger import capturedLogs
 
 from chatsvc.inbox.interface import (
     Backlog,
-    Committed,
-    Cursor,
     Draft,
     Duplicate,
     Failed,
     Full,
     Gap,
-    InboxLimits,
     Removal,
     Stored,
 )
-from chatsvc.inbox.redis import script
-from chatsvc.inbox.redis.checks import risks
-from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL, parse_store_url
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
-from tests.inbox.test_inbox import DAY, DEVICE, READER, A, B, OnRedis, draft
-from tests.support.servers import PrivateRedis, redis
+from tests.inbox.fixtures import DAY, DEVICE, READER, A, committed, draft
+from tests.inbox.redis.stores import OnOneRedis
+from tests.support.script_rules import replace_rule
+from tests.support.servers import redis
 
 OLD_LIST = f"list_usermessages_of_userid:userid:{READER}"
-
-
-async def wait(seconds: float) -> None:
-    await deferLater(reactor, seconds)  # type: ignore[arg-type]
-
-
-class OnOneRedis(OnRedis):
-    """A test with an open store."""
-
-    async def begin(self, **limits: int) -> None:
-        self.inbox = self.store(InboxLimits(**limits))
-        await self.inbox.open(self.watcher)
-
-    def ask(self, *words: str | bytes | int) -> bytes:
-        """What a plain client sees."""
-        return redis().execute(*words, db=self.db)
-
-    def array(self, *words: str | bytes | int) -> list[bytes]:
-        """A flat array's elements, as a plain client sees them."""
-        lines = self.ask(*words).split(b"\r\n")
-        return [line for line in lines if line and line[:1] not in b"*$"]
 
 
 class GenerationTests(OnOneRedis):
@@ -78,16 +47,12 @@ class GenerationTests(OnOneRedis):
 
     async def test_it_is_the_generation(self) -> None:
         """Something else would refuse the removal, and the generation be of no use."""
-        rule = b"if book.generation ~= generation then"
-        unruled = script.SCRIPT.replace(rule, b"if false then")
-        self.assertNotEqual(unruled, script.SCRIPT)
-        self.patch(script, "SCRIPT", unruled)
-        self.patch(script, "SCRIPT_HASH", hashlib.sha1(unruled).hexdigest())
+        replace_rule("if state.generation ~= generation then", "if false then", self.patch)
         self.assertEqual(await self.left_after_a_late_removal(), 0)
 
 
 class KeyTests(OnOneRedis):
-    """The design's table of keys, which other programs rely on."""
+    """The table of keys in docs/architecture.md, which other programs rely on."""
 
     async def test_stream(self) -> None:
         """Another node would not find the messages, or not their fields."""
@@ -107,7 +72,7 @@ class KeyTests(OnOneRedis):
         self.assertLess(abs(int(second[10]) - at), 60_000, "this is Redis's own time")
 
     async def test_names_of_keys(self) -> None:
-        """A key would have another name, or there would be one that the design does not have."""
+        """A key would have another name, or there would be one that the table does not have."""
         await self.begin()
         await self.inbox.commit([draft(device=DEVICE, n=1)], [])
         await self.inbox.claim(READER, None)
@@ -126,7 +91,7 @@ class KeyTests(OnOneRedis):
         self.ask("XADD", key, "1-0", "f", "7", "u", "七", "a", "5", "t", b"\xff text")
         page = await self.inbox.read(READER, 0, 10)
         self.assertEqual(page, [Message(1, 7, "七", 5, "\ufffd text")])
-        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(2, 2)))
+        self.assertEqual(await self.inbox.commit([draft()], []), committed(Stored(2, 2)))
 
     async def test_session(self) -> None:
         """Another node would not learn where a user is, or which claim is the last."""
@@ -177,15 +142,11 @@ class KeyTests(OnOneRedis):
         self.assertEqual(await other.count(READER), 0)
 
 
-def _committed(*outcomes: Any) -> Any:
-
-    return Committed(list(outcomes), [])
-
-
 class ForeignTests(OnOneRedis):
     """What another program puts into an inbox, or takes out of it."""
 
     def put(self, id: str, *fields: str) -> None:
+        """Put an entry into READER's inbox, as a plain client does."""
         self.ask("XADD", f"chat:{{{READER}}}:inbox", id, *fields)
 
     async def test_what_is_no_message(self) -> None:
@@ -282,10 +243,12 @@ class AdoptionTests(OnOneRedis):
     """Messages that the older asyncio server left."""
 
     async def leave(self, *texts: str | bytes) -> None:
+        """Open the store, and leave texts as the older server did."""
         await self.begin()
         self.ask("RPUSH", OLD_LIST, *texts)
 
     async def texts(self) -> list[str]:
+        """The texts that wait for READER."""
         return [message.text for message in await self.inbox.read(READER, 0, 100)]
 
     async def test_by_reading(self) -> None:
@@ -305,7 +268,7 @@ class AdoptionTests(OnOneRedis):
     async def test_by_appending(self) -> None:
         """A new message would come before what the older server left."""
         await self.leave("1", "2")
-        self.assertEqual(await self.inbox.commit([draft("new")], []), _committed(Stored(3, 3)))
+        self.assertEqual(await self.inbox.commit([draft("new")], []), committed(Stored(3, 3)))
         self.assertEqual(await self.texts(), ["1", "2", "new"])
 
     async def test_by_claiming(self) -> None:
@@ -323,7 +286,7 @@ class AdoptionTests(OnOneRedis):
         """An inbox would grow past its limit, or lose what the older server left."""
         await self.begin(waiting=2)
         self.ask("RPUSH", OLD_LIST, "1", "2", "3")
-        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Full(3, False)))
+        self.assertEqual(await self.inbox.commit([draft()], []), committed(Full(3, False)))
         self.assertEqual(await self.texts(), ["1", "2", "3"])
 
     async def test_is_not_too_old(self) -> None:
@@ -357,7 +320,7 @@ class AdoptionTests(OnOneRedis):
         claim = await self.inbox.claim(READER, None)
         await self.inbox.commit([], [Removal(READER, claim.generation, 2)])
         self.assertEqual(await self.texts(), [])
-        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(3, 1)))
+        self.assertEqual(await self.inbox.commit([draft()], []), committed(Stored(3, 1)))
 
 
 class TroubleTests(OnOneRedis):
@@ -367,7 +330,7 @@ class TroubleTests(OnOneRedis):
         """SCRIPT FLUSH by an admin would stop all messages."""
         await self.begin()
         self.ask("SCRIPT", "FLUSH")
-        self.assertEqual(await self.inbox.commit([draft()], []), _committed(Stored(1, 1)))
+        self.assertEqual(await self.inbox.commit([draft()], []), committed(Stored(1, 1)))
         self.ask("SCRIPT", "FLUSH")
         self.assertEqual(len(await self.inbox.read(READER, 0, 10)), 1)
 
@@ -405,6 +368,8 @@ class TroubleTests(OnOneRedis):
 
 
 class TotalTests(OnOneRedis):
+    """The counter of all messages that wait, and a Redis that is full."""
+
     async def test_every_way(self) -> None:
         """The number of messages that wait would be wrong after one of the ways in which they come and go."""
         self.ask("RPUSH", OLD_LIST, "1", "2", "3")
@@ -449,9 +414,7 @@ class TotalTests(OnOneRedis):
         self.assertEqual((await self.inbox.total(), waits < 3), (waits, True))
 
     async def test_full_for_some(self) -> None:
-        """
-        When Redis is full, a batch would fail as a whole, or what was acknowledged before a log-out be shown again.
-        """
+        """A full Redis would fail a batch as a whole, or show again what was acknowledged before a log-out."""
         await self.begin()
         claim = await self.inbox.claim(READER, None)
         await self.inbox.commit([draft()] * 3, [])
@@ -466,254 +429,3 @@ class TotalTests(OnOneRedis):
         self.assertEqual(await self.inbox.count(READER), 1)
         self.assertEqual([type(outcome) for outcome in refused.outcomes], [Failed, Failed])
         self.assertEqual(await self.inbox.total(), 1)
-
-
-class AwayTests(OnOneRedis):
-    """A Redis that goes away and comes back. It is this test's own."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.server = PrivateRedis()
-        self.addCleanup(self.server.remove)
-        self.server.start()
-
-    async def begin(self, patience: float = 5.0, **limits: int) -> None:
-        self.inbox = self.store(InboxLimits(**limits), url=self.server.url(), patience=patience)
-        await self.inbox.open(self.watcher)
-
-    async def until(self, condition: Any) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, "it took too long")
-            await wait(0.02)
-
-    async def test_crash(self) -> None:
-        """A crash of Redis would lose what was confirmed, or its return not be noticed."""
-        await self.begin(patience=0.3)
-        await self.inbox.commit([draft("kept")], [])
-        self.server.kill()
-        with self.assertRaises(StoreUnavailable):
-            await self.inbox.commit([draft()], [])
-        with self.assertRaises(StoreUnavailable):
-            await self.inbox.read(READER, 0, 10)
-        self.assertEqual(self.watcher.returned, [])
-        self.watcher.read = [Cursor(READER, 1, 1, draft().at)]
-        self.server.start()
-        await self.until(lambda: self.watcher.returned)
-        self.assertEqual(self.watcher.returned[0], [])
-        (message,) = await self.inbox.read(READER, 0, 10)
-        self.assertEqual(message.text, "kept")
-        await wait(0.2)
-        self.assertIn(self.watcher.returned, ([[]], [[], []]), "once for each connection")
-
-    async def test_lost_connection(self) -> None:
-        """An admin would not read that Redis was gone for a moment, as in a fail-over."""
-        await self.begin()
-        with capturedLogs() as events:
-            self.server.execute("CLIENT", "KILL", "TYPE", "normal")
-            await self.until(lambda: self.watcher.returned)
-        said = [formatEvent(event) for event in events]
-        self.assertEqual(len(said), 2, said)
-        self.assertIn("is away: the connection was lost", said[0])
-        self.assertIn("is back after 0 s", said[1])
-
-    async def test_lost_messages(self) -> None:
-        """After a fail-over that lost messages, new ones would take ids that readers have seen."""
-        await self.begin()
-        await self.inbox.commit([draft(), draft(), draft(to=B)], [])
-        before = await self.inbox.claim(READER, None)
-        self.watcher.read = [
-            Cursor(READER, 2, before.generation, None),
-            Cursor(B, 1, 0, draft().at),
-            Cursor(A, 0, 0, None),
-        ]
-        self.server.execute("DEL", f"chat:{{{READER}}}:inbox")
-        self.server.execute("CLIENT", "KILL", "TYPE", "normal")
-        await self.until(lambda: self.watcher.returned)
-        self.assertEqual(self.watcher.returned, [[READER]])
-        late = Removal(READER, before.generation, 2)
-        await self.inbox.commit([draft(), draft(), draft()], [])
-        self.assertEqual((await self.inbox.commit([], [late])).refused, [late])
-        self.assertEqual(await self.inbox.count(READER), 3)
-        after = await self.inbox.claim(READER, None)
-        self.assertNotEqual(after.epoch, before.epoch)
-
-    async def test_frozen(self) -> None:
-        """A batch that a frozen Redis carries out later would be taken for lost, or answers be mixed up."""
-        await self.begin(patience=0.2)
-        await self.inbox.commit([draft("a")], [])
-        self.server.freeze()
-        outcomes: list[Any] = []
-        late = self.inbox.commit([draft("b", device=DEVICE, n=1)], [])
-        late.addBoth(outcomes.append)
-        for _ in range(2):
-            with self.assertRaises(StoreUnavailable):
-                await self.inbox.read(READER, 0, 10)
-        with self.assertRaises(StoreUnavailable):
-            await self.inbox.claim(READER, None)
-        self.assertEqual(outcomes, [])
-        self.server.thaw()
-        await self.until(lambda: outcomes)
-        self.assertEqual(outcomes, [_committed(Stored(2, 2))])
-        self.assertEqual([m.text for m in await self.inbox.read(READER, 0, 10)], ["a", "b"])
-        self.assertEqual(await self.inbox.count(READER), 2)
-        again = await self.inbox.commit([draft("b", device=DEVICE, n=1)], [])
-        self.assertEqual(again.outcomes, [Duplicate(2, 2)])
-
-    async def test_not_there(self) -> None:
-        """A Redis that is not there would not be named in one line at the start."""
-        self.server.kill()
-        inbox = self.store(url=self.server.url(), patience=0.5)
-        with self.assertRaises(StoreMisconfigured) as caught:
-            await inbox.open(self.watcher)
-        self.assertIn(self.server.url(), str(caught.exception))
-        self.assertEqual(len(str(caught.exception).splitlines()), 1)
-
-    async def test_silent(self) -> None:
-        """A Redis that answers nothing would keep the server from saying so."""
-        self.server.freeze()
-        inbox = self.store(url=self.server.url(), patience=0.3)
-        with self.assertRaises(StoreMisconfigured):
-            await inbox.open(self.watcher)
-
-    async def test_password(self) -> None:
-        """A password would not be given, a wrong one not be named, or one be shown."""
-        self.server.execute("CONFIG", "SET", "requirepass", "p@ss w:rd")
-        right = f"redis://:p%40ss%20w%3Ard@127.0.0.1:{self.server.port}/0"
-        inbox = self.store(url=right)
-        await inbox.open(self.watcher)
-        self.assertEqual(await inbox.count(READER), 0)
-        user = self.store(url=right.replace("//:", "//default:"))
-        await user.open(self.watcher)
-        for url in (right.replace("%40", "x"), self.server.url()):
-            with self.assertRaises(StoreMisconfigured) as caught:
-                await self.store(url=url).open(self.watcher)
-            self.assertNotIn("ss w", str(caught.exception))
-
-    async def test_unix_socket(self) -> None:
-        """A socket's URL would not work, or its database number be ignored."""
-        inbox = self.store(url=f"redis+unix://{self.server.socket}?db=5")
-        await inbox.open(self.watcher)
-        await inbox.commit([draft()], [])
-        key = f"chat:{{{READER}}}:inbox"
-        self.assertEqual(self.server.execute("EXISTS", key, db=5), b":1\r\n")
-
-    async def test_warnings(self) -> None:
-        """An admin would not hear that confirmed messages can be lost."""
-        for settings, words in (
-            ({"appendonly": "no"}, ["appendonly yes"]),
-            ({"appendfsync": "everysec"}, ["appendfsync always"]),
-            ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, ["noeviction"]),
-            ({"maxmemory": "0", "maxmemory-policy": "allkeys-lru"}, []),
-        ):
-            for name, value in settings.items():
-                self.server.execute("CONFIG", "SET", name, value)
-            warnings = await self.store(url=self.server.url()).open(self.watcher)
-            self.assertEqual(len(warnings), len(words), settings)
-            for warning, word in zip(warnings, words, strict=True):
-                self.assertIn(word, warning)
-                self.assertIn(self.server.url(), warning)
-            good = {"appendonly": "yes", "appendfsync": "always", "maxmemory": "0"}
-            for name, value in good.items():
-                self.server.execute("CONFIG", "SET", name, value)
-
-
-class DangersTests(SynchronousTestCase):
-    def test_only_now_and_then(self) -> None:
-        """Snapshots alone would pass for keeping everything."""
-        url = StoreURL("redis", "0", shown="redis://x")
-        (warning,) = risks(url, {"appendonly": "no", "save": "3600 1"})
-        self.assertIn("now and then", warning)
-
-    def test_replicas(self) -> None:
-        """An admin would not hear that a fail-over loses messages, or that Redis can store none."""
-        url = StoreURL("redis", "0", shown="redis://x")
-        safe = {"appendonly": "yes", "appendfsync": "always", "role": "master"}
-        self.assertEqual(risks(url, safe | {"connected_slaves": "0"}), [])
-        for facts, words in (
-            ({"connected_slaves": "2", "min-replicas-to-write": "0"}, "min-replicas-to-write 1"),
-            ({"role": "slave", "connected_slaves": "2"}, "is a replica"),
-            ({"aof_last_write_status": "err"}, "could not write"),
-        ):
-            (warning,) = risks(url, safe | facts)
-            self.assertIn(words, warning)
-        self.assertEqual(
-            risks(url, safe | {"connected_slaves": "2", "min-replicas-to-write": "1"}), []
-        )
-
-
-class _OldRedis(Protocol):
-    """Answers as a Redis of a version would: enough to be asked for it."""
-
-    version = "6.0.16"
-
-    def dataReceived(self, data: bytes) -> None:
-        assert self.transport is not None
-        for command in data.split(b"*")[1:]:
-            upper = command.upper()
-            if b"EVAL" in upper:
-                self.transport.write(b'$25\r\n[false,0,"e","r",0,false]\r\n')
-            elif b"SUBSCRIBE" in upper:
-                self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
-            elif b"INFO" in upper:
-                facts = f"# Server\r\nredis_version:{self.version}\r\n".encode()
-                self.transport.write(b"$%d\r\n%s\r\n" % (len(facts), facts))
-            elif b"CONFIG" in upper:
-                self.transport.write(b"-NOPERM this user has no permissions\r\n")
-            elif b"SELECT" in upper:
-                self.transport.write(b"+OK\r\n")
-
-
-class VersionTests(OnRedis):
-    async def open(self, version: str) -> list[str]:
-        class Old(_OldRedis):
-            script = b""
-
-            def dataReceived(self, data: bytes) -> None:
-                # SCRIPT LOAD comes in pieces and has stars in it.
-                if b"LOAD" in data or self.script:
-                    self.script += data
-                    if self.script.rstrip().endswith(b"cjson.encode(answer)"):
-                        self.script = b""
-                        assert self.transport is not None
-                        self.transport.write(b"$1\r\nx\r\n")
-                    return
-                super().dataReceived(data)
-
-        Old.version = version
-        factory = Factory.forProtocol(Old)
-        factory.noisy = False
-        listen: Any = reactor
-        port = listen.listenTCP(0, factory, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        url = f"redis://127.0.0.1:{port.getHost().port}/0"
-        inbox: RedisInbox = self.store(url=url, patience=2.0)
-        return await inbox.open(self.watcher)
-
-    async def test_too_old(self) -> None:
-        """A Redis without what the script needs would fail at the first message."""
-        for version in ("6.0.16", "5.0.7", "2.8"):
-            with self.assertRaises(StoreMisconfigured) as caught:
-                await self.open(version)
-            self.assertIn(f"Redis {version} is too old", str(caught.exception))
-
-    async def test_secretive(self) -> None:
-        """A hosted Redis that hides its settings could not be used, or pass for a safe one."""
-        for version in ("6.2.0", "7.0.1", "8.0", "10.1.1"):
-            (warning,) = await self.open(version)
-            self.assertIn("does not tell its settings", warning)
-
-
-class PlaceTests(OnRedis):
-    def test_bad_urls(self) -> None:
-        """A slip in the URL would end in a traceback, or in another database."""
-        for url in (
-            "redis://host/x",
-            "redis://host/1/2",
-            "redis+unix://?db=0",
-            "redis+unix:///s?db=x",
-        ):
-            with self.assertRaises(StoreMisconfigured):
-                RedisInbox(
-                    reactor, parse_store_url(url, ("redis", "redis+unix")), InboxLimits(), "node"
-                )

@@ -1,10 +1,11 @@
--- Devices that send: which of their numbers were accepted, and which log-in of them is the last.
+-- Devices that send: which of their numbers were accepted, and which of their log-ins is the last.
 
+-- Redis's own time, in seconds.
 local function seconds() return math.floor(now() / 1000) end
 
 -- A sender's field in an inbox: "SHARE ACKNOWLEDGED", then " DEVICE N ID" for each device, the last used first, then
--- " /" and ",DEVICE:USED:N:DIGESTS" for each: what servers before this version carry along and do not read. Where N is
--- not the one before, such a server has stored something since.
+-- " /" and ",DEVICE:USED:N:DIGESTS" for each. Servers before this version carry the second part along and do not read it.
+-- If its N is not the one of the first part, such a server has stored something since.
 local function sender_of(senders, sender)
   local field = redis.call('HGET', senders, sender)
   if not field then return 0, -1, '', '' end
@@ -18,14 +19,14 @@ local function set_sender(senders, sender, share, acknowledged, numbers, notes)
   redis.call('HSET', senders, sender, notes == '' and field or field .. ' /' .. notes)
 end
 
--- A device's newest N and its ID, and the numbers of the others.
+-- A device's newest N and the ID under which it was stored, and the numbers of the other devices.
 local function find_number(numbers, device)
   local from, to, n, id = string.find(numbers, ' ' .. device .. ' (%d+) (%d+)')
   if not from then return 0, 0, numbers end
   return tonumber(n), tonumber(id), string.sub(numbers, 1, from - 1) .. string.sub(numbers, to + 1)
 end
 
--- When a device was used, its digests if they end with the N given, and the notes of the others.
+-- When a device was used, its digests if they end with the N given, and the notes of the other devices.
 local function find_note(notes, device, n)
   local from, to, used, noted, digests = string.find(notes, ',' .. device .. ':(%d+):(%d+):(%x*)')
   if not from then return seconds(), '', notes end
@@ -33,11 +34,11 @@ local function find_note(notes, device, n)
   return tonumber(used), digests, string.sub(notes, 1, from - 1) .. string.sub(notes, to + 1)
 end
 
--- Whether a device is still remembered behind so many others: by time first. One that was used a moment ago may have a
--- message on its way, however many others there are.
+-- Whether a device is still remembered at its place, 1 for the last used. Time comes first: a device that was used a moment
+-- ago may have a message on its way, however many others there are.
 local function is_remembered(used, place)
   local age = seconds() - used
-  return age < asked.memory and place < asked.most and (place < asked.devices or age < asked.recent)
+  return age < args.memory and place < args.most and (place < args.devices or age < args.recent)
 end
 
 -- The devices that are remembered beside a new one: their numbers, and their notes.
@@ -53,24 +54,24 @@ local function remembered(numbers, notes)
   return numbers, notes
 end
 
--- The texts of a device's last `asked.digests` messages are remembered, by `asked.digits` each.
-local function digest(text) return string.sub(redis.sha1hex(text), 1, asked.digits) end
+-- A text's digest of `args.digits` digits; those of a device's last `args.digests` messages are remembered.
+local function digest(text) return string.sub(redis.sha1hex(text), 1, args.digits) end
 
--- Whether a message that has a number which was accepted may be the one that was accepted.
+-- Whether a message, `back` numbers before the last one accepted, may be the one that was accepted under its number.
 local function is_the_same(digests, back, text)
-  local from = #digests - (back + 1) * asked.digits + 1
-  return from < 1 or string.sub(digests, from, from + asked.digits - 1) == digest(text)
+  local from = #digests - (back + 1) * args.digits + 1
+  return from < 1 or string.sub(digests, from, from + args.digits - 1) == digest(text)
 end
 
--- A user's devices that send stand in one text, " DEVICE:USED:GENERATION" for each, the last used first.
-
+-- A user's devices that send stand in one text, " DEVICE:USED:GENERATION" for each, the last used first. Returns a
+-- device's generation, nil if it has none, and the text of the other devices.
 local function find_generation(devices, device)
   local from, to, generation = string.find(devices, ' ' .. device .. ':%d+:(%d+)')
   if not from then return nil, devices end
   return tonumber(generation), string.sub(devices, 1, from - 1) .. string.sub(devices, to + 1)
 end
 
--- The newest generation that a user's sessions took, and the generation of each device: with which it may send.
+-- The newest generation that a user's sessions took, and the text of the devices.
 local function generations(uid)
   local newest, devices = string.match(redis.call('GET', generations_of(uid)) or '0', '^(%d+)(.*)$')
   return tonumber(newest), devices
@@ -89,7 +90,7 @@ local function remembered_generations(devices)
   end))
 end
 
--- A generation above all that this user's sessions have taken, which also becomes the device's, if there is one.
+-- Take a generation above all that this user's sessions have taken. It also becomes the device's, if there is one.
 local function take_generation(uid, before, device)
   local newest, devices = generations(uid)
   local generation = math.max(before, newest) + 1

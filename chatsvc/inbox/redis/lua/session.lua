@@ -1,4 +1,4 @@
--- Who is logged in where, and what other nodes are told of it.
+-- Who is logged in where, and how other nodes learn of it.
 
 -- Which node holds a user's session ('-': none), and its generation.
 local function session(uid)
@@ -10,34 +10,36 @@ local leases = {}
 
 -- Whether a node is another one, and alive.
 local function is_elsewhere(node)
-  if node == asked.node or node == '-' then return false end
+  if node == args.node or node == '-' then return false end
   if leases[node] == nil then leases[node] = redis.call('EXISTS', lease_of(node)) == 1 end
   return leases[node]
 end
 
--- Whether another node has claimed an inbox since this one did. That of two nodes with one generation: the store has lost
--- the one and given it out again.
+-- Whether another node has claimed an inbox since this one claimed it under `generation`. If two nodes have the same
+-- generation, the store has lost the first claim and given its generation out again.
 local function is_taken(node, current, generation)
-  return node ~= asked.node and (current > generation or current == generation and node ~= '-')
+  return node ~= args.node and (current > generation or current == generation and node ~= '-')
 end
 
-local function tell(node, what) redis.call('PUBLISH', lease_of(node), cjson.encode(what)) end
+-- Publish something for a node; subscriber.py says what it can be.
+local function publish(node, content) redis.call('PUBLISH', lease_of(node), cjson.encode(content)) end
 
+-- Record that a node holds a user's session.
 local function claim_for(uid, node, generation)
   redis.call('SET', session_of(uid), node .. ' ' .. number(generation))
 end
 
--- Claim an inbox for this node, and tell the one that had it.
+-- Claim an inbox for this node, and notify the node that had it.
 local function take_over(uid, node, generation)
-  claim_for(uid, asked.node, generation)
-  if is_elsewhere(node) then tell(node, {taken = {{uid, number(generation)}}}) end
+  claim_for(uid, args.node, generation)
+  if is_elsewhere(node) then publish(node, {taken = {{uid, number(generation)}}}) end
 end
 
 local function renew_epoch(uid)
-  redis.call('SET', epoch_of(uid), asked.fresh)
+  redis.call('SET', epoch_of(uid), args.fresh)
 end
 
--- An inbox's epoch under the one that is common to all. Its own part is "COMMON|EPOCH" where it kept EPOCH although COMMON
+-- An inbox's epoch under the one that is common to all. Its own part is "COMMON|EPOCH" if it kept EPOCH although COMMON
 -- has begun.
 local function epoch_under(common, uid)
   local own = redis.call('GET', epoch_of(uid)) or '0'
@@ -45,12 +47,13 @@ local function epoch_under(common, uid)
 end
 
 local function epoch(uid)
-  redis.call('SET', 'chat:epoch', asked.fresh, 'NX')
+  redis.call('SET', 'chat:epoch', args.fresh, 'NX')
   return epoch_under(redis.call('GET', 'chat:epoch'), uid)
 end
 
--- An inbox whose reader is here, and has been handed nothing that is not in it, goes on as if nothing had been lost.
+-- Keep the epoch of an inbox whose reader is here and was handed nothing that is not in it: for that reader nothing was
+-- lost.
 local function keep_epoch(uid)
   local common = redis.call('GET', 'chat:epoch')
-  redis.call('SET', epoch_of(uid), common .. '|' .. epoch_under(asked.epoch, uid))
+  redis.call('SET', epoch_of(uid), common .. '|' .. epoch_under(args.epoch, uid))
 end

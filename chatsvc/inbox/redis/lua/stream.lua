@@ -26,9 +26,10 @@ end
 -- By how many more messages wait in all inboxes.
 local change = 0
 
--- How far (ms) a node's clock may be from Redis's before an entry also says when Redis had it.
+-- How far (ms) a node's clock may be from Redis's before an entry also carries Redis's own time.
 local CLOCKS_APART = 60000
 
+-- Append a message. Its time `at` is in ms, 0 for what the older server left.
 local function add(inbox, id, sender, name, at, text)
   local stored = now()
   if at == '0' or math.abs(stored - tonumber(at)) <= CLOCKS_APART then
@@ -39,14 +40,14 @@ local function add(inbox, id, sender, name, at, text)
   change = change + 1
 end
 
--- Remove the messages up to an id; how many there were.
+-- Remove the messages up to an id; returns how many there were.
 local function trim(inbox, up_to)
   local gone = redis.call('XTRIM', inbox, 'MINID', number(up_to + 1))
   change = change - gone
   return gone
 end
 
--- What the older server left moves in, ahead of everything else; sender 0 marks it.
+-- Move in what the older server left, ahead of everything else; sender 0 marks it.
 local function adopt(uid)
   local old = old_list_of(uid)
   if redis.call('EXISTS', old) == 0 then return end
@@ -59,21 +60,21 @@ local function adopt(uid)
   redis.call('DEL', old)
 end
 
--- When an entry was accepted: as its node says, or as Redis does where their clocks were apart; 0: the older server left
--- it; nil: another program put it there, and nobody can tell.
+-- When an entry was accepted: by its node's clock, or by Redis's if the two were apart. 0: the older server left it. nil:
+-- another program put it there, and nobody can tell.
 local function time_of(entry)
   local fields = entry[2]
   local at = fields[9] == 's' and fields[10] or fields[6]
   return at and #at < 16 and tonumber(string.match(at, '^%d+$')) or nil
 end
 
--- How many messages had waited too long.
+-- How many messages had waited too long and were removed by this call.
 local expired = 0
 
--- Remove what has waited for more than `asked.days`, by Redis's clock; the older server's carry no time and stay.
+-- Remove what has waited for more than `args.days`, by Redis's clock. What the older server left has no time and stays.
 local function expire(inbox)
-  if not asked.days then return end
-  local oldest = now() - asked.days * 86400000
+  if not args.days then return end
+  local oldest = now() - args.days * 86400000
   local from, over, up_to = '-', false, nil
   repeat
     local page = redis.call('XRANGE', inbox, from, '+', 'COUNT', 100)

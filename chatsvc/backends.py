@@ -1,0 +1,61 @@
+"""The inbox store that a URL names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from chatsvc.inbox.interface import Inbox, InboxLimits, NullWatcher
+from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.sqlite.inbox import SQLiteInbox
+from chatsvc.inbox.watermark import Watermark
+from chatsvc.storage.database import Database
+from chatsvc.storage.monitor import StoreMonitor
+from chatsvc.storage.url import StoreURL
+
+INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
+"""The schemes of URLs that name an inbox store."""
+
+
+def make_inbox(
+    url: StoreURL,
+    reactor: Any,
+    limits: InboxLimits,
+    database: Database | None,
+    about: Callable[[], str] | None,
+    monitor: StoreMonitor | None = None,
+    watermark: Watermark | None = None,
+) -> Inbox:
+    """
+    Make the inbox store at ``url``; it is not open yet.
+
+    ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was.
+
+    :raise StoreMisconfigured: the URL names no Redis.
+    """
+    if database is not None:
+        return SQLiteInbox(database, limits, watermark=watermark)
+    # The random part tells it from an earlier process with the same number.
+    node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+    if about is None:
+        return RedisInbox(reactor, url, limits, node, lease=0)
+    return RedisInbox(reactor, url, limits, node, about=about, monitor=monitor, watermark=watermark)
+
+
+async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:
+    """
+    Open the inbox store at ``url`` for administration.
+
+    :return: the store, and warnings about settings that endanger messages.
+    :raise StoreMisconfigured: it cannot be used.
+    """
+    database = None
+    if url.scheme == "sqlite":
+        database = Database(url, reactor)
+        await database.open()
+    inbox = make_inbox(url, reactor, InboxLimits(), database, None)
+    return inbox, await inbox.open(NullWatcher())

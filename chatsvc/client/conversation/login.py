@@ -1,0 +1,323 @@
+"""
+Logs in by password or saved token, and again on a new connection or after another process took the device.
+
+The life of a connection ends in one of two ways: it is *ready* for what a user asks, or lost. Between the server's
+welcome and that moment, an account that was logged in before comes back by its token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from chatsvc.client.conversation.account import AccountSession, LoginIntent
+from chatsvc.client.conversation.connection_stage import ConnectionStage, Stage
+from chatsvc.client.conversation.hello import HelloSession
+from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.requests import RequestLost, RequestTracker, request_backoff
+from chatsvc.client.conversation.waiters import Waiters
+from chatsvc.client.state.outbox import Outbox
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.client_codec import Rejected
+
+TEMPORARY = frozenset({"throttled", "store-unavailable"})
+"""Refusals of a log-in that say nothing against it."""
+
+_MOST_DEVICE_TAKINGS = 8
+"""How often a program that only sends logs in again after others with its device, before something is confirmed."""
+
+
+class LoginFlow:
+    """
+    Who is logged in, over all connections.
+
+    ``account`` stays while its connection is lost; ``last_account`` is the one that was logged out last.
+
+    :param open_outbox: opens the state of a uid
+    :param saved_login: kept up to date with every log-in
+    :param server: ``HOST:PORT``, under which ``saved_login`` keeps the account
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        open_outbox: Callable[[int], Outbox],
+        presenter: Presenter,
+        requests: RequestTracker,
+        intent: LoginIntent,
+        saved_login: SavedLogin | None,
+        server: str,
+    ) -> None:
+        self.account: AccountSession | None = None
+        self.last_account: AccountSession | None = None
+        self.connection = ConnectionStage()
+        self.hello = HelloSession(clock, requests, presenter)
+        self._clock = clock
+        self._open_outbox = open_outbox
+        self._outboxes: dict[int, Outbox] = {}
+        self._presenter = presenter
+        self._requests = requests
+        self._intent = intent
+        self._saved_login = saved_login
+        self._server = server
+        self._saved_account: SavedAccount | None = None
+        self._was_ready = False
+        self._first_ready = Waiters()
+        self._device_takings = 0
+        self._device_backoff = request_backoff()
+
+    def ready(self) -> Deferred[None]:
+        """Fires when a connection is ready for the first time, so after the log-in by a saved token was tried."""
+        return succeed(None) if self._was_ready else self._first_ready.wait()
+
+    # The connection
+
+    def connection_made(self, write: Callable[[bytes], None]) -> None:
+        """Say hello on a new connection; ``write`` sends a frame."""
+        self.connection.made()
+        self._requests.connected(write)
+        if self.account is not None:
+            self.hello.device = self.account.outbox.device
+        self.hello.hello().addCallbacks(self._welcomed, ignore_lost_request)
+
+    def connection_lost(self) -> float | None:
+        """
+        Forget the connection.
+
+        :return: the seconds after which the server wants to be asked again, where it said so
+        """
+        self.connection.lost()
+        if self.account is not None:
+            self.account.connection_lost()
+        self._requests.lost()
+        return self.connection.retry_after
+
+    def _welcomed(self, answer: e.Event) -> None:
+        if not isinstance(answer, e.Welcome):
+            return
+        self.connection.stage = Stage.WELCOMED
+        if self.account is not None:
+            self._run(self._log_in_again(self.account))
+        elif self._saved_account is not None:
+            self._run(self._log_in_by_token(self._saved_account))
+        else:
+            self._become_ready()
+
+    def _become_ready(self) -> None:
+        self.connection.stage = Stage.READY
+        self._requests.ready()
+        if not self._was_ready:
+            self._was_ready = True
+            if self.account is None:
+                self._presenter.show_result(e.Greeting())
+            self._first_ready.fire()
+
+    def _run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+        Deferred.fromCoroutine(coroutine).addErrback(self._presenter.report)
+
+    # Logging in
+
+    def use_saved(self, account: SavedAccount) -> None:
+        """Log in by a saved token as soon as there is a connection."""
+        self._saved_account = account
+
+    async def log_in(self, command: c.Auth, *, at_once: bool = False) -> e.Event:
+        """
+        Log in and say nothing of it.
+
+        :param at_once: on the present connection, ready or not
+        :return: the server's answer
+        :raise StateUnusable: there is no place for what must not be forgotten
+        :raise RequestLost: only ``at_once``: the connection was lost before the answer came
+        """
+        await self.drained()
+        outbox = self._outbox(command.uid)
+        self.hello.device = outbox.device
+        if self.connection.ready or at_once:
+            self.hello.hello().addErrback(ignore_lost_request)
+        ask = self._requests.ask_at_once if at_once else self._requests.ask
+        answer = await ask(self._with_cursor(command, outbox))
+        if isinstance(answer, e.LoggedIn):
+            self.account = AccountSession(
+                self._clock,
+                answer.uid,
+                answer.name,
+                outbox,
+                self._presenter,
+                self._requests.notify,
+                self.switch_device,
+                self._intent,
+            )
+            self._logged_in(self.account, answer)
+        return answer
+
+    async def _log_in_by_token(self, saved: SavedAccount) -> None:
+        """For the first time in this process."""
+        try:
+            answer = await self.log_in(c.Auth(saved.uid, token=saved.token), at_once=True)
+        except RequestLost:
+            return  # the next connection tries again
+        self._saved_account = None
+        if isinstance(answer, e.LoggedIn):
+            self._presenter.show_result(answer)
+        elif isinstance(answer, Rejected) and answer.code == "bad-credentials":
+            self._forget_saved(saved.uid)
+            text = self._presenter.client_messages.forgotten.format(uid=saved.uid)
+            self._presenter.view.say(text)
+        else:
+            self._presenter.reject_login(answer)
+        self._become_ready()
+
+    async def _log_in_again(self, account: AccountSession) -> None:
+        """On a new connection, by token."""
+        connection, backoff = self.connection.number, request_backoff()
+        await self.drained()
+        while self.connection.number == connection and self.account is account:
+            auth = self._with_cursor(c.Auth(account.uid, token=account.token), account.outbox)
+            try:
+                answer = await self._requests.ask_at_once(auth)
+            except RequestLost:
+                return
+            if isinstance(answer, Rejected) and answer.code in TEMPORARY:
+                await deferLater(self._clock, max(answer.retry_after, backoff.delay()))
+                continue
+            if isinstance(answer, e.LoggedIn):
+                self._presenter.view.say(self._presenter.client_messages.back)
+                self._logged_in(account, answer)
+            else:
+                self._forget_saved(account.uid)
+                self.leave()
+                self._presenter.reject_login(answer)
+            self._become_ready()
+            return
+        if self.connection.number == connection:  # the user has logged out meanwhile
+            self._become_ready()
+
+    def _with_cursor(self, command: c.Auth, outbox: Outbox) -> c.Auth:
+        receive = self._intent.receive
+        return replace(command, after=outbox.last_shown if receive else None, receive=receive)
+
+    def _logged_in(self, account: AccountSession, answer: e.LoggedIn) -> None:
+        account.logged_in(answer, self.hello.device)
+        self.renew_token(answer.token)
+
+    def renew_token(self, token: str) -> None:
+        """Use another token from now on for the account that is logged in."""
+        if self.account is not None:
+            self.account.token = token
+            if self._saved_login is not None:
+                self._saved_login.keep(SavedAccount(self._server, self.account.uid, token))
+
+    def _forget_saved(self, uid: int) -> None:
+        if self._saved_login is not None:
+            self._saved_login.forget(self._server, uid)
+
+    # Logging out
+
+    async def log_out(self) -> None:
+        """Log out, and do not come back by a token."""
+        if self.account is not None:
+            self._forget_saved(self.account.uid)
+        await self.log_out_quietly()
+        self.leave()
+
+    async def log_out_quietly(self) -> None:
+        """Say goodbye to the server, if it is there, when all that has arrived is acknowledged."""
+        await self.drained()
+        if self.account is not None and self.connection.ready:
+            with suppress(RequestLost):
+                await self._requests.ask(c.Logout())
+
+    def leave(self) -> None:
+        """Nobody is logged in any more."""
+        account, self.account = self.account, None
+        if account is not None:
+            self.last_account = account
+            account.logged_out()
+
+    async def drained(self) -> None:
+        """Wait until all that has arrived is recorded, or a new log-in might bring it once more."""
+        for account in (self.account, self.last_account):
+            if account is not None:
+                await account.drained()
+
+    async def close(self) -> None:
+        """Close all state when everything that has arrived is recorded. Results of unconfirmed messages never come."""
+        if self.account is not None:
+            self.account.connection_lost()
+        await self.drained()
+        self.account = None
+        for outbox in self._outboxes.values():
+            outbox.close()
+        self._outboxes.clear()
+
+    # Devices
+
+    def switch_device(self) -> None:
+        """Speak as the outbox's device, for which messages wait."""
+        if self.account is not None:
+            account, connection = self.account, self.connection.number
+            self._run(
+                self.hello.switch_device(
+                    account,
+                    lambda: self.connection.number == connection and self.account is account,
+                )
+            )
+
+    def taken_over(self, event: e.Kicked) -> None:
+        """
+        Another client has logged in to the account.
+
+        A user who reads is logged out. A program that only sends comes back as another device: nobody else reads, so
+        another process has a copy of its state.
+        """
+        if (
+            self.account is None
+            or self._intent.receive
+            or self._device_takings >= _MOST_DEVICE_TAKINGS
+        ):
+            self._presenter.show_result(event)
+            self.leave()
+        else:
+            self.connection.stage = Stage.WELCOMED
+            self._device_takings += 1
+            self.account.device_taken()
+            self._run(self._log_in_as_new_device(self.account))
+
+    def confirmed(self) -> None:
+        """The server has confirmed a message, so nobody takes the device all the time."""
+        self._device_takings = 0
+        self._device_backoff.reset()
+
+    async def _log_in_as_new_device(self, account: AccountSession) -> None:
+        """Log in again, when all that was on its way is answered: the server has not stored what it refused."""
+        connection = self.connection.number
+        with suppress(RequestLost):
+            await self._requests.ask_at_once(c.Ping())
+            if self._device_takings > 1:
+                # Two that take the device from each other do not turn in circles at full speed.
+                await deferLater(self._clock, self._device_backoff.delay())
+            if self.connection.number == connection:
+                self.hello.device = account.outbox.device
+                self.hello.hello().addErrback(ignore_lost_request)
+                await self._log_in_again(account)
+
+    def _outbox(self, uid: int) -> Outbox:
+        """Kept until the end: a user who logs in again has the same device."""
+        if uid not in self._outboxes:
+            self._outboxes[uid] = self._open_outbox(uid)
+        return self._outboxes[uid]
+
+
+def ignore_lost_request(failure: Failure) -> None:
+    """Of a hello: the next connection begins with one of its own."""
+    failure.trap(RequestLost)

@@ -1,0 +1,29 @@
+"""Parsing uids as people type them."""
+
+from __future__ import annotations
+
+import re
+
+from chatsvc.wire.commands import NO_UID
+
+UID_RANGE = f"a whole number from {-NO_UID} to {NO_UID - 1}"
+"""The range of uids, in words for error messages."""
+
+_MAX_TYPED = 100
+"""Characters that are parsed at all: more would be slow, and none is a uid."""
+
+_UID = re.compile(r"-?[0-9]+", re.ASCII)
+_MAX_UID_DIGITS = 19
+
+
+def possible_uid(word: str) -> int | None:
+    """Return a uid as an admin types it, or None if it is no whole number of 64 bits, which is what stores hold."""
+    uid = int(word) if len(word) <= _MAX_TYPED and _UID.fullmatch(word) else NO_UID
+    return uid if -NO_UID <= uid < NO_UID else None
+
+
+def parse_uid(word: str) -> int | None:
+    """Return a uid as typed, or None if it is no whole number in ASCII; one with too many digits is ``NO_UID``."""
+    if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
+        return None
+    return int(word) if len(word) <= _MAX_UID_DIGITS else NO_UID

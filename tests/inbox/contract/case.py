@@ -1,0 +1,60 @@
+"""A test of a store of either kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.trial.unittest import TestCase
+
+from chatsvc.inbox.interface import Committed, Draft, Inbox, InboxLimits, Outcome, Removal
+from tests.inbox.fixtures import READER
+
+
+class StoreCase(TestCase):
+    """A test with a store, made by the subclass for one kind."""
+
+    inbox: Inbox
+    believes_nodes = False
+    """Whether the store has no other clock than that of its one node."""
+
+    def time(self) -> int:
+        """The store's time in ms."""
+        raise NotImplementedError
+
+    async def pass_days(self, days: float) -> None:
+        """Make all that waits for READER so much older."""
+        raise NotImplementedError
+
+    async def pass_days_for_devices(self, days: float) -> None:
+        """Make so much older when A's devices were used to write to READER."""
+        raise NotImplementedError
+
+    async def make(self, limits: InboxLimits) -> Inbox:
+        """A store of the kind under test, open, with whatever is kept for this test."""
+        raise NotImplementedError
+
+    async def begin(self, limits: InboxLimits | None = None) -> None:
+        """(Re)open the store."""
+        self.inbox = await self.make(limits or InboxLimits())
+
+    async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
+        """Carry out a batch; its outcomes. ``refused`` are its removals that were refused."""
+        committed = await self.inbox.commit(list(drafts), list(removals))
+        self.assertIsInstance(committed, Committed)
+        self.assertEqual(len(committed.outcomes), len(drafts))
+        self.refused = committed.refused
+        return list(committed.outcomes)
+
+    async def acknowledge(self, up_to: int, uid: int = READER) -> None:
+        """Acknowledge as a new log-in of the reader."""
+        claim = await self.inbox.claim(uid, None)
+        await self.commit(removals=[Removal(uid, claim.generation, up_to)])
+        self.assertEqual(self.refused, [])
+
+    async def texts(self, uid: int = READER) -> list[str]:
+        """The texts that wait for a user."""
+        return [message.text for message in await self.inbox.read(uid, 0, 10_000)]
+
+    async def ids(self, uid: int = READER) -> list[int]:
+        """The ids that wait for a user."""
+        return [message.id for message in await self.inbox.read(uid, 0, 10_000)]

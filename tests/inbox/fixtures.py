@@ -1,0 +1,71 @@
+"""Messages for the tests of inboxes, and who sends, reads and watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent
+
+from chatsvc.inbox.interface import Committed, Cursor, Draft, Outcome
+from chatsvc.wire.events import Message
+
+READER, OTHER = 10001, 10002
+A, B = 20001, 20002
+DEVICE = "0123456789abcdef"
+DAY = 86_400
+
+
+class RecordingWatcher:
+    """A watcher of a node whose readers are those in ``here``; it records how it is called."""
+
+    def __init__(self) -> None:
+        self.read: list[Cursor] = []
+        self.here: set[int] = set()
+        self.returned: list[list[int]] = []
+        self.taken: list[tuple[int, int]] = []
+        self.stored: list[tuple[int, Message]] = []
+
+    def cursors(self) -> list[Cursor]:
+        """Those that the test has put into ``read``."""
+        return self.read
+
+    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+        """Record what has changed while the store was away."""
+        self.returned.append(stale)
+        self.taken += taken
+
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
+        """Record the messages; the readers who are not in ``here`` are absent."""
+        self.stored += messages
+        return [uid for uid, _ in messages if uid not in self.here]
+
+    def taken_over(self, uid: int, generation: int) -> None:
+        """Record who was taken over."""
+        self.taken.append((uid, generation))
+
+
+def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:
+    """A message from A to READER, unless told otherwise."""
+    return Draft(to, sender, "名", more.pop("at", 1_700_000_000_000), text, **more)
+
+
+def committed(*outcomes: Outcome) -> Committed:
+    """The result of a batch without removals."""
+    return Committed(list(outcomes), [])
+
+
+def losses(logged: Sequence[LogEvent]) -> int:
+    """How often the log says that a store has gone back."""
+    return sum(event.get("event") == "store-lost" for event in logged)
+
+
+async def until(condition: Callable[[], object], patience: float = 15.0) -> None:
+    """Wait until something holds, for so many seconds at most."""
+    for _ in range(int(patience * 50)):
+        if condition():
+            return
+        await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+    raise AssertionError("it did not happen")

@@ -1,0 +1,58 @@
+"""What every store does, on a real Redis."""
+
+from __future__ import annotations
+
+import time
+
+from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.redis.inbox import RedisInbox
+from tests.inbox.contract import every
+from tests.inbox.fixtures import DAY, READER, A
+from tests.inbox.redis.stores import OnRedis
+from tests.support.servers import redis
+
+_OLDER = """
+local entries = redis.call('XRANGE', KEYS[1], '-', '+')
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
+redis.call('DEL', KEYS[1])
+for _, entry in ipairs(entries) do
+  local fields = entry[2]
+  for i = 6, #fields, 4 do fields[i] = string.format('%.0f', fields[i] - ARGV[1]) end
+  redis.call('XADD', KEYS[1], entry[1], unpack(fields))
+end
+redis.call('XSETID', KEYS[1], last)
+"""
+"""The stream with all times earlier: fields 6 (``a``) and 10 (``s``)."""
+
+
+_UNUSED = """
+local field = redis.call('HGET', KEYS[1], ARGV[1])
+field = string.gsub(field, ',(%x+):(%d+):', function (device, used)
+  return ',' .. device .. ':' .. string.format('%.0f', used - ARGV[2]) .. ':'
+end)
+redis.call('HSET', KEYS[1], ARGV[1], field)
+"""
+
+
+class RedisContractTests(OnRedis, every.InboxContract):
+    """Inboxes in a real Redis."""
+
+    def time(self) -> int:
+        """The store's time in ms."""
+        return int(time.time() * 1000)
+
+    async def pass_days(self, days: float) -> None:
+        """Make all that waits for READER so much older."""
+        key = f"chat:{{{READER}}}:inbox"
+        redis().execute("EVAL", _OLDER, "1", key, str(int(days * DAY * 1000)), db=self.db)
+
+    async def pass_days_for_devices(self, days: float) -> None:
+        """Make so much older when A's devices were used to write to READER."""
+        key = f"chat:{{{READER}}}:from"
+        redis().execute("EVAL", _UNUSED, "1", key, str(A), str(int(days * DAY)), db=self.db)
+
+    async def make(self, limits: InboxLimits) -> RedisInbox:
+        """A store that is open."""
+        inbox = self.store(limits)
+        self.assertEqual(await inbox.open(self.watcher), [])
+        return inbox

@@ -71,9 +71,9 @@ A package is the files of one folder. Those of a folder in it are another packag
 
 def package_of(file: str) -> str:
     """The line of ``FLOORS`` that speaks of a file."""
-    if file in FLOORS or (file.count(".") == 1 and file.startswith("chatsvc.")):
-        return file
-    return file.rpartition(".")[0]
+    path = FILES[file].relative_to(ROOT)
+    lies_in_the_core = path.parent.name == "chatsvc" and path.name != "__init__.py"
+    return file if lies_in_the_core else ".".join(path.parent.parts)
 
 
 def shown(file: str) -> str:

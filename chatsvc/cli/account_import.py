@@ -19,7 +19,7 @@ from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
 from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_json
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
-from chatsvc.storage import migrations
+from chatsvc.storage import schema
 
 _PATIENCE = 120.0
 """Seconds for the one transaction that makes all accounts."""
@@ -48,7 +48,7 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
         _refuse(bad.problems)
 
     async def check(opened: OpenAccounts) -> None:
-        if await migrations.pending(opened.database):
+        if await schema.pending(opened.database):
             raise click.ClickException("tables are missing: run `chatsvc schema` first")
         await _check(opened, rows)
 

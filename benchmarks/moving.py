@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.client.connector import FIRST_DELAY, LAST_DELAY
+from chatsvc.client.transport.retry import FIRST_DELAY, LAST_DELAY
 from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.backoff import Backoff
 from tests.support.balancer import Balanced

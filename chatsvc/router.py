@@ -1,9 +1,10 @@
 """
 The router takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-Messages that arrive while batches are under way form the next one, so one round trip to the store carries many messages
-and none waits for company. Two batches may be under way: the store works on one while the outcomes of the other are
-reported. A store carries batches out in their order and answers in it.
+Messages that arrive while batches are under way form the next one, so one round trip to the store carries many
+messages and none waits for company. Two batches may be under way: the store works on one while the outcomes of the
+other are reported. A store carries batches out in their order and answers in it. What it has confirmed is reported
+as stored, nothing else is (P1 of docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ class MessageRouter:
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes of
-    a batch have been reported.
+    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes
+    of a batch have been reported.
     """
 
     _log = Logger()

@@ -1,4 +1,4 @@
-"""The client as a service: a front end at a terminal or in a pipe, a conversation, and its connection."""
+"""The client as a service: puts a front end, a conversation and its connection together, and ends them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
@@ -20,13 +20,14 @@ from chatsvc.client.plain.plain import PlainTerminal
 from chatsvc.client.screen.screen import Screen, ScreenOptions
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
-"""A pipe gives up what a person would wait for."""
+"""In a pipe: a script should not hang where a person would wait."""
 
 INTERRUPTED = 130
-"""The status of what Ctrl-C has ended, as a shell has it."""
+"""Exit status after Ctrl-C, as a shell has it."""
 
 LOGOUT_PATIENCE = 3.0
 """Seconds that the goodbye may take."""
@@ -62,7 +63,9 @@ class ClientConfig:
 
 class Client(Service):
     """
-    ``finish`` ends the process with a status: well if it is given None, else badly after a line, which may be empty.
+    A client: its front end, its conversation and its connection.
+
+    :param finish: ends the process: well, if it is given None; else badly, with a line that may be empty and a status
     """
 
     def __init__(

@@ -16,12 +16,13 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
-from chatsvc.client.connector import Connector, Patience
+from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.transport.certificates import client_options, load
 from chatsvc.client.transport.known_servers import KnownServers
+from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 from tests.client.peer import Listener as Audience
 from tests.client.strangers import PATIENCE, Listener, Papers, Stranger, papers

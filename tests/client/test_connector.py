@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from chatsvc.client.connector import WELCOME_PATIENCE, Patience
+from chatsvc.client.connection_machine import WELCOME_PATIENCE
+from chatsvc.client.transport.retry import Patience
 from tests.client.connecting import ConnectionCase, settle, until
 from tests.client.strangers import PATIENCE
 from tests.support.servers import free_port

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from chatsvc.client.state.outbox import Outbox
 from tests.client.programs import PASSWORD, PATIENCE, Outcome, ProgramCase
+from tests.support.forked import ForkedProgram
 from tests.support.processes import new_address, timeless
 
 CHATSVC = str(Path(sys.executable).with_name("chatsvc"))
@@ -42,16 +42,10 @@ class ScriptCase(ProgramCase):
         }
         return super().environment(**{**here, **more})
 
-    def begin(self, *words: str, **env: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, **env: str) -> ForkedProgram:
         """Start a command."""
-        process = subprocess.Popen(
-            [CHATSVC, *words],
-            cwd=self.folder,
-            env=self.environment(**env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = ForkedProgram(
+            CHATSVC, *words, environment=self.environment(**env), folder=self.folder
         )
         self.addCleanup(self.end, process)
         return process
@@ -60,7 +54,7 @@ class ScriptCase(ProgramCase):
         """Run a command to its end."""
         return self.ended(self.begin(*words, **env), stdin)
 
-    def ended(self, process: subprocess.Popen[str], stdin: str | None = None) -> Outcome:
+    def ended(self, process: ForkedProgram, stdin: str | None = None) -> Outcome:
         """How a command ends."""
         output, errors = process.communicate(stdin, PATIENCE)
         return Outcome(process.returncode, timeless(output), errors)

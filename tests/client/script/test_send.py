@@ -22,6 +22,7 @@ from chatsvc.wire.client_codec import Confirmed, Rejected
 from tests.client.peer import ME, YOU, PeerCase
 from tests.client.programs import COMMAND, PASSWORD, Outcome, Relay
 from tests.client.script.script_case import CHATSVC, ScriptCase, until
+from tests.support.forked import ForkedProgram
 from tests.support.processes import ChatServer, shared
 from tests.support.servers import free_port
 
@@ -281,7 +282,7 @@ class Refused(ScriptCase):
                 process.wait(30)
                 self.failed(self.ended(process), "interrupted", status=status)
 
-    def await_handlers(self, process: subprocess.Popen[str]) -> None:
+    def await_handlers(self, process: ForkedProgram) -> None:
         """Wait until a process has begun its work: before, Python itself takes Ctrl-C."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -351,7 +352,7 @@ class Unsure(ScriptCase):
         self.done(self.send("once"))
         self.assertEqual((self.waiting(self.other), self.unconfirmed()), (["once"], 0))
 
-    def begin_lines(self, timeout: int) -> subprocess.Popen[str]:
+    def begin_lines(self, timeout: int) -> ForkedProgram:
         """Begin to send lines, of which the first is confirmed."""
         process = self.begin(
             "send", "--to", str(self.other), "--lines", "--json", "--timeout", str(timeout)

@@ -41,10 +41,9 @@ def configuration(
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Variables that nobody reads: mistyped, most likely."""
-    known = {
-        option.variable for option in (*ServerOptions.table, *LOCATION_OPTIONS, *LOGIN_OPTIONS)
-    } | {PASSWORD_VARIABLE}
+    """Warn of variables that nobody reads: most likely they are mistyped."""
+    options = (*ServerOptions.table, *LOCATION_OPTIONS, *LOGIN_OPTIONS)
+    known = {option.variable for option in options} | {PASSWORD_VARIABLE}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
             yield warn(_ABOUT, f"{name} is no option's variable: is it mistyped?")

@@ -14,7 +14,7 @@ from chatsvc.tap.options import PREFIX, Option
 from chatsvc.wire.commands import Auth
 from chatsvc.wire.uid import UID_RANGE, possible_uid
 
-PASSWORD_VARIABLE = f"{PREFIX}PASSWORD_VARIABLE"
+PASSWORD_VARIABLE = f"{PREFIX}PASSWORD"
 """The environment variable of a password; it is no option, for a command line can be seen by others."""
 
 

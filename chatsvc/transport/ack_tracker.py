@@ -64,11 +64,11 @@ class ByteMeter(EagerWriter):
 
     def _how_far(self) -> tuple[int, int | None]:
         own = self.transport.socket
-        told = how_far(own)
-        if told is None:
+        known = how_far(own)
+        if known is None:
             waiting = waiting_bytes(self.transport)
             return self.handed - waiting - unacknowledged(own.fileno()), None
-        return told
+        return known
 
     def loseConnection(self) -> None:
         self._last_poll()

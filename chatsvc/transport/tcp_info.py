@@ -28,10 +28,10 @@ def how_far(found: Any) -> tuple[int, int] | None:
     """
     if sys.platform != "linux" or getattr(found, "family", None) not in _INTERNET:
         return None
-    told = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
-    if len(told) < _SIZE:
+    info = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+    if len(info) < _SIZE:
         return None
-    return _ACKNOWLEDGED.unpack_from(told)[0], _WINDOW.unpack_from(told)[0]
+    return _ACKNOWLEDGED.unpack_from(info)[0], _WINDOW.unpack_from(info)[0]
 
 
 def unacknowledged(descriptor: int) -> int:

@@ -297,15 +297,15 @@ class Quotas(PeerCase):
     def test_no_more(self) -> None:
         """A message that nobody asked for would be acknowledged unseen."""
         self.enter()
-        self.listener.slow = True
+        self.view.slow = True
         self.message(1)
         self.message(2)
         self.message(3)
-        self.listener.finish()
+        self.view.finish()
         self.clock.advance(0)
-        self.listener.finish()
+        self.view.finish()
         self.message(4)
-        self.assertEqual((self.listener.read, self.acks()), ([1, 2], [1, 2, 2]))
+        self.assertEqual((self.view.read, self.acks()), ([1, 2], [1, 2, 2]))
         self.assertEqual(self.outboxes[0].last_shown, 2)
 
     def test_over_two_connections(self) -> None:
@@ -318,7 +318,7 @@ class Quotas(PeerCase):
         self.accept(auth)
         self.message(2)
         self.message(3)
-        self.assertEqual((self.listener.read, self.acks()), ([1, 2], [2, 2]))
+        self.assertEqual((self.view.read, self.acks()), ([1, 2], [2, 2]))
 
     def test_nothing_at_all(self) -> None:
         """Who has read enough would take another message at the next log-in."""
@@ -333,4 +333,4 @@ class Quotas(PeerCase):
         self.accept(auth)
         self.successResultOf(entering)
         self.message(3)
-        self.assertEqual((self.listener.read, self.acks()), ([], [2]))
+        self.assertEqual((self.view.read, self.acks()), ([], [2]))

@@ -219,7 +219,7 @@ class Memories(PeerCase):
         self.assertEqual((auth["uid"], auth["token"]), (ME, "t1"))
         self.accept(auth)
         self.successResultOf(greeted)
-        self.assertEqual(self.listener.said, ["认证成功!"])
+        self.assertEqual(self.view.said, ["认证成功!"])
         self.type(f"msg {YOU} x")
         self.assertEqual(self.numbers(), [(1, "x")])
 
@@ -230,7 +230,7 @@ class Memories(PeerCase):
         self.connect()
         (auth,) = self.take("auth")
         self.accept(auth)
-        self.assertEqual(self.listener.said, ["认证成功!"])
+        self.assertEqual(self.view.said, ["认证成功!"])
 
     def test_refused(self) -> None:
         """A token that no longer works would be kept, or one that works be forgotten because a store is away."""
@@ -245,7 +245,7 @@ class Memories(PeerCase):
             (auth,) = self.take("auth")
             self.say(type="error", re=auth["n"], code=code, text=f"<{code}>")
             self.assertEqual(self.saved_login.account() is not None, kept)
-            self.assertEqual(self.listener.said[-1], "请登陆!")
+            self.assertEqual(self.view.said[-1], "请登陆!")
             typed = self.type(f"auth {ME} pw")
             (auth,) = self.take("auth")
             self.accept(auth)

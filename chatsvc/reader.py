@@ -205,8 +205,7 @@ class Reader:
 
     def superseded(self, generation: int) -> None:
         """
-        Claim the inbox anew, or nothing would ever be removed: the store holds a newer generation than
-        ``generation``.
+        Claim the inbox anew if the store holds a newer generation, or nothing would ever be removed.
 
         Nobody took over: a claim that was given up ran after all, for a log-in that failed.
         """

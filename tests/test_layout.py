@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,38 @@ class ImportTests(LayoutCase):
             [
                 " imports ".join(map(name, circle)) + ": move what they share below them"
                 for circle in circles(edges)
+            ]
+        )
+
+
+class DocstringTests(LayoutCase):
+    """What ruff's D rules cannot tell: a method that overrides another needs no docstring of its own."""
+
+    OF_LIBRARIES = frozenset(
+        {
+            *("append_string", "load_history_strings", "store_string", "get_completions"),
+            *("apply_transformation", "get_timestamp", "recv", "listen"),
+        }
+    )
+    """Methods of prompt_toolkit's, itsdangerous's, OpenSSL's and Twisted's classes that we override."""
+
+    def test_methods(self) -> None:
+        """A method of ours would be explained nowhere: neither where it stands nor in the contract that it keeps."""
+        methods = [
+            (path, kind.name, method)
+            for path in FILES.values()
+            for kind in ast.walk(ast.parse(path.read_text()))
+            if isinstance(kind, ast.ClassDef)
+            for method in kind.body
+            if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        explained = {method.name for _, _, method in methods if ast.get_docstring(method)}
+        self.assert_none(
+            [
+                f"{path.relative_to(ROOT)}:{method.lineno} {kind}.{method.name} has no docstring: say what it is for"
+                for path, kind, method in methods
+                if not kind.startswith("_") and not method.name.startswith("_")
+                if method.name.islower() and method.name not in explained | self.OF_LIBRARIES
             ]
         )
 

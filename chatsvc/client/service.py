@@ -1,4 +1,4 @@
-"""The client as a service: a front end at a terminal or in a pipe, a conversation, and its connection."""
+"""The client as a service: puts a front end, a conversation and its connection together, and ends them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
 
 PIPE_PATIENCE = Patience(first=0.0, later=30.0)
-"""A pipe gives up what a person would wait for."""
+"""In a pipe: a script should not hang where a person would wait."""
 
 INTERRUPTED = 130
-"""The status of what Ctrl-C has ended, as a shell has it."""
+"""Exit status after Ctrl-C, as a shell has it."""
 
 LOGOUT_PATIENCE = 3.0
 """Seconds that the goodbye may take."""
@@ -63,7 +63,9 @@ class ClientConfig:
 
 class Client(Service):
     """
-    ``finish`` ends the process with a status: well if it is given None, else badly after a line, which may be empty.
+    A client: its front end, its conversation and its connection.
+
+    :param finish: ends the process: well, if it is given None; else badly, with a line that may be empty and a status
     """
 
     def __init__(

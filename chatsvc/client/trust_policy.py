@@ -1,4 +1,4 @@
-"""Whether a server is talked to: decided on its certificate, with the user's help where nobody vouches for it."""
+"""Decides by its certificate whether a server is trusted, with the user's help where nobody vouches for it (TOFU)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from chatsvc.client.transport.certificates import Presented
 from chatsvc.client.transport.known_servers import KnownServers, KnownServersUnusable
 
 Ask = Callable[[str, str], Awaitable[str]]
-"""Asks the user a question; the answer is one of these letters, the last one if there is nobody to ask."""
+"""Asks the user for one of these letters; the answer is the last one if there is nobody to ask."""
 
 ONCE, ALWAYS, NO = "o", "a", "n"
 
 
 class UntrustedServer(Exception):
-    """The server is not talked to; what to tell the user, in several lines where it must not be overlooked."""
+    """The server is not trusted; its text is for the user, in several lines where it must not be overlooked."""
 
 
 class TrustPolicy:
@@ -37,9 +37,9 @@ class TrustPolicy:
 
     async def admit(self, shown: Presented, ask: Ask, messages: ClientMessages) -> None:
         """
-        Return when the server that has shown this certificate may be talked to.
+        Return when the server that has shown this certificate is trusted.
 
-        :raise Refused: it may not.
+        :raise UntrustedServer: it is not
         """
         if self._pinned:
             if shown.fingerprint != self._pinned:
@@ -54,7 +54,7 @@ class TrustPolicy:
         self._accepted = shown.fingerprint
 
     async def _decide(self, shown: Presented, ask: Ask, messages: ClientMessages) -> None:
-        """By what the user has said before, or says now."""
+        """Decide by what the user has said before, or says now."""
         if self._is_known(shown, messages):
             return
         if self._accepted:

@@ -22,7 +22,7 @@ Launch = Callable[["WorkerProcess"], Any]
 
 
 class _HeartbeatSocket(DatagramProtocol):
-    """The supervisor's end of sd_notify(3)."""
+    """Receives what workers send by sd_notify(3)."""
 
     def __init__(self, on_datagram: Callable[[set[str]], None]) -> None:
         self._on_datagram = on_datagram

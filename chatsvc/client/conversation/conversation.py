@@ -1,6 +1,7 @@
 """
-The client's side of the conversation: what was asked, who is logged in, what comes of it. It does no I/O but that of
-its outbox.
+The client's side of the conversation: what was asked, who is logged in, what comes of it.
+
+It does no I/O but that of its outbox.
 
 A connection hands it frames and takes frames from it. A front end runs commands on it
 (:class:`~chatsvc.client.conversation.commands.CommandRunner`) and gives a

@@ -43,13 +43,13 @@ class ExitHandler(Protocol):
     """Ends the client."""
 
     def finished(self, success: bool) -> None:
-        """The user has nothing more to do; ``success``: everything was carried out."""
+        """End because the user has nothing more to do; ``success``: everything was carried out."""
 
     def failed(self, line: str) -> None:
-        """This cannot go on."""
+        """End badly, with a line that says why."""
 
     def interrupted(self, line: str) -> None:
-        """The user broke off."""
+        """End because the user broke off."""
 
 
 class Presenter:

@@ -31,7 +31,7 @@ WINDOW = 64
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    """A message on its way; ``first``: the server certainly had not got it before."""
+    """A message on its way. ``first``: the server certainly did not have it before."""
 
     entry: OutboxEntry
     first: bool
@@ -40,8 +40,11 @@ class _InFlight:
 @dataclass(slots=True)
 class _Lane:
     """
-    The way to one recipient. ``held``: nothing more is sent until all is answered, and perhaps a delay is over.
-    ``tried``: the device's numbers are not used by anybody else, as far as the server's answers tell.
+    The messages to one recipient.
+
+    ``held``: nothing more is sent until all is answered, and perhaps a delay is over. ``tried``: the device's numbers
+    are not used by anybody else, as far as the server's answers tell. ``sent_up_to`` is the key of the last entry that
+    was sent, ``expected`` the number that the server wants next. ``unavailable``: its store was away.
     """
 
     to: int
@@ -91,7 +94,7 @@ class Sender:
         self._absent: set[int] = set()
 
     def start(self, device: str) -> None:
-        """Logged in, or spoken of, as a device: send everything that is unconfirmed and may be sent as that."""
+        """Send what is unconfirmed and numbered as ``device``'s: the connection speaks as that device now."""
         self.stop()
         self._open, self.device = True, device
         for to in self._outbox.recipients():
@@ -103,7 +106,7 @@ class Sender:
         self._open = False
 
     def stop(self) -> None:
-        """Logged out, or the connection is lost: what is unconfirmed stays in the outbox."""
+        """Stop, as the connection is gone or logged out: what is unconfirmed stays in the outbox."""
         self.pause()
         for lane in self._lanes.values():
             if lane.retry is not None:
@@ -111,7 +114,7 @@ class Sender:
         self._lanes.clear()
 
     def post(self, to: int, text: str) -> OutboxEntry:
-        """Record a message and send it as soon as may be."""
+        """Record a message, and send it as soon as the window allows."""
         entry = self._outbox.add(to, text)
         self._absent.add(entry.key)
         self._advance(self._lane(to))
@@ -119,13 +122,13 @@ class Sender:
         return entry
 
     def device_taken(self) -> None:
-        """Another process has logged in as this device: it uses its numbers."""
+        """Give the device up: another process has logged in as it, and uses its numbers."""
         self.pause()
         if not self._only_asks:
             self._outbox.change_device(self._absent)
 
     def withdraw(self, key: int) -> bool:
-        """Forget a message if the server certainly does not have it; False: it may have it."""
+        """Forget a message if the server certainly does not have it; return whether that is so."""
         absent = key in self._absent
         if absent:
             self._absent.discard(key)
@@ -133,7 +136,7 @@ class Sender:
         return absent
 
     def answered(self, answer: Confirmed | Rejected) -> None:
-        """The server's answer to a message."""
+        """Take the server's answer to a message; one that belongs to no message on its way is ignored."""
         lane = self._lanes.get(answer.to) if answer.to is not None else None
         flight = lane.in_flight.pop(answer.re, None) if lane and answer.re is not None else None
         if lane is None or flight is None:
@@ -157,7 +160,7 @@ class Sender:
 
     @property
     def _only_asks(self) -> bool:
-        """Whether the session speaks as a device that was given up: messages are only asked about."""
+        """Whether the connection speaks as a device that was given up, whose messages are only asked about."""
         return self.device != self._outbox.present_device
 
     def _confirmed(self, lane: _Lane, entry: OutboxEntry, answer: Confirmed) -> None:
@@ -250,7 +253,7 @@ class Sender:
         self._on_postponed(flight.entry, answer)
 
     def _not_logged_in(self, lane: _Lane, flight: _InFlight, answer: Rejected) -> None:
-        """Somebody took over: it is sent after the next log-in."""
+        """Keep it for the next log-in: another client took over."""
         self._open = False
         if flight.first:
             self._absent.add(flight.entry.key)

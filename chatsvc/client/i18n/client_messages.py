@@ -1,4 +1,4 @@
-"""What the client itself says to its user; all else are the server's words."""
+"""The texts that the client itself says to its user; all others come from the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from chatsvc.client.transport.known_servers import KnownServersProblem, KnownSer
 @dataclass(frozen=True)
 class ClientMessages:
     """
-    One language. ``system`` has its words for some of the system's errors, by ``errno``; the others go by their names.
+    The texts of one language.
+
+    ``system`` has its words for some of the system's errors, by ``errno``; the others go by their names.
     """
 
     unreachable: str

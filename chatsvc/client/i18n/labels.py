@@ -1,4 +1,4 @@
-"""What stands on the screen beside the conversation."""
+"""The texts that stand on the screen beside the conversation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labels:
-    """One language."""
+    """The texts of one language."""
 
     connected: str
     connecting: str

@@ -1,4 +1,4 @@
-"""What commands that a script runs say when they fail; the rest are the client's words and the server's."""
+"""The texts of the commands for scripts; they also use the client's and the server's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScriptMessages:
-    """One language. ``line`` and ``lines`` stand before the others."""
+    """The texts of one language; ``line`` and ``lines`` stand before the others."""
 
     line: str
     lines: str

@@ -1,4 +1,4 @@
-"""Whom this client has seen: their names, for those who type, and a colour for each."""
+"""The people whom this client has seen: their names, for completion, and a colour for each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Contacts:
     def __init__(self) -> None:
         self._names: LRUCache[int, str] = LRUCache(_MOST)
         self.last: int | None = None
-        """Who wrote last."""
+        """The uid of the person who wrote last."""
 
     def seen(self, uid: int, name: str) -> None:
-        """Somebody was named."""
+        """Remember the name of a uid."""
         self._names.pop(uid, None)  # the order is that in which they were put in
         self._names[uid] = name
 
@@ -28,7 +28,7 @@ class Contacts:
         return f"{name}({uid})" if name else str(uid)
 
     def called(self, name: str) -> list[int]:
-        """The uids of those seen under a name."""
+        """The uids that were seen under a name."""
         return [uid for uid, known in self._names.items() if known == name]
 
     def all(self) -> list[tuple[int, str]]:
@@ -37,5 +37,5 @@ class Contacts:
 
 
 def shade(uid: int, shades: int) -> int:
-    """The same number below ``shades`` for a person each time."""
+    """A number below ``shades``, always the same for a person."""
     return crc32(str(uid).encode()) % shades

@@ -1,6 +1,7 @@
 """
-What a person means by a line typed at a terminal: a command, with or without a slash, or a message to whom they are
-talking with.
+Parses a line typed at a terminal.
+
+It is a command, with or without a slash, or a message to the person whom the user is talking to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from chatsvc.wire.text import TextDialect
 from chatsvc.wire.uid import parse_uid
 
 SECRET = frozenset({"auth", "login", "register", "passwd"})
-"""Words before a password."""
+"""Commands that take a password."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ _OWN: dict[str, Callable[[str], Typed]] = {
 }
 
 _ALONE = frozenset({"help", "?", "quit", "logout"})
-"""Commands that are one word: with more words after them, somebody is talking."""
+"""Commands of one word: with more words after it, the line is a message."""
 
 WORDS = (
     "to",
@@ -84,7 +85,7 @@ WORDS = (
     "logout",
     "quit",
 )
-"""All that can be typed, for completion."""
+"""All commands, for completion."""
 
 
 def _parse(body: str) -> Typed:
@@ -93,10 +94,10 @@ def _parse(body: str) -> Typed:
 
 def interpret(line: str, talking_to: int | None) -> Typed:
     """
-    The meaning of a line, while plain lines go to ``talking_to``.
+    Tell what a line means, while plain lines go to ``talking_to``.
 
     A slash makes it a command, two slashes a message that begins with one. Without a slash, and with somebody to talk
-    to, only what is a whole command is one, and whatever could have a password in it.
+    to, it is a command only if it is a whole one, or if it could have a password in it.
     """
     if not is_unicode(line):
         return c.Malformed(Problem.NOT_UTF8)
@@ -115,7 +116,7 @@ def interpret(line: str, talking_to: int | None) -> Typed:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether what the terminal sent was UTF-8: other bytes come as lone surrogates (PEP 383)."""
+    """Whether the terminal sent UTF-8: other bytes come as lone surrogates (PEP 383)."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -1,7 +1,7 @@
 """
-Talking at a terminal: carries out what was typed, in order, and knows whom plain lines go to.
+Carries out what was typed at a terminal, in order, and knows whom plain lines go to.
 
-Only messages are not waited for: one that cannot be stored yet does not hold up what is typed next.
+Messages are the only commands that the next line does not wait for: one that cannot be stored yet holds nothing up.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from chatsvc.wire.uid import parse_uid
 
 
 class TalkView(Protocol):
-    """Where somebody talks."""
+    """The terminal at which somebody talks."""
 
     conversation: Conversation
     commands: CommandRunner
 
     def say(self, text: str) -> None:
-        """Something other than a message."""
+        """Show something other than a message."""
 
     def sending(self, message: c.Send, result: Deferred[bool]) -> None:
-        """A message is on its way."""
+        """Show that a message is on its way until ``result`` fires."""
 
     def left(self) -> None:
-        """The user quits."""
+        """End, as the user quits."""
 
     def failed(self, line: str) -> None:
-        """This cannot go on."""
+        """End badly, with a line that says why."""
 
 
 class Talk:
-    """One user's talking."""
+    """One user at one terminal. ``to`` is the uid that plain lines go to, or None."""
 
     def __init__(self, view: TalkView) -> None:
         self._view = view
@@ -58,11 +58,11 @@ class Talk:
         return LABELS[self._view.conversation.lang]
 
     def meaning(self, line: str) -> Typed:
-        """What a line means now."""
+        """Tell what a line means now."""
         return interpret(line, self.to)
 
     async def take(self, typed: Typed) -> None:
-        """Carry out what was typed, or let it wait for its turn; returns when the next line may be typed."""
+        """Carry out what was typed, or put it in line; returns when the next line may be typed."""
         if isinstance(typed, TalkTo):
             await self._talk_to(typed.whom)
         elif isinstance(typed, Reply):

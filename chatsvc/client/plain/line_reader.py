@@ -15,7 +15,7 @@ from zope.interface import implementer
 _MOST_AT_ONCE = 65_536
 
 _LONGEST = 1 << 20
-"""Bytes of a line that are waited for: a longer one comes in pieces."""
+"""Bytes of a line; a longer one comes in pieces."""
 
 _MOST_WAITING = 256
 
@@ -23,8 +23,9 @@ _MOST_WAITING = 256
 @implementer(IReadDescriptor)
 class LineReader:
     """
-    Reads lines from ``descriptor``. Calls ``on_line`` with each line, without its end, and ``on_end`` once after the
-    last.
+    Reads lines from ``descriptor``.
+
+    Calls ``on_line`` with each line, without its end, and ``on_end`` once after the last.
 
     Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
     shares the terminal would see it.
@@ -45,7 +46,7 @@ class LineReader:
         self._over = False
 
     def start(self) -> None:
-        """Read, or read on."""
+        """Begin to read, or go on."""
         if not self._over:
             self._reactor.addReader(self)
 
@@ -58,7 +59,7 @@ class LineReader:
         return self._descriptor
 
     def logPrefix(self) -> str:
-        """What Twisted calls it in a log."""
+        """The name in Twisted's log."""
         return "lines"
 
     def doRead(self) -> None:
@@ -80,7 +81,7 @@ class LineReader:
             self._end()
 
     def connectionLost(self, reason: Failure) -> None:
-        """How epoll tells the end of a pipe; also called when the reactor stops."""
+        """End: epoll says so at the end of a pipe, and the reactor when it stops."""
         self._end()
 
     def _end(self) -> None:
@@ -93,7 +94,7 @@ class LineReader:
 
 
 class LineQueue:
-    """The lines of a descriptor, each when it is asked for: not many more are read than were."""
+    """Gives the lines of a descriptor one by one, and reads only a few ahead."""
 
     def __init__(self, reactor: Any, descriptor: int) -> None:
         self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end)

@@ -1,4 +1,4 @@
-"""The client in a pipe: lines are carried out one by one, and what comes back is printed."""
+"""The front end in a pipe."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from chatsvc.wire.commands import Quit
 from chatsvc.wire.text import TextDialect
 
 QUIET = 0.5
-"""Seconds without a word from the server after which it has said everything."""
+"""Seconds without a frame after which the server has said everything."""
 
 PATIENCE = 5.0
 """Seconds to wait for messages that are said to wait and do not come."""
 
 
 class Pipe(Printer):
-    """
-    Performs the lines of ``source`` on a conversation, each after the one before it was answered, and is its view.
-    """
+    """Runs the lines of ``source``, each after the one before it was answered, and prints what comes back."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The client at a terminal that can do no more than lines, such as an editor's."""
+"""The front end at a terminal that can do no more than lines, such as an editor's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROMPT = ">>> "
 
 
 class PlainTerminal(Printer):
-    """Lines in and out, and the view of a conversation."""
+    """Reads lines, and prints what comes back."""
 
     def __init__(
         self,
@@ -44,20 +44,20 @@ class PlainTerminal(Printer):
         self.say(text)
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
-        """Ask for one of ``choices``, and Enter; anything else is the last of them."""
+        """Ask for one letter of ``choices`` and Enter; anything else means the last one."""
         self.say(text)
         answer: Deferred[str] = Deferred()
         self._question = (choices, answer)
         return answer
 
     def left(self) -> None:
-        """The user quits."""
+        """End, as the user quits."""
         if self._question is not None:
             self._answer("")
         self._exit_handler.finished(True)
 
     def sending(self, message: c.Send, result: Deferred[bool]) -> None:
-        """A message is on its way."""
+        """Show nothing: lines do not change any more."""
 
     def _typed(self, raw: bytes) -> None:
         line = raw.decode("utf-8", "surrogateescape")

@@ -20,8 +20,10 @@ from chatsvc.wire.text import show
 
 class Printer(Service):
     """
-    The view of a conversation, on ``output``; warnings go to ``errors``. After whatever is printed stands the
-    ``prompt``. Nothing that is said, not even by a server, drives the terminal.
+    Shows a conversation on ``output``, and warnings on ``errors``.
+
+    The ``prompt`` stands after whatever is printed. Nothing that is printed can drive the terminal, not even a
+    server's words.
     """
 
     conversation: Conversation
@@ -49,7 +51,7 @@ class Printer(Service):
         self.say(why)
 
     def changed(self) -> None:
-        """The connection was found or lost."""
+        """Do nothing: the connection was found or lost, and there is no status line."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         self._print("\n".join(map(show, messages)))
@@ -59,11 +61,11 @@ class Printer(Service):
         pass
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
-        """There is nobody to ask: the last of these letters."""
+        """Answer with the last of these letters: there is nobody to ask."""
         return succeed(choices[-1])
 
     def warn(self, text: str) -> None:
-        """Say what is wrong with the connection."""
+        """Print what is wrong with the connection."""
         with suppress(OSError):  # whoever should read it may be gone
             print(sanitized_lines(text), file=self._errors, flush=True)
 

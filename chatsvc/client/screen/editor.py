@@ -32,11 +32,11 @@ from chatsvc.client.screen.terminal import Terminal
 _STYLE = Style.from_dict({"status": "reverse", "aside": "italic", "prompt": "bold"})
 
 _A_WHILE = 0.5
-"""Seconds for which nobody minds that no line stands there."""
+"""Seconds for which the prompt may be away without a word."""
 
 
 class GivenUp(Exception):
-    """The user does not want to say it."""
+    """The user broke this input off."""
 
 
 class Interrupted(Exception):
@@ -53,7 +53,12 @@ PasteQuestion = Callable[[list[str]], tuple[Prompt, str]]
 
 
 class Editor:
-    """``pressed`` is called at every key, ``resized`` when the terminal has another size and is empty."""
+    """
+    Reads lines, secrets and single keys.
+
+    :param pressed: called at every key
+    :param resized: called when the terminal has another size and is empty
+    """
 
     def __init__(
         self,
@@ -112,7 +117,7 @@ class Editor:
             self._resized()
 
     def raw(self) -> AbstractContextManager[None]:
-        """Every key comes to us, even between two lines; none is echoed and Ctrl-C is no signal."""
+        """Take every key, even between two lines; none is echoed and Ctrl-C is no signal."""
         return self._input.raw_mode()
 
     @property
@@ -122,12 +127,12 @@ class Editor:
 
     @property
     def _app(self) -> Application[str] | None:
-        """What is on the screen."""
+        """The prompt that is on the screen."""
         app = self._current.app if self._current else None
         return app if app and app.is_running else None
 
     def stop(self) -> None:
-        """Read no more: whoever waits for something typed hears CancelledError."""
+        """Read no more: a pending :meth:`read` or :meth:`secret` raises ``CancelledError``."""
         if self._reading is not None:
             self._reading.cancel()
 
@@ -137,7 +142,7 @@ class Editor:
         return self._output.get_size()
 
     def redraw(self) -> None:
-        """What stands around the line has changed."""
+        """Draw what stands around the line anew."""
         if self._app:
             self._app.invalidate()
 
@@ -171,11 +176,11 @@ class Editor:
         paste_question: PasteQuestion,
     ) -> list[str]:
         """
-        The line that is typed, or the lines that were pasted and are wanted.
+        Read the line that is typed, or the lines that were pasted and are wanted.
 
-        :raise EOFError: Ctrl-D, or the terminal is gone.
-        :raise Interrupted: Ctrl-C on an empty line.
-        :raise GivenUp: what was pasted is not wanted.
+        :raise EOFError: Ctrl-D, or the terminal is gone
+        :raise Interrupted: Ctrl-C on an empty line
+        :raise GivenUp: what was pasted is not wanted
         """
         while True:
             while self._questions:
@@ -190,9 +195,9 @@ class Editor:
 
     async def secret(self, prompt: Prompt) -> str:
         """
-        Something that is not shown.
+        Read a line that is not shown.
 
-        :raise GivenUp: the user does not say it.
+        :raise GivenUp: the user broke off
         """
         session = self._session(
             history=DummyHistory(),
@@ -205,9 +210,9 @@ class Editor:
 
     async def attend(self, waiting: Deferred[None], prompt: Prompt) -> None:
         """
-        Wait for something; when it takes a while, say so.
+        Wait, and say so with ``prompt`` when it takes a while.
 
-        :raise GivenUp: the user would rather not.
+        :raise GivenUp: the user broke off
         """
         future = waiting.asFuture(asyncio.get_running_loop())
         a_while = asyncio.ensure_future(asyncio.wait([future], timeout=_A_WHILE))
@@ -221,7 +226,7 @@ class Editor:
         future.result()
 
     def ask(self, prompt: Prompt, choices: str) -> Deferred[str]:
-        """One of the letters ``choices``; giving up is the last of them. What is being typed is kept for later."""
+        """Ask for one letter of ``choices``; breaking off means the last one. What is being typed is kept for later."""
         answer: Deferred[str] = Deferred(lambda _: self._step_aside())
         self._questions.append((prompt, choices, answer))
         if self._current is self._lines:
@@ -238,8 +243,10 @@ class Editor:
 
     async def _letter(self, prompt: Prompt, choices: str) -> str:
         """
-        A letter and Enter: somebody may be in the middle of a line when the question comes. Whatever else is typed was
-        meant for that line, and goes there.
+        Read one letter of ``choices`` and Enter.
+
+        The user may be in the middle of a line when the question comes: whatever else is typed was meant for that line,
+        and goes there.
         """
         while True:
             session = self._session(
@@ -286,7 +293,7 @@ class Editor:
         return await self._run(session, prompt)
 
     def _typed_ahead(self, event: KeyPressEvent) -> None:
-        """For the next line: nobody has been asked anything."""
+        """Keep what is typed for the next line: nobody was asked anything."""
         text = " ".join(event.data.split("\r"))
         if text.isprintable():
             self._go_on_with(text)
@@ -323,7 +330,7 @@ class Editor:
 
 
 def _secret_keys() -> KeyBindings:
-    """A secret is one line: what is copied from a file brings a line break along."""
+    """Bindings that keep a secret to one line: what is copied from a file brings a line break along."""
     keys = KeyBindings()
 
     @keys.add(Keys.BracketedPaste)

@@ -11,11 +11,11 @@ from prompt_toolkit.history import FileHistory
 from chatsvc.client.input.parser import SECRET
 
 _MOST_BYTES = 256 * 1024
-"""Of the file, when a client starts: about the last two thousand lines."""
+"""Size of the file when a client starts: about the last two thousand lines."""
 
 
 class DiscreetHistory(FileHistory):
-    """Keeps no line that may have a password in it. A file that cannot be used is no reason not to talk."""
+    """Keeps the lines that cannot have a password in them; works without a file where that cannot be used."""
 
     def __init__(self, path: Path) -> None:
         with suppress(OSError):

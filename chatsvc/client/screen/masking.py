@@ -1,4 +1,4 @@
-"""What is typed and not shown."""
+"""Hides what is typed where it may be a password."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _BEFORE_SECRET = re.compile(r"\s*/?(?:(?:auth|login|register)\s+\S+\s|passwd\s)"
 
 
 def discreet(line: str) -> str:
-    """A line with an asterisk for each character of what may be a password."""
+    """Replace each character of what may be a password by an asterisk."""
     found = _BEFORE_SECRET.match(line)
     return line if found is None else line[: found.end()] + "*" * (len(line) - found.end())
 
 
 class Asterisks(Processor):
-    """Shows no password that is typed after a command; ``before`` is what stands before the line."""
+    """Hides a password that is typed after a command; ``before`` is what was typed before this line."""
 
     def __init__(self, before: str = "") -> None:
         self._before = before

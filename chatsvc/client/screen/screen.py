@@ -1,4 +1,4 @@
-"""The client at a terminal: messages appear above the line that is being typed."""
+"""The front end at a terminal: messages appear above the line that is being typed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PROMPT_ROWS = 8
 
 @dataclass(frozen=True)
 class ScreenOptions:
-    """How a screen looks: ``history`` is the file of lines typed before."""
+    """How a screen looks. ``server`` stands in its status line; ``history`` is the file of lines typed before."""
 
     server: str
     history: Path
@@ -60,7 +60,7 @@ class ScreenOptions:
 
 
 class Screen(Service):
-    """A line editor with a status line, and the view of a conversation."""
+    """Shows a conversation above a line editor with a status line."""
 
     conversation: Conversation
     commands: CommandRunner
@@ -113,7 +113,7 @@ class Screen(Service):
         self._over.addBoth(self._leave_terminal)
         return self._over  # until the terminal is as it was
 
-    # What the conversation tells
+    # What the conversation shows
 
     def say(self, text: str) -> None:
         self._write(sanitized_lines(text))
@@ -150,11 +150,11 @@ class Screen(Service):
         pass
 
     def warn(self, text: str) -> None:
-        """Say what is wrong with the connection."""
+        """Show what is wrong with the connection."""
         self.say(text)
 
     def changed(self) -> None:
-        """The connection was found or lost."""
+        """Show that the connection was found or lost."""
         self._notice_connection()
         self._redraw()
 
@@ -162,7 +162,7 @@ class Screen(Service):
         self._exit_handler.failed(line)
 
     def ask(self, text: str, choices: str) -> Deferred[str]:
-        """Ask the user to press one of ``choices``; the last of them is what giving up means."""
+        """Ask for one letter of ``choices`` and Enter; breaking off means the last one."""
         explained, _, question = sanitized_lines(text).rpartition("\n")
         if explained:
             self._write(explained)
@@ -193,11 +193,11 @@ class Screen(Service):
     # Typing
 
     def left(self) -> None:
-        """The user quits."""
+        """End, as the user quits."""
         self._exit_handler.finished(True)
 
     def sending(self, message: c.Send, result: Deferred[bool]) -> None:
-        """A message is on its way."""
+        """Show a message as on its way until ``result`` fires."""
         self._unconfirmed.add(message, result)
 
     def _start(self) -> None:
@@ -239,7 +239,7 @@ class Screen(Service):
         await self._editor.attend(taking, lambda: self._around(self._labels.patience))
 
     async def _with_passwords(self, ask: Ask) -> c.Command:
-        """The command, with what only the user knows."""
+        """Complete a command with passwords that the user types unseen."""
         labels = self._labels
 
         async def secret(label: str) -> str:
@@ -270,7 +270,7 @@ class Screen(Service):
         self.failed(failure.getErrorMessage())
 
     def _pressed(self) -> None:
-        """A key was pressed: what stands there has been seen."""
+        """Take a key press: what stands there has been seen."""
         self._last_key = self._reactor.seconds()
         self._marked = False
         if self._status.unread:
@@ -285,7 +285,7 @@ class Screen(Service):
         return self._around(f"{whom}>>> ")
 
     def _around(self, prompt: str, more: Sequence[str] = ()) -> StyleAndTextTuples:
-        """What stands above a prompt, and the prompt."""
+        """Lay out what stands above a prompt, and the prompt."""
         columns = self._editor.size.columns
         above = [*self._unconfirmed.lines(self._labels), *more]
         return [
@@ -315,7 +315,7 @@ class Screen(Service):
             self._editor.title(title)
 
     def _resized(self) -> None:
-        """The screen is empty and has another size."""
+        """Write the last lines again: the screen is empty and has another size."""
         rows, columns = self._editor.size
         self._terminal.write_raw(self._scrollback.last(rows - _PROMPT_ROWS, columns))
 
@@ -327,7 +327,7 @@ class Screen(Service):
     # Writing
 
     def _write(self, text: str, written: Deferred[None] | None = None) -> None:
-        """Above the line that is being typed; ``written`` fires when it stands there."""
+        """Write above the line that is being typed; ``written`` fires when it stands there."""
         self._unwritten.append((text, written))
         if not self._editor.busy:
             self._write_all()
@@ -335,7 +335,7 @@ class Screen(Service):
             self._writing = self._reactor.callLater(0, self._write_on)
 
     def _write_on(self) -> None:
-        """So much at once that somebody who is typing does not wait."""
+        """Write so little at once that somebody who is typing does not wait."""
         self._writing = None
         self._write_some()
         if self._unwritten:

@@ -1,4 +1,4 @@
-"""What was written last, to be laid out anew when a terminal changes its size."""
+"""Keeps what was written last, to be laid out anew when a terminal changes its size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Scrollback:
         self._texts: deque[str] = deque(maxlen=_MOST)
 
     def add(self, text: str) -> None:
-        """A text was written."""
+        """Keep a text that was written."""
         self._texts.append(text)
 
     def last(self, rows: int, columns: int) -> str:
-        """As many of the last texts as fit so many rows, each with a line break behind it."""
+        """As many of the last texts as fit into so many rows, each with a line break behind it."""
         fitting: deque[str] = deque()
         for text in reversed(self._texts):
             rows -= rows_of(text, columns)

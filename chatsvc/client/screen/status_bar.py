@@ -10,12 +10,17 @@ from prompt_toolkit.utils import get_cwidth
 from chatsvc.client.i18n.labels import LABELS, Labels
 
 _MOST_FOR_A_COLUMN = 8
-"""Characters that may share a column: more are not looked at, somebody may have pasted a book."""
+"""Characters that may share a column; more are ignored, as somebody may have pasted a book."""
 
 
 @dataclass
 class StatusBar:
-    """What the line says; ``since``: seconds since 1970 when the connection was lost, None while there is none yet."""
+    """
+    What the line shows.
+
+    ``since``: when the connection was lost, in seconds since 1970; None while there was none yet. ``me``: who is logged
+    in.
+    """
 
     server: str
     connected: bool = False
@@ -25,7 +30,7 @@ class StatusBar:
     unconfirmed: int = 0
 
     def notice(self, connected: bool, now: float) -> None:
-        """The connection was found, lost, or is still missing; ``now``: seconds since 1970."""
+        """Take whether there is a connection; ``now`` is in seconds since 1970."""
         if self.connected and not connected:
             self.since = now
         self.connected = connected
@@ -55,13 +60,13 @@ class StatusBar:
 
 
 def bar(line: str, columns: int) -> str:
-    """A line as wide as a terminal: cut or filled up."""
+    """Cut a line, or fill it up, to the width of a terminal."""
     line = cut(line, columns)
     return line + " " * (columns - get_cwidth(line))
 
 
 def cut(line: str, columns: int) -> str:
-    """As much of a line as fits so many columns of a terminal; a Chinese character takes two."""
+    """Cut a line to so many columns of a terminal; a Chinese character takes two."""
     begun = line[: _MOST_FOR_A_COLUMN * columns]
     if begun == line and get_cwidth(line) <= columns:
         return line

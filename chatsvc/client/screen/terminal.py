@@ -1,4 +1,4 @@
-"""What a terminal is told goes out whole, so that nothing is ever seen half done."""
+"""Output to a terminal in whole steps, so that nothing is ever seen half done."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Terminal(Vt100_Output):
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """What is told in here goes out at its end, at once."""
+        """Hold back what is written in here, and write it at once at the end."""
         self._depth += 1
         try:
             yield
@@ -51,7 +51,7 @@ class Terminal(Vt100_Output):
 
 
 def _size(stream: TextIO) -> Size:
-    """Its rows and columns; some terminals say 0."""
+    """Rows and columns; some terminals say 0."""
     try:
         columns, rows = os.get_terminal_size(stream.fileno())
     except OSError:

@@ -1,4 +1,4 @@
-"""How a message looks at a terminal: a colour for each sender, the state of one's own."""
+"""How messages look at a terminal: a colour for each sender, and what became of one's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 def wants_colour(environment: Mapping[str, str]) -> bool:
-    """Not with ``NO_COLOR`` (no-color.org)."""
+    """Whether to use colours: not with ``NO_COLOR`` (no-color.org)."""
     return not environment.get("NO_COLOR")
 
 
@@ -41,11 +41,11 @@ class Theme:
         return f"{self.faint(first + time)}{line_break}{painted}{sanitized(message.text)}"
 
     def own(self, sent: e.Sent, labels: Labels, offline: str) -> str:
-        """A message of one's own that the server has stored, and what became of it."""
+        """Paint a message of one's own that the server has stored, and what became of it."""
         mark = labels.stored if sent.online else labels.queued.format(waiting=sent.waiting)
         first = "" if sent.online else f"{offline}\n"
         return f"{self.message(sent.message, first)}  {self.faint(mark)}"
 
     def faint(self, text: str) -> str:
-        """Something beside the conversation."""
+        """Paint something that stands beside the conversation."""
         return f"{_FAINT}{text}{_PLAIN}" if self._coloured else text

@@ -14,7 +14,7 @@ from chatsvc.wire.commands import Send
 from chatsvc.wire.sanitize import sanitized
 
 _SOON = 0.3
-"""Seconds within which an answer is nothing to speak of."""
+"""Seconds before a message without an answer is shown."""
 
 _MOST_LINES = 5
 _MOST_CHARACTERS = 40
@@ -32,7 +32,7 @@ class UnconfirmedMessages:
         self._later: IDelayedCall | None = None
 
     def add(self, message: Send, result: Deferred[bool]) -> None:
-        """A message is on its way until ``result`` fires."""
+        """Show a message as on its way until ``result`` fires."""
         number = next(self._numbers)
         self._waiting[number] = (message, self._clock.seconds() + _SOON)
         result.addBoth(self._decided, number)
@@ -40,7 +40,7 @@ class UnconfirmedMessages:
             self._later = self._clock.callLater(_SOON, self._look)
 
     def lines(self, labels: Labels) -> list[str]:
-        """A line for each that has been waiting for a while, the oldest first."""
+        """A line for each message that has waited for a while, the oldest first."""
         now = self._clock.seconds()
         waiting = [message for message, shown in self._waiting.values() if shown <= now]
         lines = [self._line(message, labels) for message in waiting[:_MOST_LINES]]
@@ -49,7 +49,7 @@ class UnconfirmedMessages:
         return lines
 
     def stop(self) -> None:
-        """Nobody looks any more."""
+        """Redraw no more."""
         if self._later is not None:
             self._later.cancel()
             self._later = None

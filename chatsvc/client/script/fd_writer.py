@@ -1,4 +1,4 @@
-"""Output to a descriptor at its reader's pace, which never holds up the reactor."""
+"""Writes to a descriptor at its reader's pace, without holding up the reactor."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class WriterClosed(Exception):
 @implementer(IReadDescriptor, IWriteDescriptor)
 class FDWriter:
     """
-    Writes to ``descriptor``. ``broken`` is called with the system's error (see :mod:`errno`), once, when that has
-    become impossible; for a pipe as soon as nobody reads from it any more.
+    Writes to ``descriptor``.
 
-    The descriptor stays blocking, because others may share it: what is said to be writable takes ``PIPE_BUF`` bytes
-    without blocking.
+    The descriptor stays blocking, because others may share it: a descriptor that polls as writable takes ``PIPE_BUF``
+    bytes without blocking (pipe(7)).
+
+    :param broken: called once with the system's error (see :mod:`errno`) when writing has become impossible; for a
+        pipe as soon as nobody reads from it any more
     """
 
     def __init__(self, reactor: Any, descriptor: int, broken: Callable[[int], None]) -> None:
@@ -51,7 +53,11 @@ class FDWriter:
             self._reactor.addReader(self)
 
     def write(self, data: bytes) -> Deferred[None]:
-        """Fires when the kernel has all of it, or, for a file, the disk; fails with :class:`WriterClosed`."""
+        """
+        Write data.
+
+        :return: fires when the kernel has all of it, or, for a file, the disk; fails with :class:`WriterClosed`
+        """
         if self._closed:
             return fail(WriterClosed(0))
         written: Deferred[None] = Deferred()
@@ -78,14 +84,14 @@ class FDWriter:
         return self._descriptor
 
     def logPrefix(self) -> str:
-        """What Twisted calls it in a log."""
+        """The name in Twisted's log."""
         return "output"
 
     def doRead(self) -> None:
-        """Nothing comes from here."""
+        """Do nothing: a pipe that is written to only reports that it is broken."""
 
     def doWrite(self) -> None:
-        """It can be written to."""
+        """Write the next piece."""
         try:
             count = os.write(self._descriptor, self._unwritten[: select.PIPE_BUF])
             del self._unwritten[:count]
@@ -102,7 +108,7 @@ class FDWriter:
                 self._writing.popleft()[1].callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
-        """How epoll tells that nobody reads any more."""
+        """Break: epoll says so when nobody reads any more."""
         self._break(errno.EPIPE)
 
     def _break(self, number: int) -> None:

@@ -1,4 +1,8 @@
-"""An job: a program logs in, does something, and ends with a status and perhaps a line that says what went wrong."""
+"""
+A job of a script: logs in, does something, and ends.
+
+It ends with a status, and perhaps a line that says what went wrong.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +33,17 @@ from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 
 FAILED = 1
-"""The status of an job that was not done."""
+"""Exit status of a job that was not done."""
 
 
 @dataclass(frozen=True)
 class JobContext:
     """
-    Where an job leads: the server, by endpoint and by name, whether it is let in, who logs in, how, and the state of
-    each uid, if what an earlier process left there suits (see :class:`~chatsvc.client.state.outbox.Outbox`).
+    What one job works with.
+
+    ``server`` is the name of the server that ``endpoint`` leads to, ``HOST:PORT``. ``open_outbox`` opens the state of a
+    uid; its second argument chooses among what earlier processes left (see
+    :class:`~chatsvc.client.state.outbox.Outbox`).
     """
 
     endpoint: IStreamClientEndpoint
@@ -50,8 +57,9 @@ class JobContext:
 
 class ScriptJob:
     """
-    One job, the view of its conversation and the observer of its connection. ``finish`` is told, once, the
-    status and the line.
+    One job. It is the view of its conversation, and the observer of its connection.
+
+    :param finish: called once with the exit status and the line
     """
 
     def __init__(
@@ -87,12 +95,12 @@ class ScriptJob:
         )
 
     def start(self) -> None:
-        """Set out."""
+        """Begin."""
         running = Deferred.fromCoroutine(self._run())
         running.addErrback(self._broken)
 
     def interrupted(self, status: int) -> None:
-        """The user broke off."""
+        """End, as the user broke off."""
         self.give_up(status, self.script_messages.interrupted)
 
     async def prepare(self) -> bool:
@@ -104,33 +112,33 @@ class ScriptJob:
         return False
 
     async def do(self) -> None:
-        """Do what it is about, now that one is logged in."""
+        """Do the work, now that the account is logged in."""
         raise NotImplementedError
 
     def give_up(self, status: int, reason: str) -> None:
         """End without having done it."""
         raise NotImplementedError
 
-    # For those who do something
+    # For subclasses
 
     @property
     def script_messages(self) -> ScriptMessages:
-        """What an job says when it fails."""
+        """The texts of commands for scripts."""
         return SCRIPT_MESSAGES[self._context.lang]
 
     @property
     def client_messages(self) -> ClientMessages:
-        """The client's own words."""
+        """The client's own texts."""
         return self._conversation.client_messages
 
     def unwritable(self, number: int) -> str:
-        """That standard output cannot be written, for a system's error."""
+        """The text for a standard output that cannot be written; ``number`` is the system's (``errno``)."""
         return self.script_messages.unwritable.format(
             reason=self.client_messages.system_error(number)
         )
 
     def end(self, status: int, line: str = "") -> None:
-        """End, for this reason or an earlier one."""
+        """End, unless that has begun for an earlier reason."""
         if not self._ending:
             self._ending = True
             leaving = Deferred.fromCoroutine(self._leave())
@@ -157,7 +165,7 @@ class ScriptJob:
         return self._context.open_outbox(uid, self.suits)
 
     async def _log_in(self) -> e.Event:
-        """The server's answer to the log-in, when it is about that and not about the server."""
+        """Log in, and try again while the server only refuses for now; the answer that counts."""
         backoff = request_backoff()
         while True:
             answer = await self._conversation.log_in(self._context.credentials)
@@ -182,7 +190,7 @@ class ScriptJob:
         else:
             self.failed(f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
 
-    # What is said
+    # What the conversation shows
 
     def say(self, text: str) -> None:
         if self._logged_in and not self._conversation.logged_in:
@@ -195,13 +203,13 @@ class ScriptJob:
             self.give_up(FAILED, "\n".join(lines))
 
     def not_sent(self, to: int, text: str, why: str) -> None:
-        """Its result says so, too."""
+        """Do nothing: the result of the message says so, too."""
 
     def show(self, messages: Sequence[e.Message]) -> Deferred[None]:
         return succeed(None)
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
-        """They will not come again."""
+        """Do nothing: they will not come again."""
 
     def failed(self, line: str) -> None:
         self.end(FAILED, line)

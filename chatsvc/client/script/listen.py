@@ -1,4 +1,4 @@
-"""Listening: each message is written out, then recorded, then acknowledged."""
+"""``chatsvc listen``: each message is written out, then recorded, then acknowledged."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ FIRST_PATIENCE = 30.0
 _GOODBYE_PATIENCE = 3.0
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
-"""What ends a line or drives a terminal somewhere, and that JSON does not ask to escape."""
+"""Characters that JSON leaves as they are, but that end a line or drive a terminal somewhere."""
 
 
 @dataclass(frozen=True)
 class ListenOptions:
     """
-    ``encoding`` is that of messages as people read them. ``count``: end after so many messages; ``timeout``: end after
-    so many seconds; None: go on.
+    What is wanted.
+
+    ``encoding`` is for messages as text. ``count``: end after so many messages; ``timeout``: end after so many seconds;
+    None: go on.
     """
 
     as_json: bool
@@ -45,7 +47,11 @@ class ListenOptions:
 
 
 class ListenJob(ScriptJob):
-    """Writes messages to ``descriptor``; ``warn`` is told of the connection's troubles."""
+    """
+    Writes messages to ``descriptor``.
+
+    :param warn: called with what is wrong with the connection
+    """
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class ListenJob(ScriptJob):
             self._reactor.callLater(self._options.timeout, self._late)
 
     async def do(self) -> None:
-        """Messages come by themselves."""
+        """Do nothing: messages come by themselves."""
 
     def give_up(self, status: int, reason: str) -> None:
         self.end(status, reason)
@@ -133,13 +139,13 @@ class ListenJob(ScriptJob):
 
 
 def _cut(failure: Failure, pieces: list[bytes]) -> None:
-    """Not all of the pieces were written."""
+    """Say how many messages were written before the end."""
     failure.trap(WriterClosed)
     written: int = failure.value.written  # type: ignore[union-attr]
     raise ShownInPart(sum(end <= written for end in accumulate(map(len, pieces))))
 
 
 def as_json(message: e.Message) -> bytes:
-    """A message as one line of JSON."""
+    """Encode a message as one line of JSON."""
     line = orjson.dumps(message_fields(message)).decode()
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode() + b"\n"

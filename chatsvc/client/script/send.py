@@ -1,5 +1,5 @@
 """
-Sending: messages to one recipient, in order, until the server has confirmed all of them.
+``chatsvc send``: messages to one recipient, in order, until the server has confirmed all of them.
 
 What was not confirmed is either taken back, where the server certainly does not have it, or stays on record: sent
 again by the same command, or at the account's next log-in, it still arrives once.
@@ -26,15 +26,18 @@ from chatsvc.wire.commands import MAX_TEXT
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
 
-_LOOK_AGAIN = 1.0
-"""Seconds between two looks whether the reader is there."""
+_READER_POLL = 1.0
+"""Seconds between two questions whether the reader is there."""
 
 
 @dataclass(frozen=True)
 class SendOptions:
     """
-    ``texts`` go to ``to``, each with its number: they are ``lines`` of an input, or there is only one. ``timeout``:
-    seconds without a confirmation; ``wait``: seconds that the reader may take to come online, None: they need not come.
+    What is to be sent.
+
+    ``texts`` go to the uid ``to``, each with its number: they are ``lines`` of an input, or there is only one.
+    ``timeout``: seconds without a confirmation. ``wait``: seconds that the reader may take to come online; None: they
+    need not come.
     """
 
     to: int
@@ -45,7 +48,7 @@ class SendOptions:
 
 
 class BadText(Exception):
-    """It is no message's text."""
+    """It cannot be the text of a message."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.name)
@@ -53,7 +56,12 @@ class BadText(Exception):
 
 
 class SendJob(ScriptJob):
-    """``sent`` is told of each message that is confirmed, ``heard`` what a person would be told of it."""
+    """
+    Sends the messages.
+
+    :param sent: called with each confirmation
+    :param shown: called with what a person would see of it
+    """
 
     def __init__(
         self,
@@ -61,7 +69,7 @@ class SendJob(ScriptJob):
         context: JobContext,
         options: SendOptions,
         sent: Callable[[Confirmed], None],
-        heard: Callable[[str], None],
+        shown: Callable[[str], None],
         finish: Callable[[int, str], None],
     ) -> None:
         super().__init__(
@@ -69,7 +77,7 @@ class SendJob(ScriptJob):
         )
         self._options = options
         self._sent = sent
-        self._heard = heard
+        self._shown = shown
         self._first: tuple[int, bytes] | None = None
         self._pending: dict[int, str] = {}
         self._last: tuple[str, Confirmed] | None = None
@@ -118,7 +126,7 @@ class SendJob(ScriptJob):
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         super().show_result(event, lines)
         if isinstance(event, e.Sent):
-            self._print(self._heard, "\n".join(lines))
+            self._print(self._shown, "\n".join(lines))
 
     def _print(self, printer: Callable[[Any], None], what: object) -> None:
         try:
@@ -127,7 +135,7 @@ class SendJob(ScriptJob):
             self.give_up(FAILED, self.unwritable(problem.errno or 0))
 
     def _place(self, *numbers: int) -> str:
-        """Which lines of the input, where they are lines of one."""
+        """The numbers of these lines, to stand before a text; empty if there is only one message."""
         if not self._options.lines or not numbers:
             return ""
         form = self.script_messages.line if len(numbers) == 1 else self.script_messages.lines
@@ -136,7 +144,7 @@ class SendJob(ScriptJob):
     # Time
 
     def _allow(self) -> None:
-        """Something has happened: there is as much time again for what is to happen next."""
+        """Start the timeout anew: something has happened."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if not self._logged_in or self._pending or self._waiting:
@@ -187,7 +195,7 @@ class SendJob(ScriptJob):
             self._refuse(*self._refusal)
 
     def _refuse(self, number: int, reason: str) -> None:
-        """Nothing more is sent; what was before it is waited for."""
+        """Send nothing more, and wait for what was sent before."""
         self._refusal = number, reason
         if next(iter(self._pending)) == number:
             self._conversation.withdraw()
@@ -219,14 +227,15 @@ class SendJob(ScriptJob):
 
     async def _look_for_reader(self, text: str, sent: Confirmed, wait: float) -> Confirmed | None:
         """
-        What the server says as soon as the reader has been there, or when the time is over. None: other devices of this
-        account have made it forget this one.
+        Ask about the last message until its reader has been there, or the time is over.
+
+        :return: what the server says then. None: other devices of this account have made it forget this one
         """
         assert sent.re is not None
         deadline = self._reactor.seconds() + wait
         now = sent
         while not _taken(now) and (left := deadline - self._reactor.seconds()) > 0:
-            await deferLater(self._reactor, min(_LOOK_AGAIN, left))
+            await deferLater(self._reactor, min(_READER_POLL, left))
             answer = await self._conversation.repeat(self._options.to, sent.re, text)
             if isinstance(answer, Confirmed) and answer.duplicate:
                 now = answer
@@ -246,7 +255,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _taken(sent: Confirmed) -> bool:
-    """Whether the reader is there, or has been."""
+    """Whether the reader is there, or has been there."""
     return sent.online or not sent.waiting
 
 

@@ -1,5 +1,5 @@
 """
-What a client must not forget: one SQLite file for each account on each server.
+Keeps what a client must not forget: one SQLite file for each account on each server.
 
 It outlives SIGKILL at any moment: a message is in it before it is sent, and leaves it when the server has confirmed or
 refused it; what was read is in it before it is acknowledged.
@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import quote
 
 _BUSY = 10.0
-"""Seconds that another process of the same user may hold the file."""
+"""Seconds to wait for another process of the same user that holds the file."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS device (
@@ -64,8 +64,9 @@ class StateUnusable(Exception):
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
     """
-    A message that the server has not confirmed. ``key`` stays, ``n`` may change: it is the number under which the
-    message is sent next.
+    A message that the server has not confirmed.
+
+    ``key`` stays; ``n`` is the number under which the message is sent next, and may change.
     """
 
     key: int
@@ -76,14 +77,15 @@ class OutboxEntry:
 
 class Outbox:
     """
-    The state of ``uid`` on ``server`` (``HOST:PORT``), with a device that no other process uses until :meth:`close`.
-    ``present_device`` is the one under which messages are numbered now; ``is_new``: this process has made it, so that
+    The state of one account on one server, with a device that no other process uses until :meth:`close`.
+
+    ``present_device`` is the one under which messages are numbered now. ``is_new``: this process has made it, so that
     there is no older copy of its numbers.
 
-    A device that a crashed process left with unconfirmed messages is taken before all others, if the first of them
-    ``suits``.
-
-    :raise StateUnusable: the folder cannot be used. Any later method may raise ``sqlite3.Error``.
+    :param server: ``HOST:PORT``
+    :param suits: whether to take over the device of a crashed process, given the first message that it left
+        unconfirmed; such a device is taken before all others
+    :raise StateUnusable: the folder cannot be used. Any later method may raise ``sqlite3.Error``
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class Outbox:
         return OutboxEntry(cursor.lastrowid, to, n, text)
 
     def unconfirmed(self, to: int) -> list[OutboxEntry]:
-        """What the server has not confirmed to one recipient, in order."""
+        """All unconfirmed messages to one recipient, in order."""
         rows = self._database.execute(
             "SELECT key, recipient, n, text FROM unconfirmed"
             " WHERE slot = ? AND recipient = ? ORDER BY key",
@@ -138,7 +140,7 @@ class Outbox:
         return [OutboxEntry(*row) for row in rows]
 
     def numbered(self, device: str, to: int, after: int = 0, limit: int = -1) -> list[OutboxEntry]:
-        """What of that is numbered as ``device``'s, from the first key above ``after``."""
+        """Those of :meth:`unconfirmed` that are numbered as ``device``'s, from the first key above ``after``."""
         rows = self._database.execute(
             "SELECT key, recipient, n, text FROM unconfirmed"
             " WHERE slot = ? AND recipient = ? AND key > ? AND device = ? ORDER BY key LIMIT ?",
@@ -147,7 +149,7 @@ class Outbox:
         return [OutboxEntry(*row) for row in rows]
 
     def recipients(self) -> list[int]:
-        """To whom something is unconfirmed, the longest-waiting first."""
+        """The uids of all recipients of unconfirmed messages, the longest-waiting first."""
         rows = self._database.execute(
             "SELECT recipient FROM unconfirmed WHERE slot = ? GROUP BY recipient ORDER BY min(key)",
             (self._slot,),
@@ -159,11 +161,11 @@ class Outbox:
         return int(self._one("SELECT count(*) FROM unconfirmed WHERE slot = ?", self._slot)[0])
 
     def confirm(self, key: int) -> None:
-        """The server has a message."""
+        """Forget a message: the server has it."""
         self._database.execute("DELETE FROM unconfirmed WHERE key = ?", (key,))
 
     def refuse(self, key: int) -> None:
-        """The server will not have a message. Its number was not used up: those after it move up."""
+        """Forget a message that the server refuses. Its number was not used up: those after it move up."""
         with self._transaction():
             row = self._one("SELECT recipient, n, device FROM unconfirmed WHERE key = ?", key)
             if row is None:
@@ -181,8 +183,10 @@ class Outbox:
 
     def renumber(self, to: int, expected: int) -> None:
         """
-        The server expects number ``expected`` next: what has that or a higher number is counted from there, in order. A
-        lower number was accepted, though the answer was lost: it stays, and is answered when it is sent again.
+        Number messages from ``expected`` on, which the server expects next.
+
+        Only those with that or a higher number: a lower one was accepted, though the answer was lost. It stays, and is
+        answered when it is sent again.
         """
         with self._transaction():
             present = self.numbered(self.present_device, to)
@@ -192,7 +196,7 @@ class Outbox:
 
     @property
     def device(self) -> str:
-        """As which device to log in: one that was given up, while something that it may have sent is undecided."""
+        """The device to log in as: one that was given up, while something that it may have sent is undecided."""
         row = self._one(
             "SELECT device FROM unconfirmed WHERE slot = ? AND device <> ? ORDER BY key LIMIT 1",
             self._slot,
@@ -202,8 +206,10 @@ class Outbox:
 
     def change_device(self, keys: Iterable[int]) -> None:
         """
-        Give the present device up: others use its numbers. ``keys`` are what was certainly not stored under it: they
-        are numbered from 1 under a new one. All else stays with it, to be asked about.
+        Give the present device up: others use its numbers.
+
+        The messages ``keys`` were certainly not stored under it: they are numbered from 1 under a new device. All else
+        stays with the old one, to be asked about.
         """
         device = secrets.token_hex(16)
         with self._transaction():
@@ -214,8 +220,9 @@ class Outbox:
 
     def move(self, key: int) -> None:
         """
-        What was given to a device that was given up is certainly not stored: it takes its place under the present
-        device, as which nothing has been sent yet.
+        Move a message of a device that was given up to the present one, as which nothing has been sent yet.
+
+        It is certainly not stored.
         """
         with self._transaction():
             self._move([key], self.present_device)
@@ -237,7 +244,7 @@ class Outbox:
         )
         self._set_next(to, first + len(entries))
 
-    # What was read
+    # Messages shown
 
     @property
     def last_shown(self) -> int:
@@ -245,13 +252,13 @@ class Outbox:
         return int(self._one("SELECT last FROM reading")[0])
 
     def logged_in(self, epoch: str) -> None:
-        """The server's answer to a log-in: in a new epoch, ids begin anew."""
+        """Take the epoch of a log-in: in a new one, ids begin anew."""
         self._database.execute(
             "UPDATE reading SET last = 0, epoch = ? WHERE epoch <> ?", (epoch, epoch)
         )
 
     def mark_shown(self, epoch: str, up_to: int) -> None:
-        """Messages up to an id have been shown; when this returns, that is on the disk."""
+        """Record that messages up to an id have been shown; when this returns, that is on the disk."""
         self._database.execute(
             "UPDATE reading SET last = ? WHERE epoch = ? AND last < ?", (up_to, epoch, up_to)
         )

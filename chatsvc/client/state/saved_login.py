@@ -18,7 +18,7 @@ from chatsvc.storage.private_files import write_atomically
 
 @dataclass(frozen=True)
 class SavedAccount:
-    """``server`` is ``HOST:PORT``."""
+    """An account and the token that logs it in; ``server`` is ``HOST:PORT``."""
 
     server: str
     uid: int
@@ -26,14 +26,14 @@ class SavedAccount:
 
 
 class SavedLogin:
-    """What is remembered in a state folder. Without ``keeps``, no account but the one that is remembered is kept."""
+    """The saved account of a state folder. Without ``keeps``, a log-in is saved only for the account that is there."""
 
     def __init__(self, folder: Path, keeps: bool = False) -> None:
         self._path = folder / "remembered.json"
         self._keeps = keeps
 
     def account(self) -> SavedAccount | None:
-        """The account that is remembered; a file that cannot be read remembers none."""
+        """The saved account; None: there is none, or the file cannot be read."""
         try:
             thing = orjson.loads(self._path.read_bytes())
             return SavedAccount(str(thing["server"]), int(thing["uid"]), str(thing["token"]))
@@ -42,9 +42,9 @@ class SavedLogin:
 
     def keep(self, account: SavedAccount) -> None:
         """
-        Somebody has logged in: remember it, with its newest token.
+        Save an account that has logged in, with its newest token.
 
-        :raise StateUnusable: the file cannot be written.
+        :raise StateUnusable: the file cannot be written
         """
         if not self._keeps and not self._is(account.server, account.uid):
             return
@@ -55,7 +55,7 @@ class SavedLogin:
             raise StateUnusable(f"{self._path}: {problem.strerror}") from None
 
     def forget(self, server: str, uid: int) -> None:
-        """Somebody has logged out, or their token no longer works."""
+        """Delete an account that has logged out, or whose token no longer works."""
         if self._is(server, uid):
             self._path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What a server shows of itself in the TLS handshake, and what is wrong with it."""
+"""The certificate that a server shows in the TLS handshake, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -76,8 +76,10 @@ _FLAWS = {
 @dataclass(frozen=True)
 class Presented:
     """
-    A server's certificate: its fingerprint as ``SHA256:AB:CD:…``, whom it says it is for and who issued it, made safe
-    to show, and its flaws. Without a flaw, a trusted root vouches for it and it is for the host that we want.
+    A server's certificate.
+
+    ``fingerprint`` is ``SHA256:AB:CD:…``. ``names``, whom it says it is for, and ``issuer`` are made safe to show.
+    Without a flaw, a trusted root vouches for it, and it is for the host that we want.
     """
 
     fingerprint: str
@@ -88,9 +90,9 @@ class Presented:
 
 def load(path: str) -> list[Certificate]:
     """
-    The certificates in a PEM file.
+    Load the certificates in a PEM file.
 
-    :raise BadCertificate: it cannot be read, or has none.
+    :raise BadCertificate: it cannot be read, or has none
     """
     try:
         found = x509.load_pem_x509_certificates(Path(path).read_bytes())
@@ -103,17 +105,19 @@ def load(path: str) -> list[Certificate]:
 
 def identity(host: str) -> DNS_ID | IPAddress_ID:
     """
-    What the certificate of a host must be for.
+    The name or address that the certificate of a host must have.
 
-    :raise ValueError: it is neither a name nor an address.
+    :raise ValueError: it is neither a name nor an address
     """
     return IPAddress_ID(host) if isIPAddress(host) or isIPv6Address(host) else DNS_ID(host)
 
 
 def client_options(host: str, trusted: list[Certificate] | None) -> IOpenSSLClientConnectionCreator:
     """
-    What to make TLS connections to a host from. They complete their handshake with anybody: what is wrong with the
-    server's certificate is for :func:`presented` to say, before anything is sent.
+    Make the options for TLS connections to a host.
+
+    The connections complete their handshake with anybody: :func:`presented` says what is wrong with the server's
+    certificate, before anything is sent.
 
     Without a list of certificates the platform's roots are trusted, and for a server on this machine also
     ``keys/server.crt`` in the working directory: so a newcomer's client trusts the server that the newcomer has just
@@ -123,7 +127,7 @@ def client_options(host: str, trusted: list[Certificate] | None) -> IOpenSSLClie
 
 
 def presented(connection: SSL.Connection) -> Presented:
-    """What the server has shown in the handshake of a connection that comes from :func:`client_options`."""
+    """The certificate that a server has shown in the handshake of a connection made with :func:`client_options`."""
     noted = _NOTED[connection]
     certificate = connection.get_peer_certificate()
     if certificate is None or not noted.verified:
@@ -136,7 +140,7 @@ def presented(connection: SSL.Connection) -> Presented:
 
 
 class _Noted:
-    """What OpenSSL said of one connection's certificates; ``verified``: that it has looked at them at all."""
+    """OpenSSL's verdicts on one connection's certificates; ``verified``: it has examined them at all."""
 
     def __init__(self, identity: DNS_ID | IPAddress_ID) -> None:
         self.identity = identity
@@ -144,7 +148,7 @@ class _Noted:
         self.verified = False
 
     def note(self, _: SSL.Connection, __: X509, error: int, depth: int, ok: int) -> bool:
-        """OpenSSL's callback for each certificate, the server's own last; the handshake goes on."""
+        """Take a verdict: OpenSSL's callback for each certificate, the server's own last; the handshake goes on."""
         self.verified = self.verified or depth == 0
         if not ok:
             self.errors.append(error)
@@ -152,7 +156,7 @@ class _Noted:
 
 
 _NOTED: WeakKeyDictionary[SSL.Connection, _Noted] = WeakKeyDictionary()
-"""Of each connection. Its own ``app_data`` is Twisted's."""
+"""The verdicts of each connection; its own ``app_data`` is Twisted's."""
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -173,7 +177,7 @@ class _Inspecting:
 
 
 def _is_for(certificate: X509, wanted: DNS_ID | IPAddress_ID) -> bool:
-    """A certificate that names nobody, or whose names cannot be read, is for nobody."""
+    """Whether it is for that host: not if it names nobody, or if its names cannot be read."""
     try:
         verify_service_identity(extract_patterns(certificate.to_cryptography()), [wanted], [])
     except (VerificationError, CertificateError, ValueError):
@@ -182,7 +186,7 @@ def _is_for(certificate: X509, wanted: DNS_ID | IPAddress_ID) -> bool:
 
 
 def _described(certificate: X509) -> tuple[str, str]:
-    """Whom it is for, and who issued it; empty where that cannot be read."""
+    """Its names and its issuer, empty where they cannot be read."""
     try:
         known = certificate.to_cryptography()
         subject, issuer = known.subject.rfc4514_string(), known.issuer.rfc4514_string()

@@ -1,4 +1,4 @@
-"""Why there is no connection, or no longer one: from what Twisted and OpenSSL say to words that people understand."""
+"""Sorts what Twisted and OpenSSL say of a lost or missing connection into causes that people understand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClosedEarly(Exception):
 
 
 class Cause(Enum):
-    """What is the matter."""
+    """Why there is no connection."""
 
     REFUSED = auto()
     NO_SUCH_HOST = auto()
@@ -54,7 +54,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Cause], ...] = (
     (error.ConnectionClosed, Cause.LOST),
     (ValueError, Cause.NO_SUCH_HOST),  # what HostnameEndpoint says of a name that cannot be one
 )
-"""The first that fits."""
+"""The first class that fits counts."""
 
 _BY_TLS_REASON = {
     "wrong version number": Cause.NO_TLS,
@@ -67,13 +67,13 @@ _BY_TLS_REASON = {
     "alert handshake failure": Cause.NO_COMMON_TLS,
     "alert certificate required": Cause.WANTS_CERTIFICATE,
 }
-"""By OpenSSL's words, without the version of TLS that it puts before an alert, which differs between its own."""
+"""By OpenSSL's words, without the version of TLS that it puts before an alert: its own versions differ in that."""
 
 _VERSION = re.compile(r"^(?:ssl|tls)\S* (?=alert )")
 
 
 def cause(problem: BaseException | None) -> Cause:
-    """What is the matter."""
+    """The cause that an exception stands for."""
     if isinstance(problem, SSL.Error):
         reasons = (_BY_TLS_REASON.get(reason) for reason in _tls_reasons(problem))
         return next(filter(None, reasons), Cause.TLS_FAILED)
@@ -81,7 +81,7 @@ def cause(problem: BaseException | None) -> Cause:
 
 
 def system_number(problem: BaseException | None) -> int:
-    """The system's number for it (``errno``); 0: it has none."""
+    """The system's number of an error (``errno``); 0: it has none."""
     number = getattr(problem, "osError", None)
     return number if isinstance(number, int) else 0
 

@@ -1,7 +1,7 @@
 """
 The servers whose certificates a user trusts for good: a file with a line for each, ``HOST:PORT SHA256:AB:CD:…``.
 
-All of the user's processes share it: who writes it holds a lock on its folder, and puts a whole new file in its place.
+All of the user's processes share it: a writer holds a lock on its folder, and puts a whole new file in its place.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class KnownServersProblem(Enum):
 
 class KnownServersUnusable(Exception):
     """
-    The file cannot be used. ``line`` is the number of the one that is malformed, ``number`` the system's for what is
-    wrong (``errno``).
+    The file cannot be used.
+
+    ``line`` is the number of the malformed line, ``number`` the system's error (``errno``).
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class KnownServersUnusable(Exception):
 
 @dataclass(frozen=True)
 class KnownServer:
-    """What a line of the file says, and which it is."""
+    """One line of the file; ``line`` is its number."""
 
     server: str
     fingerprint: str
@@ -59,9 +60,9 @@ class KnownServer:
 
 def parse_fingerprint(text: str) -> str:
     """
-    A SHA-256 fingerprint as the server logs it, from that or from what other programs make of it.
+    Bring a SHA-256 fingerprint into the form in which the server logs it; other programs write it in other ways.
 
-    :raise ValueError: it is none.
+    :raise ValueError: it is none
     """
     found = _FINGERPRINT.fullmatch(text.strip())
     if found is None:
@@ -80,7 +81,7 @@ class KnownServers:
         self.path = path
 
     def find(self, server: str) -> KnownServer | None:
-        """What is known of ``HOST:PORT``."""
+        """The line of ``HOST:PORT``; None: it has none."""
         wanted = server.lower()
         return next((known for known in self._parsed() if known.server == wanted), None)
 
@@ -99,7 +100,7 @@ class KnownServers:
                 os.fsync(descriptor)  # or a crash may forget the name
 
     def _parsed(self) -> list[KnownServer]:
-        """All lines: what is wrong with one is said even if another one is wanted."""
+        """All lines; a malformed one is an error even if another one is wanted."""
         known = []
         for number, line in enumerate(self._read().split("\n"), 1):
             found = _LINE.fullmatch(line.rstrip())

@@ -260,9 +260,7 @@ class SQLiteBatch:
         )
 
     def _seen(self, draft: Draft) -> Duplicate | Gap | str:
-        """
-        What a numbered message is instead of the next one; if it is the next, the digests of its device's texts.
-        """
+        """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
         row = self._one(
             "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
             draft.to,

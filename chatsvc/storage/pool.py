@@ -40,7 +40,7 @@ class PooledConnection:
         if self._driver_connection is not None:
             return
         try:
-            # Assigned before it connects, so that `abort` can interrupt that.
+            # Assigned before it connects, so that ``abort`` can interrupt that.
             self._driver_connection = self._backend.new_connection()
             self._backend.connect(self._driver_connection)
         except BaseException as problem:
@@ -80,7 +80,7 @@ class PooledConnection:
             self.close()
 
     def close(self) -> None:
-        """Close the connection, if there is one; the next `connect` makes another."""
+        """Close the connection, if there is one; the next ``connect`` makes another."""
         connection, self._driver_connection = self._driver_connection, None
         if connection is None:
             return

@@ -14,14 +14,16 @@ class WaitersTests(SynchronousTestCase):
 
     def test_fire(self) -> None:
         """Somebody would wait for ever, be released twice, or not in turn."""
-        order: list[str] = []
+        order: list[tuple[str, int]] = []
+
+        def released(result: int, name: str) -> None:
+            order.append((name, result))
+
         for name in "ab":
-            self.waiters.wait().addCallback(
-                lambda result, name=name: order.append(f"{name}{result}")
-            )
+            self.waiters.wait().addCallback(released, name)
         self.waiters.fire(1)
         self.waiters.fire(2)
-        self.assertEqual(order, ["a1", "b1"])
+        self.assertEqual(order, [("a", 1), ("b", 1)])
 
     def test_wait_again(self) -> None:
         """Who waits anew as soon as it is released would be released for ever."""

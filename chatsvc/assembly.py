@@ -55,13 +55,18 @@ class Assembly:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, config: Config, keys: KeyFolder, closing: AsyncExitStack
+        self,
+        reactor: Any,
+        config: Config,
+        keys: KeyFolder,
+        closing: AsyncExitStack,
+        metrics: Metrics,
     ) -> None:
         self.checks: dict[StoreMonitor, Callable[[], Awaitable[Any]]] = {}
         self._reactor = reactor
         self._config = config
         self._closing = closing
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
 

@@ -19,6 +19,7 @@ from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.gauges import Gauges
 from chatsvc.observability.health import Health
 from chatsvc.observability.http import monitoring_site
+from chatsvc.observability.metrics import Metrics
 from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
@@ -65,6 +66,7 @@ class ChatServer(PreparedService):
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
+        self.metrics = Metrics()
         self._keys = KeyFolder(config.keys)
         self._listeners: list[tuple[Listener, bool]] = []
         """The listeners of users, each with whether it is for the older clients."""
@@ -129,7 +131,7 @@ class ChatServer(PreparedService):
         monitoring_ports: list[IListeningPort] = []
         # The last to be closed: until then it says that the server is draining.
         closing.push_async_callback(stop_listening, monitoring_ports)
-        assembly = Assembly(self._reactor, config, self._keys, closing)
+        assembly = Assembly(self._reactor, config, self._keys, closing, self.metrics)
         services = await assembly.services()
         self._tokens = services.auth.tokens
         self._warn_of_open_files()

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
+from chatsvc.observability.metrics import ProcessMetrics
 from chatsvc.supervision.prepared_service import PreparedService
 from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
@@ -83,6 +84,7 @@ class WorkerSupervisor(PreparedService):
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
+        self.metrics = ProcessMetrics()
         self._listeners: list[Listener] = []
         self._monitoring_listener: Listener | None = None
         self._ports: list[Any] = []
@@ -158,7 +160,7 @@ class WorkerSupervisor(PreparedService):
         return all([await started for started in starting])
 
     async def _start_monitoring(self, listener: Listener) -> IListeningPort:
-        probe = WorkerProbe(self._reactor, self.workers, self._own_problems)
+        probe = WorkerProbe(self._reactor, self.workers, self._own_problems, self.metrics)
         site = monitoring_site(probe.metrics, probe.problems)
         return await listen_at(listener.text, listener.endpoint, site)
 

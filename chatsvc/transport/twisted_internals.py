@@ -7,6 +7,8 @@ Everything of that kind stands here, each in a function that says why no public 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import stat
 import time
@@ -22,6 +24,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.protocols.basic import IntNStringReceiver
+from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 SignalHandler = Callable[[int, Any], None]
@@ -108,3 +111,21 @@ def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:
     It stops, and the process ends by that signal. ``installSignalHandlers=False`` would also leave SIGCHLD alone.
     """
     return {signal.SIGTERM: reactor.sigTerm, signal.SIGINT: reactor.sigInt}
+
+
+class AppendingLogFile(LogFile):
+    """
+    A log file that is opened to append, and whose size is the file's own.
+
+    Another program may cut it off (``copytruncate`` of logrotate(8)): Twisted would go on writing where it was, behind
+    a hole of NULs, and take it for as large as before.
+    """
+
+    def _openFile(self) -> None:
+        super()._openFile()
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)
+
+    def shouldRotate(self) -> bool:
+        self.size = os.fstat(self._file.fileno()).st_size
+        return bool(super().shouldRotate())

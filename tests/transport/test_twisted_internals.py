@@ -25,6 +25,7 @@ from zope.interface import implementedBy
 
 import twisted
 from chatsvc.transport.twisted_internals import (
+    AppendingLogFile,
     CombinedTrust,
     adopt_unix_port,
     share_socket,
@@ -198,3 +199,30 @@ class ReactorTests(SynchronousTestCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             stop_signal_handlers(self.own)[number](number, None)
         self.assertEqual(called, [self.own.stop] * 2)
+
+
+class LogFileTests(SynchronousTestCase):
+    """A file of the log."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.file = AppendingLogFile.fromFullPath(str(self.path), rotateLength=100)
+        self.addCleanup(lambda: self.file.close())
+
+    def test_cut_off(self) -> None:
+        """After ``copytruncate`` there would be a hole of NULs, or the file be rotated although it is short."""
+        self.file.write("x" * 99)
+        os.truncate(self.path, 0)
+        self.file.write("one\n")
+        self.file.write("two\n")
+        self.assertEqual(self.path.read_text(), "one\ntwo\n")
+
+    def test_rotation(self) -> None:
+        """The file would grow for ever, or go on in the one that was put away."""
+        self.file.write("x" * 100)
+        self.file.write("next\n")
+        self.assertEqual(self.path.read_text(), "next\n")
+        os.truncate(self.path, 0)
+        self.file.reopen()
+        self.file.write("later\n")
+        self.assertEqual(self.path.read_text(), "later\n")

@@ -7,6 +7,7 @@ From the socket upwards: the meter that counts bytes for acknowledgements, the P
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -197,8 +198,26 @@ async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) ->
     try:
         return await endpoint.listen(factory)
     except Exception as problem:
-        reason = getattr(problem, "socketError", None) or problem
+        reason = _left_over_lock(text) or getattr(problem, "socketError", None) or problem
         raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
+
+
+def _left_over_lock(text: str) -> str:
+    """
+    Say that the lock beside a Unix socket is taken, if it is; such a lock outlives a power failure.
+
+    Twisted makes it, a symbolic link to the number of a process, and takes one over whose process is gone.
+    """
+    kind, *parts = _UNESCAPED_COLON.split(text.removeprefix("haproxy:"))
+    if kind != "unix":
+        return ""
+    named = [part.removeprefix("address=") for part in parts if part.startswith("address=")]
+    lock = _unescaped((named or parts)[0]) + ".lock"
+    try:
+        owner = os.readlink(lock)
+    except OSError:
+        return ""
+    return f"{lock} says that process {owner} has it: if that is no server, remove {lock}"
 
 
 async def stop_listening(ports: Iterable[IListeningPort]) -> None:

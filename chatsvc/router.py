@@ -331,7 +331,12 @@ class MessageRouter:
         unreported = [one for one in pending if one.on_outcome]
         self._metrics.message_states["unknown"].inc(len(unreported))
         for one in unreported:
-            one.give_up()
+            try:
+                one.give_up()
+            except Exception:
+                # The others wait for their answers, too.
+                text = "Telling that nobody knows failed"
+                self._log.failure(text, redacted(), event="telling-failed")
 
     def _done(self, _: object, batch: Batch) -> None:
         self._under_way.remove(batch)

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,6 +19,7 @@ from chatsvc.gauges import Gauges
 from chatsvc.observability.health import Health
 from chatsvc.observability.http import monitoring_site
 from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
@@ -73,8 +73,9 @@ class ChatServer(PreparedService):
         self._monitoring: Listener | None = None
         self._tokens: Tokens | None = None
         self._factory: ChatFactory | None = None
-        self._renewing = LoopingCall(self._renew_ticket_secrets)
-        self._renewing.clock = reactor
+        self._renewing = PeriodicTask(
+            reactor, "renewing the secrets of TLS tickets", self._renew_ticket_secrets
+        )
 
     def prepare(self) -> None:
         """

@@ -17,13 +17,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
 from chatsvc.observability.metrics import ProcessMetrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.supervision.prepared_service import PreparedService
 from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
@@ -95,8 +95,7 @@ class WorkerSupervisor(PreparedService):
             for number in range(1, count + 1)
         ]
         self._failures = dict.fromkeys(self.workers, 0)
-        self._watching = LoopingCall(self._watch)
-        self._watching.clock = reactor
+        self._watching = PeriodicTask(reactor, "watching the workers", self._watch)
         self._last_watch = 0.0
         """When the workers were last looked at."""
         self._closing.push_async_callback(self._close_heartbeats)
@@ -145,8 +144,8 @@ class WorkerSupervisor(PreparedService):
         if self._monitoring_listener is not None:
             monitoring_ports.append(await self._start_monitoring(self._monitoring_listener))
         self._last_watch = self._reactor.seconds()
-        self._watching.start(HEARTBEAT_TIMEOUT / 3, now=False).addErrback(self._broken)
-        closing.callback(self._stop_watching)
+        self._watching.start(HEARTBEAT_TIMEOUT / 3, now=False)
+        closing.callback(self._watching.stop)
         self._serves = True
         for worker in self.workers:
             if not worker.runs:
@@ -204,10 +203,6 @@ class WorkerSupervisor(PreparedService):
     async def _close_heartbeats(self) -> None:
         for worker in self.workers:
             await maybeDeferred(worker.close)
-
-    def _stop_watching(self) -> None:
-        if self._watching.running:
-            self._watching.stop()
 
     def _watch(self) -> None:
         now, before = self._reactor.seconds(), self._last_watch

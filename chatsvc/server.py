@@ -37,6 +37,7 @@ from chatsvc.transport.listeners import (
     listen_at,
     stop_listening,
 )
+from chatsvc.transport.turned_away import TurnedAway
 
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
@@ -67,6 +68,7 @@ class ChatServer(PreparedService):
         self._systemd = systemd
         self._given_up = given_up
         self.metrics = Metrics()
+        self._turned_away = TurnedAway(reactor.seconds, self.metrics.turned_away)
         self._keys = KeyFolder(config.keys)
         self._listeners: list[tuple[Listener, bool]] = []
         """The listeners of users, each with whether it is for the older clients."""
@@ -87,10 +89,12 @@ class ChatServer(PreparedService):
         try:
             self._keys.ensure_for_this_host(self._log)
             context = self._keys.context()
-            builder = ListenerBuilder(self._reactor, lambda: context, config.trusted_proxies)
+            builder = ListenerBuilder(
+                self._reactor, lambda: context, config.trusted_proxies, self._turned_away
+            )
             self._listeners = self._parse_ports(builder)
             if config.metrics:
-                self._monitoring = builder.build(config.metrics, "tcp:9100")
+                self._monitoring = builder.build(config.metrics, "tcp:9100", spares=False)
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._closing.callback(FileLock(path).release)
         except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:

@@ -39,6 +39,13 @@ HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")
 """Which limit ended a connection; ``silent`` means that it made room for another one."""
 
+TURNED_AWAY = ("open-files", "system", "untrusted-proxy", "bad-header")
+"""
+Why a connection ended before anybody served it.
+
+``open-files``: this process may open no more of them; ``system``: accept(2) failed for another reason.
+"""
+
 PORTS = ("ordinary", "legacy")
 """The kinds of port through which a connection comes."""
 
@@ -154,6 +161,12 @@ class ProcessMetrics:
             SampledCounter(
                 "chatsvc_log_lines_dropped", "Lines of the log that were lost: nobody took them."
             )
+        )
+        self.turned_away = self._counters(
+            "chatsvc_connections_turned_away",
+            "Connections that ended before anybody served them, by reason.",
+            "reason",
+            TURNED_AWAY,
         )
 
     async def page(self) -> bytes:

@@ -39,6 +39,7 @@ from chatsvc.transport.listeners import (
     listen_at,
     stop_listening,
 )
+from chatsvc.transport.turned_away import TurnedAway
 
 _START_TIMEOUT = 60.0
 """Seconds in which a new worker must have said that it is ready."""
@@ -112,11 +113,14 @@ class WorkerSupervisor(PreparedService):
         try:
             keys = KeyFolder(config.keys)
             keys.ensure_for_this_host(self._log)
-            builder = ListenerBuilder(self._reactor, keys.context, config.trusted_proxies)
+            turned_away = TurnedAway(self._reactor.seconds, self.metrics.turned_away)
+            builder = ListenerBuilder(
+                self._reactor, keys.context, config.trusted_proxies, turned_away
+            )
             texts = (*config.ports, *config.legacy_ports)
             self._listeners = [builder.build(text) for text in texts]
             if config.metrics:
-                self._monitoring_listener = builder.build(config.metrics, "tcp:9100")
+                self._monitoring_listener = builder.build(config.metrics, "tcp:9100", spares=False)
         except (BadKeys, BadEndpoint) as problem:
             raise CannotStart(str(problem)) from None
 

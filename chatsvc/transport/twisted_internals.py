@@ -23,9 +23,10 @@ from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
 from twisted.protocols.basic import IntNStringReceiver
 from twisted.python.logfile import LogFile
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 SignalHandler = Callable[[int, Any], None]
 
@@ -47,6 +48,29 @@ The bytes that a receiver has and that are no whole frame yet, with the length b
 ``recvd``, which is public, is there for compatibility only. An ``attrgetter``, as it is asked once for all that came
 in one go.
 """
+
+
+def watch_accepting(
+    port: tcp.Port, turned_away: Callable[[str], None], failed: Callable[[str], None]
+) -> None:
+    """
+    Have a port report what it cannot accept.
+
+    When a process may open no more files, Twisted accepts with the last one and closes at once: ``turned_away`` is
+    called with the address of each, empty if it has none. ``failed`` is called with the name of any other error of
+    accept(2). Twisted only logs them, and has no public way to be told.
+    """
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        address = event.get("address")
+        if "acceptError" in event:
+            failed(str(event["acceptError"]))
+        elif address is not None:
+            turned_away(str(address[0]) if isinstance(address, tuple) else "")
+        globalLogPublisher(event)
+
+    port._logger = Logger(namespace="twisted.internet.tcp", observer=observe)
 
 
 def share_socket(port: tcp.Port) -> None:

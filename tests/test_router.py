@@ -48,7 +48,7 @@ class RecordingListener:
     def stored_elsewhere(self, message: Message) -> None:
         self.noted.append(("heard", message.id))
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
 
     def resync(self) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,8 +69,12 @@ class ProgramCase(TestCase):
 
     def start(self, *options: str, **env: str) -> subprocess.Popen[str]:
         """A client in a pipe."""
+        return self.program([*COMMAND, *(options or self.options())], **env)
+
+    def program(self, command: Sequence[str], **env: str) -> subprocess.Popen[str]:
+        """A program, whose streams are pipes."""
         process = subprocess.Popen(
-            [*COMMAND, *(options or self.options())],
+            command,
             cwd=self.folder,
             env=self.environment(**env),
             stdin=subprocess.PIPE,

@@ -44,17 +44,7 @@ class ScriptCase(ProgramCase):
 
     def begin(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """Start a command."""
-        process = subprocess.Popen(
-            [CHATSVC, *words],
-            cwd=self.folder,
-            env=self.environment(**env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(self.end, process)
-        return process
+        return self.program([CHATSVC, *words], **env)
 
     def run_to_end(self, *words: str, stdin: str = "", **env: str) -> Outcome:
         """Run a command to its end."""

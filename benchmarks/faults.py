@@ -46,7 +46,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
         world.start()
         world.add_crowds(options.dialect, options.rate)
         began = time.monotonic()
-        while faults.struck.total() < options.faults:
+        while faults.struck.total() < options.faults and not _is_seen(options.until, folder):
             pause()
             faults.strike()
             if faults.struck.total() % 50 == 0:
@@ -87,6 +87,11 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
+def _is_seen(complaint: str, folder: Path) -> bool:
+    """Whether there is such a complaint; an empty one is never seen."""
+    return bool(complaint and getattr(reconcile(folder), complaint.replace(" ", "_")))
+
+
 def _drain(world: World) -> bool:
     """Let everything be confirmed and shown, with no more faults."""
     for crowd in world.crowds:
@@ -120,6 +125,12 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, choices=range(1, len(NAMES)), default=1)
     parser.add_argument("--dialect", choices=["structured", "text"], default="structured")
     parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument(
+        "--until",
+        choices=["shown twice", "out of order"],
+        default="",
+        help="strike no more when there is such a complaint",
+    )
     parser.add_argument("--messages", type=int, default=0, help="confirmed messages at least")
     parser.add_argument("--users", type=int, default=12)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second of each user")

@@ -132,7 +132,7 @@ class CommandPipeline:
             or self._unanswered_bytes >= limits.unanswered_bytes
         ):
             self._overloaded = True
-            self.connection.hold("unanswered")
+            self.connection.hold("unanswered")  # P8: its debts are kept in its own TCP window
 
     def keep_unanswered(self) -> int:
         """Count the command that is being carried out as unanswered until its outcome; the bytes of its frame."""

@@ -1,10 +1,11 @@
 """
 A reader: one log-in's cursor over its user's inbox.
 
-It *catches up* page by page until a page comes back short; then it is *live* and takes messages as they are stored. A
-live reader takes only the message after its cursor. Any other id means that something was stored which this process did
-not see, so it catches up again. While its connection can take no more it is *paused*, and messages stay in the inbox.
-A reader that missed nothing meanwhile is live at once.
+It *catches up* page by page until a page comes back short; then it is *live* and takes messages as they are stored.
+A live reader takes only the message after its cursor. Any other id means that something was stored which this
+process did not see, so it catches up again. While its connection can take no more it is *paused*, and messages stay
+in the inbox. A reader that missed nothing meanwhile is live at once. By the cursor each message is delivered once
+and in order (P2 of docs/protocol.md); a reader that is paused keeps nothing in memory (P8).
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class Reader:
 
     def superseded(self, generation: int) -> None:
         """
-        Claim the inbox anew, or nothing would ever be removed: the store holds a newer generation than ``generation``.
+        Claim the inbox anew if the store holds a newer generation, or nothing would ever be removed.
 
         Nobody took over: a claim that was given up ran after all, for a log-in that failed.
         """
@@ -247,7 +248,7 @@ class Reader:
         try:
             self._deliver_to_client(message)
         except BaseException:
-            self.cursor = message.id - 1  # nothing later may acknowledge it
+            self.cursor = message.id - 1  # P2: nothing later may acknowledge it
             raise
 
     def _pass_over(self, message: Message) -> None:

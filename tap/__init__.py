@@ -1,1 +1,1 @@
-"""Options and environment in, a tree of services out. Nothing else of the project reads options."""
+"""Options and environment become services and commands. Only this package and ``cli/`` read them."""

@@ -10,9 +10,9 @@ from twisted.python import usage
 
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
-from chatsvc.tap.click_options import Words, given, with_table
-from chatsvc.tap.client_location import PLACE
-from chatsvc.tap.client_login import ACCOUNT, PASSWORD
+from chatsvc.tap.click_options import ClickValues, option_value, with_table
+from chatsvc.tap.client_location import LOCATION_OPTIONS
+from chatsvc.tap.client_login import LOGIN_OPTIONS, PASSWORD_VARIABLE
 from chatsvc.tap.options import PREFIX
 from chatsvc.tap.server_options import ServerOptions
 
@@ -23,15 +23,15 @@ with_options: Callable[[Callable[..., None]], Callable[..., None]] = with_table(
 
 
 def configuration(
-    words: Words, environment: Mapping[str, str] = os.environ
+    words: ClickValues, environment: Mapping[str, str] = os.environ
 ) -> tuple[Config | None, list[Finding]]:
-    """The configuration that ``twistd chat`` would have, if it would have one, and what is to be said of it."""
+    """Make the configuration that ``twistd chat`` would have, None if it would refuse its options, and findings."""
     options = ServerOptions(environment)
     values: dict[str, Any] = {}
-    findings = [*_strangers(environment)]
+    findings = [*_unknown_variables(environment)]
     for option in options.table:
         try:
-            values[option.name] = given(option, words, environment)
+            values[option.name] = option_value(option, words, environment)
         except usage.UsageError as problem:
             findings.append(fail(_ABOUT, str(problem)))
     if len(values) < len(options.table):
@@ -40,9 +40,10 @@ def configuration(
     return options.config, [ok(_ABOUT, "the options are in order"), *findings]
 
 
-def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Variables that nobody reads: mistyped, most likely."""
-    known = {option.variable for option in (*ServerOptions.table, *PLACE, *ACCOUNT)} | {PASSWORD}
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Warn of variables that nobody reads: most likely they are mistyped."""
+    options = (*ServerOptions.table, *LOCATION_OPTIONS, *LOGIN_OPTIONS)
+    known = {option.variable for option in options} | {PASSWORD_VARIABLE}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
             yield warn(_ABOUT, f"{name} is no option's variable: is it mistyped?")

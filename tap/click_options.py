@@ -1,4 +1,4 @@
-"""Options from a table on a click command."""
+"""Click commands that take the options of a table."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import click
 
 from chatsvc.tap.options import Option
 
-Words = Mapping[str, Any]
-"""What click hands to a command: by parameter, a text, a tuple of texts, or None."""
+ClickValues = Mapping[str, Any]
+"""What click passes to a command: by parameter, a text, a tuple of texts, or None."""
 
 
 def with_table(
     table: Sequence[Option],
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a click command the options of a table, as parameters for `given`."""
+    """Give a click command the options of a table, as parameters for :func:`option_value`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for option in reversed(table):
@@ -33,13 +33,13 @@ def with_table(
     return decorate
 
 
-def given(option: Option, words: Words, environment: Mapping[str, str]) -> Any:
+def option_value(option: Option, values: ClickValues, environment: Mapping[str, str]) -> Any:
     """
-    The value of an option, as `Option.value` has it.
+    Parse the value of an option, as :meth:`Option.value` does.
 
     :raise usage.UsageError: one line that names the option and the value.
     """
-    word = words[_parameter(option)]
+    word = values[_parameter(option)]
     if option.flag:
         word = "1" if word else None
     texts = [] if word is None else [word] if isinstance(word, str) else list(word)

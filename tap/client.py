@@ -1,4 +1,4 @@
-"""``twistd chatclient``: the client's options, and the service that they ask for."""
+"""``twistd chatclient``: the client's options, and its service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chatsvc.client.screen.screen import ScreenOptions
 from chatsvc.client.screen.theme import wants_colour
 from chatsvc.client.service import Client, ClientConfig
 from chatsvc.client.state.saved_login import SavedLogin
-from chatsvc.tap.client_location import PLACE, ClientLocation, place
+from chatsvc.tap.client_location import LOCATION_OPTIONS, ClientLocation, client_location
 from chatsvc.tap.exit import end, end_badly
 from chatsvc.tap.options import Option, TableOptions, fail, yes_or_no
 
@@ -31,7 +31,7 @@ class ClientOptions(TableOptions):
         " named in brackets."
     )
     table = (
-        *PLACE,
+        *LOCATION_OPTIONS,
         Option(
             "remember",
             "",
@@ -42,7 +42,7 @@ class ClientOptions(TableOptions):
         ),
         Option("bell", "", yes_or_no, "Ring the bell when a message comes.", flag=True),
     )
-    place: ClientLocation
+    location: ClientLocation
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__(environment)
@@ -50,7 +50,7 @@ class ClientOptions(TableOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
-        self.place = place(self.values_by_name, self._environment)
+        self.location = client_location(self.values_by_name, self._environment)
         parent = getattr(self, "parent", None)
         if parent is not None:
             _keep_to_the_screen(parent)
@@ -63,12 +63,12 @@ Options = ClientOptions
 
 
 def at_terminal() -> bool:
-    """Whether somebody sits at a terminal, rather than a pipe being at an end of us."""
+    """Say whether both standard input and output are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.__stdin__, sys.__stdout__))
 
 
 def _keep_to_the_screen(parent: Any) -> None:
-    """No pid file, no log, no daemon: a server may run from the same folder."""
+    """Have ``twistd`` write no pid file and no log, and make no daemon: a server may run from the same folder."""
     wanted = {"pidfile": "", "nodaemon": True, "logger": f"{__name__}.no_log", "no_save": True}
     for name, value in wanted.items():
         if name in parent:
@@ -77,16 +77,16 @@ def _keep_to_the_screen(parent: Any) -> None:
 
 @provider(ILogObserver)
 def _unseen(event: LogEvent) -> None:
-    """The screen is the user's."""
+    """Drop an event: the screen is the user's."""
 
 
 def no_log() -> Any:
-    """The observer that twistd is told to log to."""
+    """Give the observer that ``twistd`` is to log to."""
     return _unseen
 
 
 def _install_asyncio_reactor() -> None:
-    """prompt_toolkit needs asyncio; whoever chose another reactor gets plain lines."""
+    """Choose the reactor that prompt_toolkit needs. If there is another one already, the client shows plain lines."""
     if "twisted.internet.reactor" not in sys.modules:
         from twisted.internet import asyncioreactor
 
@@ -94,7 +94,7 @@ def _install_asyncio_reactor() -> None:
 
 
 def makeService(options: ClientOptions) -> IService:
-    """The client, ready to start."""
+    """Make the client."""
     from twisted.internet import reactor
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
@@ -104,16 +104,16 @@ def makeService(options: ClientOptions) -> IService:
         else:
             end_badly(reactor, f"chatclient: {line}" if line else None, status)
 
-    values, here = options.values_by_name, options.place
-    server, folder = str(here.server), here.folder
+    values, location = options.values_by_name, options.location
+    server, folder = str(location.server), location.folder
     setting = ClientConfig(
-        endpoint=here.endpoint(reactor),
+        endpoint=location.endpoint(reactor),
         server=server,
-        trust_policy=here.admission(),
-        open_outbox=here.open_outbox,
-        lang=here.lang,
+        trust_policy=location.trust_policy(),
+        open_outbox=location.open_outbox,
+        lang=location.lang,
         saved_login=SavedLogin(folder, values["remember"]),
-        account=here.account,
+        account=location.account,
         source=_stream(sys.__stdin__),
         output=_stream(sys.__stdout__),
         errors=_stream(sys.__stderr__),
@@ -125,7 +125,7 @@ def makeService(options: ClientOptions) -> IService:
 
 
 def _stream(stream: TextIO | None) -> TextIO:
-    """One of ours, past twistd, which takes ``sys.stdout`` and ``sys.stderr`` for its log."""
+    """Prepare a standard stream; ``twistd`` takes ``sys.stdout`` and ``sys.stderr`` for its log."""
     if stream is None:
         fail("chatclient: standard input, output and error are needed")
     if isinstance(stream, TextIOWrapper):

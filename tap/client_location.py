@@ -1,4 +1,4 @@
-"""Where a client works: the options that all clients have, and what follows from them."""
+"""The options of all clients: which server, how to trust it, which state folder, which language."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT_PORT = 10_000
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server is; as a text, ``HOST:PORT`` with an IPv6 address in brackets."""
+    """The address of a server; as a text, ``HOST:PORT`` with an IPv6 address in brackets."""
 
     host: str
     port: int
@@ -41,7 +41,7 @@ def parse_server(text: str) -> Server:
     """
     Read ``HOST:PORT``, ``[::1]:PORT``, or either without the port.
 
-    :raise ValueError: it is no place of a server; a few words for the user.
+    :raise ValueError: it is nothing of these; a few words for the user.
     """
     host, port = split_host_port(text, _DEFAULT_PORT)
     if not 0 < port < 65_536:
@@ -54,13 +54,13 @@ def parse_server(text: str) -> Server:
 
 
 def language(environment: Mapping[str, str]) -> str:
-    """The language of a locale: Chinese, or English for all others that are set."""
+    """Choose the language of the locale: Chinese, also where none is set; English for all others."""
     locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "C")
     word = re.split(r"[_.@-]", locale)[0]
     return "zh" if word in ("zh", "C", "POSIX") else "en"
 
 
-PLACE = (
+LOCATION_OPTIONS = (
     Option(
         "connect",
         "",
@@ -100,8 +100,10 @@ PLACE = (
 @dataclass(frozen=True)
 class ClientLocation:
     """
-    A server, a state folder, a language. ``account`` is the one that is remembered for this server; ``trusted``: the
-    certificates, None for the default; ``fingerprint``: of the only one that will do, empty for any.
+    A server, a state folder and a language.
+
+    ``account`` is the one that is remembered for this server. ``trusted`` are the certificates to trust, None: the
+    default ones. ``fingerprint`` is that of the only certificate that will do, empty: any.
     """
 
     server: Server
@@ -112,7 +114,7 @@ class ClientLocation:
     account: SavedAccount | None
 
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
-        """The way to the server, over TLS."""
+        """Make the endpoint of the server, over TLS."""
         from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
         return wrapClientTLS(
@@ -120,8 +122,8 @@ class ClientLocation:
             HostnameEndpoint(reactor, self.server.host, self.server.port),
         )
 
-    def admission(self) -> TrustPolicy:
-        """Whether the server is let in."""
+    def trust_policy(self) -> TrustPolicy:
+        """Make the policy that decides whether to trust the server."""
         return TrustPolicy(
             str(self.server),
             KnownServers(self.folder / "known_servers"),
@@ -132,12 +134,12 @@ class ClientLocation:
     def open_outbox(
         self, uid: int, suits: Callable[[OutboxEntry], bool] = lambda entry: True
     ) -> Outbox:
-        """The state of a uid; ``suits``: see :class:`~chatsvc.client.state.outbox.Outbox`."""
+        """Open the outbox of a uid; ``suits``: see :class:`~chatsvc.client.state.outbox.Outbox`."""
         return Outbox(self.folder, str(self.server), uid, suits)
 
 
-def place(values: Mapping[str, Any], environment: Mapping[str, str]) -> ClientLocation:
-    """What the values of the options mean."""
+def client_location(values: Mapping[str, Any], environment: Mapping[str, str]) -> ClientLocation:
+    """Make the location that the values of ``LOCATION_OPTIONS`` describe."""
     folder: Path = values["state"] or Path(user_state_dir("chatsvc"))
     account = SavedLogin(folder).account()
     server: Server | None = values["connect"]

@@ -1,4 +1,4 @@
-"""Who logs in, and how: the options of commands that a script runs."""
+"""The options of commands that scripts run: which account, and how to log in to it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from chatsvc.tap.options import PREFIX, Option
 from chatsvc.wire.commands import Auth
 from chatsvc.wire.uid import UID_RANGE, possible_uid
 
-PASSWORD = f"{PREFIX}PASSWORD"
-"""The environment variable of a password that stands in no file."""
+PASSWORD_VARIABLE = f"{PREFIX}PASSWORD"
+"""The environment variable of a password; it is no option, for a command line can be seen by others."""
 
 
 def _uid(text: str) -> int | None:
@@ -28,7 +28,7 @@ def _uid(text: str) -> int | None:
 
 
 def _password(path: str) -> str | None:
-    """The first line of a file that only its owner may read."""
+    """Read the first line of a file that only its owner may read."""
     if not path:
         return None
     try:
@@ -46,30 +46,30 @@ def _password(path: str) -> str | None:
         raise ValueError("it is not UTF-8") from None
 
 
-ACCOUNT = (
+LOGIN_OPTIONS = (
     Option("uid", "", _uid, "Who logs in (default: the remembered account)."),
     Option(
         "password-file",
         "",
         _password,
         "File whose first line is the password; others must not be able to read it. Without it,"
-        f" {PASSWORD} is the password.",
+        f" {PASSWORD_VARIABLE} is the password.",
     ),
 )
 """The options."""
 
 
-def proof(
+def credentials(
     values: Mapping[str, Any], environment: Mapping[str, str], known: SavedAccount | None
 ) -> Auth:
     """
-    How to log in: by password, else by the token of the account that is ``known``.
+    Make the command that logs in: by password, else by the token of the account that is ``known``.
 
-    :raise usage.UsageError: there is no way.
+    :raise usage.UsageError: there is neither.
     """
-    password: str | None = values["password-file"] or environment.get(PASSWORD) or None
+    password: str | None = values["password-file"] or environment.get(PASSWORD_VARIABLE) or None
     if password is not None and not _is_text(password):
-        raise usage.UsageError(f"{PASSWORD} is not UTF-8")
+        raise usage.UsageError(f"{PASSWORD_VARIABLE} is not UTF-8")
     uid: int | None = values["uid"]
     if uid is None and known is not None:
         uid = known.uid
@@ -80,13 +80,13 @@ def proof(
     if password is not None:
         return Auth(uid, password=password)
     if known is None or known.uid != uid:
-        raise usage.UsageError(f"--password-file or {PASSWORD} is needed for UID {uid}")
+        raise usage.UsageError(f"--password-file or {PASSWORD_VARIABLE} is needed for UID {uid}")
     return Auth(uid, token=known.token)
 
 
 def _is_text(password: str) -> bool:
     try:
         password.encode()
-    except UnicodeEncodeError:  # bytes of the environment that could not be decoded
+    except UnicodeEncodeError:  # the environment has bytes that are no UTF-8
         return False
     return True

@@ -1,4 +1,4 @@
-"""Workers: how ``twistd chat`` starts others like itself, and how one of them learns that it is one."""
+"""Processes of a server: ``twistd chat`` starts workers like itself, and finds out who has started it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_process import HEARTBEAT_TIMEOUT, WorkerProcess
 
 _TEAM = "CHATSVC_TEAM"
-"""The environment variable by which a worker is told its place; nobody else sets it."""
+"""The environment variable that tells a worker its slot; only the launcher sets it."""
 
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 _LIFELINE = 0
-"""Standard input of a worker: it ends with whoever holds the other end."""
+"""Standard input of a worker; it ends when the supervisor does, which holds the other end."""
 
 
 def worker_slot(environment: MutableMapping[str, str]) -> WorkerSlot | None:
-    """This process's place among the workers of a server; None: it is no worker."""
+    """Take the slot of a worker out of the environment; None: this process is no worker."""
     text = environment.pop(_TEAM, "")
     if not text:
         return None
@@ -39,8 +39,9 @@ def worker_slot(environment: MutableMapping[str, str]) -> WorkerSlot | None:
 
 def systemd_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) -> SystemdNotifier:
     """
-    The one that NOTIFY_SOCKET names (sd_notify(3), sd_watchdog_enabled(3)); that, and what belongs to it, leaves the
-    environment: what this process may start has nothing to tell it.
+    Make the notifier that NOTIFY_SOCKET and WATCHDOG_USEC ask for (sd_notify(3), sd_watchdog_enabled(3)).
+
+    They leave the environment: processes that this one starts must not notify in its place.
     """
     address = environment.pop("NOTIFY_SOCKET", "")
     limit = environment.pop("WATCHDOG_USEC", "")
@@ -51,8 +52,9 @@ def systemd_notifier(clock: IReactorTime, environment: MutableMapping[str, str])
 
 class Launcher:
     """
-    Starts workers with the same options of ``twistd`` and the same ``words`` for ``chat`` as this process has; their
-    sockets are in ``folder``, which only this user may enter.
+    Starts workers with the options of ``twistd`` that this process has, and these ``words`` for ``chat``.
+
+    Their sockets are in ``folder``, which only this user may enter.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Launcher:
         self._count = count
         self._twistd = twistd
         self._words = words
-        self._place = os.getcwd()
+        self._working_directory = os.getcwd()
         self._temporary = tempfile.TemporaryDirectory(prefix="chatsvc-")
         self.folder = Path(self._temporary.name)
 
@@ -80,7 +82,7 @@ class Launcher:
             sys.executable,
             [sys.executable, "-c", _TWISTD, *self._words_of(worker)],
             environment,
-            self._place,
+            self._working_directory,
             childFDs={_LIFELINE: "w", 1: 1, 2: 2, **{fd: fd for fd, _ in sockets}},
         )
 
@@ -93,7 +95,7 @@ class Launcher:
         return [*self._words_of_twistd(worker), "chat", *self._words, probe]
 
     def _words_of_twistd(self, worker: WorkerProcess) -> list[str]:
-        """In the foreground, whatever this process is; a log file of its own, for each turns its file over itself."""
+        # In the foreground, whatever this process is; with a log file of its own, for each process rotates its file.
         words = ["--nodaemon", "--pidfile="]
         twistd, name = self._twistd, self._twistd.get("logfile")
         if twistd.get("syslog"):
@@ -106,7 +108,7 @@ class Launcher:
 
 @implementer(IReadDescriptor)
 class _Lifeline:
-    """Ends this process, as SIGTERM would, when the process that started it is gone."""
+    """Ends this process, as SIGTERM would, when its supervisor is gone."""
 
     def fileno(self) -> int:
         return _LIFELINE
@@ -122,7 +124,7 @@ class _Lifeline:
 
 
 def hold_lifeline(reactor: Any) -> None:
-    """End with whoever started this worker."""
+    """End this worker when its supervisor ends, however that happens."""
     lifeline = _Lifeline()
     reactor.addReader(lifeline)
     reactor.addSystemEventTrigger("before", "shutdown", reactor.removeReader, lifeline)

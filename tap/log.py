@@ -1,4 +1,4 @@
-"""Where the log goes: as ``twistd``'s own options say, in the form and from the level that this project's say."""
+"""The log: written where the options of ``twistd`` say, in the form and from the level that ours say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zope.interface import implementer
 from chatsvc.observability.log_format import LEVELS, Line, as_json, dated, level_of, undated
 from chatsvc.tap.options import Option, choice, fail
 
-LOG = (
+LOG_OPTIONS = (
     Option("log-format", "text", choice("text", "json"), "Form of the log: text or json."),
     Option(
         "log-level",
@@ -57,8 +57,10 @@ class _Observer:
 
 class Log:
     """
-    The log of one process. ``twistd`` are the options of ``twistd``, ``ours`` the values of :data:`LOG`; ``journal`` is
-    what JOURNAL_STREAM says.
+    The log of one process.
+
+    ``twistd`` are the options of ``twistd``, ``ours`` the values of ``LOG_OPTIONS``; ``journal`` is what JOURNAL_STREAM
+    says.
     """
 
     _log = Logger()
@@ -71,7 +73,7 @@ class Log:
         self._file: LogFile | None = None
 
     def begin(self) -> _Observer:
-        """Open it; what ``twistd`` logs to."""
+        """Open the log, and give the observer that ``twistd`` is to log to."""
         name = self._twistd.get("logfile")
         if self._twistd.get("syslog"):
             syslog.openlog(str(self._twistd.get("prefix") or "chatsvc"))
@@ -81,13 +83,12 @@ class Log:
         return self._to_file(name or "twistd.log")
 
     def reopen(self) -> None:
-        """Write to the file that has the log's name now: another program may have put the old one away."""
+        """Write to the file that has the log's name now: logrotate(8) may have renamed the old one."""
         if self._file is None:
             return
         try:
-            open(
-                self._file.path, "ab"
-            ).close()  # what cannot be opened would leave us without a log
+            # LogFile closes its file before it opens the new one: first see whether that is possible.
+            open(self._file.path, "ab").close()
             self._file.reopen()
         except OSError as problem:
             text = "The log stays where it is, {path} cannot be opened: {reason}"
@@ -141,7 +142,7 @@ def _to_syslog(text: str, priority: int) -> None:
 
 
 def _device_and_inode(stream: Any) -> str:
-    """As JOURNAL_STREAM has it (systemd.exec(5))."""
+    """Describe a stream as JOURNAL_STREAM does (systemd.exec(5))."""
     try:
         status = os.fstat(stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -152,13 +153,14 @@ def _device_and_inode(stream: Any) -> str:
 _chosen: list[Log] = []
 
 
-def choose(log: Log, twistd: Any) -> None:
-    """Have ``twistd`` log there, unless its user has asked for an observer; it takes one by its name only."""
+def log_to(log: Log, twistd: Any) -> None:
+    """Have ``twistd`` log there, unless its user has asked for another observer."""
+    # It takes an observer by the name of a function without arguments.
     if "logger" in twistd and not twistd["logger"]:
         _chosen[:] = [log]
         twistd["logger"] = f"{__name__}.observer"
 
 
 def observer() -> _Observer:
-    """The observer that ``twistd`` was told to log to."""
+    """Give the observer that ``log_to`` was called with."""
     return _chosen[-1].begin()

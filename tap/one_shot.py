@@ -1,4 +1,4 @@
-"""A command's process: options in, an errand, a status out."""
+"""The process of one command that a script runs: its options, its job, its status."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES
 from chatsvc.client.i18n.script_messages import SCRIPT_MESSAGES
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.client.state.saved_login import SavedLogin
-from chatsvc.tap.click_options import given, with_table
-from chatsvc.tap.client_location import PLACE, place
-from chatsvc.tap.client_login import ACCOUNT, proof
+from chatsvc.tap.click_options import option_value, with_table
+from chatsvc.tap.client_location import LOCATION_OPTIONS, client_location
+from chatsvc.tap.client_login import LOGIN_OPTIONS, credentials
 from chatsvc.wire.commands import MAX_TEXT
 from chatsvc.wire.sanitize import sanitized_lines
 
-_OPTIONS = (*PLACE, *ACCOUNT)
+_OPTIONS = (*LOCATION_OPTIONS, *LOGIN_OPTIONS)
 
 _BY_SIGNAL = 128
-"""What a shell adds to the number of the signal that ended a command, for its status."""
+"""A shell adds this to a signal's number for the status of a command that the signal has ended."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,59 +34,60 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 class OneShot:
     """
-    Where a command is given: its options, its standard streams, its end. What is wrong with them ends the process with
-    one line on standard error.
+    The process of a command: its options, its standard streams, its end.
+
+    Whatever is wrong with them ends the process with one line on standard error.
     """
 
     def __init__(self, command: str, words: Mapping[str, str | None]) -> None:
         self._command = command
         try:
-            values = {option.name: given(option, words, os.environ) for option in _OPTIONS}
-            self._place = place(values, os.environ)
-            self._proof = proof(values, os.environ, self._place.account)
+            values = {option.name: option_value(option, words, os.environ) for option in _OPTIONS}
+            self._location = client_location(values, os.environ)
+            self._credentials = credentials(values, os.environ, self._location.account)
         except usage.UsageError as problem:
             self.finish(FAILED, str(problem))
-        self._reports = SCRIPT_MESSAGES[self._place.lang]
-        _on_signals(lambda number, _: self.finish(_BY_SIGNAL + number, self._reports.interrupted))
+        self._messages = SCRIPT_MESSAGES[self._location.lang]
+        _on_signals(lambda number, _: self.finish(_BY_SIGNAL + number, self._messages.interrupted))
 
-    def visit(self, reactor: Any) -> JobContext:
-        """Where the errand leads."""
-        here = self._place
+    def job_context(self, reactor: Any) -> JobContext:
+        """Make what a job needs: the server, the trust in it, the state and the credentials."""
+        location = self._location
         return JobContext(
-            here.endpoint(reactor),
-            str(here.server),
-            here.admission(),
-            here.open_outbox,
-            SavedLogin(here.folder),
-            here.lang,
-            self._proof,
+            location.endpoint(reactor),
+            str(location.server),
+            location.trust_policy(),
+            location.open_outbox,
+            SavedLogin(location.folder),
+            location.lang,
+            self._credentials,
         )
 
-    def need(self, stream: TextIO | None, name: str) -> None:
-        """A stream that must be open; Python has None for one that is not."""
+    def require_stream(self, stream: TextIO | None, name: str) -> None:
+        """End with a line if a standard stream is closed, for which Python has None."""
         if stream is None:
-            self.finish(FAILED, self._reports.closed.format(stream=name))
+            self.finish(FAILED, self._messages.closed.format(stream=name))
 
-    def given(self, text: str) -> bytes:
-        """The one text that is to be sent: as it was given, or, for ``-``, standard input."""
+    def message_text(self, text: str) -> bytes:
+        """Give the one text that is to be sent: the argument, or, for ``-``, standard input."""
         try:
-            # What is longer than a message is refused as such, however long it is.
-            text_given = sys.stdin.buffer.read(MAX_TEXT + 3) if text == "-" else os.fsencode(text)
+            # A little more than a message may have, so that a longer one is refused as too long.
+            content = sys.stdin.buffer.read(MAX_TEXT + 3) if text == "-" else os.fsencode(text)
         except OSError as problem:
-            reason = CLIENT_MESSAGES[self._place.lang].system_error(problem.errno or 0)
+            reason = CLIENT_MESSAGES[self._location.lang].system_error(problem.errno or 0)
             self.finish(FAILED, f"stdin: {reason}")
         if text == "-":
-            text_given = text_given.removesuffix(b"\n").removesuffix(b"\r")
-        if not text_given:
-            self.finish(FAILED, self._reports.nothing)
-        return text_given
+            content = content.removesuffix(b"\n").removesuffix(b"\r")
+        if not content:
+            self.finish(FAILED, self._messages.nothing)
+        return content
 
     def run(self, make: Callable[[Any], ScriptJob]) -> NoReturn:
-        """Do an errand."""
+        """Run a job; the process ends with it."""
         from twisted.internet import reactor
 
-        at_work: Any = reactor
-        errand = make(at_work)
+        running_reactor: Any = reactor
+        job = make(running_reactor)
         interrupted = False
 
         def interrupt(number: int, frame: object) -> None:
@@ -94,22 +95,22 @@ class OneShot:
             if interrupted:
                 os._exit(_BY_SIGNAL + number)
             interrupted = True
-            at_work.callFromThread(errand.interrupted, _BY_SIGNAL + number)
+            running_reactor.callFromThread(job.interrupted, _BY_SIGNAL + number)
 
         _on_signals(interrupt)
-        at_work.callWhenRunning(errand.start)
-        at_work.run(installSignalHandlers=False)
+        running_reactor.callWhenRunning(job.start)
+        running_reactor.run(installSignalHandlers=False)
         os._exit(FAILED)
 
     def warn(self, line: str) -> None:
-        """Say something on standard error."""
-        if sys.stderr is None:  # it is closed; print would take standard output
+        """Print a line on standard error."""
+        if sys.stderr is None:  # it is closed, and print would take standard output
             return
         with suppress(OSError):
             print(f"chatsvc {self._command}: {sanitized_lines(line)}", file=sys.stderr, flush=True)
 
     def finish(self, status: int, line: str) -> NoReturn:
-        """End the process at once: a look-up of a name that hangs, for one, must not hold it up."""
+        """End the process at once: threads that hang, in a look-up of a name for instance, must not hold it up."""
         if line:
             self.warn(line)
         os._exit(status)

@@ -1,4 +1,4 @@
-"""How the ``twistd`` commands take options: from the command line, else from the environment, else a default."""
+"""Options in tables: their values come from the command line, else from the environment, else from a default."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 PREFIX = "CHATSVC_"
+"""Of the environment variables of all options."""
 
 _ANSWERS = {
     **dict.fromkeys(("1", "yes", "true", "on"), True),
@@ -22,9 +23,9 @@ class Option:
     """
     One option.
 
-    ``parse`` turns its text into its value and raises ValueError with a few words on what is wrong; ``shown`` turns it
-    into what may be shown of it then. A ``repeatable`` one has a tuple of values; in the environment they are separated
-    by spaces. A ``flag`` takes no text on the command line, where it means ``1``.
+    ``parse`` turns its text into its value, or raises ValueError with a few words on what is wrong; ``shown`` turns the
+    text into what an error may show of it. A ``repeatable`` option has a tuple of values; in the environment they are
+    separated by spaces. A ``flag`` takes no text on the command line, where it means ``1``.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Option:
 
     def value(self, given: list[str] | None, environment: Mapping[str, str]) -> Any:
         """
-        Its value, from what the command line says, the environment, or the default.
+        Parse its value, from the command line, the environment, or the default.
 
         :raise usage.UsageError: one line that names the option and the value.
         """
@@ -62,7 +63,7 @@ class Option:
 
 
 def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
-    """A parser of whole numbers in a range."""
+    """Make a parser of whole numbers in a range."""
 
     def parse(text: str) -> int:
         if not (
@@ -75,7 +76,7 @@ def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
 
 
 def choice(*words: str) -> Callable[[str], str]:
-    """A parser of one of a few words."""
+    """Make a parser of one of a few words."""
 
     def parse(text: str) -> str:
         if text not in words:
@@ -86,14 +87,14 @@ def choice(*words: str) -> Callable[[str], str]:
 
 
 def yes_or_no(text: str) -> bool:
-    """A parser of flags; an empty text is no."""
+    """Parse a flag; an empty text is no."""
     if text.lower() not in _ANSWERS:
         raise ValueError("1 or 0 is expected")
     return _ANSWERS[text.lower()]
 
 
 def anything(text: str) -> str:
-    """A parser of any text but an empty one."""
+    """Parse any text but an empty one."""
     if not text.strip():
         raise ValueError("a value is expected")
     return text
@@ -107,9 +108,9 @@ def fail(line: str) -> NoReturn:
 
 class TableOptions(usage.Options):
     """
-    Options from a table. After parsing, ``values`` maps their names to their values.
+    Options from a table. After parsing, ``values_by_name`` maps their names to their values.
 
-    Under ``twistd`` what is wrong ends the process with one line; elsewhere it is a ``UsageError``.
+    Under ``twistd`` a wrong option ends the process with one line; elsewhere it is a ``UsageError``.
     """
 
     table: tuple[Option, ...] = ()
@@ -143,7 +144,7 @@ class TableOptions(usage.Options):
             self.values_by_name[option.name] = option.value(given, self._environment)
 
     def words(self, *others: str) -> list[str]:
-        """What the command line gave, but for the options ``others``, for another process to be given."""
+        """List the options that the command line gave, without ``others``, as words for another process."""
         return [
             f"--{option.name}" if option.flag else f"--{option.name}={text}"
             for option in self.table
@@ -153,12 +154,12 @@ class TableOptions(usage.Options):
 
     @property
     def under_twistd(self) -> bool:
-        """Whether a ``twistd`` (or ``twist``) stands above these options."""
+        """Whether ``twistd`` (or ``twist``) has parsed these options."""
         return getattr(self, "parent", None) is not None
 
 
 def _taker(option: Option) -> Callable[..., None]:
-    """The method by which ``usage.Options`` learns of an option; one without an argument is a flag's."""
+    """Make the method by which ``usage.Options`` learns of an option; for a flag it has no argument."""
 
     def take(self: TableOptions, text: str) -> None:
         self._given.setdefault(option.name, []).append(text)

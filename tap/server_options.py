@@ -17,7 +17,7 @@ from chatsvc.limits.login_throttle import FreeAttempts, parse_free_attempts
 from chatsvc.limits.token_bucket import parse_rate
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 from chatsvc.tap.launcher import worker_slot
-from chatsvc.tap.log import LOG, Log, choose
+from chatsvc.tap.log import LOG_OPTIONS, Log, log_to
 from chatsvc.tap.options import Option, TableOptions, anything, choice, whole
 from chatsvc.transport.listeners import LOOPBACK
 from chatsvc.wire.phrases import LANGUAGES
@@ -228,7 +228,7 @@ class ServerOptions(TableOptions):
             "Address whose PROXY header haproxy: endpoints believe.",
             True,
         ),
-        *LOG,
+        *LOG_OPTIONS,
     )
     log: Log | None = None
     """The log of this process, under ``twistd``."""
@@ -293,4 +293,4 @@ class ServerOptions(TableOptions):
             self.worker_slot = worker_slot(os.environ)
             journal = os.environ.get("JOURNAL_STREAM", "")
             self.log = Log(parent, self.values_by_name, journal)
-            choose(self.log, parent)
+            log_to(self.log, parent)

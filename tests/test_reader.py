@@ -93,7 +93,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual((self.owner.delivered, self.reads()), ([], 0))
 
     def test_page_by_page(self) -> None:
-        """A full inbox would be read at once, or not to its end."""
+        """A full inbox would be read at once, or not to its end (P2)."""
         for count, pages in ((0, 0), (1, 1), (PAGE - 1, 1), (PAGE, 2), (2 * PAGE + 5, 3)):
             self.setUp()
             self.store(count)
@@ -133,7 +133,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, [3])
 
     def test_gap(self) -> None:
-        """Something that was stored unseen would be skipped when the next message comes."""
+        """Something that was stored unseen would be skipped when the next message comes (P2)."""
         self.begin().resume()
         self.store(3)
         self.send()
@@ -207,7 +207,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertLess(self.reads(), 5)
 
     def test_pause_during_a_page(self) -> None:
-        """A connection that can take no more would be handed the rest of the page, or lose it."""
+        """A connection that can take no more would be handed the rest of the page, or lose it (P2)."""
         self.store(10)
         self.owner.room = 4
         reader = self.begin()
@@ -219,7 +219,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, list(range(1, 12)))
 
     def test_pause_while_live(self) -> None:
-        """What comes for a connection that can take no more would be held in memory, or lost."""
+        """What comes for a connection that can take no more would be held in memory, or lost (P8)."""
         reader = self.begin()
         reader.resume()
         reader.pause()
@@ -357,7 +357,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.inbox.calls.count("claim"), 0)
 
     def test_acknowledge(self) -> None:
-        """A message would be removed that this session never handed out, or one twice."""
+        """A message would be removed that this session never handed out, or one twice (P7)."""
         self.store(3)
         self.owner.room = 2
         reader = self.begin()
@@ -476,7 +476,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.noted, ["poll"])
 
     def test_ids_given_out_twice(self) -> None:
-        """A store that was emptied behind the server's back would leave a reader deaf, and then remove what is new."""
+        """A store that was emptied unseen would leave a reader deaf, and then remove what is new (P2)."""
         self.store(5)
         self.owner.room = 100
         reader = self.begin()
@@ -504,7 +504,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(len(self.inbox.waiting[UID]), 3)
 
     def test_delivery_raises(self) -> None:
-        """A message that was not delivered would be acknowledged by a later one, and be lost."""
+        """A message that was not delivered would be acknowledged by a later one, and be lost (P2)."""
         reader = self.begin()
         reader.resume()
         self.send()

@@ -429,7 +429,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.on_outcome[1:], [("b", Stored(1, 1))])
 
     def test_broken_reader(self) -> None:
-        """A reader whose code raises would leave its sender without an answer, and read on past what it dropped."""
+        """A reader whose code raises would leave its sender unanswered, and read on past what it dropped (P8)."""
         broken, other = RecordingListener(), RecordingListener()
         broken.stored = self.explode  # type: ignore[method-assign, assignment]
         self.listeners.update({2: broken, 3: other})

@@ -4,18 +4,18 @@ One process of users who write to each other through thick and thin.
 They speak the wire's frames on asyncio, with nothing of the server in it. Each second a line on standard output says
 how things are: ``UNCONFIRMED SHOWN``. Commands come on standard input:
 
-================  ==============================================================================
-``stall S``       nobody reads for S seconds
-``move``          leave the connection without a word
-``hop``           log in at another node while still logged in
-``leave TARGET``  log in at another node than this one
-``away``          leave, and stay away until ``back``
-``forget``        lose the last numbers
-``hoard S``       the one who acknowledges seldom does not for S seconds
-``insist``        try again at once what was refused
-``quiet S``       say nothing for S seconds
-``finish``        write no more, only get the outbox confirmed
-================  ==============================================================================
+=================  ==============================================================================
+``stall S``        nobody reads for S seconds
+``move``           leave the connection without a word
+``hop``            log in at another node while still logged in
+``leave TARGET``   log in at another node than this one
+``away``           leave, and stay away until ``back``
+``forget TARGET``  lose the last numbers, and go on elsewhere than at this target
+``hoard S``        the one who acknowledges seldom does not for S seconds
+``insist``         try again at once what was refused
+``quiet S``        say nothing for S seconds
+``finish``         write no more, only get the outbox confirmed
+=================  ==============================================================================
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
         case "back":
             user.present.set()
         case "forget":
-            user.forget_numbers()
+            user.forget_numbers(detail)
         case "hoard":
             user.hoard_until = asyncio.get_running_loop().time() + float(detail)
         case "insist":

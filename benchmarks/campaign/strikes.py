@@ -162,7 +162,7 @@ class Faults:
         journals = self._journals_of_senders()
         wait_until(lambda: all(any(entries(path)) for path in journals), "a sender's text", 30)
         before = self._numbers_lost()
-        self._tell_on_the_way("forget")
+        self._tell_on_the_way(f"forget {DETOUR}")
         wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
 
     def _numbers_lost(self) -> int:

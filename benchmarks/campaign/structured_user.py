@@ -40,6 +40,8 @@ class StructuredUser(User):
     acknowledged_at = pinged = 0.0
     collided = False
     """Whether another text was stored under a number than the one that has it now."""
+    shunned = ""
+    """Where it does not connect before something has been confirmed, if there is another place."""
     again: dict[int, float]
     """To whom nothing new is said, and when all that is unconfirmed is sent again."""
     expected: dict[int, int]
@@ -121,11 +123,15 @@ class StructuredUser(User):
         due = asyncio.get_running_loop().time() + seconds
         self.again = {to: max(due, self.again.get(to, 0.0)) for to in self.others}
 
-    def forget_numbers(self) -> None:
+    def target(self) -> str:
+        self.avoided = self.avoided or self.shunned
+        return super().target()
+
+    def forget_numbers(self, target: str) -> None:
         """Its disk has lost the last numbers; what was said under them is forgotten, and they are used again."""
         for to, n in list(self.journal.next_n.items()):
             self.journal.record("b", to, max(1, n - random.randint(1, _BACK)))
-        self.avoided = self.place
+        self.shunned = target
         self.forget_older()
         self.move()
 
@@ -173,6 +179,7 @@ class StructuredUser(User):
         elif kind == "sent":
             _, k = self._answered(thing)
             self.unknown.discard((thing["to"], k))
+            self.shunned = ""
             self.journal.record("c", thing["to"], k, thing["at"], thing.get("id", 0))
         elif kind == "error":
             self._refused(thing)

@@ -177,8 +177,8 @@ class User:
     def hold_tongue(self, seconds: float) -> None:
         """Say nothing to anybody for a while, if it can be told from what is on its way."""
 
-    def forget_numbers(self) -> None:
-        """Lose what was written to disk last, if numbers are written there."""
+    def forget_numbers(self, target: str) -> None:
+        """Lose what was written to disk last, if numbers are written there, and go on elsewhere than at ``target``."""
 
     def hop(self) -> None:
         """Log in at another node while still logged in at this one."""

@@ -24,7 +24,7 @@ from chatsvc.accounts.names import BadName, display_name, enforce
 from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
 from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import KeyedLogLimiter
-from chatsvc.storage import migrations
+from chatsvc.storage import schema
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Row, Transaction
 
@@ -84,7 +84,7 @@ class AccountStore:
 
         :raise StoreMisconfigured: when tables are missing and may not be created, or may not be read.
         """
-        await migrations.apply(self._database)
+        await schema.apply(self._database)
         await self._database.run(require_readable, write=False)
         after: int | None = LOWEST
         while after is not None:

@@ -16,7 +16,7 @@ from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.config import Config
 from chatsvc.inbox.nodes import NodeFacts, differences
-from chatsvc.storage import migrations
+from chatsvc.storage import schema
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
@@ -192,7 +192,7 @@ async def _pending_in_file(reactor: Any, url: StoreURL) -> list[Finding]:
 
 
 async def _pending(database: Database) -> list[Finding]:
-    names = ", ".join(await migrations.pending(database))
+    names = ", ".join(await schema.pending(database))
     text = (
         f"{database.url} has not seen {names}: run `chatsvc schema`, with an account that may make tables;"
         " the server does it itself if its own may"

@@ -1,4 +1,4 @@
-"""A roster: accounts to be made, as a CSV file lists them."""
+"""Accounts to be made, as a CSV file lists them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = frozenset({"name", "password", "uid"})
 _NEEDED = frozenset({"name", "password"})
 
 _OTHER_HASH = re.compile(r"[!*]?\$[0-9a-z-]+\$", re.ASCII)
-"""How crypt(5) and its kin begin: taken for a plain password, the hash itself would let its readers in."""
+"""How hashes of crypt(5) and the like begin. Stored as a plain password, a hash would let its readers in."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class AccountRow:
     One account to be made.
 
     ``name`` is as it is stored. ``password`` is empty where one is to be made up, a plain text, or an argon2 hash that
-    is moved over. It shows nowhere.
+    is moved over; no text of an error shows it.
     """
 
     line: int
@@ -36,7 +36,7 @@ class AccountRow:
 
 
 class BadCSV(Exception):
-    """Lines that are wrong: ``problems`` are (line, what is wrong), never with what could be a password."""
+    """Some lines are wrong; ``problems`` are (line, what is wrong), without anything that could be a password."""
 
     def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
         super().__init__(problems)
@@ -44,21 +44,22 @@ class BadCSV(Exception):
 
 
 class _BadField(ValueError):
-    """What is wrong with one line."""
+    """One line is wrong; a few words."""
 
 
 def parse_csv(raw: bytes) -> list[AccountRow]:
     """
-    The accounts in a CSV file (RFC 4180) in UTF-8, with or without a byte order mark. The first line names the columns:
-    ``name``, ``password`` and perhaps ``uid``, in any order.
+    Read the accounts in a CSV file (RFC 4180) in UTF-8, with or without a byte order mark.
 
-    :raise BadRoster: with all lines that are wrong.
+    The first line names the columns: ``name``, ``password`` and perhaps ``uid``, in any order.
+
+    :raise BadCSV: some lines are wrong; it lists all.
     """
     lines = _lines(raw)
     at, titles = next(lines, (1, []))
     columns = [title.strip().lower() for title in titles]
     if not _NEEDED <= set(columns) <= _COLUMNS or len(columns) != len(set(columns)):
-        # Not in its words: without a heading they are somebody's password.
+        # The line is not repeated: without a heading it has somebody's password in it.
         raise BadCSV([(at, "the first line must be name,password or name,password,uid")])
     entries: list[AccountRow] = []
     problems: list[tuple[int, str]] = []
@@ -77,7 +78,7 @@ def parse_csv(raw: bytes) -> list[AccountRow]:
 
 
 def _lines(raw: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The lines that have something in them, with their numbers."""
+    """Give the lines that are not empty, with their numbers."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:

@@ -19,7 +19,7 @@ from chatsvc.cli.account_csv import AccountRow, BadCSV, parse_csv
 from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_json
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
-from chatsvc.storage import migrations
+from chatsvc.storage import schema
 
 _PATIENCE = 120.0
 """Seconds for the one transaction that makes all accounts."""
@@ -43,43 +43,43 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
     time that it can be seen.
     """
     try:
-        entries = parse_csv(file.read())
+        rows = parse_csv(file.read())
     except BadCSV as bad:
         _refuse(bad.problems)
 
-    async def check(desk: OpenAccounts) -> None:
-        if await migrations.pending(desk.database):
+    async def check(opened: OpenAccounts) -> None:
+        if await schema.pending(opened.database):
             raise click.ClickException("tables are missing: run `chatsvc schema` first")
-        await _check(desk, entries)
+        await _check(opened, rows)
 
-    async def work(desk: OpenAccounts) -> list[dict[str, object]]:
-        await desk.accounts.open()
-        await _check(desk, entries)
-        made_up = [None if one.password else secrets.token_urlsafe(12) for one in entries]
-        given = [made or one.password for made, one in zip(made_up, entries, strict=True)]
+    async def work(opened: OpenAccounts) -> list[dict[str, object]]:
+        await opened.accounts.open()
+        await _check(opened, rows)
+        made_up = [None if one.password else secrets.token_urlsafe(12) for one in rows]
+        given = [made or one.password for made, one in zip(made_up, rows, strict=True)]
         people = [
             NewAccount(one.name, stored, one.uid)
-            for one, stored in zip(entries, await _hash(desk, given), strict=True)
+            for one, stored in zip(rows, await _hash(opened, given), strict=True)
         ]
         try:
-            uids = await desk.accounts.create_many(people)
-        except AccountsTaken as taken:  # meanwhile
-            _refuse(_taken(entries, taken))
+            uids = await opened.accounts.create_many(people)
+        except AccountsTaken as taken:  # since they were checked
+            _refuse(_taken(rows, taken))
         except RowRejected as refused:
-            _refuse([(entries[refused.index].line, str(refused))])
+            _refuse([(rows[refused.index].line, str(refused))])
         return [
             {"uid": uid, "name": one.name, "password": made}
-            for uid, one, made in zip(uids, entries, made_up, strict=True)
+            for uid, one, made in zip(uids, rows, made_up, strict=True)
         ]
 
     if dry_run:
         run_on_accounts(url, check)
         if as_json:
-            print_json({"accounts": len(entries)})
+            print_json({"accounts": len(rows)})
         else:
-            click.echo(f"{len(entries)} accounts can be imported")
+            click.echo(f"{len(rows)} accounts can be imported")
         return
-    hashing = Hashing(threads=os.cpu_count() or 1, queue=len(entries))
+    hashing = Hashing(threads=os.cpu_count() or 1, queue=len(rows))
     made = run_on_accounts(url, work, make=True, hashing=hashing, patience=_PATIENCE)
     if as_json:
         print_json(made)
@@ -87,18 +87,18 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
         click.echo(_as_csv(made), nl=False)
 
 
-async def _check(desk: OpenAccounts, entries: Sequence[AccountRow]) -> None:
+async def _check(opened: OpenAccounts, rows: Sequence[AccountRow]) -> None:
     try:
-        await desk.accounts.require_free([NewAccount(one.name, "", one.uid) for one in entries])
+        await opened.accounts.require_free([NewAccount(one.name, "", one.uid) for one in rows])
     except AccountsTaken as taken:
-        _refuse(_taken(entries, taken))
+        _refuse(_taken(rows, taken))
 
 
-async def _hash(desk: OpenAccounts, given: Sequence[str]) -> list[str]:
-    """What to store for these passwords, hashed in as many threads as there are processors."""
+async def _hash(opened: OpenAccounts, given: Sequence[str]) -> list[str]:
+    """Hash passwords, in as many threads as there are processors; hashes stay as they are."""
 
     async def stored(password: str) -> str:
-        return password if phc.is_hashed(password) else await desk.hash(password)
+        return password if phc.is_hashed(password) else await opened.hash(password)
 
     hashed: list[str] = await gatherResults(
         [Deferred.fromCoroutine(stored(password)) for password in given], consumeErrors=True
@@ -106,9 +106,9 @@ async def _hash(desk: OpenAccounts, given: Sequence[str]) -> list[str]:
     return hashed
 
 
-def _taken(entries: Sequence[AccountRow], taken: AccountsTaken) -> list[tuple[int, str]]:
-    names = [(e.line, f"the name {e.name!r} is taken") for e in entries if e.name in taken.names]
-    uids = [(e.line, f"the uid {e.uid} is taken") for e in entries if e.uid in taken.uids]
+def _taken(rows: Sequence[AccountRow], taken: AccountsTaken) -> list[tuple[int, str]]:
+    names = [(e.line, f"the name {e.name!r} is taken") for e in rows if e.name in taken.names]
+    uids = [(e.line, f"the uid {e.uid} is taken") for e in rows if e.uid in taken.uids]
     return sorted(names + uids)
 
 

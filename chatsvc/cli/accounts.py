@@ -1,4 +1,4 @@
-"""``chatsvc account``: who may log in."""
+"""``chatsvc account``: accounts, one at a time."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
         raise click.ClickException(str(problem)) from None
     password = new_password(from_stdin, generate)
 
-    async def work(desk: OpenAccounts) -> int:
-        phc = await desk.hash(password)
-        await desk.accounts.open()
-        return await desk.accounts.register(name, phc)
+    async def work(opened: OpenAccounts) -> int:
+        phc = await opened.hash(password)
+        await opened.accounts.open()
+        return await opened.accounts.register(name, phc)
 
     click.echo(run_on_accounts(url, work, make=True))
     if generate:
@@ -49,11 +49,11 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
     """Give the account UID another password; a locked one stays locked."""
     password = new_password(from_stdin, generate)
 
-    async def work(desk: OpenAccounts) -> None:
-        hashed = await desk.hash(password)
-        found = await desk.account(uid)
+    async def work(opened: OpenAccounts) -> None:
+        hashed = await opened.hash(password)
+        found = await opened.account(uid)
         locked = phc.is_locked(found.stored or "")
-        await desk.store(found, phc.lock(hashed) if locked else hashed)
+        await opened.store(found, phc.lock(hashed) if locked else hashed)
 
     run_on_accounts(url, work)
     if generate:
@@ -66,13 +66,13 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
 def lock(url: str, uid: int) -> None:
     """Let nobody log in to the account UID; its tokens end."""
 
-    async def work(desk: OpenAccounts) -> None:
-        found = await desk.account(uid)
+    async def work(opened: OpenAccounts) -> None:
+        found = await opened.account(uid)
         if not found.stored:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
         stored = found.stored
-        hashed = stored if phc.is_hashed(stored) else await desk.hash(stored)
-        await desk.change_lock(found, phc.lock(hashed))
+        hashed = stored if phc.is_hashed(stored) else await opened.hash(stored)
+        await opened.change_lock(found, phc.lock(hashed))
 
     run_on_accounts(url, work)
 
@@ -83,10 +83,10 @@ def lock(url: str, uid: int) -> None:
 def unlock(url: str, uid: int) -> None:
     """Let the account UID be logged in to again, by its password: tokens from before stay worthless."""
 
-    async def work(desk: OpenAccounts) -> None:
-        found = await desk.account(uid)
+    async def work(opened: OpenAccounts) -> None:
+        found = await opened.account(uid)
         if found.stored:
-            await desk.change_lock(found, phc.unlock(found.stored))
+            await opened.change_lock(found, phc.unlock(found.stored))
 
     run_on_accounts(url, work)
 
@@ -108,13 +108,13 @@ def list_accounts(url: str, as_json: bool) -> None:
     print_rows(found, as_json, ("uid", "name", "state"))
 
 
-async def _everybody(desk: OpenAccounts) -> list[Account]:
-    await desk.accounts.open()
+async def _everybody(opened: OpenAccounts) -> list[Account]:
+    await opened.accounts.open()
     found: list[Account] = []
-    page = await desk.accounts.page(-(2**63), _PAGE)
+    page = await opened.accounts.page(-(2**63), _PAGE)
     while page:
         found += page
-        page = await desk.accounts.page(page[-1].uid, _PAGE)
+        page = await opened.accounts.page(page[-1].uid, _PAGE)
     return found
 
 

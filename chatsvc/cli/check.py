@@ -1,4 +1,4 @@
-"""``chatsvc check``: would a server start, and what endangers it."""
+"""``chatsvc check``: whether a server would start, and what endangers it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def check(context: click.Context, /, strict: bool, as_json: bool, **words: Any) 
     and something endangers that) or FAIL (it does not, or will not in two weeks), what it is about, and what to do. The
     exit status is 1 if anything fails. Nothing is changed, and servers may run meanwhile.
     """
-    above = context.parent
-    if above and above.get_parameter_source("url") is ParameterSource.COMMANDLINE:
-        words["option_accounts"] = words["option_accounts"] or above.params["url"]
+    group = context.parent
+    if group and group.get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        words["option_accounts"] = words["option_accounts"] or group.params["url"]
     config, findings = configuration(words)
     if config is not None:
         asked = config

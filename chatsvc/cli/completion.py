@@ -1,4 +1,4 @@
-"""``chatsvc completion``: what a shell needs in order to complete the command's words."""
+"""``chatsvc completion``: scripts by which shells complete commands and options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def completion(context: click.Context, shell: str) -> None:
     For all, in fish:   chatsvc completion fish > ~/.config/fish/completions/chatsvc.fish
 
     Without this command, _CHATSVC_COMPLETE=bash_source chatsvc prints the same (zsh_source, fish_source).
-    """
+    """  # noqa: D301 (click asks for the character that \b stands for)
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(context.find_root().command, {}, "chatsvc", _VARIABLE).source(), nl=False)

@@ -145,7 +145,7 @@ async def _restored(waiting: Inbox) -> None:
 
 @contextmanager
 def _nobody_serving(url: str) -> Iterator[None]:
-    """An SQLite file is for one server; while it is held here, none starts."""
+    """Keep servers from starting meanwhile, if the store is an SQLite file, which one process may hold."""
     with store_errors(url):
         place = parse_store_url(url, INBOX_SCHEMES)
         require_file(place)

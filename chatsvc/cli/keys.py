@@ -109,7 +109,7 @@ def request_certificate(folder: str, names: Sequence[str], out: str | None) -> N
 
 def _certificate(folder: str) -> bytes:
     """
-    The certificate file of a key folder, whatever is the matter with the others.
+    Read the certificate file of a key folder, whatever is wrong with the other files.
 
     :raise BadKeys: it cannot be read or holds none.
     """

@@ -34,13 +34,13 @@ _TWISTD = (
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def client(options: Sequence[str]) -> None:
     """Start the terminal client: short for twistd -n chatclient."""
-    # -P, as what lies in the working directory is no module of ours
+    # -P: a file in the working directory must not be imported instead of a module.
     words = [sys.executable, "-P", "-c", _TWISTD, "-n", "chatclient", *options]
     os.execv(sys.executable, words)
 
 
 class _SendCommand(click.Command):
-    """Takes ``--wait`` and ``--wait=S``, as GNU's ``getopt`` has optional values: a word after it is no value."""
+    """Takes ``--wait`` and ``--wait=S``: as with GNU's ``getopt``, a word after it is not its value."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -90,17 +90,19 @@ def send(
         raise click.UsageError("--lines are those of standard input, not TEXT")
     process = OneShot("send", values)
     if as_json or verbose:
-        process.need(sys.stdout, "stdout")
+        process.require_stream(sys.stdout, "stdout")
     if lines or text == "-":
-        process.need(sys.stdin, "stdin")
-    given = b"" if lines or text is None else process.given(text)
+        process.require_stream(sys.stdin, "stdin")
+    content = b"" if lines or text is None else process.message_text(text)
 
     def make(reactor: Any) -> ScriptJob:
-        texts = _lines(reactor) if lines else _one(given)
-        order = SendOptions(to, texts, lines, timeout, wait)
-        sent = _print_confirmed if as_json else _nothing
-        heard = _print if verbose else _nothing
-        return SendJob(reactor, process.visit(reactor), order, sent, heard, process.finish)
+        texts = _lines(reactor) if lines else _one(content)
+        options = SendOptions(to, texts, lines, timeout, wait)
+        confirmed = _print_confirmed if as_json else _nothing
+        show = _print if verbose else _nothing
+        return SendJob(
+            reactor, process.job_context(reactor), options, confirmed, show, process.finish
+        )
 
     process.run(make)
 
@@ -122,12 +124,12 @@ def listen(as_json: bool, count: int | None, timeout: float | None, **values: st
     Each is acknowledged when it has been written out; what could not be written comes again.
     """
     process = OneShot("listen", values)
-    process.need(sys.stdout, "stdout")
-    wish = ListenOptions(as_json, sys.stdout.encoding, count, timeout)
+    process.require_stream(sys.stdout, "stdout")
+    options = ListenOptions(as_json, sys.stdout.encoding, count, timeout)
 
     def make(reactor: Any) -> ScriptJob:
-        visit, descriptor = process.visit(reactor), sys.stdout.fileno()
-        return ListenJob(reactor, visit, wish, descriptor, process.warn, process.finish)
+        context, descriptor = process.job_context(reactor), sys.stdout.fileno()
+        return ListenJob(reactor, context, options, descriptor, process.warn, process.finish)
 
     process.run(make)
 
@@ -137,7 +139,7 @@ async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
 
 
 async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
-    """The lines of standard input that have something in them, counted from 1."""
+    """Give the lines of standard input that are not empty, with their numbers from 1."""
     feed = LineQueue(reactor, sys.stdin.fileno())
     for number in count_from(1):
         line = await feed.next()
@@ -148,7 +150,7 @@ async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
 
 
 def _nothing(_: object) -> None:
-    """For those who want to hear nothing."""
+    """Print nothing."""
 
 
 def _print(line: str) -> None:

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Uid(click.ParamType):
-    """A uid, as people type it; one that no store could hold is an error to say."""
+    """A uid as people type it. One that no store could hold is an error that is worth a line of its own."""
 
     name = "uid"
 
@@ -31,7 +31,7 @@ class _Uid(click.ParamType):
         if uid is None:
             shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
             problem = f"{shown!r} is no uid: {UID_RANGE} is expected"
-            if _NUMBER.fullmatch(value):  # one that nobody has
+            if _NUMBER.fullmatch(value):  # a number, and nobody can have it
                 raise click.ClickException(problem)
             self.fail(problem, parameter, context)
         return uid
@@ -42,7 +42,7 @@ UID = _Uid()
 _NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 
 _SHOWN = 40
-"""Characters of what was typed that an error repeats."""
+"""Most characters of a mistyped uid that an error repeats."""
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -78,7 +78,7 @@ def _take_url(context: click.Context, _: click.Parameter, url: str | None) -> No
 
 
 def accounts_option(command: Command) -> Command:
-    """Give a command ``--accounts`` (which may stand before the command as well) as its object."""
+    """Give a command ``--accounts``, which may also stand before the command, as its first argument."""
     option = click.option(
         "--accounts",
         metavar="URL",
@@ -91,9 +91,9 @@ def accounts_option(command: Command) -> Command:
 
 def require_terminal(yes: bool) -> None:
     """
-    See that ``make_sure`` can ask.
+    Require a terminal, at which ``make_sure`` can ask, unless ``yes`` was given.
 
-    :raise click.ClickException: there is nobody to ask.
+    :raise click.ClickException: there is none.
     """
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise click.ClickException("there is no terminal to ask whether you are sure: use --yes")
@@ -101,7 +101,7 @@ def require_terminal(yes: bool) -> None:
 
 def make_sure(question: str, yes: bool) -> None:
     """
-    Have the admin confirm what cannot be undone, unless ``yes`` was said already.
+    Have the admin confirm something that cannot be undone, unless ``yes`` was given.
 
     :raise click.ClickException: there is nobody to ask.
     :raise click.Abort: the answer was no.
@@ -109,7 +109,7 @@ def make_sure(question: str, yes: bool) -> None:
     require_terminal(yes)
     if yes:
         return
-    # A reactor's own handler would not be called before there is an answer.
+    # The reactor's own handler would only be called when there is an answer.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         click.confirm(question, abort=True, err=True)
@@ -118,7 +118,7 @@ def make_sure(question: str, yes: bool) -> None:
 
 
 def password_options(command: Command) -> Command:
-    """Give a command the ways to hand in a password that leave it off the command line."""
+    """Give a command two ways to take a password that keep it off the command line, for `new_password`."""
     from_stdin = click.option(
         "--password-stdin", "from_stdin", is_flag=True, help="Read it from stdin's first line."
     )
@@ -127,7 +127,11 @@ def password_options(command: Command) -> Command:
 
 
 def new_password(from_stdin: bool, generate: bool) -> str:
-    """The password that the admin hands in, or one made up."""
+    """
+    Read a password from standard input or the terminal, or make one up.
+
+    :raise click.ClickException: there is no terminal to ask at, or the password cannot be used.
+    """
     if from_stdin and generate:
         raise click.UsageError("--password-stdin and --generate exclude each other")
     if generate:

@@ -1,4 +1,4 @@
-"""Rows as people want to see them, as scripts do, and as programs do."""
+"""Rows of results: a table for people, tabs for scripts, JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GAP = "  "
 
 
 def print_json(thing: Any) -> None:
-    """One line of JSON."""
+    """Print one line of JSON."""
     click.echo(orjson.dumps(thing).decode())
 
 
@@ -26,9 +26,9 @@ def print_rows(
     **shown: Callable[[Any], str],
 ) -> None:
     """
-    Print rows: as a JSON list of objects; on a terminal, these columns under a heading; elsewhere, separated by tabs.
+    Print rows as a JSON list of objects, or their ``columns``: under headings on a terminal, with tabs elsewhere.
 
-    ``shown`` says for a column how a value is shown that is not for JSON; it must be harmless and one line.
+    ``shown`` turns the values of a column into text, except for JSON; it must be one line without control characters.
     """
     if as_json:
         print_json(rows)
@@ -43,7 +43,7 @@ def print_rows(
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells one below the other; a Chinese character takes two places."""
+    """Pad cells so that columns stand below each other; a Chinese character takes two places."""
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return [
         _GAP.join(
@@ -54,7 +54,7 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def local_time(milliseconds: int | None) -> str:
-    """A time in ms since 1970 as people read it; empty where there is none."""
+    """Format a time, in ms since 1970, in the local time zone; empty: there is none."""
     if not milliseconds:
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds // 1000))
@@ -65,4 +65,4 @@ def _plain(value: Any) -> str:
 
 
 def _width(cell: str) -> int:
-    return max(wcswidth(cell), 0)  # -1 for what drives a terminal, which no cell has
+    return max(wcswidth(cell), 0)  # -1: there are control characters, which no cell has

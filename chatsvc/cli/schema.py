@@ -7,7 +7,7 @@ import click
 from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_rows
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
-from chatsvc.storage import migrations
+from chatsvc.storage import schema as numbered
 
 _PATIENCE = 600.0
 """Seconds for one statement: an index of a large table takes some minutes."""
@@ -31,7 +31,7 @@ def schema(context: click.Context, url: str) -> None:
 @accounts_option
 def status(url: str, as_json: bool) -> None:
     """Print which files of the schema were applied, and when, and which are pending."""
-    steps = run_on_accounts(url, lambda desk: migrations.steps(desk.database))
+    steps = run_on_accounts(url, lambda opened: numbered.steps(opened.database))
     rows = [
         {
             "file": step.name,
@@ -52,10 +52,10 @@ def create(url: str) -> None:
     A user table of an older server stays as it is.
     """
 
-    async def work(desk: OpenAccounts) -> list[str]:
-        if any(step.applied for step in await migrations.steps(desk.database)):
+    async def work(opened: OpenAccounts) -> list[str]:
+        if any(step.applied for step in await numbered.steps(opened.database)):
             raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
-        return await _apply(desk)
+        return await _apply(opened)
 
     _say(run_on_accounts(url, work, make=True, patience=_PATIENCE))
 
@@ -66,15 +66,15 @@ def create(url: str) -> None:
 def upgrade(url: str, dry_run: bool) -> None:
     """Bring the tables up to date; nothing is done to those that are."""
     if dry_run:
-        script = run_on_accounts(url, lambda desk: migrations.script(desk.database))
+        script = run_on_accounts(url, lambda opened: numbered.script(opened.database))
         click.echo(script or "-- up to date\n", nl=False)
     else:
         _say(run_on_accounts(url, _apply, patience=_PATIENCE))
 
 
-async def _apply(desk: OpenAccounts) -> list[str]:
-    applied = await migrations.apply(desk.database)
-    await desk.accounts.open()
+async def _apply(opened: OpenAccounts) -> list[str]:
+    applied = await numbered.apply(opened.database)
+    await opened.accounts.open()
     return applied
 
 

@@ -1,1 +1,1 @@
-"""Stores: their URLs, whether they answer, and SQL databases with transactions and migrations."""
+"""Stores: their URLs, whether they answer, and SQL databases with transactions and numbered schemas."""

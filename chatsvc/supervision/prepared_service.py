@@ -14,7 +14,7 @@ class PreparedService(Service):
     """
     A service that is prepared before the reactor runs, and started under it.
 
-    A subclass opens things in ``_prepare`` (without waiting) and ``_start``, and pushes onto ``_closing`` how each is
+    A subclass opens things in ``prepare`` (without waiting) and ``_start``, and pushes onto ``_closing`` how each is
     closed again. A stop closes them in the reverse order, after half a start too. (Twisted's ``MultiService`` stops all
     its children at once.)
     """
@@ -24,6 +24,18 @@ class PreparedService(Service):
         self._closing = AsyncExitStack()
         self._starting: Deferred[None] | None = None
         self._serves = False
+
+    def prepare(self) -> None:
+        """
+        Do what can be done before the reactor runs.
+
+        :raise CannotStart: the service cannot start; one line for the admin.
+        """
+        raise NotImplementedError
+
+    def reload(self) -> None:
+        """Read the files of the configuration again."""
+        raise NotImplementedError
 
     def startService(self) -> None:
         super().startService()

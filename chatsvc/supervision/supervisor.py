@@ -1,6 +1,7 @@
 """
-Several processes behind the same ports: this one opens the ports, starts the workers, watches them, and hands signals
-on to them. It serves nobody itself.
+The supervisor of workers, which are several processes behind the same ports.
+
+It opens the ports, starts the workers, watches them, and passes signals on to them. It serves nobody itself.
 
 The sockets stay open here, so that a worker's end loses no connection that waits to be accepted, and a port that cannot
 be had is found out before anything is started.
@@ -59,7 +60,7 @@ class _WorkerEnded(Exception):
 
 class WorkerSupervisor(PreparedService):
     """
-    ``count`` workers of a server with this configuration. ``prepare`` does what needs no waiting, and must come first.
+    Runs ``count`` workers of a server with this configuration. ``prepare`` must come first.
 
     ``launch`` starts one on sockets that listen already; ``folder`` is theirs. ``given_up`` is called with one line, or
     with None where a worker has written it, when it turns out only after the start that they cannot be had.

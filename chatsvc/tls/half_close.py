@@ -1,9 +1,9 @@
 """
-The end of one half of a connection: a peer that will send no more, but may still read.
+Half-closed connections: a peer sends no more, but may still read.
 
 TCP says so with a FIN, TLS with a close_notify alert (RFC 8446, section 6.1). Twisted's TLS answers the alert by
-closing both halves at once, and drops what is written from then on; :class:`HalfClosedTLS` lets the protocol above say
-when.
+closing both halves at once, and drops what is written from then on; :class:`HalfClosedTLS` lets the protocol above
+decide when.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 
 def pass_up_the_end(above: Any, transport: Any) -> None:
-    """Tell the layer above that the peer sends no more; close the connection if that is nothing to it."""
+    """Tell the layer above that the peer sends no more; close the connection if it does not want to know."""
     if IHalfCloseableProtocol.providedBy(above):
         above.readConnectionLost()
     else:
@@ -26,7 +26,7 @@ def pass_up_the_end(above: Any, transport: Any) -> None:
 
 @implementer(IHalfCloseableProtocol)
 class HalfClosedTLS(TLSMemoryBIOProtocol):
-    """TLS whose reading half may end before the writing half, if the protocol above knows of such a thing."""
+    """TLS whose reading half may end before the writing half, if the protocol above is half-closeable."""
 
     def readConnectionLost(self) -> None:
         pass_up_the_end(self.wrappedProtocol, self.transport)
@@ -36,7 +36,7 @@ class HalfClosedTLS(TLSMemoryBIOProtocol):
 
 
 class HalfClosableConnection(SSL.Connection):
-    """OpenSSL's side of it: a close_notify alert is told to the protocol above, rather than to Twisted's TLS."""
+    """OpenSSL's side of it: tells the protocol above of a close_notify alert, and not Twisted's TLS."""
 
     layer: TLSMemoryBIOProtocol
 
@@ -45,7 +45,7 @@ class HalfClosableConnection(SSL.Connection):
             return super().recv(bufsiz, flags)
         except SSL.ZeroReturnError:
             above = self.layer.wrappedProtocol
-            # Where we have closed, this is the answer that TLS waits for.
+            # If we have closed, this is the answer that Twisted's TLS waits for.
             if self.layer.disconnecting or not IHalfCloseableProtocol.providedBy(above):
                 raise
             above.readConnectionLost()
@@ -53,7 +53,7 @@ class HalfClosableConnection(SSL.Connection):
 
 
 def half_closable(context: SSL.Context, layer: TLSMemoryBIOProtocol) -> SSL.Connection:
-    """A new connection for a TLS layer."""
+    """Make a connection for a TLS layer."""
     connection = HalfClosableConnection(context, None)
     connection.layer = layer
     return connection

@@ -20,13 +20,14 @@ from chatsvc.tls.key_files import BadKeys, private_key, read, require_private
 from chatsvc.tls.self_signed import key_pem, new_key, self_signed, subject_names
 
 SECRET_BYTES = 32
+"""Bytes of the secret that signs tokens, at least."""
 
 
 class KeyFolder:
     """
     The folder of the server's private key, its certificate and the secret that signs tokens.
 
-    ``now`` says seconds since the epoch.
+    ``now`` gives seconds since the epoch.
     """
 
     def __init__(self, path: str, now: Callable[[], float] = time.time) -> None:
@@ -40,7 +41,7 @@ class KeyFolder:
         """
         Make what is missing, for ``localhost`` and these names or addresses, and check the rest.
 
-        Servers that start at once do not get in each other's way.
+        Several servers may do so at the same time.
 
         :return: one line for each thing made.
         :raise BadKeys: something cannot be made or used.
@@ -55,13 +56,17 @@ class KeyFolder:
         return made
 
     def ensure_for_this_host(self, log: Logger) -> None:
-        """As ``ensure``, for this machine's name; what was made is said in the log."""
+        """
+        Do the same for this machine's name, and log what was made.
+
+        :raise BadKeys: something cannot be made or used.
+        """
         for line in self.ensure([socket.gethostname()]):
             log.info("{line}", event="keys-made", line=line[0].upper() + line[1:])
 
     def private_key(self) -> PrivateKeyTypes:
         """
-        The private key.
+        Read the private key.
 
         :raise BadKeys: it cannot be used, or others can read it.
         """
@@ -70,7 +75,7 @@ class KeyFolder:
 
     def context(self) -> ServerContext:
         """
-        What to make connections from.
+        Make what TLS connections are made from.
 
         :raise BadKeys: the key or the certificate cannot be used, or others can read the key.
         """
@@ -78,7 +83,7 @@ class KeyFolder:
 
     def token_secret(self) -> bytes:
         """
-        The 32 random bytes, or more, that sign tokens.
+        Read the 32 random bytes, or more, that sign tokens.
 
         :raise BadKeys: the file cannot be read, is open to others or holds something else.
         """

@@ -14,27 +14,29 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from chatsvc.tls.certificates import general_name
 
 LIFETIME = timedelta(days=3650)
-"""Of a certificate that we make: clients trust that very file, so its end would cut all off."""
+"""Validity of our self-signed certificate. Clients pin it, so expiry would lock them all out."""
 
 
 def subject_names(host_names: Sequence[str]) -> list[x509.GeneralName]:
-    """The names of a certificate, each once; a name that no certificate can say is left out."""
+    """Give the names of a certificate, each once; a name that no certificate can have is left out."""
     names = map(general_name, ("localhost", *host_names, "127.0.0.1", "::1"))
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
+    """Make a private key on the curve that TLS 1.3 requires (RFC 8446, section 9.1)."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Serialize a private key, in PEM and without a password."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def self_signed(
     key: ec.EllipticCurvePrivateKey, names: Sequence[x509.GeneralName], now: datetime
 ) -> bytes:
-    """A certificate that can serve as its own trust anchor (RFC 5280), in PEM."""
+    """Make a certificate that can serve as its own trust anchor (RFC 5280), in PEM; ``now`` is when it begins."""
     public = key.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     usage = x509.KeyUsage(

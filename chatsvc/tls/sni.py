@@ -1,4 +1,4 @@
-"""A certificate for each name that a server is called by, from a folder of files."""
+"""Server Name Indication: a certificate for each name that a server has, from a folder of files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from chatsvc.tls.key_files import BadKeys
 @implementer(IOpenSSLServerConnectionCreator)
 class SNIContexts:
     """
-    What TLS servers of many names make their connections from: the ``*.pem`` files of a folder.
+    Makes the TLS connections of a server that has many names, from the ``*.pem`` files of a folder.
 
-    Each holds a key, its certificate and the rest of the chain, and serves the names in the certificate. A client that
-    asks for no name, or for one that no certificate has, gets the first file's, in the order of the files' names.
+    Each file holds a key, its certificate and the rest of the chain, and serves the names in the certificate. A client
+    that asks for no name, or for one that no certificate has, gets the first file's, in the order of their names.
 
     :raise BadKeys: there is no file, or one cannot be used.
     """
@@ -45,13 +45,13 @@ class SNIContexts:
         self._answer_names()
 
     def renew(self) -> None:
-        """New secrets for tickets, as :meth:`ServerContext.renew`."""
+        """Go on with new secrets for tickets, as :meth:`ServerContext.renew` does."""
         for context in self._contexts:
             context.renew()
         self._answer_names()
 
     def key_paths(self) -> list[str]:
-        """The files that are there now, each of which holds a private key."""
+        """List the files that are there now; each holds a private key."""
         return sorted(str(path) for path in Path(self._folder).glob("*.pem") if path.is_file())
 
     @property
@@ -60,7 +60,7 @@ class SNIContexts:
         return [pem for context in self._contexts for pem in context.certificates]
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A new connection for Twisted's TLS; its certificate changes when the client says a name."""
+        """Make a connection for Twisted's TLS; its certificate changes when the client has asked for a name."""
         return self._contexts[0].serverConnectionForTLS(tlsProtocol)
 
     def _answer_names(self) -> None:
@@ -73,7 +73,7 @@ class SNIContexts:
             ) from None
 
     def _choose(self, connection: SSL.Connection) -> None:
-        # A name is whatever a stranger sends: it is looked up, and nothing else is done about it.
+        # A stranger sends any name: it is looked up in memory, and nothing else.
         name = (connection.get_servername() or b"").decode("ascii", "replace").lower()
         wildcard = f"*.{name.partition('.')[2]}"
         chosen = self._by_name.get(name) or self._by_name.get(wildcard)

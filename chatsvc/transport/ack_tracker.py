@@ -1,11 +1,11 @@
 """
-When has a peer received a message that it cannot acknowledge? When its kernel has acknowledged the last byte, and does
-not show by its window that nobody reads.
+Acknowledgements by the kernel, for clients of the text dialect, which cannot acknowledge.
 
-A :class:`ByteMeter` stands between the TCP connection and whatever is above it (TLS, mostly) and counts the bytes
-that are handed down. The kernel says how many of them have been acknowledged (``TCP_INFO``). Where it does not, they
-are those handed down, less what still lies in Twisted's buffer, less what is not acknowledged (``SIOCOUTQ``, tcp(7)).
-That alone would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
+Such a client has received a message when its kernel has acknowledged the last byte, and does not show by its window
+that nobody reads. A :class:`ByteMeter` stands between the TCP connection and whatever is above it (mostly TLS) and
+counts the bytes that are handed down. ``TCP_INFO`` says how many of them have been acknowledged. Without it, they are
+those handed down, less those in Twisted's buffer, less those in the kernel's (``SIOCOUTQ``, tcp(7)). ``SIOCOUTQ`` alone
+would not do: it is 0 while bytes wait above the socket, and rarely 0 under steady traffic.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from chatsvc.transport.tcp_info import Window, how_far, unacknowledged
 from chatsvc.transport.twisted_internals import waiting_bytes
 
 _SOONEST, _LATEST = 0.02, 0.5
-"""Seconds until the kernel is asked: not sooner, for what has been received by then is acknowledged in one go."""
+"""Seconds until the kernel is asked, first and at most: everything received by then is acknowledged in one go."""
 
 
 @implementer(IHalfCloseableProtocol)
 class ByteMeter(EagerWriter):
-    """The lowest layer of a connection."""
+    """The lowest layer of a connection: counts what is written, and asks the kernel what has arrived."""
 
     handed = 0
-    """Bytes handed down so far, without those that nobody would send any more."""
+    """Bytes handed down so far, without those written to a connection that is closing."""
 
     about_to_close: Callable[[], None] | None = None
-    """Called while the socket is still there, the last chance to ask the kernel."""
+    """Called just before the socket goes: the last chance to ask the kernel."""
 
     closing: Callable[[], None] | None = None
-    """Called when a layer above has closed or aborted the connection: what is written from then on is dropped."""
+    """Called when a layer above has closed or aborted the connection: what is written after that is dropped."""
 
     _window: Window | None = None
 
@@ -49,11 +49,11 @@ class ByteMeter(EagerWriter):
         super().write(data)
 
     def acknowledged(self) -> int:
-        """How many bytes the peer's kernel has acknowledged."""
+        """Count the bytes that the peer's kernel has acknowledged."""
         return self._how_far()[0]
 
     def received(self, now: float) -> int:
-        """How many bytes the peer has received, as far as that can be told; ``now`` is in seconds."""
+        """Count the bytes that the peer has surely received: none while it does not read. ``now`` is in seconds."""
         acknowledged, window = self._how_far()
         if window is not None:
             if self._window is None:
@@ -64,11 +64,11 @@ class ByteMeter(EagerWriter):
 
     def _how_far(self) -> tuple[int, int | None]:
         own = self.transport.socket
-        told = how_far(own)
-        if told is None:
+        known = how_far(own)
+        if known is None:
             waiting = waiting_bytes(self.transport)
             return self.handed - waiting - unacknowledged(own.fileno()), None
-        return told
+        return known
 
     def loseConnection(self) -> None:
         self._last_poll()
@@ -111,23 +111,23 @@ def metered(factory: Any) -> WrappingFactory:
 
 
 def meter_of(transport: Any) -> ByteMeter | None:
-    """The meter under all layers of a transport, None where there is none."""
+    """Find the meter under all layers of a transport; None: there is none."""
     while transport is not None and not isinstance(transport, ByteMeter):
         transport = getattr(transport, "transport", None)
     return transport
 
 
 def read_at_once(meter: ByteMeter | None, most: int) -> None:
-    """How many bytes a connection reads in one go; as many may wait to be sent before it asks for a pause."""
+    """Read at most so many bytes in one go; as many may wait to be sent before producers are paused."""
     if meter is not None:
         meter.transport.bufferSize = most
 
 
 class AckTracker:
     """
-    What one log-in was handed and its peer's kernel has not acknowledged yet.
+    The messages of one session that were sent, and that the peer's kernel has not acknowledged yet.
 
-    ``received(id)`` is told of progress: this message and all before it.
+    ``received(id)`` is called when the peer has received this message and all before it.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class AckTracker:
             meter.received(clock.seconds())  # how wide the window is before anything can lie unread
 
     def written(self, id: int) -> None:
-        """The last byte of message ``id`` has just been handed to the connection."""
+        """Expect an acknowledgement of message ``id``, whose last byte has just been written."""
         if self._meter is None:
             self._received(id)
             return
@@ -164,11 +164,11 @@ class AckTracker:
             self._received(received)
 
     def forget(self) -> None:
-        """The ids that were handed so far no longer count."""
+        """Expect no acknowledgement of what was written so far: its ids are no longer valid."""
         self._expected.clear()
 
     def close(self) -> None:
-        """The log-in is over; ask one last time while the connection is there."""
+        """Ask one last time, if the connection is still there, and then no more: the session is over."""
         if self._meter is not None:
             if self._meter.connected:
                 self.poll()

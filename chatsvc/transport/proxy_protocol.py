@@ -1,5 +1,5 @@
 """
-Connections that come through a proxy: they begin with a PROXY header, which says where they come from.
+PROXY protocol: connections through a proxy begin with a header that says where they come from.
 
 https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, versions 1 (a line) and 2 (binary).
 """
@@ -21,7 +21,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 from chatsvc.tls.half_close import pass_up_the_end
 
 _PATIENCE = 5.0
-"""Seconds in which the header must have come; section 2 asks for 3 at least."""
+"""Seconds in which the header must have come; section 2 of the specification asks for 3 at least."""
 
 _LINE = re.compile(
     rb"PROXY (?:UNKNOWN(?: .*)?|(TCP[46]) ([0-9A-Fa-f:.]+) \S+ ([0-9]{1,5}) [0-9]{1,5})"
@@ -39,14 +39,16 @@ _ADDRESS_SIZES = {0x11: 4, 0x21: 16}
 _BEGINNINGS = (b"PROXY ", _SIGNATURE)
 
 Header = tuple[IAddress | None, bytes]
-"""Where a connection comes from, None: from the proxy itself, or it does not say; and the bytes after the header."""
+"""
+Where a connection comes from, and the bytes after the header. None: it is the proxy's own, or the proxy does not say.
+"""
 
 
 def read_header(data: bytes) -> Header | None:
     """
-    What a header says; None: it is not all there yet.
+    Read a header; None: it is not all there yet.
 
-    :raise ValueError: that is no header.
+    :raise ValueError: it is no header.
     """
     if not any(data.startswith(b) or b.startswith(data) for b in _BEGINNINGS):
         raise ValueError("no PROXY header")
@@ -95,7 +97,7 @@ def _peer(ip: IPv4Address | IPv6Address, port: int) -> IAddress:
 
 
 class HangUp(Protocol):
-    """Ends a connection that nobody wants: Twisted's wrapping factories would break on None."""
+    """Ends a connection at once. Twisted's wrapping factories would break on None instead of a protocol."""
 
     transport: Any
 
@@ -105,7 +107,7 @@ class HangUp(Protocol):
 
 @implementer(IHalfCloseableProtocol)
 class _ProxyProtocol(ProtocolWrapper):
-    """Nobody above hears of a connection before it is known where it comes from."""
+    """Reads the header, and only then tells the layer above of the connection."""
 
     wrappedProtocol: Any
     transport: Any
@@ -160,7 +162,7 @@ class _ProxyProtocol(ProtocolWrapper):
 
 
 class TrustedProxies(WrappingFactory):
-    """Lets in connections from these addresses only: anybody can write a PROXY header."""
+    """Accepts connections from these addresses only: anybody can write a PROXY header."""
 
     noisy = False
 
@@ -170,7 +172,7 @@ class TrustedProxies(WrappingFactory):
         self._addresses = frozenset(addresses)
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
-        # A Unix socket has no address: who may write to it is the file system's affair.
+        # A Unix socket has no address: the file system decides who may write to it.
         host = getattr(addr, "host", None)
         if host is not None and host.removeprefix("::ffff:") not in self._addresses:
             return HangUp()

@@ -1,4 +1,4 @@
-"""What Twisted's transports do not offer of a socket: finding it, writing at once, noticing a dead peer early."""
+"""Sockets below Twisted's transports: finding them, writing at once, noticing a dead peer early."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from twisted.protocols.policies import ProtocolWrapper
 from chatsvc.transport.twisted_internals import waiting_bytes
 
 TCP_PEER_PATIENCE = 60
-"""Seconds for which a peer may leave bytes unacknowledged, or a probe unanswered (design section 6)."""
+"""Seconds for which a peer may leave bytes unacknowledged, or keepalive probes unanswered."""
 
 _PROBES = 3
 
 
 def socket_of(transport: Any) -> socket.socket | None:
-    """The socket under all layers (TLS, PROXY, metering) of a transport; None where there is none, as in tests."""
+    """Find the socket under all layers (TLS, PROXY, metering) of a transport; None: there is none, as in tests."""
     while transport is not None:
         found = getattr(transport, "socket", None)
         if isinstance(found, socket.socket):
@@ -28,8 +28,10 @@ def socket_of(transport: Any) -> socket.socket | None:
 
 def set_keepalive(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
     """
-    Let the kernel end a TCP connection whose peer is gone: keepalive probes when it is idle, ``TCP_USER_TIMEOUT``
-    (tcp(7), milliseconds) when bytes are on their way. Small frames leave at once.
+    Let the kernel end a TCP connection whose peer is gone for ``patience`` seconds, and send small frames at once.
+
+    Keepalive probes find that out when the connection is idle, ``TCP_USER_TIMEOUT`` (tcp(7), in milliseconds) when
+    bytes are on their way.
     """
     found = socket_of(transport)
     if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
@@ -45,10 +47,10 @@ def set_keepalive(transport: Any, patience: int = TCP_PEER_PATIENCE) -> None:
 
 class EagerWriter(ProtocolWrapper):
     """
-    The lowest layer of a TCP or Unix connection: gives the kernel at once what it takes.
+    The lowest layer of a TCP or Unix connection: writes to the socket at once as much as the kernel takes.
 
-    Twisted's own ``write`` first lets the reactor ask whether the socket can be written, which it mostly can: that is
-    two system calls more, and a turn of the reactor later.
+    Twisted's own ``write`` first lets the reactor ask whether the socket is writable, which it mostly is: two more
+    system calls, and a turn of the reactor later.
     """
 
     transport: Any
@@ -57,7 +59,7 @@ class EagerWriter(ProtocolWrapper):
         tcp = self.transport
         if tcp.connected and not tcp.disconnecting and not waiting_bytes(tcp):
             sent = tcp.writeSomeData(data)
-            if isinstance(sent, int):  # else the reactor will find out what is wrong
+            if isinstance(sent, int):  # else it is lost, which Twisted's write finds out
                 data = data[sent:]
         if data:
             tcp.write(data)

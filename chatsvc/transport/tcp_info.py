@@ -1,7 +1,4 @@
-"""
-What the kernel knows of a TCP peer: how many bytes it has acknowledged, and whether its window shows that nobody there
-reads what it has.
-"""
+"""What the kernel knows of a TCP peer: bytes acknowledged, and whether its window shows that nobody reads there."""
 
 from __future__ import annotations
 
@@ -20,39 +17,39 @@ _WINDOW = struct.Struct("=228xI")  # tcpi_snd_wnd
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 MOST_DOUBT = 300.0
-"""Seconds for which a window that is small, but not closed, is taken for that of somebody who does not read."""
+"""Seconds for which a window that is small, but not closed, counts as a sign that nobody reads."""
 
 
 def how_far(found: Any) -> tuple[int, int] | None:
     """
-    How many bytes the peer of a TCP connection has acknowledged in all, and how many its window has room for; None
-    where that cannot be told.
+    Ask how many bytes the peer of a TCP socket has acknowledged in all, and for how many its window has room.
+
+    None: this kernel does not say, or it is no TCP socket.
     """
     if sys.platform != "linux" or getattr(found, "family", None) not in _INTERNET:
         return None
-    told = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
-    if len(told) < _SIZE:
+    info = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+    if len(info) < _SIZE:
         return None
-    return _ACKNOWLEDGED.unpack_from(told)[0], _WINDOW.unpack_from(told)[0]
+    return _ACKNOWLEDGED.unpack_from(info)[0], _WINDOW.unpack_from(info)[0]
 
 
 def unacknowledged(descriptor: int) -> int:
-    """How many bytes the kernel has that the peer's has not acknowledged."""
+    """Count the bytes that this kernel has and that the peer's has not acknowledged."""
     if sys.platform != "linux":
-        return 0  # written is received, for want of anything better
+        return 0  # what was written counts as received, for want of anything better
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, _SIOCOUTQ, b"\0\0\0\0"))
     return int(count)
 
 
 class Window:
     """
-    The window of one peer, over time.
+    The receive window of one peer, over time: half of its largest or less means that bytes lie there unread.
 
-    A kernel whose program has read everything offers more than half of what it offered at its best: below that it says
-    at once when there is room again (RFC 9293, section 3.8.6.2.2; ``tcp_cleanup_rbuf`` in Linux). Should that get lost,
-    the answer to the next keepalive probe says it. So half or less means that bytes lie there unread; more means
-    nothing. A peer short of memory may come to offer less for good, and yet read: what is not zero counts for
-    `MOST_DOUBT`, and then as its best.
+    A kernel whose program has read everything offers more than half of its largest window: below that, it sends an
+    update as soon as there is room again (RFC 9293, section 3.8.6.2.2; ``tcp_cleanup_rbuf`` in Linux). If that gets
+    lost, the answer to the next keepalive probe tells. A larger window proves nothing. A peer short of memory may offer
+    less for good although it reads: after ``MOST_DOUBT`` seconds a window that is not zero counts as its largest.
     """
 
     def __init__(self) -> None:
@@ -60,7 +57,7 @@ class Window:
         self._small_since: float | None = None
 
     def shows_unread(self, window: int, now: float) -> bool:
-        """Whether a window shows that bytes lie unread at the peer; ``now`` is in seconds."""
+        """Say whether a window shows that bytes lie unread at the peer; ``now`` is in seconds."""
         if window * 2 > self._best:
             self._best = max(self._best, window)
             self._small_since = None

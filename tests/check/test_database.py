@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatsvc.check import database as checked
 from chatsvc.check.database import risks, version
-from chatsvc.storage.migrations import apply
+from chatsvc.storage.schema import apply
 from tests.support.databases import OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
 

@@ -14,7 +14,7 @@ from chatsvc.backends import inbox_at
 from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
 from chatsvc.storage.database import Database
-from chatsvc.storage.migrations import apply
+from chatsvc.storage.schema import apply
 from chatsvc.storage.url import parse_store_url
 from chatsvc.tap.server import Options
 from chatsvc.tls.key_folder import KeyFolder

@@ -6,7 +6,6 @@ import os
 import re
 import sqlite3
 import stat
-import subprocess
 import sys
 from contextlib import closing
 
@@ -15,6 +14,7 @@ import pexpect
 from argon2 import PasswordHasher
 
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
+from tests.support.processes import run
 from tests.support.servers import mariadb
 
 PHC = re.compile(r"\$argon2id\$")
@@ -26,15 +26,9 @@ class BothKinds:
     class Tests(OnDatabase):
         def chatsvc(self, *words: str, stdin: str = "", status: int = 0) -> str:
             """Run the command; give what it printed, or its one line of complaint."""
-            done = subprocess.run(
-                [sys.executable, "-m", "chatsvc.cli", *words],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                env={**os.environ, "CHATSVC_ACCOUNTS": self.url},
-            )
-            self.assertEqual(done.returncode, status, done)
+            env = {"CHATSVC_ACCOUNTS": self.url}
+            done = run("chatsvc", *words, stdin=stdin.encode(), env=env, folder=".")
+            self.assertEqual(done.status, status, done)
             self.assertNotIn("Traceback", done.stderr)
             self.assertNotIn("p%40ss", done.stdout + done.stderr)
             if not status:

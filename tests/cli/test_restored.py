@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
 from tests.support.clients import StructuredClient
-from tests.support.processes import ChatServer
+from tests.support.processes import ChatServer, run
 from tests.support.servers import PrivateRedis
 
 
@@ -31,12 +28,10 @@ class Restored:
             raise NotImplementedError
 
         def chatsvc(self, *words: str) -> None:
-            environment = {**os.environ, "CHATSVC_INBOX": self.inbox}
-            command = [sys.executable, "-m", "chatsvc.cli", *words]
-            done = subprocess.run(
-                command, cwd=self.server.folder, env=environment, capture_output=True, check=False
+            done = run(
+                "chatsvc", *words, env={"CHATSVC_INBOX": self.inbox}, folder=self.server.folder
             )
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.status, 0, done.stderr)
 
         def test_epoch(self) -> None:
             """A reader would drop new messages, because they have ids that it saw before the back-up was restored."""

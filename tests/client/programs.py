@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import pexpect
 from twisted.trial.unittest import TestCase
 
+from tests.support.forked import ForkedProgram
 from tests.support.processes import ChatServer, shared, timeless
 
 PATIENCE = 30
@@ -67,25 +67,21 @@ class ProgramCase(TestCase):
         address = f"localhost:{port or self.server.port}"
         return ["--connect", address, "--ca", self.server.ca, "--state", str(self.folder / "state")]
 
-    def start(self, *options: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *options: str, **env: str) -> ForkedProgram:
         """A client in a pipe."""
         return self.program([*COMMAND, *(options or self.options())], **env)
 
-    def program(self, command: Sequence[str], **env: str) -> subprocess.Popen[str]:
+    def program(self, command: Sequence[str], **env: str) -> ForkedProgram:
         """A program, whose streams are pipes."""
-        process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment(**env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = ForkedProgram(
+            *command,
+            environment=self.environment(**env),
+            folder=self.folder,
         )
         self.addCleanup(self.end, process)
         return process
 
-    def end(self, process: subprocess.Popen[str]) -> None:
+    def end(self, process: ForkedProgram) -> None:
         """End a client that a test has left."""
         process.kill()
         process.wait()

@@ -51,7 +51,7 @@ class Language(SynchronousTestCase):
         """--lang would be ignored where the locale says something else."""
         options = Options({"LANG": "en_US.UTF-8"})
         options.parseOptions(["--lang", "zh"])
-        self.assertEqual(options.place.lang, "zh")
+        self.assertEqual(options.location.lang, "zh")
 
 
 class Parent(SynchronousTestCase):

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any, cast
+from threading import Event
+from typing import Any
 
 import pymysql
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList, ensureDeferred
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
+from twisted.internet.task import Clock, deferLater
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import TestCase
 
@@ -21,7 +21,13 @@ from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
+from chatsvc.storage.url import (
+    STORE_PATIENCE,
+    StoreMisconfigured,
+    StoreUnavailable,
+    parse_store_url,
+)
+from tests.support.clocked import ClockedReactor
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.servers import mariadb
 
@@ -36,6 +42,14 @@ class BothKinds:
 
     class Tests(OnDatabase):
         """The tests, for each kind of database."""
+
+        async def clocked(self) -> tuple[Database, Clock]:
+            """Return the database, open until the test's end, and the clock by which it is patient."""
+            clocked = ClockedReactor()
+            database = Database(parse_store_url(self.url, ("mysql", "sqlite")), clocked)
+            await database.open()
+            self.addCleanup(database.close)
+            return database, clocked.clock
 
         async def test_arguments_and_results(self) -> None:
             """Text, bytes, None, percent and quote signs would not come back as they went in."""
@@ -123,16 +137,25 @@ class BothKinds:
 
         async def test_patience(self) -> None:
             """A command would wait longer than the patience, or run late though given up."""
-            database = await self.open(patience=0.3)
+            database, clock = await self.clocked()
+            end = Event()
             ran: list[int] = []
-            started = time.monotonic()
-            runs = [database.run(lambda t: time.sleep(0.8)) for _ in range(5)]
-            runs.append(database.run(lambda t: ran.append(1)))
-            results = await DeferredList([ensureDeferred(run) for run in runs], consumeErrors=True)
-            self.assertLess(time.monotonic() - started, 0.7)
-            for _, failure in cast("list[tuple[bool, Failure]]", results):
-                failure.trap(StoreUnavailable)
-            database.close()
+            self.addCleanup(end.set)
+
+            def late(transaction: Transaction) -> bool:
+                ran.append(1)
+                return True
+
+            runs = [ensureDeferred(database.run(lambda t: end.wait(60))) for _ in range(5)]
+            runs.append(ensureDeferred(database.run(late)))
+            clock.advance(STORE_PATIENCE - 0.01)
+            for run in runs:
+                self.assertNoResult(run)
+            clock.advance(0.01)
+            for run in runs:
+                self.failureResultOf(run, StoreUnavailable)
+            end.set()
+            await database.run(one)  # it was queued last
             self.assertEqual(ran, [])
 
 
@@ -192,27 +215,25 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_frozen(self) -> None:
-        """A server that hangs would hold commands, or the close, beyond the patience."""
-        database = await self.open(patience=0.5)
+        """A server that hangs would hold commands beyond the patience."""
+        database, clock = await self.clocked()
         with _frozen():
-            started = time.monotonic()
             runs = [ensureDeferred(database.run(one)) for _ in range(10)]
-            results = await DeferredList(runs, consumeErrors=True)
-            self.assertLess(time.monotonic() - started, 0.9)
-            for _, failure in cast("list[tuple[bool, Failure]]", results):
-                failure.trap(StoreUnavailable)
+            clock.advance(STORE_PATIENCE)
+            for run in runs:
+                self.failureResultOf(run, StoreUnavailable)
         self.assertEqual(await database.run(one), (1,))
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_close_while_frozen(self) -> None:
         """A server that hangs would hold up the process that wants to stop."""
-        database = await self.open(patience=5)
+        database = await self.open(patience=60)
         with _frozen():
             waiting = ensureDeferred(database.run(one))
             await deferLater(reactor, 0.05)  # type: ignore[arg-type]
             started = time.monotonic()
             database.close()
-            self.assertLess(time.monotonic() - started, 1)
+            self.assertLess(time.monotonic() - started, 30)
             await self.assertFailure(waiting, StoreUnavailable)
 
     async def test_option_file(self) -> None:

@@ -22,7 +22,7 @@ def python_files(root: Path, *folders: str) -> dict[str, Path]:
     """
     Find the Python files below these folders of ``root``.
 
-    Links to folders are not followed. A package is known by its ``__init__.py``.
+    Links to folders are not followed, and hidden folders are left out. A package is known by its ``__init__.py``.
 
     :return: paths by dotted name, such as ``chatsvc.wire.text`` or ``chatsvc.wire``
     """
@@ -30,6 +30,8 @@ def python_files(root: Path, *folders: str) -> dict[str, Path]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
+            if any(part.startswith(".") for part in parts):
+                continue
             files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return files
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeVar
 from argon2 import PasswordHasher
 
 from tests.support.clients import StructuredClient, TextClient
+from tests.support.forked import run as forked_run
 from tests.support.servers import free_port, mariadb, redis
 
 PATIENCE = 30.0
@@ -72,27 +73,58 @@ class Outcome(NamedTuple):
 
 
 def run_chat(
-    *options: str, env: Mapping[str, str] | None = None, folder: str | Path | None = None
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    forked: bool = True,
 ) -> Outcome:
-    """Run ``twistd -n chat`` to its end, in an empty folder if none is given."""
-    with tempfile.TemporaryDirectory(prefix="chatsvc-") as empty:
-        try:
-            done = subprocess.run(
-                [*_twistd(), "-n", "chat", *options],
-                cwd=folder or empty,
-                env=_environment(env),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=PATIENCE,
-                preexec_fn=_end_with_parent,
+    """
+    Run ``twistd -n chat`` to its end, in an empty folder if none is given.
+
+    :param forked: whether it is forked from a process that has imported everything already
+    """
+    return run(*_twistd(), "-n", "chat", *options, env=env, folder=folder, forked=forked)
+
+
+def run(
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    folder: str | Path | None = None,
+    stdin: bytes = b"",
+    forked: bool = True,
+) -> Outcome:
+    """
+    Run ``twistd`` or ``chatsvc`` to its end, with nothing of this process's own settings.
+
+    :param words: the program's path, and its arguments
+    """
+    environment = _environment(env)
+    try:
+        if forked:
+            status, *said = forked_run(
+                *words, environment=environment, folder=folder, stdin=stdin, timeout=PATIENCE
             )
-        except subprocess.TimeoutExpired as late:
-            return Outcome(-1, _decoded(late.stdout), f"it still ran: {_decoded(late.stderr)}")
-    return Outcome(done.returncode, _decoded(done.stdout), _decoded(done.stderr))
+        else:
+            status, *said = _run_anew(words, environment, folder, stdin)
+    except subprocess.TimeoutExpired:
+        return Outcome(-1, "", f"it still ran after {PATIENCE} s")
+    return Outcome(status, *(one.decode(errors="replace") for one in said))
 
 
-def _decoded(output: bytes | None) -> str:
-    return (output or b"").decode(errors="replace")
+def _run_anew(
+    words: Sequence[str], environment: Mapping[str, str], folder: str | Path | None, stdin: bytes
+) -> tuple[int, bytes, bytes]:
+    with tempfile.TemporaryDirectory(prefix="chatsvc-") as empty:
+        done = subprocess.run(
+            words,
+            cwd=folder or empty,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE,
+            preexec_fn=_end_with_parent,
+        )
+    return done.returncode, done.stdout, done.stderr
 
 
 class ChatServer:

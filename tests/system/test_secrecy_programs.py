@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.processes import Outcome, run_chat
+from tests.support.processes import Outcome, run, run_chat
 from tests.support.secrecy import FileStores, GuardedStores, Run
 from tests.support.servers import PrivateRedis
 
@@ -35,6 +35,17 @@ class Programs(Run):
         self.heard(f"the command line of {words[1:]}", command_line, "name")
         return program
 
+    def run_chatsvc(self, *words: str, typed: str = "", **env: str) -> Outcome:
+        """Run an admin's command to its end in the server's folder, on its stores."""
+        self.heard(f"the command line of {words}", " ".join(words), "name")
+        return run(
+            "chatsvc",
+            *words,
+            env={**self.env, "LANG": "zh_CN.UTF-8", **env},
+            folder=self.server.folder,
+            stdin=typed.encode(errors="surrogateescape"),
+        )
+
     def end(self, program: subprocess.Popen[bytes], typed: str) -> Outcome:
         """Type the rest, wait until the program has ended, and note what it said."""
         said = program.communicate(typed.encode(errors="surrogateescape"), PATIENCE)
@@ -48,8 +59,7 @@ class Admin:
     class Tests(Programs):
         def chatsvc(self, *words: str, typed: str = "", **env: str) -> Outcome:
             """Run the command; its user has typed the names."""
-            program = self.begin(sys.executable, "-m", "chatsvc.cli", *words, **env)
-            outcome = self.end(program, typed)
+            outcome = self.run_chatsvc(*words, typed=typed, **env)
             self.assertNotIn("Traceback", outcome.stderr)
             self.heard(f"chatsvc {words}", outcome.stderr, "name")
             return outcome
@@ -136,7 +146,7 @@ class MySQLAdminSecrecyTests(Admin.Tests):
             self.refused("account", "list", CHATSVC_ACCOUNTS=url)
         checked = {"CHATSVC_ACCOUNTS": accounts[-5], "CHATSVC_INBOX": inboxes[-5]}
         for env in (checked, {"CHATSVC_ACCOUNTS": accounts[3]}):
-            outcome = self.end(self.begin(sys.executable, "-m", "chatsvc.cli", "check", **env), "")
+            outcome = self.run_chatsvc("check", **env)
             self.assertEqual(outcome.status, 1)
             self.heard("a check", outcome.stdout + outcome.stderr)
         for url in inboxes:
@@ -144,9 +154,8 @@ class MySQLAdminSecrecyTests(Admin.Tests):
 
     def refused(self, *words: str, **env: str) -> None:
         """Have a server not start, and a command not be carried out."""
-        command = self.begin(sys.executable, "-m", "chatsvc.cli", *words, **env)
         server = run_chat("--port", "ssl:0:interface=127.0.0.1", env=env)
-        for outcome in (server, self.end(command, "")):
+        for outcome in (server, self.run_chatsvc(*words, **env)):
             self.assertEqual(outcome.status, 1, (env, outcome))
             self.heard(f"what {env} led to", outcome.stdout + outcome.stderr)
 

@@ -231,19 +231,16 @@ class Refusals(Starting):
 
     def test_unknown_words(self) -> None:
         """A mistyped option would start a server that does something else."""
-        starts: list[tuple[list[str], dict[str, str]]] = [
-            (["--nonsense", "1"], {}),
-            (["nonsense"], {}),
-            (["--lang"], {}),
-        ]
-        for (options, _), outcome in zip(starts, run_all(starts), strict=True):
+        starts = [("--nonsense", "1"), ("nonsense",), ("--lang",)]
+        outcomes = [run_chat(*options, forked=False) for options in starts]
+        for options, outcome in zip(starts, outcomes, strict=True):
             self.refuses(outcome, options[0].lstrip("-"))
 
     def test_port_in_use(self) -> None:
         """A second server on a port would say nothing, or seem to run."""
         with closing(socket.create_server(("127.0.0.1", 0))) as other:
             port = f"ssl:{other.getsockname()[1]}:interface=127.0.0.1"
-            self.refuses(run_chat("--port", port), port, "in use")
+            self.refuses(run_chat("--port", port, forked=False), port, "in use")
             # The one that can be had does not stay open either.
             free = free_port()
             outcome = run_chat("--port", f"ssl:{free}:interface=127.0.0.1", "--port", port)

@@ -14,7 +14,7 @@ from twisted.logger import Logger, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.tap import log as tap_log
-from chatsvc.tap.log import Log, choose
+from chatsvc.tap.log import Log, log_to
 from chatsvc.tap.server import Options
 
 
@@ -119,10 +119,10 @@ class LogTests(SynchronousTestCase):
         """An observer that the admin has asked twistd for would be put aside, or ours not be asked for."""
         log = self.log(nodaemon=True)
         other = {"logger": "some.other"}
-        choose(log, other)
+        log_to(log, other)
         self.assertEqual(other, {"logger": "some.other"})
         ours: dict[str, Any] = {"logger": None}
-        choose(log, ours)
+        log_to(log, ours)
         self.assertEqual(ours, {"logger": f"{tap_log.__name__}.observer"})
         screen = self.screen("stdout")
         Logger("chatsvc.x", observer=tap_log.observer()).info("seen")
@@ -130,5 +130,5 @@ class LogTests(SynchronousTestCase):
 
     def test_elsewhere_than_under_twistd(self) -> None:
         """``twist``, which knows no ``--logger``, could not start the server."""
-        choose(self.log(), {})
+        log_to(self.log(), {})
         self.assertIsNone(Options({}).log)

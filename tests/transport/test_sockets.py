@@ -50,44 +50,44 @@ class NarrowTCP:
         self.kept.append(data)
 
 
-class PromptTests(SynchronousTestCase):
+class EagerWriterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.tcp = NarrowTCP()
-        self.prompt: Any = EagerWriter(WrappingFactory(Factory()), Protocol())
-        self.prompt.transport = self.tcp
+        self.writer: Any = EagerWriter(WrappingFactory(Factory()), Protocol())
+        self.writer.transport = self.tcp
 
     def test_at_once(self) -> None:
         """A frame would wait for a turn of the reactor though the kernel could take it."""
-        self.prompt.write(b"abc")
-        self.prompt.writeSequence([b"d", b"ef"])
+        self.writer.write(b"abc")
+        self.writer.writeSequence([b"d", b"ef"])
         self.assertEqual((self.tcp.taken, self.tcp.kept), (b"abcdef", []))
 
     def test_in_part(self) -> None:
         """Bytes that the kernel does not take at once would be lost or sent twice."""
         self.tcp.room = 2
-        self.prompt.write(b"abcde")
+        self.writer.write(b"abcde")
         self.assertEqual((self.tcp.taken, self.tcp.kept), (b"ab", [b"cde"]))
-        self.assertEqual(waiting_bytes(self.prompt.transport), 3)
+        self.assertEqual(waiting_bytes(self.writer.transport), 3)
 
     def test_in_order(self) -> None:
         """Later bytes would overtake those that wait."""
         self.tcp.room = 0
-        self.prompt.write(b"abc")
+        self.writer.write(b"abc")
         self.tcp.room = 100
-        self.prompt.write(b"def")
+        self.writer.write(b"def")
         self.assertEqual((self.tcp.taken, self.tcp.kept), (b"", [b"abc", b"def"]))
 
     def test_lost(self) -> None:
         """A connection that is lost would raise in the midst of a batch, or its end would go unnoticed."""
         self.tcp.error = CONNECTION_LOST
-        self.prompt.write(b"abc")
+        self.writer.write(b"abc")
         self.assertEqual(self.tcp.kept, [b"abc"], "Twisted finds out")
 
     def test_closing(self) -> None:
         """Bytes would be written to a connection that is closing."""
         for state in ("connected", "disconnecting"):
             setattr(self.tcp, state, not getattr(NarrowTCP, state))
-            self.prompt.write(b"abc")
+            self.writer.write(b"abc")
             self.assertEqual(self.tcp.taken, b"")
             setattr(self.tcp, state, getattr(NarrowTCP, state))
 

@@ -1,4 +1,8 @@
-"""One transaction on inboxes in SQLite: it reads all that it needs at its start, and writes all changes at its end."""
+"""
+One transaction on inboxes in SQLite: it reads all that it needs at its start, and writes all changes at its end.
+
+So what is confirmed is stored once (P1 of docs/protocol.md).
+"""
 
 from __future__ import annotations
 
@@ -256,7 +260,7 @@ class SQLiteBatch:
         )
 
     def _seen(self, draft: Draft) -> Duplicate | Gap | str:
-        """What a numbered message is instead of the next one; if it is the next, the digests of its device's texts."""
+        """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
         row = self._one(
             "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
             draft.to,

@@ -28,7 +28,7 @@ from chatsvc.inbox.rollback import DataMark, log_data_loss
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
 from chatsvc.inbox.watermark import Watermark
-from chatsvc.storage import migrations
+from chatsvc.storage import schema
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
@@ -83,7 +83,7 @@ class SQLiteInbox:
 
         The watcher is never called: an open file does not go away and come back with something missing.
         """
-        await migrations.apply(self._database)
+        await schema.apply(self._database)
         if self._watermark is not None:
             await self._database.run(self._disk.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from tests.client.programs import PASSWORD
 from tests.client.script.script_case import ScriptCase
+from tests.support.forked import ForkedProgram
 
 
 class CopyCase(ScriptCase):
@@ -23,13 +23,13 @@ class CopyCase(ScriptCase):
         """Send with a certain state, and see it confirmed."""
         self.done(self.send(*words, stdin=stdin, CHATSVC_STATE=str(self.folder_of(name))))
 
-    def lines_in(self, name: str) -> subprocess.Popen[str]:
+    def lines_in(self, name: str) -> ForkedProgram:
         """A process that sends lines, with a certain state."""
         to = ("--to", str(self.other))
         state = str(self.folder_of(name))
         return self.begin("send", *to, "--lines", "--json", CHATSVC_STATE=state)
 
-    def say_line(self, process: subprocess.Popen[str], text: str) -> None:
+    def say_line(self, process: ForkedProgram, text: str) -> None:
         """One line, which is confirmed."""
         assert process.stdin and process.stdout
         process.stdin.write(f"{text}\n")

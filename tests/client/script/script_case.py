@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from chatsvc.client.state.outbox import Outbox
 from tests.client.programs import PASSWORD, PATIENCE, Outcome, ProgramCase
+from tests.support.forked import ForkedProgram
 from tests.support.processes import new_address, timeless
 
 CHATSVC = str(Path(sys.executable).with_name("chatsvc"))
@@ -42,7 +42,7 @@ class ScriptCase(ProgramCase):
         }
         return super().environment(**{**here, **more})
 
-    def begin(self, *words: str, **env: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, **env: str) -> ForkedProgram:
         """Start a command."""
         return self.program([CHATSVC, *words], **env)
 
@@ -50,7 +50,7 @@ class ScriptCase(ProgramCase):
         """Run a command to its end."""
         return self.ended(self.begin(*words, **env), stdin)
 
-    def ended(self, process: subprocess.Popen[str], stdin: str | None = None) -> Outcome:
+    def ended(self, process: ForkedProgram, stdin: str | None = None) -> Outcome:
         """How a command ends."""
         output, errors = process.communicate(stdin, PATIENCE)
         return Outcome(process.returncode, timeless(output), errors)

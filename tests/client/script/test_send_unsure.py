@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from tests.client.programs import PASSWORD, Relay
 from tests.client.script.script_case import ScriptCase
 from tests.client.waiting import await_disconnected, await_read
+from tests.support.forked import ForkedProgram
 
 
 class Unsure(ScriptCase):
@@ -68,7 +67,7 @@ class Unsure(ScriptCase):
         self.done(self.send("once"))
         self.assertEqual((self.waiting(self.other), self.unconfirmed()), (["once"], 0))
 
-    def begin_lines(self, timeout: int) -> subprocess.Popen[str]:
+    def begin_lines(self, timeout: int) -> ForkedProgram:
         """Begin to send lines, of which the first is confirmed."""
         process = self.begin(
             "send", "--to", str(self.other), "--lines", "--json", "--timeout", str(timeout)

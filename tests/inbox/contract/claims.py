@@ -22,7 +22,7 @@ class ClaimsContract(StoreCase):
         self.assertEqual((self.refused, await self.ids()), ([early], [3, 4]))
 
     async def test_claims(self) -> None:
-        """An older log-in could remove what the newer one has not received."""
+        """An older log-in could remove what the newer one has not received (P7)."""
         await self.begin()
         await self.commit(draft(), draft(), draft(to=OTHER))
         first = await self.inbox.claim(READER, None)
@@ -54,7 +54,7 @@ class ClaimsContract(StoreCase):
         self.assertEqual((self.refused, await self.ids()), ([beyond], [1, 2]))
 
     async def test_removal_again(self) -> None:
-        """An acknowledgement that comes twice or late would bring back, or remove, something."""
+        """An acknowledgement that comes twice or late would bring back, or remove, something (P7)."""
         await self.begin()
         await self.commit(draft(), draft(), draft())
         await self.acknowledge(2)

@@ -23,7 +23,7 @@ class DevicesContract(StoreCase):
     """Numbered messages, and the devices that send them."""
 
     async def test_numbered(self) -> None:
-        """A message that is sent again would be stored twice, or a missing one not be noticed."""
+        """A message that is sent again would be stored twice, or a missing one not be noticed (P1)."""
         await self.begin()
 
         def numbered(n: int) -> Draft:
@@ -129,7 +129,7 @@ class DevicesContract(StoreCase):
         self.assertEqual(await self.commit(draft(device=DEVICE, n=2)), [Gap(1)])
 
     async def test_another_text(self) -> None:
-        """A sender whose state is older than the store's would be told that what nobody has was stored."""
+        """A sender whose state is older than the store's would be told that what nobody has was stored (P1)."""
         await self.begin()
         numbers = range(1, DIGESTS + 3)
         await self.commit(*[draft(f"{n}", device=DEVICE, n=n) for n in numbers])
@@ -150,8 +150,7 @@ class DevicesContract(StoreCase):
         """
         A late message of a session that ended would be stored under a number that was refused since.
 
-        The next text under that number would then be taken for a repetition.
-        """
+        The next text under that number would then be taken for a repetition (P1)."""
         await self.begin(InboxLimits(share=1))
         before = await self.inbox.claim_device(A, DEVICE)
         await self.commit(draft())

@@ -11,7 +11,7 @@ class LimitsContract(StoreCase):
     """How much an inbox takes, and for how long."""
 
     async def test_full(self) -> None:
-        """An inbox would grow past its limit, drop something, or use a number up."""
+        """An inbox would grow past its limit, drop something, or use a number up (P8)."""
         await self.begin(InboxLimits(waiting=3, share=100))
         outcomes = await self.commit(*[draft(f"{i}", sender=i) for i in range(1, 6)])
         self.assertEqual(
@@ -25,7 +25,7 @@ class LimitsContract(StoreCase):
         self.assertEqual(await self.commit(refused), [Duplicate(4, 3)], "known though full")
 
     async def test_share(self) -> None:
-        """One sender could fill an inbox for all others, or would be stopped for good."""
+        """One sender could fill an inbox for all others, or would be stopped for good (P8)."""
         await self.begin(InboxLimits(waiting=100, share=2))
         outcomes = await self.commit(draft(), draft(), draft(), draft(sender=B))
         self.assertEqual(outcomes, [Stored(1, 1), Stored(2, 2), Full(2, True), Stored(3, 3)])

@@ -22,7 +22,7 @@ class MessagesContract(StoreCase):
         self.assertNotEqual(claim.epoch, "")
 
     async def test_ids(self) -> None:
-        """Ids would not count 1, 2, 3, … for each inbox."""
+        """Ids would not count 1, 2, 3, … for each inbox (P1)."""
         await self.begin()
         first = await self.commit(draft("a"), draft("b", sender=B), draft("c", to=OTHER))
         self.assertEqual(first, [Stored(1, 1), Stored(2, 2), Stored(1, 1)])
@@ -81,7 +81,7 @@ class MessagesContract(StoreCase):
         self.assertEqual((claim.last_id, claim.waiting), (5, 3))
 
     async def test_ids_go_on(self) -> None:
-        """An id would be given out again after everything was read, or after a restart."""
+        """An id would be given out again after everything was read, or after a restart (P1)."""
         await self.begin()
         await self.commit(draft(), draft())
         await self.acknowledge(2)
@@ -93,7 +93,7 @@ class MessagesContract(StoreCase):
         self.assertEqual(await self.commit(draft()), [Stored(4, 1)])
 
     async def test_all_is_kept(self) -> None:
-        """Messages, numbers or claims would not survive a restart."""
+        """Messages, numbers or claims would not survive a restart (P1)."""
         await self.begin()
         claim = await self.inbox.claim(READER, None)
         kept = draft("kept", device=DEVICE, n=1)

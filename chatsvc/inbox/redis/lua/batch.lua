@@ -1,4 +1,5 @@
--- A batch: removals, then messages.
+-- A batch: removals, then messages. All of it is stored in one step, so that what is confirmed is stored once (P1 of
+-- docs/protocol.md).
 
 -- The state of each inbox that this batch touches, by uid.
 local states = {}

@@ -95,12 +95,12 @@ class ActivationTests(SynchronousTestCase):
 
 class NotificationTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.above = Supervising()
-        self.addCleanup(self.above.close)
+        self.systemd = Supervising()
+        self.addCleanup(self.systemd.close)
 
     def server(self, *options: str, **env: str) -> ChatServer:
         """A server that is supervised."""
-        env["NOTIFY_SOCKET"] = self.above.address
+        env["NOTIFY_SOCKET"] = self.systemd.address
         server = ChatServer(*options, env=env)
         self.addCleanup(server.remove)
         return server
@@ -109,18 +109,18 @@ class NotificationTests(SynchronousTestCase):
         """systemd would send clients before the ports are bound, or wait for ever for a start, a reload or a stop."""
         server = self.server(WATCHDOG_USEC="400000")
         server.start()
-        ready = self.above.heard()
+        ready = self.systemd.heard()
         self.assertEqual(ready["READY"], "1")
         self.assertIn(str(server.port), ready["STATUS"])
         client = server.text()
         self.addCleanup(client.close)
         for _ in range(3):
-            self.assertEqual(self.above.await_word("WATCHDOG"), {"WATCHDOG": "1"})
+            self.assertEqual(self.systemd.await_word("WATCHDOG"), {"WATCHDOG": "1"})
         server.reload()
-        self.assertGreater(int(self.above.await_word("RELOADING")["MONOTONIC_USEC"]), 0)
-        self.assertEqual(self.above.await_word("READY")["READY"], "1")
+        self.assertGreater(int(self.systemd.await_word("RELOADING")["MONOTONIC_USEC"]), 0)
+        self.assertEqual(self.systemd.await_word("READY")["READY"], "1")
         server.terminate()
-        stopping = self.above.await_word("STOPPING")
+        stopping = self.systemd.await_word("STOPPING")
         self.assertEqual(stopping["STATUS"], "Stopping; connections: 1")
         self.assertTrue(client.closed())
         self.assertEqual(server.wait(), -signal.SIGTERM)
@@ -134,10 +134,10 @@ class NotificationTests(SynchronousTestCase):
                 "--inbox",
                 f"redis://127.0.0.1:{free_port()}/0",
             ),
-            env={"NOTIFY_SOCKET": self.above.address},
+            env={"NOTIFY_SOCKET": self.systemd.address},
         )
         self.assertEqual(outcome.status, 1)
-        heard = self.above.heard()
+        heard = self.systemd.heard()
         self.assertEqual(list(heard), ["STATUS"])
         self.assertIn("redis://127.0.0.1", heard["STATUS"])
-        self.assertEqual(self.above.heard(0), {})
+        self.assertEqual(self.systemd.heard(0), {})

@@ -1,11 +1,11 @@
-"""chatsvc.storage.migrations on a real SQLite and a real MariaDB."""
+"""chatsvc.storage.schema on a real SQLite and a real MariaDB."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.storage.migrations import Step, _statements, apply, pending, script, steps
+from chatsvc.storage.schema import Step, _statements, apply, pending, script, steps
 from chatsvc.storage.url import StoreMisconfigured
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 from tests.support.servers import mariadb

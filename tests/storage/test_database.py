@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from threading import Event
 from typing import Any, cast
 
 import pymysql
@@ -23,6 +24,7 @@ from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
+from tests.support.patience import sooner_than
 from tests.support.servers import mariadb
 
 
@@ -125,11 +127,16 @@ class BothKinds:
             """A command would wait longer than the patience, or run late though given up."""
             database = await self.open(patience=0.3)
             ran: list[int] = []
-            started = time.monotonic()
-            runs = [database.run(lambda t: time.sleep(0.8)) for _ in range(5)]
+            over = Event()
+
+            def hang(transaction: Transaction) -> None:
+                over.wait(60)
+
+            runs = [database.run(hang) for _ in range(5)]
             runs.append(database.run(lambda t: ran.append(1)))
-            results = await DeferredList([ensureDeferred(run) for run in runs], consumeErrors=True)
-            self.assertLess(time.monotonic() - started, 0.7)
+            with sooner_than(0.3 * 5):
+                results = await DeferredList(list(map(ensureDeferred, runs)), consumeErrors=True)
+            over.set()
             for _, failure in cast("list[tuple[bool, Failure]]", results):
                 failure.trap(StoreUnavailable)
             database.close()
@@ -195,10 +202,9 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
         """A server that hangs would hold commands, or the close, beyond the patience."""
         database = await self.open(patience=0.5)
         with _frozen():
-            started = time.monotonic()
             runs = [ensureDeferred(database.run(one)) for _ in range(10)]
-            results = await DeferredList(runs, consumeErrors=True)
-            self.assertLess(time.monotonic() - started, 0.9)
+            with sooner_than(0.5 * 5):
+                results = await DeferredList(runs, consumeErrors=True)
             for _, failure in cast("list[tuple[bool, Failure]]", results):
                 failure.trap(StoreUnavailable)
         self.assertEqual(await database.run(one), (1,))
@@ -206,13 +212,13 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
 
     async def test_close_while_frozen(self) -> None:
         """A server that hangs would hold up the process that wants to stop."""
-        database = await self.open(patience=5)
+        database = await self.open(patience=60)
         with _frozen():
             waiting = ensureDeferred(database.run(one))
             await deferLater(reactor, 0.05)  # type: ignore[arg-type]
             started = time.monotonic()
             database.close()
-            self.assertLess(time.monotonic() - started, 1)
+            self.assertLess(time.monotonic() - started, 30)
             await self.assertFailure(waiting, StoreUnavailable)
 
     async def test_option_file(self) -> None:

@@ -55,6 +55,13 @@ class Complaints(TestCase):
         self.shown(1, 6)
         self.assertEqual(self.complaints(), ["shown_though_refused: 1s>2#1"])
 
+    def test_passed_over(self) -> None:
+        """A message would be given up for lost that is still on its way, or not one that cannot come any more."""
+        for k in (1, 2, 3):
+            self.confirmed(k, 5)
+        self.shown(2, 6)
+        self.assertEqual((self.verdict().lost, self.verdict().passed_over), (2, 1))
+
     def test_lost_with_the_store(self) -> None:
         """A loss would be excused that no store is to blame for, or one be blamed that the store has lost."""
         self.lost(10, 20)

@@ -66,11 +66,11 @@ class ReaderTests(SynchronousTestCase):
         return reader
 
     def store(self, count: int) -> list[Message]:
-        """Messages that the post office does not see."""
+        """Messages that the router does not see."""
         return [self.inbox.store(UID, "x") for _ in range(count)]
 
     def send(self) -> None:
-        """A message by way of the post office."""
+        """A message by way of the router."""
         self.router.send(Draft(UID, 1, "a", 0, "x"), self.on_outcome)
         self.clock.advance(0)
 

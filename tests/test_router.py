@@ -1,4 +1,4 @@
-"""The post office, with a store in memory and a clock of the test's own."""
+"""The router, with a store in memory and a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -416,7 +416,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual([self.listeners[2].noted, self.listeners[3].noted], [["taken over"], []])
 
     def test_broken_batch(self) -> None:
-        """An exception of a store would leave senders waiting, or end the post office."""
+        """An exception of a store would leave senders waiting, or end the router."""
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()

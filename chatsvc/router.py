@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -38,6 +38,7 @@ from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
+from chatsvc.waiters import Waiters
 from chatsvc.wire.events import Message
 
 _AT_ONCE = 2
@@ -123,7 +124,7 @@ class MessageRouter:
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
-        self._batch_ends: list[Deferred[None]] = []
+        self._batch_end = Waiters[None]()
         self._refused = LogLimiter(clock.seconds)
         self._expired = LogLimiter(clock.seconds)
 
@@ -155,7 +156,7 @@ class MessageRouter:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or not self._queue.is_empty:
             self.send_now()
-            await self._batch_end()
+            await self._batch_end.wait()
 
     async def removed(self, uid: int) -> None:
         """Wait until this user's removals have been tried, so that a claim finds them done."""
@@ -165,7 +166,7 @@ class MessageRouter:
             elif not self._is_removing(uid):
                 return
             with suppress(TimeoutError):
-                await self._batch_end().addTimeout(REMOVAL_PATIENCE, self._clock)
+                await self._batch_end.wait().addTimeout(REMOVAL_PATIENCE, self._clock)
 
     def _is_removing(self, uid: int) -> bool:
         return any(removal.uid == uid for batch in self._under_way for removal in batch.removals)
@@ -177,11 +178,6 @@ class MessageRouter:
             gathering.cancel()
         self._queue.release_removals()
         self._schedule()
-
-    def _batch_end(self) -> Deferred[None]:
-        end: Deferred[None] = Deferred()
-        self._batch_ends.append(end)
-        return end
 
     def cursors(self) -> list[Cursor]:
         return [listener.position() for listener in self._listeners.values()]
@@ -340,9 +336,7 @@ class MessageRouter:
     def _done(self, _: object, batch: Batch) -> None:
         self._under_way.remove(batch)
         self._schedule()
-        ends, self._batch_ends = self._batch_ends, []
-        for end in ends:
-            end.callback(None)
+        self._batch_end.fire(None)
 
     def _give_up(self) -> None:
         """Report the messages that have waited too long. One that is under way may still be stored."""

@@ -18,11 +18,11 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.conversation import Conversation
-from chatsvc.client.conversation.waiters import Waiters
 from chatsvc.client.transport.certificates import Presented
 from chatsvc.client.transport.protocol import ClientProtocol
 from chatsvc.client.transport.retry import RetrySchedule
 from chatsvc.client.trust_policy import TrustPolicy
+from chatsvc.waiters import Waiters
 
 WELCOME_PATIENCE = 10.0
 """Seconds that a server may take to welcome us, from the connection on."""
@@ -64,7 +64,7 @@ class Core:
     observer: ConnectionObserver
     clock: IReactorTime
     schedule: RetrySchedule
-    stopped: Waiters = field(default_factory=Waiters)
+    stopped: Waiters[None] = field(default_factory=Waiters)
 
     def why_given_up(self, reason: str) -> str:
         """What to tell the user when patience is over."""
@@ -242,22 +242,22 @@ def _give_up(inputs: Inputs, core: Core, line: str) -> None:
 
 
 def _stopped(inputs: Inputs, core: Core) -> None:
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _cancel_attempt(inputs: Inputs, core: Core, attempt: Deferred[object]) -> None:
     attempt.cancel()
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _cancel_question(inputs: Inputs, core: Core, decision: Deferred[None]) -> None:
     decision.cancel()
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _cancel_retry(inputs: Inputs, core: Core, retry: IDelayedCall) -> None:
     retry.cancel()
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _close(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
@@ -265,12 +265,12 @@ def _close(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
 
 
 def _closed_unused(inputs: Inputs, core: Core, reason: Failure) -> None:
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _closed(inputs: Inputs, core: Core, reason: Failure) -> None:
     core.conversation.connection_lost()
-    core.stopped.fire()
+    core.stopped.fire(None)
 
 
 def _drop_late(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:

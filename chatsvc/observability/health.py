@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.waiters import Waiters
 
 _EVERY = 2.0
 """Seconds between two checks of a store that answers."""
@@ -77,7 +78,7 @@ class _StoreCheck:
         self._probe = probe
         self._began = 0.0
         self._under_way: Deferred[None] | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._answered = Waiters[None]()
         self._stopped = False
         monitor.suspected = self.begin
 
@@ -101,8 +102,7 @@ class _StoreCheck:
         silent = False
         if self._under_way is not None:
             left = self._began + _PATIENCE - self._clock.seconds()
-            answered: Deferred[None] = Deferred(self._waiting.remove)
-            self._waiting.append(answered)
+            answered = self._answered.wait()
             try:
                 await answered.addTimeout(max(left, 0.0), self._clock)
             except TimeoutError:
@@ -125,6 +125,4 @@ class _StoreCheck:
             self._monitor.found()
         finally:
             self._under_way = None
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                one.callback(None)
+            self._answered.fire(None)

@@ -55,8 +55,8 @@ class _Pages(Resource):
                 request.write(text)
                 request.finish()
 
-        asked = Deferred.fromCoroutine(self._pages.get(request.path, self._unknown)())
-        asked.addErrback(self._broken).addCallback(answer)
+        page = Deferred.fromCoroutine(self._pages.get(request.path, self._unknown)())
+        page.addErrback(self._broken).addCallback(answer)
         return NOT_DONE_YET
 
     async def _index(self) -> _Page:

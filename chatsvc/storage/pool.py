@@ -8,7 +8,8 @@ adbapi's own ``Connection`` logs a traceback when a connection has died and leav
 
 from __future__ import annotations
 
-from threading import get_ident
+import time
+from threading import Event, get_ident
 from typing import Any
 
 from twisted.enterprise import adbapi
@@ -19,41 +20,46 @@ from chatsvc.storage.url import StoreUnavailable, StoreURL
 
 _log = Logger()
 
+_ABORT_AGAIN = 0.01
+"""Seconds."""
+
 
 class PooledConnection:
-    """One thread's connection to a database, made again after it was lost."""
+    """One thread's connection to a database, made again after it was lost; none is made once ``closing`` is set."""
 
-    def __init__(self, backend: SQLBackend, url: StoreURL) -> None:
+    def __init__(self, backend: SQLBackend, url: StoreURL, closing: Event) -> None:
         self._backend = backend
         self._url = url
+        self._closing = closing
         self._driver_connection: Any = None
-        self._aborted = False
+        self._connecting = False
 
     def connect(self) -> None:
         """
         Connect, unless there is a connection.
 
-        :raise StoreUnavailable: the database cannot be reached, or the pool is closing.
+        :raise StoreUnavailable: when the database cannot be reached, or the pool is closing.
         """
-        if self._aborted:
-            raise StoreUnavailable("closed")
-        if self._driver_connection is not None:
-            return
+        self._connecting = True  # before the check: then either it fails, or `abort` sees this
         try:
-            # Assigned before it connects, so that `abort` can interrupt that.
-            self._driver_connection = self._backend.new_connection()
-            self._backend.connect(self._driver_connection)
+            if self._closing.is_set():
+                raise StoreUnavailable("closed")
+            if self._driver_connection is None:
+                self._driver_connection = self._backend.new_connection()
+                self._backend.connect(self._driver_connection)
         except BaseException as problem:
             self.close()
             if isinstance(problem, Exception):
                 raise StoreUnavailable(first_line(problem)) from problem
             raise
+        finally:
+            self._connecting = False
 
     def cursor(self) -> Any:
         """
         Make a cursor.
 
-        :raise StoreUnavailable: the connection was lost.
+        :raise StoreUnavailable: when the connection was lost.
         """
         if self._driver_connection is None:
             raise StoreUnavailable("the connection was lost")
@@ -80,7 +86,7 @@ class PooledConnection:
             self.close()
 
     def close(self) -> None:
-        """Close the connection, if there is one; the next `connect` makes another."""
+        """Close the connection, if there is one; the next ``connect`` makes another."""
         connection, self._driver_connection = self._driver_connection, None
         if connection is None:
             return
@@ -91,11 +97,19 @@ class PooledConnection:
             _log.debug(text, event="database-closing", url=self._url, problem=problem)
 
     def abort(self) -> None:
-        """Wake the thread if it waits for the server, and connect no more; called from another thread."""
-        self._aborted = True
-        connection = self._driver_connection
-        if connection is not None:
-            self._backend.abort(connection)
+        """
+        Wake the thread if it waits for the server; call it from another thread, once ``closing`` is set.
+
+        A connection that is just being made has no socket to shut down for a moment, so this tries again until it is
+        made or has failed. Closing the pool has to wait for that in any case.
+        """
+        while True:
+            connecting, connection = self._connecting, self._driver_connection
+            if connection is not None:
+                self._backend.abort(connection)
+            if not connecting:
+                return
+            time.sleep(_ABORT_AGAIN)
 
 
 class ConnectionPool(adbapi.ConnectionPool):
@@ -110,7 +124,7 @@ class ConnectionPool(adbapi.ConnectionPool):
         )
         self._backend = backend
         self._url = url
-        self._aborted = False
+        self._closing = Event()
 
     # adbapi's documentation takes any callable, its type only the class that it has itself.
     def connectionFactory(self, pool: ConnectionPool) -> PooledConnection:  # type: ignore[override]
@@ -121,19 +135,17 @@ class ConnectionPool(adbapi.ConnectionPool):
         """
         Give this thread's connection, connected.
 
-        :raise StoreUnavailable: the database cannot be reached, or the pool is closing.
+        :raise StoreUnavailable: when the database cannot be reached, or the pool is closing.
         """
-        if self._aborted:
-            raise StoreUnavailable("closed")
         thread = get_ident()
         if thread not in self.connections:
-            self.connections[thread] = PooledConnection(self._backend, self._url)
+            self.connections[thread] = PooledConnection(self._backend, self._url, self._closing)
         connection = self.connections[thread]
         connection.connect()
         return connection
 
     def abort(self) -> None:
         """Wake the threads that wait for the server, so that closing the pool does not wait with them."""
-        self._aborted = True
+        self._closing.set()
         for connection in list(self.connections.values()):
             connection.abort()

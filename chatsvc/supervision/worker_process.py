@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
 from twisted.python.failure import Failure
 
 from chatsvc.supervision.worker_state import new_worker_state
+from chatsvc.waiters import Waiters
 
 HEARTBEAT_TIMEOUT = 30.0
 """Seconds without a heartbeat after which a worker is killed: its reactor is stuck."""
@@ -62,8 +63,8 @@ class WorkerProcess(ProcessProtocol):
         self._last_heartbeat = self._started_at = 0.0
         self.starts = 0
         """How many processes there have been."""
-        self._awaiting_ready: list[Deferred[bool]] = []
-        self._awaiting_end: list[Deferred[None]] = []
+        self._ready = Waiters[bool]()
+        self._ended = Waiters[None]()
 
     @property
     def runs(self) -> bool:
@@ -104,9 +105,7 @@ class WorkerProcess(ProcessProtocol):
 
     def when_ready(self) -> Deferred[bool]:
         """Wait until it says that it is ready: True; or has ended before: False."""
-        waiting: Deferred[bool] = Deferred(self._awaiting_ready.remove)
-        self._awaiting_ready.append(waiting)
-        return waiting
+        return self._ready.wait()
 
     def reset_silence(self) -> None:
         """Count its silence from now on."""
@@ -122,12 +121,10 @@ class WorkerProcess(ProcessProtocol):
 
     def stop(self) -> Deferred[None]:
         """Ask the process to end, for good; wait until it has."""
-        ended: Deferred[None] = Deferred()
-        if self._state.stop():
-            self._awaiting_end.append(ended)
-            self.signal(signal.SIGTERM)
-        else:
-            ended.callback(None)
+        if not self._state.stop():
+            return succeed(None)
+        ended = self._ended.wait()
+        self.signal(signal.SIGTERM)
         return ended
 
     def close(self) -> Deferred[None] | None:
@@ -138,22 +135,15 @@ class WorkerProcess(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:  # type: ignore[override]
         unasked = self._state.ended()
         self._process = None
-        self._report_ready(False)
-        ended, self._awaiting_end = self._awaiting_end, []
-        for waiting in ended:
-            waiting.callback(None)
+        self._ready.fire(False)
+        self._ended.fire(None)
         if unasked:
             self._on_ended(self, _how(reason.value))
 
     def _datagram_received(self, lines: set[str]) -> None:
         self._last_heartbeat = self._reactor.seconds()
         if "READY=1" in lines and self._state.ready():
-            self._report_ready(True)
-
-    def _report_ready(self, ready: bool) -> None:
-        waiting, self._awaiting_ready = self._awaiting_ready, []
-        for one in waiting:
-            one.callback(ready)
+            self._ready.fire(True)
 
 
 def _how(ended: Any) -> str:

@@ -139,8 +139,8 @@ class CheckTests(TestCase):
             await self.passwords.check(stored, "wrong")
             self.assertEqual(verified, [(1, MEMORY)])
 
-    async def test_equal_cost_of_older_hashes(self) -> None:
-        """After the cost was raised, a quick answer would tell which accounts exist."""
+    def watch_cost(self) -> list[int]:
+        """Return a list that gets the cost, passes * KiB, of each hash and check from now on."""
         spent: list[int] = []
         verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
 
@@ -153,12 +153,17 @@ class CheckTests(TestCase):
             spent.append(hasher.time_cost * hasher.memory_cost)
             return hash_(hasher, password)
 
+        self.patch(PasswordHasher, "verify", verified)
+        self.patch(PasswordHasher, "hash", hashed)
+        return spent
+
+    async def test_equal_cost_of_older_hashes(self) -> None:
+        """After the cost was raised, a quick answer would tell which accounts exist."""
         older = [PasswordHasher(1, 8, 1).hash("secret"), PasswordHasher(1, 40, 1).hash("secret")]
         passwords = PasswordHasherPool(cast(IReactorFromThreads, reactor), Hashing(3, 64, 1, 8))
         passwords.start()
         self.addCleanup(passwords.stop)
-        self.patch(PasswordHasher, "verify", verified)
-        self.patch(PasswordHasher, "hash", hashed)
+        spent = self.watch_cost()
         for stored in (None, *older):
             spent.clear()
             await passwords.check(stored, "wrong")
@@ -166,25 +171,12 @@ class CheckTests(TestCase):
 
     async def test_equal_cost_of_dearer_hashes(self) -> None:
         """A slow answer would tell again and again which accounts were moved over with a dearer hash."""
-        spent: list[int] = []
         passwords = new_passwords()
         passwords.start()
         self.addCleanup(passwords.stop)
         dearer = PasswordHasher(2, 4 * MEMORY, 1).hash("secret")
         await passwords.check(dearer, "wrong")
-        verify, hash_ = PasswordHasher.verify, PasswordHasher.hash
-
-        def verified(hasher: PasswordHasher, phc: str, password: bytes) -> bool:
-            used = extract_parameters(phc)
-            spent.append(used.time_cost * used.memory_cost)
-            return verify(hasher, phc, password)
-
-        def hashed(hasher: PasswordHasher, password: bytes) -> str:
-            spent.append(hasher.time_cost * hasher.memory_cost)
-            return hash_(hasher, password)
-
-        self.patch(PasswordHasher, "verify", verified)
-        self.patch(PasswordHasher, "hash", hashed)
+        spent = self.watch_cost()
         for stored in (None, "", "plain", PHC, lock(PHC), PHC[:20], dearer, lock(dearer)):
             for password in ("wrong", ""):
                 spent.clear()

@@ -24,7 +24,7 @@ from chatsvc.client.transport.certificates import client_options, load
 from chatsvc.client.transport.known_servers import KnownServers
 from chatsvc.client.transport.retry import Patience
 from chatsvc.client.trust_policy import TrustPolicy
-from tests.client.peer import Listener as Audience
+from tests.client.peer import RecordingView
 from tests.client.strangers import PATIENCE, Listener, Papers, Stranger, papers
 
 
@@ -42,11 +42,11 @@ async def settle() -> None:
     await deferLater(reactor, 0.3)
 
 
-class Front:
-    """Hears what becomes of the connection, and keeps questions open until :meth:`answer`."""
+class RecordingObserver:
+    """Keeps what becomes of the connection, and questions open until :meth:`answer`."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.events: list[str] = []
         self.reasons: list[str] = []
         self.ends: list[str] = []
         self.questions: list[str] = []
@@ -54,14 +54,14 @@ class Front:
         self._open: list[Deferred[str]] = []
 
     def found(self) -> None:
-        self.heard.append("found")
+        self.events.append("found")
 
     def lost(self, reason: str, delay: float) -> None:
-        self.heard.append("lost")
+        self.events.append("lost")
         self.reasons.append(reason)
 
     def not_found(self, reason: str) -> None:
-        self.heard.append("not found")
+        self.events.append("not found")
         self.reasons.append(reason)
 
     def given_up(self, line: str) -> None:
@@ -83,7 +83,7 @@ class Front:
         asked.errback(CancelledError())
 
 
-class Begun(Conversation):
+class CountedConversation(Conversation):
     """A conversation that counts the connections that it was given."""
 
     given = 0
@@ -108,19 +108,21 @@ class Process:
         patience: Patience | None = None,
         lang: str = "en",
     ) -> None:
-        self.front = Front()
-        self.audience = Audience()
+        self.observer = RecordingObserver()
+        self.view = RecordingView()
         self.clock = Clock()
         self.server = f"{host}:{port}"
         trusted = None if ca is None else load(str(ca))
-        self.conversation = Begun(self.clock, self._outbox, Presenter(self.audience, lang))
+        self.conversation = CountedConversation(
+            self.clock, self._outbox, Presenter(self.view, lang)
+        )
         self.connector = Connector(
             self.clock,
             wrapClientTLS(client_options(host, trusted), HostnameEndpoint(reactor, host, port)),
             self.server,
             TrustPolicy(self.server, known, strict=strict and trusted is not None, pinned=pinned),
             self.conversation,
-            self.front,
+            self.observer,
             patience or Patience(),
         )
         self.connector.startService()
@@ -157,13 +159,13 @@ class ConnectionCase(TestCase):
         return process
 
     async def asked(self, process: Process, times: int = 1) -> None:
-        await until(lambda: process.front.questions[times - 1 :])
+        await until(lambda: process.observer.questions[times - 1 :])
 
     async def found(self, process: Process, times: int = 1) -> None:
-        await until(lambda: process.front.heard.count("found") == times)
+        await until(lambda: process.observer.events.count("found") == times)
 
     async def lost(self, process: Process, times: int = 1) -> None:
-        await until(lambda: process.front.heard.count("lost") == times)
+        await until(lambda: process.observer.events.count("lost") == times)
 
     async def in_time(self, process: Process, condition: Callable[[], object]) -> None:
         """Wait while the process's own time passes."""
@@ -176,11 +178,11 @@ class ConnectionCase(TestCase):
 
     async def ended(self, process: Process) -> str:
         """The client gives up: it says why once, and tries no more."""
-        await until(lambda: process.front.ends)
+        await until(lambda: process.observer.ends)
         await settle()
         process.clock.advance(3600)
         await settle()
-        (line,) = process.front.ends
+        (line,) = process.observer.ends
         return line
 
     def assert_changed(self, line: str, before: Papers, now: Papers) -> None:

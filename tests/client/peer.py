@@ -31,8 +31,8 @@ MINE = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(0))}\n[ 张三|UID:{
 """The header of a message from ``ME`` that was sent when time began, as the peer says of all."""
 
 
-class Listener:
-    """An audience that remembers. While ``slow``, what it is shown is not shown until ``finish``."""
+class RecordingView:
+    """A view that keeps what it shows. While ``slow``, messages are not shown until :meth:`finish`."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -86,10 +86,10 @@ class PeerCase(SynchronousTestCase):
     def begin(self) -> None:
         """A client's process starts."""
         self.clock = Clock()
-        self.listener = Listener()
+        self.view = RecordingView()
         self.outboxes: list[Outbox] = []
         self.saved_login = SavedLogin(self.folder, keeps=True)
-        presenter = Presenter(self.listener, "zh")
+        presenter = Presenter(self.view, "zh")
         self.conversation = Conversation(
             self.clock, self._open, presenter, self.intent, self.saved_login, SERVER
         )

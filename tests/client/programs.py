@@ -11,7 +11,7 @@ import struct
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,9 +69,12 @@ class ProgramCase(TestCase):
 
     def start(self, *options: str, **env: str) -> ForkedProgram:
         """A client in a pipe."""
+        return self.program([*COMMAND, *(options or self.options())], **env)
+
+    def program(self, command: Sequence[str], **env: str) -> ForkedProgram:
+        """A program, whose streams are pipes."""
         process = ForkedProgram(
-            *COMMAND,
-            *(options or self.options()),
+            *command,
             environment=self.environment(**env),
             folder=self.folder,
         )

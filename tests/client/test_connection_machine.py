@@ -105,26 +105,26 @@ class FakeConversation:
 
 
 class FakeObserver:
-    """An observer that keeps what it is told, and reasons or delays; ``on_end`` is called at the end."""
+    """An observer that keeps what it is told, with reasons or delays; ``on_end`` is called at the end."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.delay = 0.0
         self.line = ""
         self.on_end: Callable[[], object] = lambda: None
 
     def found(self) -> None:
-        self.told.append("found")
+        self.events.append("found")
 
     def lost(self, reason: str, delay: float) -> None:
-        self.told.append("lost")
+        self.events.append("lost")
         self.delay = delay
 
     def not_found(self, reason: str) -> None:
-        self.told.append("not found")
+        self.events.append("not found")
 
     def given_up(self, line: str) -> None:
-        self.told.append("given up")
+        self.events.append("given up")
         self.line = line
         self.on_end()
 
@@ -160,7 +160,12 @@ class MachineCase(SynchronousTestCase):
 
     def securing(self) -> None:
         self.connecting()
+        self.make()
+
+    def make(self) -> None:
+        """The attempt succeeds, as an endpoint has it: first the protocol hears of it."""
         self.machine.made(self.protocol)
+        self.endpoint.attempts[-1].callback(self.protocol)
 
     def asking(self) -> None:
         self.trust.asks = True
@@ -191,9 +196,9 @@ class MachineCase(SynchronousTestCase):
 
     def assert_still(self) -> None:
         """Nothing more happens, however long one waits."""
-        attempts, told = len(self.endpoint.attempts), list(self.observer.told)
+        attempts, events = len(self.endpoint.attempts), list(self.observer.events)
         self.clock.advance(2 * LAST_DELAY)
-        self.assertEqual((len(self.endpoint.attempts), self.observer.told), (attempts, told))
+        self.assertEqual((len(self.endpoint.attempts), self.observer.events), (attempts, events))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
@@ -209,7 +214,7 @@ class Stopping(MachineCase):
         """A client that leaves while its server is looked for would look on, or say that there is none."""
         self.connecting()
         self.successResultOf(self.stop())
-        self.assertEqual((self.endpoint.cancelled, self.observer.told), (1, []))
+        self.assertEqual((self.endpoint.cancelled, self.observer.events), (1, []))
         self.assert_still()
 
     def test_made_after_the_stop(self) -> None:
@@ -236,7 +241,7 @@ class Stopping(MachineCase):
         """A question would stay on the screen, or its withdrawal be taken for a refusal."""
         self.asking()
         self.successResultOf(self.stop())
-        self.assertEqual((self.trust.withdrawn, self.observer.told), (1, []))
+        self.assertEqual((self.trust.withdrawn, self.observer.events), (1, []))
         self.assert_still()
 
     def test_in_use(self) -> None:
@@ -244,14 +249,14 @@ class Stopping(MachineCase):
         for enter in (self.welcoming, self.connected):
             self.setUp()
             enter()
-            told = list(self.observer.told)
+            events = list(self.observer.events)
             stopped = self.stop()
             self.machine.welcomed(self.protocol)  # by a last frame
             self.assertNoResult(stopped)
             self.assertEqual((self.protocol.done[-1], self.conversation.lost), ("close", 0))
             self.machine.lost(LOST)
             self.successResultOf(stopped)
-            self.assertEqual((self.conversation.lost, self.observer.told), (1, told))
+            self.assertEqual((self.conversation.lost, self.observer.events), (1, events))
             self.assert_still()
 
     def test_waiting(self) -> None:
@@ -282,7 +287,7 @@ class Stopping(MachineCase):
         self.conversation.on_lost = lambda: stopped.append(self.stop())
         self.machine.lost(LOST)
         self.successResultOf(stopped[0])
-        self.assertEqual(self.observer.told, ["found"])
+        self.assertEqual(self.observer.events, ["found"])
         self.assert_still()
 
     def test_upon_giving_up(self) -> None:
@@ -308,20 +313,20 @@ class Losing(MachineCase):
         """A conversation would be told of the end of a connection that it never had."""
         self.securing()
         self.machine.lost(LOST)
-        self.assertEqual(self.observer.told, ["not found"])
+        self.assertEqual(self.observer.events, ["not found"])
         self.assertEqual((self.conversation.made, self.conversation.lost), (0, 0))
 
     def test_before_the_welcome(self) -> None:
         """What was asked on a connection that is gone would never be answered."""
         self.welcoming()
         self.machine.lost(LOST)
-        self.assertEqual((self.observer.told, self.conversation.lost), (["not found"], 1))
+        self.assertEqual((self.observer.events, self.conversation.lost), (["not found"], 1))
 
     def test_connected(self) -> None:
         """A user would not be told that the connection is lost, and the client not come back."""
         self.connected()
         self.machine.lost(LOST)
-        self.assertEqual((self.observer.told, self.conversation.lost), (["found", "lost"], 1))
+        self.assertEqual((self.observer.events, self.conversation.lost), (["found", "lost"], 1))
         self.clock.advance(self.observer.delay)
         self.assertEqual(len(self.endpoint.attempts), 2)
 
@@ -330,7 +335,7 @@ class Losing(MachineCase):
         self.connected()
         self.conversation.retry_after = 7.0
         self.machine.lost(LOST)
-        self.assertEqual((self.observer.told, self.observer.delay), (["found", "lost"], 7.0))
+        self.assertEqual((self.observer.events, self.observer.delay), (["found", "lost"], 7.0))
         self.clock.advance(6.9)
         self.assertEqual(len(self.endpoint.attempts), 1)
         self.clock.advance(0.1)
@@ -342,7 +347,7 @@ class Losing(MachineCase):
         self.assertEqual(self.protocol.done[-1], "drop")
         self.trust.asks = False
         self.trust.questions[0].callback(None)
-        self.assertEqual((self.observer.told, len(self.endpoint.attempts)), ([], 2))
+        self.assertEqual((self.observer.events, len(self.endpoint.attempts)), ([], 2))
 
     def test_impossible(self) -> None:
         """A mistake in who reports what would be passed over in silence, and show much later."""
@@ -362,7 +367,7 @@ class Judging(MachineCase):
     def test_refused(self) -> None:
         """A server that is not trusted would be talked to, or tried again and again."""
         self.given_up()
-        self.assertEqual((self.observer.told, self.observer.line), (["given up"], "no"))
+        self.assertEqual((self.observer.events, self.observer.line), (["given up"], "no"))
         self.assertEqual((self.protocol.done[-1], self.conversation.made), ("drop", 0))
         self.assert_still()
 
@@ -371,7 +376,7 @@ class Judging(MachineCase):
         self.asking()
         self.trust.verdict = UntrustedServer("not accepted")
         self.trust.questions[0].callback(None)
-        self.assertEqual((self.observer.told, self.observer.line), (["given up"], "not accepted"))
+        self.assertEqual((self.observer.events, self.observer.line), (["given up"], "not accepted"))
         self.assert_still()
 
     def test_trusted(self) -> None:
@@ -380,7 +385,7 @@ class Judging(MachineCase):
         self.assertEqual((self.conversation.made, self.protocol.done), (1, [WELCOME_PATIENCE]))
         self.machine.welcomed(self.protocol)
         self.machine.welcomed(self.protocol)  # by every frame
-        self.assertEqual(self.observer.told, ["found"])
+        self.assertEqual(self.observer.events, ["found"])
         self.assertEqual(self.protocol.done[1:], ["stop deadline"])
 
 
@@ -393,7 +398,7 @@ class Impatient(MachineCase):
             attempt = self.endpoint.attempts[-1]
             if not attempt.called:
                 attempt.errback(LOST)
-            if self.observer.told[-1] == "given up":
+            if self.observer.events[-1] == "given up":
                 return self.observer.line
             self.clock.advance(0.05)
         raise AssertionError("there was no end")
@@ -422,10 +427,10 @@ class Impatient(MachineCase):
         self.connected()
         self.machine.lost(LOST)
         self.clock.advance(4)
-        self.machine.made(self.protocol)
+        self.make()
         self.machine.secured(SHOWN)
         self.machine.welcomed(self.protocol)
         self.machine.lost(LOST)
-        self.assertEqual(self.observer.told[-1], "lost")
+        self.assertEqual(self.observer.events[-1], "lost")
         self.clock.advance(4)
         self.assertEqual(len(self.endpoint.attempts), 3)

@@ -25,11 +25,11 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         await until(lambda: stranger.left == 1)  # it would not wait as long
         process.clock.advance(3600)
         await settle()
-        self.assertEqual((process.front.heard, stranger.connections), ([], 1))
-        process.front.answer("o")
+        self.assertEqual((process.observer.events, stranger.connections), ([], 1))
+        process.observer.answer("o")
         await self.found(process)
-        self.assertEqual((process.front.heard, stranger.connections), (["found"], 2))
-        self.assertEqual(len(process.front.questions), 1)
+        self.assertEqual((process.observer.events, stranger.connections), (["found"], 2))
+        self.assertEqual(len(process.observer.questions), 1)
 
     async def test_another_certificate(self) -> None:
         """An answer about one certificate would be taken for one about another."""
@@ -38,7 +38,7 @@ class WhileTheQuestionIsOpen(ConnectionCase):
             process = self.process(stranger.port)
             await self.asked(process)
             stranger.papers = self.other
-            process.front.answer(letter)
+            process.observer.answer(letter)
             self.assert_changed(await self.ended(process), self.mine, self.other)
             self.assertEqual((stranger.heard, stranger.connections), ([], 2))
 
@@ -48,12 +48,12 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         process = self.process(stranger.port)
         await self.asked(process)
         stranger.close()
-        process.front.answer("o")
-        await until(lambda: process.front.reasons)
-        self.assertEqual(process.front.reasons, ["connection refused"])
+        process.observer.answer("o")
+        await until(lambda: process.observer.reasons)
+        self.assertEqual(process.observer.reasons, ["connection refused"])
         self.stranger(port=stranger.port)
-        await self.in_time(process, lambda: "found" in process.front.heard)
-        self.assertEqual(len(process.front.questions), 1)
+        await self.in_time(process, lambda: "found" in process.observer.events)
+        self.assertEqual(len(process.observer.questions), 1)
 
     async def test_says_nothing_when_it_is_trusted(self) -> None:
         """A server that is trusted at last and does not welcome us would be waited for, for ever."""
@@ -62,14 +62,14 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         process = self.process(stranger.port)
         await self.asked(process)
         process.clock.advance(WELCOME_PATIENCE - 1)
-        process.front.answer("o")
+        process.observer.answer("o")
         await until(lambda: stranger.heard)
         process.clock.advance(WELCOME_PATIENCE - 1)
         await settle()
-        self.assertEqual(process.front.reasons, [])
+        self.assertEqual(process.observer.reasons, [])
         process.clock.advance(1)
-        await until(lambda: process.front.reasons)
-        self.assertEqual(process.front.reasons, ["no answer"])
+        await until(lambda: process.observer.reasons)
+        self.assertEqual(process.observer.reasons, ["no answer"])
 
     async def test_the_user_leaves(self) -> None:
         """The client would not end, or end only when its question is answered."""
@@ -77,7 +77,7 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         process = self.process(stranger.port)
         await self.asked(process)
         await process.end()
-        self.assertEqual((process.front.withdrawn, process.front.ends), (1, []))
+        self.assertEqual((process.observer.withdrawn, process.observer.ends), (1, []))
         self.assertEqual(stranger.heard, [])
 
 
@@ -85,14 +85,14 @@ class NoServer(ConnectionCase):
     async def reason(self, port: int, **more: Any) -> str:
         """Why there is no connection, said to a user whose client goes on trying, and to a script."""
         process = self.process(port, **more)
-        await until(lambda: process.front.reasons)
+        await until(lambda: process.observer.reasons)
         script = self.process(port, patience=NEVER, **more)
         line = await self.ended(script)
-        self.assertEqual(line, f"Cannot connect to {script.server}: {process.front.reasons[0]}")
-        self.assertEqual(process.front.heard, ["not found"])
-        await self.in_time(process, lambda: process.front.reasons[1:])
-        self.assertEqual(process.front.ends, [])
-        return process.front.reasons[0]
+        self.assertEqual(line, f"Cannot connect to {script.server}: {process.observer.reasons[0]}")
+        self.assertEqual(process.observer.events, ["not found"])
+        await self.in_time(process, lambda: process.observer.reasons[1:])
+        self.assertEqual(process.observer.ends, [])
+        return process.observer.reasons[0]
 
     async def test_nobody_listens(self) -> None:
         """A wrong port would be silence."""
@@ -127,12 +127,12 @@ class NoServer(ConnectionCase):
         await settle()
         process.clock.advance(WELCOME_PATIENCE - 0.1)
         await settle()
-        self.assertEqual(process.front.reasons, [])
+        self.assertEqual(process.observer.reasons, [])
         process.clock.advance(0.1)
-        await until(lambda: process.front.reasons)
-        self.assertEqual(process.front.reasons, ["no answer"])
-        self.assertEqual(process.front.heard, ["not found"])
-        self.assertEqual(process.front.questions, [])
+        await until(lambda: process.observer.reasons)
+        self.assertEqual(process.observer.reasons, ["no answer"])
+        self.assertEqual(process.observer.events, ["not found"])
+        self.assertEqual(process.observer.questions, [])
 
     async def test_hangs_at_once(self) -> None:
         """A server that takes the connection and does not even read would be waited for, for ever."""

@@ -23,7 +23,7 @@ OWNER = 1
 _CONNECTIONS = count(1)
 
 
-class ParseTriesTests(SynchronousTestCase):
+class ParseFreeAttemptsTests(SynchronousTestCase):
     """The option `--login-tries`."""
 
     def test_tries(self) -> None:

@@ -51,7 +51,7 @@ class ParseRateTests(SynchronousTestCase):
         self.assertTrue(rate.per_second == 0 or rate.burst >= 1)
 
 
-class PaceTests(SynchronousTestCase):
+class RateLimiterTests(SynchronousTestCase):
     """Messages of an account."""
 
     def setUp(self) -> None:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import Event
-from typing import Any, cast
+from typing import Any
 
 import pymysql
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList, ensureDeferred
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
+from twisted.internet.task import Clock, deferLater
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import TestCase
 
@@ -22,9 +21,14 @@ from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
+from chatsvc.storage.url import (
+    STORE_PATIENCE,
+    StoreMisconfigured,
+    StoreUnavailable,
+    parse_store_url,
+)
+from tests.support.clocked import ClockedReactor
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
-from tests.support.patience import sooner_than
 from tests.support.servers import mariadb
 
 
@@ -38,6 +42,14 @@ class BothKinds:
 
     class Tests(OnDatabase):
         """The tests, for each kind of database."""
+
+        async def clocked(self) -> tuple[Database, Clock]:
+            """Return the database, open until the test's end, and the clock by which it is patient."""
+            clocked = ClockedReactor()
+            database = Database(parse_store_url(self.url, ("mysql", "sqlite")), clocked)
+            await database.open()
+            self.addCleanup(database.close)
+            return database, clocked.clock
 
         async def test_arguments_and_results(self) -> None:
             """Text, bytes, None, percent and quote signs would not come back as they went in."""
@@ -125,21 +137,25 @@ class BothKinds:
 
         async def test_patience(self) -> None:
             """A command would wait longer than the patience, or run late though given up."""
-            database = await self.open(patience=0.3)
+            database, clock = await self.clocked()
+            end = Event()
             ran: list[int] = []
-            over = Event()
+            self.addCleanup(end.set)
 
-            def hang(transaction: Transaction) -> None:
-                over.wait(60)
+            def late(transaction: Transaction) -> bool:
+                ran.append(1)
+                return True
 
-            runs = [database.run(hang) for _ in range(5)]
-            runs.append(database.run(lambda t: ran.append(1)))
-            with sooner_than(0.3 * 5):
-                results = await DeferredList(list(map(ensureDeferred, runs)), consumeErrors=True)
-            over.set()
-            for _, failure in cast("list[tuple[bool, Failure]]", results):
-                failure.trap(StoreUnavailable)
-            database.close()
+            runs = [ensureDeferred(database.run(lambda t: end.wait(60))) for _ in range(5)]
+            runs.append(ensureDeferred(database.run(late)))
+            clock.advance(STORE_PATIENCE - 0.01)
+            for run in runs:
+                self.assertNoResult(run)
+            clock.advance(0.01)
+            for run in runs:
+                self.failureResultOf(run, StoreUnavailable)
+            end.set()
+            await database.run(one)  # it was queued last
             self.assertEqual(ran, [])
 
 
@@ -199,14 +215,13 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_frozen(self) -> None:
-        """A server that hangs would hold commands, or the close, beyond the patience."""
-        database = await self.open(patience=0.5)
+        """A server that hangs would hold commands beyond the patience."""
+        database, clock = await self.clocked()
         with _frozen():
             runs = [ensureDeferred(database.run(one)) for _ in range(10)]
-            with sooner_than(0.5 * 5):
-                results = await DeferredList(runs, consumeErrors=True)
-            for _, failure in cast("list[tuple[bool, Failure]]", results):
-                failure.trap(StoreUnavailable)
+            clock.advance(STORE_PATIENCE)
+            for run in runs:
+                self.failureResultOf(run, StoreUnavailable)
         self.assertEqual(await database.run(one), (1,))
         self.assertEqual(self.flushLoggedErrors(), [])
 

@@ -22,9 +22,9 @@ from chatsvc.client.conversation.connection_stage import ConnectionStage, Stage
 from chatsvc.client.conversation.hello import HelloSession
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import RequestLost, RequestTracker, request_backoff
-from chatsvc.client.conversation.waiters import Waiters
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.waiters import Waiters
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
@@ -71,7 +71,7 @@ class LoginFlow:
         self._server = server
         self._saved_account: SavedAccount | None = None
         self._was_ready = False
-        self._first_ready = Waiters()
+        self._first_ready = Waiters[None]()
         self._device_takings = 0
         self._device_backoff = request_backoff()
 
@@ -119,7 +119,7 @@ class LoginFlow:
             self._was_ready = True
             if self.account is None:
                 self._presenter.show_result(e.Greeting())
-            self._first_ready.fire()
+            self._first_ready.fire(None)
 
     def _run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         Deferred.fromCoroutine(coroutine).addErrback(self._presenter.report)

@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from chatsvc.client.conversation.waiters import Waiters
 from chatsvc.client.state.outbox import Outbox
+from chatsvc.waiters import Waiters
 from chatsvc.wire.events import Message
 
 
@@ -84,7 +84,7 @@ class Receiver:
         self._quota = quota
         self._unshown: list[Message] = []
         self._busy = False
-        self._drained = Waiters()
+        self._drained = Waiters[None]()
 
     def received(self, message: Message) -> None:
         """The server has delivered a message."""
@@ -112,7 +112,7 @@ class Receiver:
             self._clock.callLater(0, self._turn)
             return
         self._busy = False
-        self._drained.fire()
+        self._drained.fire(None)
 
     async def _show(self) -> None:
         received, self._unshown = self._unshown, []

@@ -36,7 +36,7 @@ from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized, sanitized_lines
 
-_AWAY = 5.0
+AWAY = 5.0
 """Seconds without a key after which what arrives is marked as unread."""
 
 _AT_ONCE = 8192
@@ -186,7 +186,7 @@ class Screen(Service):
         self._write(self._theme.message(message), written)
 
     def _mark_unread(self) -> None:
-        if not self._marked and self._reactor.seconds() - self._last_key >= _AWAY:
+        if not self._marked and self._reactor.seconds() - self._last_key >= AWAY:
             self._marked = True
             self._write(self._theme.faint(f"──────── {self._labels.unread_from} ────────"))
 

@@ -20,6 +20,7 @@ from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.protocol import RedisFactory
 from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import EagerWriter
+from chatsvc.waiters import Waiters
 
 _FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
 """Seconds between tries, before the spread."""
@@ -50,7 +51,7 @@ class RedisConnection:
         self._prepare = prepare
         self._failed = failed
         self._protocol: Any = None
-        self._waiting: list[Deferred[Any]] = []
+        self._connected = Waiters[Any]()
         self._keeping: Deferred[None] | None = None
         self._closed = False
 
@@ -70,9 +71,7 @@ class RedisConnection:
         """The connection's protocol, as soon as there is one."""
         if self._protocol is not None:
             return succeed(self._protocol)
-        waiting: Deferred[Any] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        return waiting
+        return self._connected.wait()
 
     async def close(self) -> None:
         """End the connection and make no other."""
@@ -102,9 +101,7 @@ class RedisConnection:
         while True:
             if protocol.connected:
                 self._protocol = protocol
-                waiting, self._waiting = self._waiting, []
-                for one in waiting:
-                    one.callback(protocol)
+                self._connected.fire(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
                 self._failed(ConnectionError("the connection was lost"))

@@ -17,7 +17,7 @@ class Words(PeerCase):
         """A newcomer would not learn that a log-in is wanted, or whether it worked."""
         self.connect()
         self.log_in()
-        self.assertEqual(self.listener.said, ["请登陆!", "认证成功!"])
+        self.assertEqual(self.view.said, ["请登陆!", "认证成功!"])
 
     def test_failed_login(self) -> None:
         """A wrong password would look like success, or like the end."""
@@ -26,7 +26,7 @@ class Words(PeerCase):
         (auth,) = self.take("auth")
         self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
         self.assertFalse(self.successResultOf(typed))
-        self.assertEqual(self.listener.said, ["请登陆!", "认证失败!", "请登陆!"])
+        self.assertEqual(self.view.said, ["请登陆!", "认证失败!", "请登陆!"])
 
     def test_confirmations(self) -> None:
         """A sender would not see what was stored, or not that the reader is away."""
@@ -36,7 +36,7 @@ class Words(PeerCase):
         self.sent(1)
         self.sent(2, state="offline", waiting=4)
         self.assertTrue(self.successResultOf(first) and self.successResultOf(second))
-        self.assertEqual(self.listener.said[2:], [f"{MINE}你好", f"[离线消息]\n{MINE}a\n    b"])
+        self.assertEqual(self.view.said[2:], [f"{MINE}你好", f"[离线消息]\n{MINE}a\n    b"])
 
     def test_to_oneself(self) -> None:
         """A message to oneself would be shown twice."""
@@ -46,7 +46,7 @@ class Words(PeerCase):
         self.sent(1, to=ME)
         self.say(type="msg", id=1, **{"from": ME}, name="张三", at=1, text="note")
         self.assertTrue(self.successResultOf(typed))
-        self.assertEqual(self.listener.said[2:], [f"{MINE}note"])
+        self.assertEqual(self.view.said[2:], [f"{MINE}note"])
 
     def test_left_by_the_older_server(self) -> None:
         """An older message would be shown as sent in 1970, or could not be shown at all."""
@@ -55,7 +55,7 @@ class Words(PeerCase):
         self.say(type="msg", id=1, **{"from": 7}, name="x", at=0, text="a\n[ y|UID:1 ]:b")
         self.say(type="msg", id=2, **{"from": 0}, name="", at=0, text="as it was")
         shown = ["[ x|UID:7 ]:a\n    [ y|UID:1 ]:b", "as it was"]
-        self.assertEqual(self.listener.said[2:], shown)
+        self.assertEqual(self.view.said[2:], shown)
 
     def test_local_answers(self) -> None:
         """What needs no server would wait for one, or be answered in other words."""
@@ -71,7 +71,7 @@ class Words(PeerCase):
         }
         for line, words in lines.items():
             self.successResultOf(self.type(line))
-            self.assertEqual(self.listener.said[-1], words)
+            self.assertEqual(self.view.said[-1], words)
 
     def test_requests(self) -> None:
         """Answers without a text of their own would not be shown."""
@@ -88,7 +88,7 @@ class Words(PeerCase):
             (frame,) = self.take(line.split()[0])
             self.say(type="ok", re=frame["n"], **fields)
             self.assertTrue(self.successResultOf(typed))
-            self.assertEqual(self.listener.said[-1], words)
+            self.assertEqual(self.view.said[-1], words)
 
     def test_changed_password(self) -> None:
         """Who has changed the password could not come back after the connection is lost: the old token is worthless."""
@@ -112,7 +112,7 @@ class Words(PeerCase):
         (frame,) = self.take("passwd")
         self.say(type="error", re=frame["n"], code="bad-credentials", text="旧密码不正确!")
         self.assertFalse(self.successResultOf(typed))
-        self.assertEqual(self.listener.said[-1], "旧密码不正确!")
+        self.assertEqual(self.view.said[-1], "旧密码不正确!")
 
     def test_logout(self) -> None:
         """After a log-out the client would log in again by itself."""
@@ -122,7 +122,7 @@ class Words(PeerCase):
         (frame,) = self.take("logout")
         self.say(type="ok", re=frame["n"])
         self.assertTrue(self.successResultOf(typed))
-        self.assertEqual(self.listener.said[-2:], ["您已退出登录!", "请登陆!"])
+        self.assertEqual(self.view.said[-2:], ["您已退出登录!", "请登陆!"])
         self.conversation.connection_lost()
         self.connect()
         self.assertEqual(self.take("auth"), [])
@@ -155,7 +155,7 @@ class Sessions(PeerCase):
         self.say(type="kicked")
         self.refuse(1, "not-logged-in")
         self.assertFalse(self.successResultOf(typed))
-        self.assertEqual(self.listener.said[2], "有用户登录您的账号,您已被挤下线!")
+        self.assertEqual(self.view.said[2], "有用户登录您的账号,您已被挤下线!")
         self.conversation.connection_lost()
         self.connect()
         self.assertEqual(self.take("auth"), [])
@@ -181,7 +181,7 @@ class Sessions(PeerCase):
         self.connect()
         (auth,) = self.take("auth")
         self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
-        self.assertEqual(self.listener.said[-2:], ["认证失败!", "请登陆!"])
+        self.assertEqual(self.view.said[-2:], ["认证失败!", "请登陆!"])
         self.assertFalse(self.conversation.logged_in)
         self.assertTrue(self.conversation.connected)
 
@@ -215,7 +215,7 @@ class Sessions(PeerCase):
         typed = self.type("register x y")
         self.conversation.connection_lost()
         self.assertFalse(self.successResultOf(typed))
-        self.assertIn("不知道", self.listener.said[-1])
+        self.assertIn("不知道", self.view.said[-1])
         self.connect()
         self.assertEqual(self.take("register"), [])
 
@@ -249,17 +249,17 @@ class Sessions(PeerCase):
         self.log_in()
         self.assertFalse(self.successResultOf(self.type("auth 1 x")))
         self.assertEqual(self.take("auth", "hello"), [])
-        self.assertEqual(self.listener.said[-1], "您已登录!")
+        self.assertEqual(self.view.said[-1], "您已登录!")
 
     def test_close(self) -> None:
         """The device would stay locked, or what is being shown would not be recorded."""
         self.connect()
         self.log_in()
-        self.listener.slow = True
+        self.view.slow = True
         self.message(1)
         closing = Deferred.fromCoroutine(self.conversation.close())
         self.assertNoResult(closing)
-        self.listener.finish()
+        self.view.finish()
         self.successResultOf(closing)
         self.outboxes.clear()
         self.assertEqual(self._open(ME).last_shown, 1)

@@ -46,7 +46,7 @@ class ExactlyOnceOut(PeerCase):
         self.assertEqual(self.numbers(), [(3, "c")])
         self.sent(3)
         self.assertEqual(self.conversation.unconfirmed, 0)
-        self.assertEqual(self.listener.said[-2:], [f"{MINE}b", f"{MINE}c"])
+        self.assertEqual(self.view.said[-2:], [f"{MINE}b", f"{MINE}c"])
 
     def test_reconnection(self) -> None:
         """After a lost connection messages would be missing, or in another order."""
@@ -73,7 +73,7 @@ class ExactlyOnceOut(PeerCase):
         self.assertEqual(self.numbers(), [])
         self.refuse(3, "gap", expected=1)
         self.assertEqual(self.numbers(), [(1, "b"), (2, "c")])
-        self.assertNotIn("<gap>", self.listener.said)
+        self.assertNotIn("<gap>", self.view.said)
 
     def test_refusal_in_the_middle(self) -> None:
         """One refused message would take those behind it along, or their order."""
@@ -86,7 +86,7 @@ class ExactlyOnceOut(PeerCase):
         self.sent(2)
         kinds = [type(self.successResultOf(result)) for result in results]
         self.assertEqual(kinds, [Confirmed, Rejected, Confirmed])
-        self.assertEqual(self.listener.said[2:], [f"{MINE}a", "<inbox-full>", f"{MINE}c"])
+        self.assertEqual(self.view.said[2:], [f"{MINE}a", "<inbox-full>", f"{MINE}c"])
 
     def test_every_definite_refusal(self) -> None:
         """A message that can never be delivered would be sent for ever, or in silence."""
@@ -95,7 +95,7 @@ class ExactlyOnceOut(PeerCase):
             self.assertEqual(self.numbers(), [(1, "x")])
             self.refuse(1, code)
             self.assertFalse(self.successResultOf(typed))
-            self.assertEqual(self.listener.said[-1], f"<{code}>")
+            self.assertEqual(self.view.said[-1], f"<{code}>")
         self.assertEqual(self.conversation.unconfirmed, 0)
 
     def test_store_away(self) -> None:
@@ -116,7 +116,7 @@ class ExactlyOnceOut(PeerCase):
         self.sent(1, duplicate=True)
         self.sent(2)
         self.assertIsInstance(self.successResultOf(result), Confirmed)
-        self.assertEqual(len(self.listener.said), 2 + 1 + 2)
+        self.assertEqual(len(self.view.said), 2 + 1 + 2)
 
     def test_stored_after_all(self) -> None:
         """A message that was given up and stored all the same would be stored twice after a gap."""
@@ -172,17 +172,17 @@ class ExactlyOnceIn(PeerCase):
         """A message could be acknowledged before it is shown and on record: a crash would lose it."""
         self.connect()
         self.log_in()
-        self.listener.slow = True
+        self.view.slow = True
         self.message(1)
         self.assertEqual((self.outboxes[0].last_shown, self.acks()), (0, []))
         self.message(2)
         self.message(3)
-        self.listener.finish()
+        self.view.finish()
         self.assertEqual((self.outboxes[0].last_shown, self.acks()), (1, [1]))
         self.clock.advance(0)
-        self.listener.finish()
+        self.view.finish()
         self.assertEqual((self.outboxes[0].last_shown, self.acks()), (3, [3]))
-        self.assertEqual(self.listener.record, [1, 2, 3])
+        self.assertEqual(self.view.record, [1, 2, 3])
 
     def test_shown_once_over_a_crash(self) -> None:
         """A message whose acknowledgement was lost would be shown again after a restart."""
@@ -195,7 +195,7 @@ class ExactlyOnceIn(PeerCase):
         self.assertEqual(self.log_in(waiting=2)["after"], 1)
         self.message(1)
         self.message(2)
-        self.assertEqual(self.listener.read, [2])
+        self.assertEqual(self.view.read, [2])
         self.assertEqual(self.acks(), [1, 2])
 
     def test_new_epoch(self) -> None:
@@ -209,24 +209,24 @@ class ExactlyOnceIn(PeerCase):
         self.assertEqual(auth["after"], 5)
         self.accept(auth, epoch="e2")
         self.message(1)
-        self.assertEqual(self.listener.read, [5, 1])
+        self.assertEqual(self.view.read, [5, 1])
         self.assertEqual(self.outboxes[0].last_shown, 1)
 
     def test_slow_screen_over_a_reconnection(self) -> None:
         """A message that is being shown while the connection is lost would be shown again."""
         self.connect()
         self.log_in()
-        self.listener.slow = True
+        self.view.slow = True
         self.message(1)
         self.conversation.connection_lost()
         self.connect()
         self.assertEqual(self.take("auth"), [])
-        self.listener.finish()
+        self.view.finish()
         (auth,) = self.take("auth", "ack")
         self.assertEqual(auth["after"], 1)
         self.accept(auth)
         self.message(1)
-        self.assertEqual(self.listener.read, [1])
+        self.assertEqual(self.view.read, [1])
         self.assertEqual(self.acks(), [1])
 
     def test_state_lost_under_way(self) -> None:
@@ -236,4 +236,4 @@ class ExactlyOnceIn(PeerCase):
         self.outboxes[0].close()
         self.message(1)
         self.assertEqual(self.acks(), [])
-        self.assertEqual(len(self.listener.failures), 1)
+        self.assertEqual(len(self.view.failures), 1)

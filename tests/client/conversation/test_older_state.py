@@ -367,7 +367,7 @@ class LoggedInElsewhere(StateCase):
         self.assertNotEqual(self.device, old)
         self.assertTrue(all(isinstance(self.successResultOf(f), Confirmed) for f in results))
         self.assertEqual(self.ledger.stored, list("abc"))
-        self.assertNotIn("有用户登录您的账号,您已被挤下线!", self.listener.said)
+        self.assertNotIn("有用户登录您的账号,您已被挤下线!", self.view.said)
 
     def test_answers_after_the_kick(self) -> None:
         """What is answered after ``kicked`` would count as undecided, and take the device from the other one again."""
@@ -423,7 +423,7 @@ class LoggedInElsewhere(StateCase):
             self.taken_over()
             self.clock.advance(20)
             self.serve()
-        self.assertEqual(self.listener.said[-1], "有用户登录您的账号,您已被挤下线!")
+        self.assertEqual(self.view.said[-1], "有用户登录您的账号,您已被挤下线!")
         self.assertFalse(self.conversation.logged_in)
 
     def test_one_that_reads(self) -> None:

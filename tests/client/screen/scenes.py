@@ -17,6 +17,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 from tests.client.programs import COMMAND, PASSWORD, ProgramCase
 from tests.client.screen.tmux import Tmux
@@ -54,11 +55,14 @@ class SceneCase(ProgramCase):
                 ((uid,),) = database.execute(insert, (next(self._names), phc(PASSWORD))).fetchall()
         return int(uid)
 
+    client: ClassVar[list[str]] = COMMAND
+    """The command that starts the client."""
+
     def sit_down(
         self, *options: str, columns: int = 80, rows: int = 24, shell: bool = False, **env: str
     ) -> Tmux:
         """A terminal with a client in it, or a shell that is to start one."""
-        command = ["/bin/sh"] if shell else [*COMMAND, *self.options(), *options]
+        command = ["/bin/sh"] if shell else [*self.client, *self.options(), *options]
         environment = self.environment(PS1="$ ", **env)
         terminal = Tmux(command, self.folder, environment, columns, rows)
         self.addCleanup(terminal.close)

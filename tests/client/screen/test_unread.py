@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-import time
+import os
+import signal
+import sys
+from typing import ClassVar
 
 from tests.client.screen.scenes import SceneCase
 
+_CLIENT = """
+import signal, sys
+from chatsvc.client.screen import screen
+from twisted.scripts.twistd import run
+
+signal.signal(signal.SIGUSR1, lambda *_: setattr(screen, "AWAY", 0.0))
+sys.argv[0] = "twistd"
+run()
+"""
+"""The client, to which SIGUSR1 means that its user has been away for a while."""
+
 
 class Unread(SceneCase):
+    client: ClassVar[list[str]] = [sys.executable, "-c", _CLIENT, "-n", "chatclient"]
+
     def test_unread(self) -> None:
         """Who comes back to the terminal would not see what is new, or be told so still after having seen it."""
         li = self.person(self.other)
@@ -16,7 +32,7 @@ class Unread(SceneCase):
         terminal.await_screen("刚才")
         terminal.press("Right")
         terminal.await_screen("●", gone=["未读"])
-        time.sleep(5.1)  # it is about no key in this time
+        os.kill(int(terminal.value("#{pane_pid}")), signal.SIGUSR1)
         for n, text in ((2, "一"), (3, "二")):
             li.say(type="msg", n=n, to=self.uid, text=text)
         terminal.await_screen("]:二")

@@ -44,11 +44,7 @@ class ScriptCase(ProgramCase):
 
     def begin(self, *words: str, **env: str) -> ForkedProgram:
         """Start a command."""
-        process = ForkedProgram(
-            CHATSVC, *words, environment=self.environment(**env), folder=self.folder
-        )
-        self.addCleanup(self.end, process)
-        return process
+        return self.program([CHATSVC, *words], **env)
 
     def run_to_end(self, *words: str, stdin: str = "", **env: str) -> Outcome:
         """Run a command to its end."""

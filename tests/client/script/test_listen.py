@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
 import signal
-import struct
 import subprocess
 import tempfile
-import termios
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from typing import IO
 
 from twisted.internet.defer import Deferred
 
@@ -24,6 +20,7 @@ from chatsvc.wire import commands as c
 from tests.client.peer import ME, PeerCase
 from tests.client.programs import PASSWORD, Outcome
 from tests.client.script.script_case import CHATSVC, ScriptCase, until
+from tests.client.waiting import await_full
 from tests.support.processes import ChatServer, shared
 from tests.support.servers import free_port
 
@@ -205,7 +202,7 @@ class Faults(ScriptCase):
         count = self.fill()
         process = self.begin("listen", "--json", "--count", str(count))
         assert process.stdout
-        time.sleep(3)
+        await_full(process.stdout)
         self.assertEqual(numbers(process.stdout), list(range(count)))
         self.assertEqual(process.wait(30), 0)
         self.assertEqual(self.waiting(self.uid), [])
@@ -215,7 +212,7 @@ class Faults(ScriptCase):
         count = self.fill()
         stuck = self.begin("listen", "--json")
         assert stuck.stdout and stuck.stderr
-        wait_until_full(stuck.stdout)
+        await_full(stuck.stdout)
         stuck.send_signal(signal.SIGINT)
         self.assertEqual(stuck.wait(15), 130)
         self.assertEqual(stuck.stderr.read(), "chatsvc listen: interrupted\n")
@@ -231,7 +228,7 @@ class Faults(ScriptCase):
         count = self.fill()
         stuck = self.begin("listen", "--json")
         assert stuck.stdout and stuck.stderr
-        wait_until_full(stuck.stdout)
+        await_full(stuck.stdout)
         other = self.begin("listen", "--json", "--timeout", "5")
         self.assertIn("logged in elsewhere", stuck.stderr.readline())
         self.assertEqual(stuck.wait(15), 1)
@@ -262,19 +259,6 @@ class Faults(ScriptCase):
         self.assertEqual(json.loads(self.done(outcome))["text"], "a")
 
 
-def wait_until_full(pipe: IO[str]) -> None:
-    """Wait until a pipe takes nothing more: less than a page of it is free, and nothing is added."""
-    size = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
-    deadline, before = time.monotonic() + 30, -1
-    while time.monotonic() < deadline:
-        (held,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))
-        if held == before and held > size - 2 * 4096:
-            return
-        before = held
-        time.sleep(0.3)
-    raise AssertionError(f"the pipe was never full: {before} of {size} bytes")
-
-
 def numbers(lines: Iterable[str]) -> list[int]:
     """What the texts of messages begin with."""
     return [int(json.loads(line)["text"].split()[0]) for line in lines]
@@ -297,15 +281,15 @@ class Quotas(PeerCase):
     def test_no_more(self) -> None:
         """A message that nobody asked for would be acknowledged unseen."""
         self.enter()
-        self.listener.slow = True
+        self.view.slow = True
         self.message(1)
         self.message(2)
         self.message(3)
-        self.listener.finish()
+        self.view.finish()
         self.clock.advance(0)
-        self.listener.finish()
+        self.view.finish()
         self.message(4)
-        self.assertEqual((self.listener.read, self.acks()), ([1, 2], [1, 2, 2]))
+        self.assertEqual((self.view.read, self.acks()), ([1, 2], [1, 2, 2]))
         self.assertEqual(self.outboxes[0].last_shown, 2)
 
     def test_over_two_connections(self) -> None:
@@ -318,7 +302,7 @@ class Quotas(PeerCase):
         self.accept(auth)
         self.message(2)
         self.message(3)
-        self.assertEqual((self.listener.read, self.acks()), ([1, 2], [2, 2]))
+        self.assertEqual((self.view.read, self.acks()), ([1, 2], [2, 2]))
 
     def test_nothing_at_all(self) -> None:
         """Who has read enough would take another message at the next log-in."""
@@ -333,4 +317,4 @@ class Quotas(PeerCase):
         self.accept(auth)
         self.successResultOf(entering)
         self.message(3)
-        self.assertEqual((self.listener.read, self.acks()), ([], [2]))
+        self.assertEqual((self.view.read, self.acks()), ([], [2]))

@@ -27,15 +27,15 @@ class Unknown(ConnectionCase):
         process = self.process(stranger.port)
         await self.asked(process)
         await settle()
-        self.assertEqual((stranger.heard, process.audience.said), ([], []))
+        self.assertEqual((stranger.heard, process.view.said), ([], []))
         self.assertEqual((process.conversation.given, process.conversation.frames_received), (0, 0))
-        (question,) = process.front.questions
+        (question,) = process.observer.questions
         for words in (process.server, "self-signed", self.mine.fingerprint, "CN=mine"):
             self.assertIn(words, question)
-        process.front.answer("o")
+        process.observer.answer("o")
         await self.found(process)
         self.assertEqual(stranger.heard[0]["type"], "hello")
-        self.assertIn(LURE, process.audience.said)  # now it may
+        self.assertIn(LURE, process.view.said)  # now it may
 
     async def test_no(self) -> None:
         """A stranger whom the user does not trust would be talked to all the same, or asked about for ever."""
@@ -43,12 +43,12 @@ class Unknown(ConnectionCase):
             stranger = self.stranger()
             process = self.process(stranger.port)
             await self.asked(process)
-            process.front.answer(letter)
+            process.observer.answer(letter)
             line = await self.ended(process)
             self.assertIn(f"{process.server} is not trusted: the certificate is self-signed", line)
             self.assertIn(self.mine.fingerprint, line)
             self.assertEqual((stranger.heard, stranger.connections), ([], 1))
-            self.assertEqual(process.audience.said, [])
+            self.assertEqual(process.view.said, [])
             self.assertFalse(self.known.path.exists())
 
     async def test_once(self) -> None:
@@ -56,14 +56,14 @@ class Unknown(ConnectionCase):
         stranger = self.stranger()
         process = self.process(stranger.port)
         await self.asked(process)
-        process.front.answer("o")
+        process.observer.answer("o")
         for times in (1, 2, 3):
             await self.found(process, times)
             stranger.hang_up()
             await self.lost(process, times)
             process.clock.advance(60)
         await self.found(process, 4)
-        self.assertEqual(len(process.front.questions), 1)
+        self.assertEqual(len(process.observer.questions), 1)
         self.assertFalse(self.known.path.exists())
         await process.end()
         await self.asked(self.process(stranger.port))
@@ -73,12 +73,12 @@ class Unknown(ConnectionCase):
         stranger = self.stranger()
         process = self.process(stranger.port)
         await self.asked(process)
-        process.front.answer("a")
+        process.observer.answer("a")
         await self.found(process)
         await process.end()
         again = self.process(stranger.port)
         await self.found(again)
-        self.assertEqual(again.front.questions, [])
+        self.assertEqual(again.observer.questions, [])
         line = f"localhost:{stranger.port} {self.mine.fingerprint}\n"
         self.assertEqual(self.known.path.read_text(), line)
         self.assertEqual(self.known.path.stat().st_mode & 0o777, 0o600)
@@ -94,7 +94,7 @@ class Unknown(ConnectionCase):
         stranger = self.stranger()
         self.known.path.parent.write_text("a file in the folder's place")
         process = self.process(stranger.port)
-        await until(lambda: process.front.questions or process.front.ends)
+        await until(lambda: process.observer.questions or process.observer.ends)
         line = await self.ended(process)
         self.assertIn(str(self.known.path), line)
         self.assertEqual(stranger.heard, [])
@@ -117,7 +117,7 @@ class Flawed(ConnectionCase):
     async def question(self, shown: Papers, **more: Any) -> str:
         process = self.process(self.stranger(shown).port, **more)
         await self.asked(process)
-        return process.front.questions[0]
+        return process.observer.questions[0]
 
     async def test_what_is_wrong(self) -> None:
         """The user would be asked without being told why, or a certificate that proves nothing would do."""
@@ -165,7 +165,7 @@ class Trusted(ConnectionCase):
         stranger = self.stranger(self.issued("good"))
         process = self.process(stranger.port, ca=self.root.path)
         await self.found(process)
-        self.assertEqual(process.front.questions, [])
+        self.assertEqual(process.observer.questions, [])
 
     async def test_strict(self) -> None:
         """Who names what is to be trusted would be asked about something else, or it would do because it once did."""
@@ -183,7 +183,7 @@ class Trusted(ConnectionCase):
             line = await self.ended(process)
             self.assertIn(f"Cannot trust {process.server}", line)
             self.assertIn(words, line)
-            self.assertEqual((stranger.heard, process.front.questions), ([], []))
+            self.assertEqual((stranger.heard, process.observer.questions), ([], []))
 
     async def test_names(self) -> None:
         """A server could not be reached by its address, or one address's certificate would do for another."""
@@ -199,7 +199,7 @@ class Trusted(ConnectionCase):
         stranger = self.stranger()
         process = self.process(stranger.port, pinned=self.mine.fingerprint)
         await self.found(process)
-        self.assertEqual(process.front.questions, [])
+        self.assertEqual(process.observer.questions, [])
         stranger = self.stranger(self.issued("good"))
         process = self.process(stranger.port, pinned=self.mine.fingerprint, ca=self.root.path)
         line = await self.ended(process)
@@ -219,14 +219,14 @@ class Changed(ConnectionCase):
         self.assert_changed(line, self.mine, self.other)
         self.assertIn(f"line 2 of {self.known.path}", line)
         self.assertEqual((stranger.heard, stranger.connections), ([], 1))
-        self.assertEqual((process.front.questions, process.audience.said), ([], []))
+        self.assertEqual((process.observer.questions, process.view.said), ([], []))
 
     async def test_between_two_connections(self) -> None:
         """Somebody in between could cut a connection, and would be talked to when the client comes back by itself."""
         stranger = self.stranger()
         process = self.process(stranger.port)
         await self.asked(process)
-        process.front.answer("o")
+        process.observer.answer("o")
         await self.found(process)
         stranger.papers = self.other
         stranger.heard.clear()
@@ -234,7 +234,7 @@ class Changed(ConnectionCase):
         await self.lost(process)
         process.clock.advance(60)
         self.assert_changed(await self.ended(process), self.mine, self.other)
-        self.assertEqual((stranger.heard, len(process.front.questions)), ([], 1))
+        self.assertEqual((stranger.heard, len(process.observer.questions)), ([], 1))
 
     async def test_after_a_proper_one(self) -> None:
         """A server that could prove itself would be asked about when it no longer can, in the middle of a dialogue."""
@@ -243,7 +243,7 @@ class Changed(ConnectionCase):
         stranger = self.stranger(good)
         process = self.process(stranger.port, ca=root.path, strict=False)
         await self.found(process)
-        self.assertEqual(process.front.questions, [])
+        self.assertEqual(process.observer.questions, [])
         stranger.papers = self.other
         stranger.hang_up()
         await self.lost(process)
@@ -257,7 +257,7 @@ class Changed(ConnectionCase):
             process = self.process(stranger.port)
             await self.asked(process)
             self.known.add(process.server, self.other.fingerprint)
-            process.front.answer(letter)
+            process.observer.answer(letter)
             self.assert_changed(await self.ended(process), self.other, self.mine)
             self.assertEqual(stranger.heard, [])
 
@@ -267,9 +267,9 @@ class Changed(ConnectionCase):
         self.addCleanup(server.remove)
         process = self.process(server.port)
         await self.asked(process)
-        fingerprint = process.front.questions[0].partition("SHA256:")[2].split()[0]
+        fingerprint = process.observer.questions[0].partition("SHA256:")[2].split()[0]
         self.assertIn(f"Certificate SHA256:{fingerprint}\n", server.log())
-        process.front.answer("a")
+        process.observer.answer("a")
         await self.found(process)
         await process.end()
         server.stop()

@@ -88,8 +88,8 @@ class OfARealHandshake(ConnectionCase):
                 secured.recv(1)
 
         process = self.process(self.listener(serve).port, pinned=self.mine.fingerprint)
-        await until(lambda: process.front.reasons)
-        return process.front.reasons[0]
+        await until(lambda: process.observer.reasons)
+        return process.observer.reasons[0]
 
     async def test_versions(self) -> None:
         """A server that is too old would be said to have failed somehow."""

@@ -117,7 +117,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.reads(), 1)
 
     def test_entry_that_nobody_can_read(self) -> None:
-        """What another program put into an inbox would be shown as an empty line, or stay there for ever."""
+        """An entry that another program put into an inbox would be shown as an empty line, or stay there for ever."""
         self.store(1)
         self.inbox.store(UID, "")
         self.store(1)
@@ -176,7 +176,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_look_while_catching_up(self) -> None:
-        """What another node stored while a page was read would wait for the next message."""
+        """A message that another node stored while a page was read would wait for the next message."""
         self.store(1)
         self.inbox.hold = {"read"}
         reader = self.begin_reading()
@@ -187,7 +187,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, [1, 2])
 
     def test_look_while_live(self) -> None:
-        """What another node stored would wait for the next message."""
+        """A message that another node stored would wait for the next message."""
         reader = self.begin_reading()
         self.store(1)
         reader.resync()
@@ -217,7 +217,7 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, list(range(1, 12)))
 
     def test_pause_while_live(self) -> None:
-        """What comes for a connection that can take no more would be held in memory, or lost (P8)."""
+        """Messages for a connection that can take no more would be held in memory, or lost (P8)."""
         reader = self.begin_reading()
         reader.pause()
         self.send()
@@ -236,14 +236,14 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.reads(), 0)
 
     def test_missed_before_the_start(self) -> None:
-        """What came between the claim and the answer to the log-in would wait for the next message."""
+        """A message between the claim and the answer to the log-in would wait for the next message."""
         reader = self.begin()
         self.send()
         reader.resume()
         self.assertEqual(self.owner.delivered, [1])
 
     def test_look_while_paused(self) -> None:
-        """What was stored unseen while the connection could take no more would wait for the next message."""
+        """A message stored unseen while the connection could take no more would wait for the next message."""
         reader = self.begin_reading()
         reader.pause()
         self.store(1)

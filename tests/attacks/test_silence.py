@@ -93,7 +93,7 @@ class PlacesTests(SilenceCase):
     options = ("--max-connections", "60", "--max-per-ip", "25")
 
     def test_silent_ones_make_room(self) -> None:
-        """Who fills all places with connections that say nothing would keep everybody out until the log-in timeout."""
+        """Silent connections that fill all places would keep everybody out until the log-in timeout."""
         uid = self.user()
         with self.talk():
             self.crowd(57)
@@ -106,7 +106,7 @@ class PlacesTests(SilenceCase):
             self.assertGreater(len(still_open(crowd)), 45)
 
     def test_silent_ones_make_room_at_their_address(self) -> None:
-        """Who opens connections that say nothing would keep everybody else behind the same address out for a minute."""
+        """Silent connections would keep everybody else behind the same address out for a minute."""
         uid, here = self.user(), new_address()
         with self.talk():
             inside = self.text(uid, source=here)
@@ -119,7 +119,7 @@ class PlacesTests(SilenceCase):
             self.assertTrue(inside.ask(f"msg {uid} 还在").endswith("还在"))
 
     def test_logged_out_ones_make_room(self) -> None:
-        """Who logs in and out on many connections would keep everybody out for good with one account."""
+        """Somebody who logs in and out on many connections would keep everybody out for good with one account."""
         uid, other = self.user(), self.user()
         with self.talk():
             client = self.structured()
@@ -134,7 +134,7 @@ class PlacesTests(SilenceCase):
             self.text(other)
 
     def test_one_address(self) -> None:
-        """Who opens more connections than one address may have would get them, or keep others out."""
+        """Somebody who opens more connections than one address may have would get them, or keep others out."""
         here = new_address()
         uid = self.user()
         with self.talk():

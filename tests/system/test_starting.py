@@ -377,7 +377,7 @@ class FirstStart(Starting):
         self.assertEqual(server.tracebacks(), [])
 
     def test_next_step_names_the_port(self) -> None:
-        """What the log tells to type next would connect to a port where nobody listens."""
+        """The command that the log tells to type next would connect to a port where nobody listens."""
         server = self.server()
         self.assertTrue(server.wait_for(f"chatclient --connect localhost:{server.port}"))
 

@@ -28,7 +28,7 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
 
 
 class Promise(TestCase):
-    """What was confirmed is shown once and in order."""
+    """Every confirmed message is shown once and in order."""
 
     timeout = 300
 

@@ -48,7 +48,7 @@ REPEATABLE = settings(
 )
 
 CORPORA = Corpora.about(Targets((ALICE, BOB), "a"))
-"""Of the users of the fakes, the first of whom has this password."""
+"""They are about the users of the fakes, the first of whom has this password."""
 
 RANDOM = st.randoms(use_true_random=False)
 
@@ -117,7 +117,7 @@ class PiecesTests(ProtocolCase):
     @settings(REPEATABLE, max_examples=100)
     @given(conversations(), RANDOM)
     def test_commands(self, drawn: Conversation, rng: Random) -> None:
-        """What a client means would depend on how the network cuts it."""
+        """The meaning of commands would depend on how the network cuts it."""
         data = b"".join(drawn.pieces)
         with blaming(drawn):
             whole = self.commands(drawn.legacy, split(data, drawn.legacy))
@@ -127,7 +127,7 @@ class PiecesTests(ProtocolCase):
     @settings(REPEATABLE, max_examples=100)
     @given(conversations())
     def test_answers(self, drawn: Conversation) -> None:
-        """What is answered would depend on how the network cuts it, or would not be well formed."""
+        """Answers would depend on how the network cuts it, or would not be well formed."""
         data = b"".join(drawn.pieces)
         with blaming(drawn):
             whole = self.said(drawn, split(data, drawn.legacy))

@@ -1,4 +1,4 @@
-"""What no proper client sends: one clear answer, and nobody else notices."""
+"""Input that no proper client sends has one clear answer, and nobody else notices."""
 
 from __future__ import annotations
 

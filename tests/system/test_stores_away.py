@@ -209,7 +209,7 @@ class RedisAway(StoresAway):
         self.assertEqual([reader.next()["text"] for _ in range(21)], [str(i) for i in range(1, 22)])
 
     def test_frozen(self) -> None:
-        """What a frozen Redis stored late would be doubled by a resend, or not reach a live reader."""
+        """A message that a frozen Redis stored late would be doubled by a resend, or not reach a live reader."""
         by_program, by_person = self.user(), self.user()
         reader, live = self.structured(by_program), self.text(by_person)
         writer, texter, late = (self.structured(self.user()) for _ in range(3))

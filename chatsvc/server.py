@@ -130,8 +130,8 @@ class ChatServer(PreparedService):
         # The last to be closed: until then it says that the server is draining.
         closing.push_async_callback(stop_listening, monitoring_ports)
         assembly = Assembly(self._reactor, config, self._keys, closing)
+        self._tokens = assembly.tokens  # a reload may come while the stores open
         services = await assembly.services()
-        self._tokens = services.auth.tokens
         self._warn_of_open_files()
         slot = config.worker_slot
         self._factory = factory = ChatFactory(services, slot.number, slot.count)
@@ -153,7 +153,7 @@ class ChatServer(PreparedService):
             endpoint = self._monitoring.endpoint
             monitoring_ports.append(await listen_at(config.metrics, endpoint, site))
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
-        closing.callback(self._renewing.stop)
+        closing.callback(self._stop_renewing)
         self._log_where(ports)
         self._systemd.ready(self._status())
 
@@ -232,9 +232,11 @@ class ChatServer(PreparedService):
             self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
+        if not self.running:
+            return  # a stop has broken it off
         if failure.check(CannotListen, StoreMisconfigured, BadKeys):
             self._given_up(str(failure.value))
-        elif self.running:
+        else:
             self._log.failure("The server could not start", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 
@@ -275,6 +277,10 @@ class ChatServer(PreparedService):
         for pem in sorted(certificates):
             text = what + " {fingerprint}"
             self._log.info(text, event=event, fingerprint=fingerprint(pem))
+
+    def _stop_renewing(self) -> None:
+        if self._renewing.running:  # an error of its own ends a timer
+            self._renewing.stop()
 
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():

@@ -499,6 +499,7 @@ class ReaderTests(SynchronousTestCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.owner.noted, ["failed"])
+        self.assertEqual((reader.position().id, reader.position().at), (1, 0))
         reader._deliver_to_client = deliver
         self.send()
         reader.acknowledge(3)

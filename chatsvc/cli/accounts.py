@@ -71,7 +71,7 @@ def lock(url: str, uid: int) -> None:
         if not found.stored:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
         stored = found.stored
-        hashed = stored if phc.is_hashed(stored) else await opened.hash(stored)
+        hashed = stored if phc.is_hashed(stored) else await opened.hash_plain(stored)
         await opened.change_lock(found, phc.lock(hashed))
 
     run_on_accounts(url, work)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import opaque_string
 from chatsvc.tap.options import Option
 from chatsvc.tap.server_options import ACCOUNTS, INBOX, KEYS
 from chatsvc.wire.uid import UID_RANGE, possible_uid
@@ -138,7 +138,8 @@ def new_password(from_stdin: bool, generate: bool) -> str:
         return secrets.token_urlsafe(12)
     if from_stdin:
         line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
-        return _acceptable(line.rstrip("\r\n"))
+        # Editors put a byte order mark in front, which no password can have.
+        return _acceptable(line.rstrip("\r\n").removeprefix("\ufeff"))
     if not sys.stdin.isatty():
         raise click.ClickException(
             "there is no terminal to ask for a password: use --password-stdin or --generate"
@@ -148,7 +149,7 @@ def new_password(from_stdin: bool, generate: bool) -> str:
 
 
 def _acceptable(password: str) -> str:
-    if not passwords.acceptable(password):
-        most = passwords.MAX_PASSWORD
-        raise click.ClickException(f"a password has 1 to {most} bytes of UTF-8")
-    return password
+    try:
+        return opaque_string.enforce(password)
+    except opaque_string.BadPassword as problem:
+        raise click.ClickException(str(problem)) from None

@@ -25,7 +25,8 @@ names_option = click.option(
     "names",
     metavar="HOST",
     multiple=True,
-    help="A name or address by which clients call the server (may be repeated; default: this host's name).",
+    help="A name, perhaps an international one, or address by which clients call the server (may be repeated; default:"
+    " this host's name).",
 )
 
 

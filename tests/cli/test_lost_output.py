@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO
 
@@ -181,6 +182,20 @@ class LostOutputTests(SynchronousTestCase):
         """The rest of a list would be lost without a word, or with a traceback."""
         self.succeed("schema")
         self.assert_one_line(self.run_unread("schema", "status"), "Broken pipe")
+
+    def test_slow_reader(self) -> None:
+        """A list would end in its middle where another program has made the terminal or the pipe non-blocking."""
+        whole = self.succeed("completion", "bash")
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        size = os.write(writer, b"x" * (1 << 20))  # as much as it holds
+        with open(reader, "rb") as end, ThreadPoolExecutor(1) as pool:
+            with open(writer, "wb") as pipe:
+                running = pool.submit(self.run_into, pipe, "completion", "bash")
+                self.assertFalse(wait([running], timeout=1).done, "it has nobody who reads")
+                end.read(size)
+                self.assertEqual(running.result(), Outcome(0, "", ""))
+            self.assertEqual(end.read().decode(), whole)
 
     def test_errors_into_a_full_disk(self) -> None:
         """A full disk would change the status of a command that fails, or undo what it does."""

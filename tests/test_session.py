@@ -105,7 +105,7 @@ class LogInTests(SessionTests):
         self.assertEqual(self.world.passwords.calls, [])
 
     def test_twice(self) -> None:
-        """Who is logged in could become another user."""
+        """Somebody who is logged in could become another user."""
         connection = self.log_in()
         connection.do(c.Auth(BOB, "b", n=3))
         self.assertRefused(connection, Problem.ALREADY_LOGGED_IN, re=3)
@@ -226,7 +226,7 @@ class LogInTests(SessionTests):
         self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
 
     def test_guesser_does_not_fill_the_log(self) -> None:
-        """Whoever may connect could fill the disk with lines about log-ins that were not even tried."""
+        """Anybody who may connect could fill the disk with lines about log-ins that were not even tried."""
         connection = self.connect()
         with capturedLogs() as said:
             for _ in range(100):
@@ -306,7 +306,7 @@ class LogInTests(SessionTests):
         self.assertEqual(list(self.world.online), [ALICE], "the entry is the newer one's")
 
     def test_take_over_leaves_nothing_twice(self) -> None:
-        """What the older session has received would come again to the newer one."""
+        """Messages that the older session has received would come again to the newer one."""
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
@@ -318,7 +318,7 @@ class LogInTests(SessionTests):
         self.assertEqual(newer.delivered, [])
 
     def test_two_at_once(self) -> None:
-        """Of two log-ins at the same time both or none would be online."""
+        """Both or none of two log-ins at the same time would be online."""
         self.world.inbox.hold = {"claim"}
         first, second = self.connect(), self.connect()
         first.do(c.Auth(ALICE, "a"))
@@ -329,7 +329,7 @@ class LogInTests(SessionTests):
         self.assertTrue(second.session.logged_in)
 
     def test_log_out(self) -> None:
-        """Who logged out would still be online, or could not log in again."""
+        """Somebody who logged out would still be online, or could not log in again."""
         connection = self.log_in()
         connection.do(c.Logout(n=2), c.Send(BOB, "x"))
         self.assertEqual(connection.answers()[0], e.LoggedOut(re=2))
@@ -462,7 +462,7 @@ class SendTests(SessionTests):
             self.assertEqual(connection.answers(), [answer])
 
     def test_moved(self) -> None:
-        """Who hung at one node and logged in at another would not be told that nothing of this was stored."""
+        """Somebody who hung at one node and logged in at another would not be told that nothing of this was stored."""
         connection = self.log_in()
         self.world.inbox.outcomes = [Moved()]
         connection.do(c.Send(BOB, "x", n=7))
@@ -471,7 +471,7 @@ class SendTests(SessionTests):
         self.assertEqual(connection.answers(), [refusal, e.Kicked()])
 
     def test_device_that_logged_in_again(self) -> None:
-        """Who only sends would not be told that another session has taken the device, and send on into nowhere."""
+        """A sender would not be told that another session has taken the device, and send on into nowhere."""
         older, newer = self.connect(), self.connect()
         for connection in (older, newer):
             connection.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
@@ -660,7 +660,7 @@ class SendTests(SessionTests):
             self.assertGreaterEqual(len(connection.said), MOST_UNANSWERED)
 
     def test_debts_add_up(self) -> None:
-        """Who sends past the rate behind a slow command would be read again when the first of the debts is paid."""
+        """A sender past the rate behind a slow command would be read again when the first of the debts is paid."""
         self.world = World(Rate(2, 4))
         connection = self.log_in()
         self.world.accounts.cached = {BOB}
@@ -673,7 +673,7 @@ class SendTests(SessionTests):
         self.assertEqual(connection.held, set())
 
     def test_log_ins_without_end(self) -> None:
-        """Who has a token could have the store do nothing but log-ins."""
+        """Somebody who has a token could have the store do nothing but log-ins."""
         self.world = World(login_rate=Rate(1, 5))
         held = [self.log_in().held for _ in range(7)]
         self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
@@ -789,7 +789,7 @@ class AccountTests(SessionTests):
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))
 
     def test_password_changed_meanwhile(self) -> None:
-        """Of two changes at once the slower would win though its old password is no longer right."""
+        """The slower of two changes at once would win though its old password is no longer right."""
         connection = self.log_in()
         self.world.passwords.hold = {"hash"}
         connection.do(c.Passwd("a", "new"))
@@ -799,7 +799,7 @@ class AccountTests(SessionTests):
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "other"))
 
     def test_find(self) -> None:
-        """Who looks for a name would not see whether its users are online."""
+        """Somebody who looks for a name would not see whether its users are online."""
         connection = self.log_in()
         connection.do(c.Find("alice", n=1), c.Find("bob", n=2), c.Find("nobody", n=3))
         self.assertEqual(
@@ -819,7 +819,7 @@ class AcknowledgementTests(SessionTests):
     """`ack`, and receipts."""
 
     def test_ack(self) -> None:
-        """What a client has recorded would come again, or what it was never handed be removed."""
+        """A message that a client has recorded would come again, or one that it was never handed be removed."""
         connection = self.log_in()
         for _ in range(3):
             self.world.inbox.store(ALICE, "x")

@@ -160,7 +160,12 @@ class MachineCase(SynchronousTestCase):
 
     def securing(self) -> None:
         self.connecting()
+        self.make()
+
+    def make(self) -> None:
+        """The attempt succeeds, as an endpoint has it: first the protocol hears of it."""
         self.machine.made(self.protocol)
+        self.endpoint.attempts[-1].callback(self.protocol)
 
     def asking(self) -> None:
         self.trust.asks = True
@@ -422,7 +427,7 @@ class Impatient(MachineCase):
         self.connected()
         self.machine.lost(LOST)
         self.clock.advance(4)
-        self.machine.made(self.protocol)
+        self.make()
         self.machine.secured(SHOWN)
         self.machine.welcomed(self.protocol)
         self.machine.lost(LOST)

@@ -767,8 +767,9 @@ class AccountTests(SessionTests):
         connection = self.connect()
         connection.do(c.Register("a|b", "x"))
         self.assertRefused(connection, Problem.BAD_NAME)
-        connection.do(c.Register("a", ""))
-        self.assertRefused(connection, Problem.BAD_PASSWORD)
+        for password in ("", "a\tb", "secret\n", "x\u200b"):
+            connection.do(c.Register("a", password))
+            self.assertRefused(connection, Problem.BAD_PASSWORD)
         self.world = World(registration=False)
         connection = self.connect()
         connection.do(c.Register("a", "x", n=1))
@@ -780,8 +781,9 @@ class AccountTests(SessionTests):
         connection = self.log_in()
         connection.do(c.Passwd("wrong", "new", n=1))
         self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD, re=1)
-        connection.do(c.Passwd("a", "", n=2))
-        self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
+        for password in ("", "new\n", "\x1bnew"):
+            connection.do(c.Passwd("a", password, n=2))
+            self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
         connection.do(c.Passwd("a", "new", n=3))
         self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))

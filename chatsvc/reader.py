@@ -242,13 +242,13 @@ class Reader:
         return True
 
     def _deliver(self, message: Message) -> None:
-        self.cursor = message.id
-        self._last = message
+        before = self.cursor, self._last
+        self.cursor, self._last = message.id, message
         self._delivered.count += 1
         try:
             self._deliver_to_client(message)
         except BaseException:
-            self.cursor = message.id - 1  # P2: nothing later may acknowledge it
+            self.cursor, self._last = before  # P2: nothing later may acknowledge it
             raise
 
     def _pass_over(self, message: Message) -> None:

@@ -137,8 +137,8 @@ class ChatServer(PreparedService):
         # The last to be closed: until then it says that the server is draining.
         closing.push_async_callback(stop_listening, monitoring_ports)
         assembly = Assembly(self._reactor, config, self._keys, closing, self.metrics)
+        self._tokens = assembly.tokens  # a reload may come while the stores open
         services = await assembly.services()
-        self._tokens = services.auth.tokens
         self._warn_of_open_files()
         slot = config.worker_slot
         self._factory = factory = ChatFactory(services, slot.number, slot.count)
@@ -239,9 +239,11 @@ class ChatServer(PreparedService):
             self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
+        if not self.running:
+            return  # a stop has broken it off
         if failure.check(CannotListen, StoreMisconfigured, BadKeys):
             self._given_up(str(failure.value))
-        elif self.running:
+        else:
             self._log.failure("The server could not start", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 

@@ -105,7 +105,7 @@ class LogInTests(SessionTests):
         self.assertEqual(self.world.passwords.calls, [])
 
     def test_twice(self) -> None:
-        """Who is logged in could become another user."""
+        """Somebody who is logged in could become another user."""
         connection = self.log_in()
         connection.do(c.Auth(BOB, "b", n=3))
         self.assertRefused(connection, Problem.ALREADY_LOGGED_IN, re=3)
@@ -228,7 +228,7 @@ class LogInTests(SessionTests):
         self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
 
     def test_guesser_does_not_fill_the_log(self) -> None:
-        """Whoever may connect could fill the disk with lines about log-ins that were not even tried."""
+        """Anybody who may connect could fill the disk with lines about log-ins that were not even tried."""
         connection = self.connect()
         with capturedLogs() as said:
             for _ in range(100):
@@ -377,7 +377,7 @@ class LogInTests(SessionTests):
         self.assertEqual((slowed["address"], slowed["seconds"]), ("192.0.2.1", 1.0))
 
     def test_take_over_leaves_nothing_twice(self) -> None:
-        """What the older session has received would come again to the newer one."""
+        """Messages that the older session has received would come again to the newer one."""
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
@@ -389,7 +389,7 @@ class LogInTests(SessionTests):
         self.assertEqual(newer.delivered, [])
 
     def test_two_at_once(self) -> None:
-        """Of two log-ins at the same time both or none would be online."""
+        """Both or none of two log-ins at the same time would be online."""
         self.world.inbox.hold = {"claim"}
         first, second = self.connect(), self.connect()
         first.do(c.Auth(ALICE, "a"))
@@ -400,7 +400,7 @@ class LogInTests(SessionTests):
         self.assertTrue(second.session.logged_in)
 
     def test_log_out(self) -> None:
-        """Who logged out would still be online, or could not log in again."""
+        """Somebody who logged out would still be online, or could not log in again."""
         connection = self.log_in()
         connection.do(c.Logout(n=2), c.Send(BOB, "x"))
         self.assertEqual(connection.answers()[0], e.LoggedOut(re=2))
@@ -535,7 +535,7 @@ class SendTests(SessionTests):
             self.turn()
 
     def test_moved(self) -> None:
-        """Who hung at one node and logged in at another would not be told that nothing of this was stored."""
+        """Somebody who hung at one node and logged in at another would not be told that nothing of this was stored."""
         connection = self.log_in()
         self.world.inbox.outcomes = [Moved()]
         connection.do(c.Send(BOB, "x", n=7))
@@ -544,7 +544,7 @@ class SendTests(SessionTests):
         self.assertEqual(connection.answers(), [refusal, e.Kicked()])
 
     def test_device_that_logged_in_again(self) -> None:
-        """Who only sends would not be told that another session has taken the device, and send on into nowhere."""
+        """A sender would not be told that another session has taken the device, and send on into nowhere."""
         older, newer = self.connect(), self.connect()
         for connection in (older, newer):
             connection.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
@@ -733,7 +733,7 @@ class SendTests(SessionTests):
             self.assertGreaterEqual(len(connection.said), MOST_UNANSWERED)
 
     def test_debts_add_up(self) -> None:
-        """Who sends past the rate behind a slow command would be read again when the first of the debts is paid."""
+        """A sender past the rate behind a slow command would be read again when the first of the debts is paid."""
         self.world = World(Rate(2, 4))
         connection = self.log_in()
         self.world.accounts.cached = {BOB}
@@ -746,7 +746,7 @@ class SendTests(SessionTests):
         self.assertEqual(connection.held, set())
 
     def test_log_ins_without_end(self) -> None:
-        """Who has a token could have the store do nothing but log-ins."""
+        """Somebody who has a token could have the store do nothing but log-ins."""
         self.world = World(login_rate=Rate(1, 5))
         held = [self.log_in(receive=False).held for _ in range(7)]
         self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
@@ -840,8 +840,9 @@ class AccountTests(SessionTests):
         connection = self.connect()
         connection.do(c.Register("a|b", "x"))
         self.assertRefused(connection, Problem.BAD_NAME)
-        connection.do(c.Register("a", ""))
-        self.assertRefused(connection, Problem.BAD_PASSWORD)
+        for password in ("", "a\tb", "secret\n", "x\u200b"):
+            connection.do(c.Register("a", password))
+            self.assertRefused(connection, Problem.BAD_PASSWORD)
         self.world = World(registration=False)
         connection = self.connect()
         connection.do(c.Register("a", "x", n=1))
@@ -853,14 +854,15 @@ class AccountTests(SessionTests):
         connection = self.log_in()
         connection.do(c.Passwd("wrong", "new", n=1))
         self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD, re=1)
-        connection.do(c.Passwd("a", "", n=2))
-        self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
+        for password in ("", "new\n", "\x1bnew"):
+            connection.do(c.Passwd("a", password, n=2))
+            self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
         connection.do(c.Passwd("a", "new", n=3))
         self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))
 
     def test_password_changed_meanwhile(self) -> None:
-        """Of two changes at once the slower would win though its old password is no longer right."""
+        """The slower of two changes at once would win though its old password is no longer right."""
         connection = self.log_in()
         self.world.passwords.hold = {"hash"}
         connection.do(c.Passwd("a", "new"))
@@ -870,7 +872,7 @@ class AccountTests(SessionTests):
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "other"))
 
     def test_find(self) -> None:
-        """Who looks for a name would not see whether its users are online."""
+        """Somebody who looks for a name would not see whether its users are online."""
         connection = self.log_in()
         connection.do(c.Find("alice", n=1), c.Find("bob", n=2), c.Find("nobody", n=3))
         self.assertEqual(
@@ -890,7 +892,7 @@ class AcknowledgementTests(SessionTests):
     """`ack`, and receipts."""
 
     def test_ack(self) -> None:
-        """What a client has recorded would come again, or what it was never handed be removed."""
+        """A message that a client has recorded would come again, or one that it was never handed be removed."""
         connection = self.log_in()
         for _ in range(3):
             self.world.inbox.store(ALICE, "x")

@@ -160,7 +160,12 @@ class MachineCase(SynchronousTestCase):
 
     def securing(self) -> None:
         self.connecting()
+        self.make()
+
+    def make(self) -> None:
+        """The attempt succeeds, as an endpoint has it: first the protocol hears of it."""
         self.machine.made(self.protocol)
+        self.endpoint.attempts[-1].callback(self.protocol)
 
     def asking(self) -> None:
         self.trust.asks = True
@@ -344,6 +349,20 @@ class Losing(MachineCase):
         self.trust.questions[0].callback(None)
         self.assertEqual((self.observer.events, len(self.endpoint.attempts)), ([], 2))
 
+    def test_observer_that_raises(self) -> None:
+        """A front end that cannot say that the connection is lost would keep the client from coming back."""
+        self.connecting()
+
+        def explode(reason: str) -> None:
+            raise ValueError("a bug")
+
+        self.observer.not_found = explode  # type: ignore[method-assign]
+        attempt = self.endpoint.attempts[-1]
+        attempt.errback(LOST)
+        self.failureResultOf(attempt, ValueError)
+        self.clock.advance(LAST_DELAY)
+        self.assertEqual(len(self.endpoint.attempts), 2)
+
     def test_impossible(self) -> None:
         """A mistake in who reports what would be passed over in silence, and show much later."""
         for enter in (lambda: None, self.connecting, self.asking, self.waiting, self.given_up):
@@ -422,7 +441,7 @@ class Impatient(MachineCase):
         self.connected()
         self.machine.lost(LOST)
         self.clock.advance(4)
-        self.machine.made(self.protocol)
+        self.make()
         self.machine.secured(SHOWN)
         self.machine.welcomed(self.protocol)
         self.machine.lost(LOST)

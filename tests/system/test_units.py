@@ -105,7 +105,7 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(one, many)
 
     def test_options(self) -> None:
-        """What the files set would be no option of the server."""
+        """A variable that the files set would be no option of the server."""
         known = {option.variable for option in Options.table}
         for path in _CONTRIB.rglob("*"):
             if path.is_file():

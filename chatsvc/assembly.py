@@ -22,6 +22,7 @@ from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.limits.login_throttle import LoginThrottle
 from chatsvc.limits.open_files import within_open_files
+from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
@@ -55,13 +56,18 @@ class Assembly:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, config: Config, keys: KeyFolder, closing: AsyncExitStack
+        self,
+        reactor: Any,
+        config: Config,
+        keys: KeyFolder,
+        closing: AsyncExitStack,
+        metrics: Metrics,
     ) -> None:
         self.checks: dict[StoreMonitor, Callable[[], Awaitable[Any]]] = {}
         self._reactor = reactor
         self._config = config
         self._closing = closing
-        self._metrics = Metrics()
+        self._metrics = metrics
         self.tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
 
@@ -98,6 +104,7 @@ class Assembly:
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
+                take_over=TakeOverBrake(reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),
             metrics=metrics,

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +18,8 @@ from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.gauges import Gauges
 from chatsvc.observability.health import Health
 from chatsvc.observability.http import monitoring_site
+from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
@@ -36,6 +37,7 @@ from chatsvc.transport.listeners import (
     listen_at,
     stop_listening,
 )
+from chatsvc.transport.turned_away import TurnedAway
 
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
@@ -65,14 +67,17 @@ class ChatServer(PreparedService):
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
+        self.metrics = Metrics()
+        self._turned_away = TurnedAway(reactor.seconds, self.metrics.turned_away)
         self._keys = KeyFolder(config.keys)
         self._listeners: list[tuple[Listener, bool]] = []
         """The listeners of users, each with whether it is for the older clients."""
         self._monitoring: Listener | None = None
         self._tokens: Tokens | None = None
         self._factory: ChatFactory | None = None
-        self._renewing = LoopingCall(self._renew_ticket_secrets)
-        self._renewing.clock = reactor
+        self._renewing = PeriodicTask(
+            reactor, "renewing the secrets of TLS tickets", self._renew_ticket_secrets
+        )
 
     def prepare(self) -> None:
         """
@@ -84,10 +89,12 @@ class ChatServer(PreparedService):
         try:
             self._keys.ensure_for_this_host(self._log)
             context = self._keys.context()
-            builder = ListenerBuilder(self._reactor, lambda: context, config.trusted_proxies)
+            builder = ListenerBuilder(
+                self._reactor, lambda: context, config.trusted_proxies, self._turned_away
+            )
             self._listeners = self._parse_ports(builder)
             if config.metrics:
-                self._monitoring = builder.build(config.metrics, "tcp:9100")
+                self._monitoring = builder.build(config.metrics, "tcp:9100", spares=False)
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._closing.callback(FileLock(path).release)
         except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:
@@ -129,7 +136,7 @@ class ChatServer(PreparedService):
         monitoring_ports: list[IListeningPort] = []
         # The last to be closed: until then it says that the server is draining.
         closing.push_async_callback(stop_listening, monitoring_ports)
-        assembly = Assembly(self._reactor, config, self._keys, closing)
+        assembly = Assembly(self._reactor, config, self._keys, closing, self.metrics)
         self._tokens = assembly.tokens  # a reload may come while the stores open
         services = await assembly.services()
         self._warn_of_open_files()
@@ -153,7 +160,7 @@ class ChatServer(PreparedService):
             endpoint = self._monitoring.endpoint
             monitoring_ports.append(await listen_at(config.metrics, endpoint, site))
         self._renewing.start(_TICKET_SECRET_LASTS, now=False)
-        closing.callback(self._stop_renewing)
+        closing.callback(self._renewing.stop)
         self._log_where(ports)
         self._systemd.ready(self._status())
 
@@ -277,10 +284,6 @@ class ChatServer(PreparedService):
         for pem in sorted(certificates):
             text = what + " {fingerprint}"
             self._log.info(text, event=event, fingerprint=fingerprint(pem))
-
-    def _stop_renewing(self) -> None:
-        if self._renewing.running:  # an error of its own ends a timer
-            self._renewing.stop()
 
     def _renew_ticket_secrets(self) -> None:
         for context in self._contexts():

@@ -35,7 +35,7 @@ class RecordingOwner:
     def poll_acks(self) -> None:
         self.noted.append("poll")
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
 
     def inbox_restarted(self) -> None:

@@ -48,7 +48,7 @@ class RecordingListener:
     def stored_elsewhere(self, message: Message) -> None:
         self.noted.append(("heard", message.id))
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
 
     def resync(self) -> None:
@@ -470,6 +470,18 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.on_outcome, [("b", Stored(1, 1))])
         self.assertEqual(listener.noted, [1])
+
+    def test_broken_sender_of_an_unknown_outcome(self) -> None:
+        """An exception of one sender's code would leave the others waiting for a store that does not answer."""
+        self.inbox.hold = {"commit"}
+        self.router.send(Draft(2, 1, "a", 5, "a"), self.explode)
+        self.send("b")
+        self.turn()
+        self.clock.advance(1)
+        self.send("c")
+        self.clock.pump([STORE_PATIENCE - 1, 1.0])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.on_outcome, [("b", None), ("c", None)])
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.passwords import PasswordsBusy
@@ -198,7 +198,9 @@ class LogInTests(SessionTests):
             connection.session.close("lost")
         self.world.let_all()
         self.assertEqual(self.world.passwords.calls.count("check"), 6)
-        self.assertEqual([type(connection.said[-1]) for connection in waiting[:5]], [e.Kicked] * 5)
+        self.world.clock.pump([1.0] * 10)  # one ends the other, more and more slowly
+        said = [type(connection.said[-1]) for connection in waiting[:6]]
+        self.assertEqual(sorted(kind.__name__ for kind in said), ["Kicked"] * 5 + ["LoggedIn"])
 
     def test_gone_while_checked(self) -> None:
         """A client that hangs up while its password is checked would log its user out elsewhere, or leave an error."""
@@ -304,6 +306,75 @@ class LogInTests(SessionTests):
         self.assertRefused(older, Problem.NOT_LOGGED_IN, to=BOB)
         older.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE], "the entry is the newer one's")
+
+    def ask_to_log_in(self, uid: int = ALICE) -> RecordingConnection:
+        """Somebody who asks to log in, and may have to wait."""
+        connection = self.connect()
+        connection.do(c.Auth(uid, self.world.accounts.rows[uid][1]))
+        return connection
+
+    def test_ending_one_another(self) -> None:
+        """Two programs that are started anew whenever they end would end each other some times a second, for ever."""
+        self.log_in()
+        holder = self.log_in()  # somebody who has moved to another machine
+        for wait in (1, 2, 4, 8, 8):
+            newer = self.ask_to_log_in()
+            self.log_in(BOB).session.close("lost")
+            self.world.clock.advance(wait - 0.1)
+            self.assertEqual((holder.answers(), newer.said), ([], []))
+            self.world.clock.advance(0.2)
+            self.assertEqual(holder.answers(), [e.Kicked()])
+            self.assertIsInstance(newer.answers()[-1], e.LoggedIn)
+            holder = newer
+        self.world.clock.advance(15.1)
+        self.log_in()
+        self.assertEqual(holder.answers(), [e.Kicked()])
+
+    def test_back_where_nobody_is(self) -> None:
+        """Whoever comes back, after the log-in that has ended theirs is over, would wait for nothing."""
+        self.log_in()
+        self.log_in().session.close("lost")
+        self.turn()
+        self.log_in()
+
+    def test_ending_one_another_between_nodes(self) -> None:
+        """Two programs that log in at different nodes would end each other without end."""
+        self.log_in()
+        self.world.router.taken_over(ALICE, 99)
+        self.world.inbox.taken = {ALICE}
+        back = self.ask_to_log_in()
+        self.assertEqual(back.said, [])
+        self.world.clock.advance(1.1)
+        self.assertIsInstance(back.answers()[-1], e.LoggedIn)
+
+    def test_gone_while_it_waits(self) -> None:
+        """Whoever hangs up meanwhile would end the log-in of another, or leave an error."""
+        self.log_in()
+        holder = self.log_in()
+        gone = self.ask_to_log_in()
+        gone.session.close("lost")
+        self.world.clock.advance(10)
+        self.assertEqual((holder.answers(), gone.said), ([], []))
+        self.assertTrue(holder.session.logged_in)
+
+    def test_who_has_ended_it(self) -> None:
+        """The log would not say where the other one is that ends a log-in, or not that two end each other."""
+        with capturedLogs() as logged:
+            self.log_in()
+            self.log_in()
+            self.ask_to_log_in()
+            self.world.clock.advance(1.1)
+            self.world.router.taken_over(ALICE, 99, "192.0.2.99")
+            self.log_in()
+            self.world.router.taken_over(ALICE, 199)
+        ended = [event for event in logged if event["event"] == "logout"]
+        self.assertEqual(
+            [event["by"] for event in ended],
+            ["192.0.2.1", "192.0.2.1", "192.0.2.99", "another node"],
+        )
+        self.assertTrue(formatEvent(ended[0]).endswith("logged-in-elsewhere, from 192.0.2.1"))
+        (slowed,) = [event for event in logged if event["event"] == "take-over-slowed"]
+        self.assertEqual((slowed["address"], slowed["seconds"]), ("192.0.2.1", 1.0))
 
     def test_take_over_leaves_nothing_twice(self) -> None:
         """Messages that the older session has received would come again to the newer one."""
@@ -460,6 +531,8 @@ class SendTests(SessionTests):
             connection.do(c.Send(BOB, "x", n=7))
             self.turn()
             self.assertEqual(connection.answers(), [answer])
+            connection.session.close("lost")
+            self.turn()
 
     def test_moved(self) -> None:
         """Somebody who hung at one node and logged in at another would not be told that nothing of this was stored."""
@@ -675,7 +748,7 @@ class SendTests(SessionTests):
     def test_log_ins_without_end(self) -> None:
         """Somebody who has a token could have the store do nothing but log-ins."""
         self.world = World(login_rate=Rate(1, 5))
-        held = [self.log_in().held for _ in range(7)]
+        held = [self.log_in(receive=False).held for _ in range(7)]
         self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
 
     def test_names_without_end(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from chatsvc.client.conversation.credentials import Credentials
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.receiver import MessageQuota, Receiver
 from chatsvc.client.conversation.sender import Sender
@@ -59,7 +60,7 @@ class AccountSession:
         self.uid = uid
         self.name = name
         self.outbox = outbox
-        self.token = ""
+        self.credentials = Credentials(uid)
         self._clock = clock
         self._presenter = presenter
         self._notify = notify
@@ -86,7 +87,6 @@ class AccountSession:
 
     def logged_in(self, event: e.LoggedIn, device: str) -> None:
         """A connection is logged in, and speaks as a device."""
-        self.token = event.token
         if self._intent.receive:
             self.outbox.logged_in(event.epoch)
             self._receiver = Receiver(

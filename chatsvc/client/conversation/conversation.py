@@ -184,9 +184,9 @@ class Conversation:
         """
         return await self._login.log_in(command)
 
-    def renew_token(self, token: str) -> None:
-        """Use another token from now on for the account that is logged in."""
-        self._login.renew_token(token)
+    def password_changed(self, password: str, token: str | None) -> None:
+        """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
+        self._login.password_changed(password, token)
 
     async def log_out(self) -> None:
         """Log out, and do not come back by a token."""

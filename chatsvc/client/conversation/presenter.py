@@ -85,6 +85,10 @@ class Presenter:
             if answer.code == "bad-credentials":
                 self.show_result(e.Greeting())
 
+    def forgotten(self, uid: int) -> None:
+        """Say that a remembered log-in no longer works."""
+        self.view.say(self.client_messages.forgotten.format(uid=uid))
+
     def rejection(self, code: str, problem: Problem) -> Rejected:
         """The refusal that the server would answer with."""
         return Rejected(code, PHRASES[self.lang].problems[problem])

@@ -115,6 +115,9 @@ class ScriptJob:
         """Do the work, now that the account is logged in."""
         raise NotImplementedError
 
+    def logged_in_again(self) -> None:
+        """Take note that a connection that was lost is back, and logged in."""
+
     def give_up(self, status: int, reason: str) -> None:
         """End without having done it."""
         raise NotImplementedError
@@ -178,7 +181,8 @@ class ScriptJob:
         credentials = self._context.credentials
         reason = answer.text
         if credentials.token is not None and answer.code == "bad-credentials":
-            self._context.saved_login.forget(self._context.server, credentials.uid)
+            forget = self._context.saved_login.forget
+            forget(self._context.server, credentials.uid, {credentials.token})
             reason = self.client_messages.forgotten.format(uid=credentials.uid)
         self.end(FAILED, reason)
 
@@ -197,6 +201,8 @@ class ScriptJob:
             self.give_up(FAILED, text)  # no longer let in
         else:
             self._problem = "" if text == self.client_messages.back else text
+            if not self._problem:
+                self.logged_in_again()
 
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Kicked):

@@ -174,13 +174,15 @@ class Sessions(PeerCase):
         self.assertEqual(self.conversation.connection_lost(), None)
 
     def test_token_refused(self) -> None:
-        """After a password change elsewhere the client would try its token for ever."""
+        """After a password change elsewhere the client would try its token, and its password, for ever."""
         self.connect()
         self.log_in()
         self.conversation.connection_lost()
         self.connect()
-        (auth,) = self.take("auth")
-        self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
+        for way in ("token", "password"):
+            (auth,) = self.take("auth")
+            self.assertIn(way, auth)
+            self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
         self.assertEqual(self.view.said[-2:], ["认证失败!", "请登陆!"])
         self.assertFalse(self.conversation.logged_in)
         self.assertTrue(self.conversation.connected)

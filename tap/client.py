@@ -19,6 +19,7 @@ from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.client_location import LOCATION_OPTIONS, ClientLocation, client_location
 from chatsvc.tap.exit import end, end_badly
 from chatsvc.tap.options import Option, TableOptions, fail, yes_or_no
+from chatsvc.transport.awake_clock import use_awake_clock
 
 
 class ClientOptions(TableOptions):
@@ -97,6 +98,8 @@ def makeService(options: ClientOptions) -> IService:
     """Make the client."""
     from twisted.internet import reactor
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+    use_awake_clock(reactor)
 
     def finish(line: str | None, status: int) -> None:
         if line is None:

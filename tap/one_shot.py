@@ -18,6 +18,7 @@ from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.click_options import option_value, with_table
 from chatsvc.tap.client_location import LOCATION_OPTIONS, client_location
 from chatsvc.tap.client_login import LOGIN_OPTIONS, credentials
+from chatsvc.transport.awake_clock import use_awake_clock
 from chatsvc.wire.commands import MAX_TEXT
 from chatsvc.wire.sanitize import sanitized_lines
 
@@ -87,6 +88,7 @@ class OneShot:
         from twisted.internet import reactor
 
         running_reactor: Any = reactor
+        use_awake_clock(running_reactor)
         job = make(running_reactor)
         interrupted = False
 

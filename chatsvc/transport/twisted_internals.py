@@ -92,13 +92,15 @@ class CombinedTrust:
             root._addCACertsToContext(context)
 
 
-def use_monotonic_clock(reactor: ReactorBase) -> None:
+def use_monotonic_clock(
+    reactor: ReactorBase, seconds: Callable[[], float] = time.monotonic
+) -> None:
     """
     Time calls by a clock that nobody sets: a change of the system's time must not delay or hurry them.
 
-    Twisted's reactors use ``time.time``, and take no clock.
+    Twisted's reactors use ``time.time``, and take no clock. Call it before any call is scheduled.
     """
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.seconds = seconds  # type: ignore[method-assign]
 
 
 def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:

@@ -34,7 +34,7 @@ class Clocks(ScriptCase):
         )  # takes all, says nothing
         self.addCleanup(self.listener.close)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start_waiting(self, *words: str) -> subprocess.Popen[str]:
         """A command that waits for somebody who says nothing."""
         process = subprocess.Popen(
             words,
@@ -60,7 +60,7 @@ class Clocks(ScriptCase):
             (CHATSVC, "--accounts", store, "account", "list"),
             tuple(COMMAND),
         )
-        for words, process in [(words, self.start(*words)) for words in commands]:
+        for words, process in [(words, self.start_waiting(*words)) for words in commands]:
             _, errors = process.communicate(timeout=ENOUGH)
             self.assertEqual((process.returncode, errors.count("\n")), (1, 1), (words, errors))
 

@@ -83,6 +83,11 @@ class AccountSession:
         """How many of the messages that waited at log-in have not come yet."""
         return max(0, self._receiver.awaited) if self._receiver else 0
 
+    @property
+    def owed(self) -> bool:
+        """Whether the server has messages that it has neither confirmed nor refused."""
+        return self._sender.in_flight or bool(self._repeats)
+
     # The connection
 
     def logged_in(self, event: e.LoggedIn, device: str) -> None:

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.conversation.login import LoginFlow, ignore_lost_request
 from chatsvc.client.conversation.presenter import Presenter
-from chatsvc.client.conversation.requests import RequestTracker
+from chatsvc.client.conversation.requests import MESSAGE_PATIENCE, RequestTracker
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
@@ -136,6 +136,20 @@ class Conversation:
                 self._dispatch(event)
         except sqlite3.Error as problem:
             self._presenter.fail(problem)
+
+    def patience(self) -> float | None:
+        """
+        How long the server may be silent now before it is taken to hang.
+
+        :return: seconds; None: it owes no answer
+        """
+        requests, account = self._requests.patience, self._login.account
+        messages = MESSAGE_PATIENCE if account is not None and account.owed else None
+        return max((one for one in (requests, messages) if one is not None), default=None)
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self._requests.ask_at_once(c.Ping()).addErrback(ignore_lost_request)
 
     def connection_lost(self) -> float | None:
         """

@@ -14,6 +14,7 @@ import click
 from chatsvc.accounts import passwords
 from chatsvc.tap.options import Option
 from chatsvc.tap.server_options import ACCOUNTS, INBOX, KEYS
+from chatsvc.wire.encodings import in_utf8
 from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,8 +138,8 @@ def new_password(from_stdin: bool, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(12)
     if from_stdin:
-        line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
-        return _acceptable(line.rstrip("\r\n"))
+        line = in_utf8(sys.stdin.buffer.readline(), sys.stdin.encoding)
+        return _acceptable(line.rstrip(b"\r\n").decode(errors="surrogateescape"))
     if not sys.stdin.isatty():
         raise click.ClickException(
             "there is no terminal to ask for a password: use --password-stdin or --generate"

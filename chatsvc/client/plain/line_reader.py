@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from chatsvc.wire.encodings import in_utf8
 
 _MOST_AT_ONCE = 65_536
 
@@ -25,7 +28,8 @@ class LineReader:
     """
     Reads lines from ``descriptor``.
 
-    Calls ``on_line`` with each line, without its end, and ``on_end`` once after the last.
+    Calls ``on_line`` with each line, in UTF-8 and without its end, and ``on_end`` once after the last. They come in
+    ``encoding``, but in UTF-8 where a byte order mark says so.
 
     Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
     shares the terminal would see it.
@@ -37,7 +41,10 @@ class LineReader:
         descriptor: int,
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
+        encoding: str = "utf-8",
     ) -> None:
+        self._encoding = encoding
+        self._begun = False
         self._reactor = reactor
         self._descriptor = descriptor
         self._on_line = on_line
@@ -73,10 +80,10 @@ class LineReader:
         if data:
             *lines, self._unfinished = (self._unfinished + data).split(b"\n")
             for line in lines:
-                self._on_line(line.removesuffix(b"\r"))
+                self._hand_on(line.removesuffix(b"\r"))
             if len(self._unfinished) > _LONGEST:
                 begun, self._unfinished = self._unfinished, b""
-                self._on_line(begun)
+                self._hand_on(begun)
         else:
             self._end()
 
@@ -89,15 +96,21 @@ class LineReader:
         if not self._over:
             self._over = True
             if self._unfinished:
-                self._on_line(self._unfinished)
+                self._hand_on(self._unfinished)
             self._on_end()
+
+    def _hand_on(self, line: bytes) -> None:
+        if not self._begun and line.startswith(BOM_UTF8):
+            self._encoding = "utf-8"
+        self._begun = True
+        self._on_line(in_utf8(line, self._encoding))
 
 
 class LineQueue:
     """Gives the lines of a descriptor one by one, and reads only a few ahead."""
 
-    def __init__(self, reactor: Any, descriptor: int) -> None:
-        self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end)
+    def __init__(self, reactor: Any, descriptor: int, encoding: str = "utf-8") -> None:
+        self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end, encoding)
         self._waiting: deque[bytes] = deque()
         self._more: Deferred[None] | None = None
         self._at_end = False

@@ -103,6 +103,15 @@ def use_monotonic_clock(
     reactor.seconds = seconds  # type: ignore[method-assign]
 
 
+def exit_signal(reactor: ReactorBase) -> int | None:
+    """
+    Give the signal that has stopped a reactor; None: something else has.
+
+    A reactor tells it only after it has ended, to whoever runs it.
+    """
+    return reactor._exitSignal
+
+
 def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:
     """
     Give what a reactor does by itself with SIGTERM and SIGINT, by the signal's number.

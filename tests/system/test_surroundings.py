@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 from codecs import BOM_UTF8
 from collections.abc import Sequence
+from typing import Any
 
+import pexpect
 from argon2 import PasswordHasher
 
-from tests.client.programs import COMMAND, PASSWORD
+from tests.client.programs import COMMAND, PASSWORD, ProgramCase
 from tests.client.script.script_case import CHATSVC, ScriptCase
 
 MARK = "\ufeff"
@@ -120,3 +123,45 @@ def stored_password_is(store: str, name: str, password: str) -> bool:
     with sqlite3.connect(store.removeprefix("sqlite:")) as database:
         ((stored,),) = database.execute("SELECT password FROM user WHERE username = ?", (name,))
     return PasswordHasher().verify(stored, password)
+
+
+SLOW = """
+import socket
+import time
+
+socket.getaddrinfo = lambda *arguments, **more: time.sleep(60)
+"""
+"""Runs at the start of an interpreter: no name server answers, and the look-up of a name does not end."""
+
+
+class SlowNames(ProgramCase):
+    """Leaving, while a thread looks a name up."""
+
+    def client(self, *options: str) -> Any:
+        (self.folder / "sitecustomize.py").write_text(SLOW)
+        child = pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], "--connect", "chat.example", "--state", str(self.folder / "state")],
+            env=self.environment(TERM="xterm", PYTHONPATH=str(self.folder)),
+            encoding="utf-8",
+            timeout=10,
+        )
+        self.addCleanup(child.close, force=True)
+        child.expect(">>>")
+        return child
+
+    def test_quit(self) -> None:
+        """Who leaves would wait until the look-up is over."""
+        child = self.client()
+        child.sendline("quit")
+        child.expect(pexpect.EOF)
+        child.close()
+        self.assertEqual((child.exitstatus, child.signalstatus), (0, None))
+
+    def test_signal(self) -> None:
+        """A client that is told to end would end only when the look-up is over, or as if it had ended by itself."""
+        child = self.client()
+        child.kill(signal.SIGTERM)
+        child.expect(pexpect.EOF)
+        child.close()
+        self.assertEqual(child.signalstatus, signal.SIGTERM)

@@ -18,7 +18,6 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.sanitize import sanitized
 
 DeliveryResult = Confirmed | Rejected
 
@@ -219,8 +218,7 @@ class AccountSession:
     def _on_postponed(self, entry: OutboxEntry, answer: Rejected) -> None:
         if entry.key not in self._postponed:
             self._postponed.add(entry.key)
-            text = self._presenter.client_messages.postponed.format(text=sanitized(entry.text))
-            self._presenter.view.say(text)
+            self._presenter.postponed(entry.text, answer)
 
     # Receiving
 

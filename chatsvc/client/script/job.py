@@ -55,6 +55,13 @@ class JobContext:
     credentials: c.Auth
 
 
+class _JobPresenter(Presenter):
+    """Says nothing of what happens by itself after the end, and no texts of messages: they would stand in logs."""
+
+    def postponed(self, text: str, answer: Rejected) -> None:
+        self.view.say(answer.text)
+
+
 class ScriptJob:
     """
     One job. It is the view of its conversation, and the observer of its connection.
@@ -79,7 +86,7 @@ class ScriptJob:
         self._conversation = Conversation(
             reactor,
             self._open_outbox,
-            Presenter(self, context.lang),
+            _JobPresenter(self, context.lang),
             intent,
             context.saved_login,
             context.server,

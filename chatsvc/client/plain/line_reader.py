@@ -43,11 +43,9 @@ class LineReader:
         on_end: Callable[[], None],
         encoding: str = "utf-8",
     ) -> None:
-        self._encoding = encoding
-        self._begun = False
         self._reactor = reactor
         self._descriptor = descriptor
-        self._on_line = on_line
+        self._on_line = _transcribing(on_line, encoding)
         self._on_end = on_end
         self._unfinished = b""
         self._over = False
@@ -80,10 +78,10 @@ class LineReader:
         if data:
             *lines, self._unfinished = (self._unfinished + data).split(b"\n")
             for line in lines:
-                self._hand_on(line.removesuffix(b"\r"))
+                self._on_line(line.removesuffix(b"\r"))
             if len(self._unfinished) > _LONGEST:
                 begun, self._unfinished = self._unfinished, b""
-                self._hand_on(begun)
+                self._on_line(begun)
         else:
             self._end()
 
@@ -96,14 +94,22 @@ class LineReader:
         if not self._over:
             self._over = True
             if self._unfinished:
-                self._hand_on(self._unfinished)
+                self._on_line(self._unfinished)
             self._on_end()
 
-    def _hand_on(self, line: bytes) -> None:
-        if not self._begun and line.startswith(BOM_UTF8):
-            self._encoding = "utf-8"
-        self._begun = True
-        self._on_line(in_utf8(line, self._encoding))
+
+def _transcribing(on_line: Callable[[bytes], None], encoding: str) -> Callable[[bytes], None]:
+    """Hand lines on in UTF-8; the first of them may say by a byte order mark that they are in it already."""
+    begun = False
+
+    def take(line: bytes) -> None:
+        nonlocal begun, encoding
+        if not begun and line.startswith(BOM_UTF8):
+            encoding = "utf-8"
+        begun = True
+        on_line(in_utf8(line, encoding))
+
+    return take
 
 
 class LineQueue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import partial
 from struct import Struct
@@ -50,6 +51,7 @@ _STRANGER_READ, _USER_READ = 8 * 1024, 64 * 1024
 """Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
 
 _BRACE = ord("{")
+_MARK = BOM_UTF8[0]
 
 _BY_CLIENT = "closed-by-client"
 
@@ -165,6 +167,8 @@ class ChatProtocol(FrameProtocol):
         if not frame:
             self.session.charge_request()
             return
+        if frame[0] == _MARK:
+            frame = frame.removeprefix(BOM_UTF8) or b" "
         if frame[0] != _BRACE or self._dialect.acknowledges:
             self.session.command(self._dialect.parse(frame), size)
         elif self.session.answered:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chatsvc.accounts import names, passwords
+from chatsvc.accounts import names, opaque_string
 from chatsvc.accounts.creation import NameTaken, UidsUsedUp
 from chatsvc.accounts.passwords import PasswordCheck, PasswordHasherPool
 from chatsvc.accounts.store import Account, AccountStore
@@ -91,10 +91,10 @@ class Authenticator:
             raise Denied(Problem.THROTTLED, wait)
         try:
             name = names.enforce(command.name)
-            _require_acceptable(command.password)
+            password = _new_password(command.password)
             # Counted before the hash, or many at once would slip past.
             self.registration_limit.registered(address)
-            return await self.accounts.register(name, await self.passwords.hash(command.password))
+            return await self.accounts.register(name, await self.passwords.hash(password))
         except names.BadName:
             raise Denied(Problem.BAD_NAME) from None
         except NameTaken:
@@ -108,7 +108,7 @@ class Authenticator:
 
         :raise Denied: the old password is wrong, the new one cannot be had, or the attempt is throttled.
         """
-        _require_acceptable(command.new)
+        new = _new_password(command.new)
         async with self._attempt(caller, uid) as attempt:
             account = await self.accounts.get(uid)
             stored = account.stored if account else None
@@ -117,7 +117,7 @@ class Authenticator:
                 attempt.failed()
                 raise Denied(Problem.WRONG_OLD_PASSWORD)
             attempt.succeeded()
-        phc = await self.passwords.hash(command.new)
+        phc = await self.passwords.hash(new)
         if not await self.accounts.replace_password(uid, stored, phc):
             raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
         return Identity(account, phc)
@@ -192,6 +192,8 @@ class Authenticator:
             raise Denied(Problem.THROTTLED, throttled.seconds) from None
 
 
-def _require_acceptable(password: str) -> None:
-    if not passwords.acceptable(password):
-        raise Denied(Problem.BAD_PASSWORD)
+def _new_password(typed: str) -> str:
+    try:
+        return opaque_string.enforce(typed)
+    except opaque_string.BadPassword:
+        raise Denied(Problem.BAD_PASSWORD) from None

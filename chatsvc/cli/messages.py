@@ -110,7 +110,7 @@ def send(
         raise click.UsageError("--lines are those of standard input, not TEXT")
     process = OneShot("send", values)
     if as_json or verbose:
-        process.require_stream(sys.stdout, "stdout")
+        process.require_stream(sys.__stdout__, "stdout")
     if lines or text == "-":
         process.require_stream(sys.stdin, "stdin")
     content = b"" if lines or text is None else process.message_text(text)
@@ -144,7 +144,7 @@ def listen(as_json: bool, count: int | None, timeout: float | None, **values: st
     Each is acknowledged when it has been written out; what could not be written comes again.
     """
     process = OneShot("listen", values)
-    process.require_stream(sys.stdout, "stdout")
+    process.require_stream(sys.__stdout__, "stdout")
     options = ListenOptions(as_json, sys.stdout.encoding, count, timeout)
 
     def make(reactor: Any) -> ScriptJob:
@@ -174,7 +174,7 @@ def _nothing(_: object) -> None:
 
 
 def _print(line: str) -> None:
-    print(sanitized_lines(line), flush=True)
+    print(sanitized_lines(line), file=sys.__stdout__, flush=True)  # `SendJob` knows the OSError
 
 
 def _print_confirmed(sent: Confirmed) -> None:
@@ -185,4 +185,4 @@ def _print_confirmed(sent: Confirmed) -> None:
         "state": "online" if sent.online else "offline",
         "waiting": sent.waiting,
     }
-    print(orjson.dumps(thing).decode(), flush=True)
+    print(orjson.dumps(thing).decode(), file=sys.__stdout__, flush=True)

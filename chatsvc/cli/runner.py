@@ -36,6 +36,7 @@ class OpenAccounts:
         self.database = database
         self.accounts = AccountStore(database)
         self.hash = hasher.hash
+        self.hash_plain = hasher.hash_plain
 
     async def account(self, uid: int) -> Account:
         """

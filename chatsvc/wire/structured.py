@@ -112,13 +112,11 @@ def _text(thing: dict[str, Any], field: str, default: Any = _REQUIRED) -> Any:
 
 
 def _uid(thing: dict[str, Any], field: str) -> int:
+    # orjson reads an integer past 64 bits as a float: which one it was, nobody knows, so no answer could repeat it.
     value = thing.get(field)
-    if type(value) is int:
-        return value
-    # orjson reads an integer past 64 bits as a float.
-    if type(value) is float and abs(value) >= c.NO_UID:
-        return c.NO_UID
-    raise BadField(field)
+    if type(value) is not int:
+        raise BadField(field)
+    return value
 
 
 def _recipient(thing: dict[str, Any]) -> int | None:

@@ -358,6 +358,20 @@ class Losing(MachineCase):
         self.trust.questions[0].callback(None)
         self.assertEqual((self.observer.events, len(self.endpoint.attempts)), ([], 2))
 
+    def test_observer_that_raises(self) -> None:
+        """A front end that cannot say that the connection is lost would keep the client from coming back."""
+        self.connecting()
+
+        def explode(reason: str) -> None:
+            raise ValueError("a bug")
+
+        self.observer.not_found = explode  # type: ignore[method-assign]
+        attempt = self.endpoint.attempts[-1]
+        attempt.errback(LOST)
+        self.failureResultOf(attempt, ValueError)
+        self.clock.advance(LAST_DELAY)
+        self.assertEqual(len(self.endpoint.attempts), 2)
+
     def test_impossible(self) -> None:
         """A mistake in who reports what would be passed over in silence, and show much later."""
         for enter in (lambda: None, self.connecting, self.asking, self.waiting, self.given_up):

@@ -230,7 +230,7 @@ class OlderServerTests(OnServers):
         self.assertEqual(re.findall(r"\w+$", listed, re.MULTILINE), ["plain"] * 3)
 
     def test_nothing_is_lost(self) -> None:
-        """Who moves from the older server by the page would lose a message, an account, or an older client."""
+        """Somebody who moves from the older server by the page would lose a message, an account, or an older client."""
         self.leave()
         self.move()
         left = self.type("after").split("\n")

@@ -244,7 +244,7 @@ class ClientTests(TestCase):
         self.assertEqual(reader.wait(30), 1)
 
     def test_a_message(self) -> None:
-        """Who begins with the page's client would not get a message across, or get one twice."""
+        """Somebody who begins with the page's client would not get a message across, or get one twice."""
         reader = self.begin("10002", "two.json")
         self.send("你好")
         assert reader.stdout is not None
@@ -263,7 +263,7 @@ class ClientTests(TestCase):
         self.assertEqual(self.server.tracebacks(), [])
 
     def test_older_state(self) -> None:
-        """Who writes a client by the page would lose every message after a restore, or have some twice."""
+        """Somebody who writes a client by the page would lose every message after a restore, or have some twice."""
         kept = self.folder / "one.json"
         self.send("1")
         older = kept.read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import partial
 from struct import Struct
@@ -27,7 +26,7 @@ from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
 from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol, OutputProducer
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
-from chatsvc.wire.commands import MAX_FRAME
+from chatsvc.wire.commands import BYTE_ORDER_MARK, MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 
@@ -50,7 +49,6 @@ _STRANGER_READ, _USER_READ = 8 * 1024, 64 * 1024
 """Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
 
 _BRACE = ord("{")
-_MARK = BOM_UTF8[0]
 
 _BY_CLIENT = "closed-by-client"
 
@@ -146,12 +144,10 @@ class ChatProtocol(FrameProtocol):
             self.give_way()
         if self._closing:
             return
+        frame = frame.removeprefix(BYTE_ORDER_MARK)
         if not frame:
             self.session.charge_request()
-            return
-        if frame[0] == _MARK:
-            frame = frame.removeprefix(BOM_UTF8) or b" "
-        if frame[0] != _BRACE or self._dialect.acknowledges:
+        elif frame[0] != _BRACE or self._dialect.acknowledges:
             self.session.command(self._dialect.parse(frame), size)
         elif self.session.answered:
             self._choose_dialect(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import partial
 from struct import Struct
@@ -13,7 +14,6 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
-    IPushProducer,
 )
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -24,7 +24,7 @@ from chatsvc.handlers.routes import ROUTES
 from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
-from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol
+from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol, OutputProducer
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import MAX_FRAME
@@ -50,6 +50,7 @@ _STRANGER_READ, _USER_READ = 8 * 1024, 64 * 1024
 """Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
 
 _BRACE = ord("{")
+_MARK = BOM_UTF8[0]
 
 _BY_CLIENT = "closed-by-client"
 
@@ -73,23 +74,6 @@ class ConnectionRegistry(Protocol):
 
     def retry_after(self) -> float:
         """Seconds after which a program should come back."""
-
-
-@implementer(IPushProducer)
-class _SessionProducer:
-    """Passes on to a session when the transport has more than it can send."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def pauseProducing(self) -> None:
-        self._session.pause()
-
-    def resumeProducing(self) -> None:
-        self._session.resume()
-
-    def stopProducing(self) -> None:
-        pass
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
@@ -142,7 +126,7 @@ class ChatProtocol(FrameProtocol):
     def _begin(self) -> None:
         self._begun = True
         # Not earlier: during the handshake the transport would pause its own reading.
-        self.transport.registerProducer(_SessionProducer(self.session), True)
+        self.transport.registerProducer(OutputProducer(self.session), True)
         refusal = self.factory.admit(self)
         if refusal is None:
             self.say(e.Greeting())
@@ -165,6 +149,8 @@ class ChatProtocol(FrameProtocol):
         if not frame:
             self.session.charge_request()
             return
+        if frame[0] == _MARK:
+            frame = frame.removeprefix(BOM_UTF8) or b" "
         if frame[0] != _BRACE or self._dialect.acknowledges:
             self.session.command(self._dialect.parse(frame), size)
         elif self.session.answered:

@@ -62,6 +62,18 @@ class FrameTests(ProtocolCase):
             end.raw(), ["This is not UTF-8, please check your client's encoding!", "English it is!"]
         )
 
+    def test_byte_order_mark(self) -> None:
+        """A program that writes its text with a mark in front would be told that its object is none."""
+        end = self.connect()
+        end.raw()
+        end.send(
+            "\ufefflang en", "\ufeff", '\ufeff{"type":"ping","n":1}', '\ufeff{"type":"ping","n":2}'
+        )
+        self.turn()
+        english, unknown, *pongs = end.raw()
+        self.assertEqual((english, unknown[:7]), ("English it is!", "Unknown"))
+        self.assertEqual(pongs, ['{"type":"pong","re":1}', '{"type":"pong","re":2}'])
+
     def test_one_write_a_turn(self) -> None:
         """Frames that are said together would leave as many small packets."""
         end = self.connect()

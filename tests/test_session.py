@@ -115,7 +115,14 @@ class LogInTests(SessionTests):
         """Something would be done for somebody who is not logged in."""
         connection = self.connect()
         for command in (
-            *(c.Send(BOB, "x"), c.Passwd("a", "b"), c.Find("bob"), c.Logout(), c.Ack(1)),
+            *(
+                c.Send(BOB, "x"),
+                c.Passwd("a", "b"),
+                c.Renew("t"),
+                c.Find("bob"),
+                c.Logout(),
+                c.Ack(1),
+            ),
             *(c.Malformed(Problem.SEND_USAGE, c.Send), c.Malformed(Problem.PASSWD_USAGE, c.Passwd)),
         ):
             connection.do(command)
@@ -860,6 +867,28 @@ class AccountTests(SessionTests):
         connection.do(c.Passwd("a", "new", n=3))
         self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))
+
+    def test_newer_token(self) -> None:
+        """A log-in that lasts would outlive its token, or a token get another life that is not this user's."""
+        connection, tokens = self.connect(), self.world.services.auth.tokens
+        connection.do(c.Auth(ALICE, "a"))
+        first = connection.answers()[-1]
+        assert isinstance(first, e.LoggedIn)
+        self.assertEqual(first.token_seconds, 7 * 86400)
+        self.world.clock.advance(first.token_seconds - 1)
+        connection.do(c.Renew(first.token, n=2))
+        (second,) = connection.answers()
+        assert isinstance(second, e.Renewed)
+        self.world.clock.advance(2)
+        claims = tokens.read(second.token)
+        assert claims is not None
+        self.assertTrue(claims.uid == ALICE and tokens.fits(claims, "a"))
+        self.assertFalse(tokens.fits(claims, "changed"))
+        for token in (first.token, tokens.issue(BOB, "b"), "", f"{second.token}x"):
+            connection.do(c.Renew(token, n=3))
+            self.assertRefused(connection, Problem.BAD_CREDENTIALS, re=3)
+        connection.do(c.Logout(), c.Renew(second.token))
+        self.assertEqual(connection.answers()[-1], e.Refused(Problem.NOT_LOGGED_IN))
 
     def test_password_changed_meanwhile(self) -> None:
         """The slower of two changes at once would win though its old password is no longer right."""

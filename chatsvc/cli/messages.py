@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from itertools import count as count_from
+from math import isnan
 from typing import Any
 
 import click
@@ -39,12 +40,31 @@ def client(options: Sequence[str]) -> None:
     os.execv(sys.executable, words)
 
 
+_MOST_SECONDS = 1_000_000_000
+"""Some thirty years: without end, for whoever waits."""
+
+
+class _Seconds(click.FloatRange):
+    """A time; ``nan`` is none, and would be neither over nor to come."""
+
+    def __init__(self, least: float | None = None) -> None:
+        super().__init__(least or 0, _MOST_SECONDS, min_open=least is None)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        return (
+            self.fail(f"{value} is no number of seconds", param, ctx) if isnan(seconds) else seconds
+        )
+
+
 class _SendCommand(click.Command):
     """Takes ``--wait`` and ``--wait=S``: as with GNU's ``getopt``, a word after it is not its value."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        args = ["--wait=inf" if word == "--wait" else word for word in args[:end]] + args[end:]
+        args = [
+            f"--wait={_MOST_SECONDS}" if word == "--wait" else word for word in args[:end]
+        ] + args[end:]
         return super().parse_args(context, args)
 
 
@@ -53,7 +73,7 @@ class _SendCommand(click.Command):
 @click.option("--lines", is_flag=True, help="Each line of standard input is a message.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_Seconds(),
     default=30.0,
     show_default=True,
     metavar="S",
@@ -61,7 +81,7 @@ class _SendCommand(click.Command):
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=_Seconds(least=0.0),
     metavar="[=S]",
     help="Wait, at most so many seconds, until the reader was online to take it.",
 )
@@ -112,7 +132,7 @@ def send(
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_Seconds(),
     metavar="S",
     help="End after so many seconds; with --count, the status is then 1.",
 )
@@ -140,7 +160,7 @@ async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
 
 async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
     """Give the lines of standard input that are not empty, with their numbers from 1."""
-    feed = LineQueue(reactor, sys.stdin.fileno())
+    feed = LineQueue(reactor, sys.stdin.fileno(), sys.stdin.encoding)
     for number in count_from(1):
         line = await feed.next()
         if line is None:

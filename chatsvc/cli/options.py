@@ -16,6 +16,7 @@ from chatsvc.accounts import opaque_string
 from chatsvc.tap.options import Option
 from chatsvc.tap.server_options import ACCOUNTS, INBOX, KEYS
 from chatsvc.tap.standard_streams import standard_input
+from chatsvc.wire.encodings import in_utf8
 from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -154,7 +155,8 @@ def _first_line() -> str:
         line = standard_input().readline(opaque_string.MAX_PASSWORD + len("\r\n") + len(BOM_UTF8))
     except OSError as problem:
         raise click.ClickException(f"standard input cannot be read: {problem.strerror}") from None
-    return line.removeprefix(BOM_UTF8).decode(errors="surrogateescape").rstrip("\r\n")
+    encoding = sys.stdin.encoding if sys.stdin is not None else "utf-8"
+    return in_utf8(line, encoding).decode(errors="surrogateescape").rstrip("\r\n")
 
 
 def _acceptable(password: str) -> str:

@@ -195,6 +195,7 @@ def _begin(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
 
 def _found(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
     protocol.stop_deadline()
+    protocol.watch(core.conversation.patience, core.conversation.ping)
     core.schedule.succeeded()
     core.observer.found()
 

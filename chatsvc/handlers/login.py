@@ -41,6 +41,17 @@ async def auth(session: Session, command: c.Auth) -> None:
         await _enter(session, identity, command)
 
 
+async def renew(session: Session, command: c.Renew) -> None:
+    """
+    Give the user a newer token, so that a log-in that lasts does not outlive its token.
+
+    :raise Denied: the present token is none of this user's, or too old.
+    """
+    assert session.user is not None
+    token = session.services.auth.renew_token(session.user.uid, command.token)
+    session.say(e.Renewed(token, re=command.n))
+
+
 async def logout(session: Session, command: c.Logout) -> None:
     """Log the user out; the connection stays."""
     session.leave("logout")
@@ -63,8 +74,8 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
         return
     session.enter(LoggedIn(uid, account.name, reader, services.clock.seconds(), generation))
     services.metrics.logins["ok"].inc()
-    token = services.auth.issue_token(identity)
-    session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
+    token, lifetime = services.auth.issue_token(identity), int(services.auth.tokens.lifetime)
+    session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     if reader is not None:
         session.begin_reading(reader)
 

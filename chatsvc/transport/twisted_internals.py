@@ -119,13 +119,24 @@ class CombinedTrust:
             root._addCACertsToContext(context)
 
 
-def use_monotonic_clock(reactor: ReactorBase) -> None:
+def use_monotonic_clock(
+    reactor: ReactorBase, seconds: Callable[[], float] = time.monotonic
+) -> None:
     """
     Time calls by a clock that nobody sets: a change of the system's time must not delay or hurry them.
 
-    Twisted's reactors use ``time.time``, and take no clock.
+    Twisted's reactors use ``time.time``, and take no clock. Call it before any call is scheduled.
     """
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.seconds = seconds  # type: ignore[method-assign]
+
+
+def exit_signal(reactor: ReactorBase) -> int | None:
+    """
+    Give the signal that has stopped a reactor; None: something else has.
+
+    A reactor tells it only after it has ended, to whoever runs it.
+    """
+    return reactor._exitSignal
 
 
 def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:

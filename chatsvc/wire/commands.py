@@ -89,6 +89,13 @@ class Passwd(Command):
 
 
 @record
+class Renew(Command):
+    """Ask for a new token in place of ``token``, which still works: it is that of the present log-in."""
+
+    token: str
+
+
+@record
 class Find(Command):
     """Ask which uids have this name."""
 

@@ -176,6 +176,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     "passwd": lambda thing, n: c.Passwd(
         _text(thing, "old"), _text(thing, "new"), _flag(thing, "token"), n=n
     ),
+    "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
     "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
@@ -251,12 +252,14 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
         "token": event.token,
         "epoch": event.epoch,
         "waiting": event.waiting,
+        **({"token_seconds": event.token_seconds} if event.token_seconds else {}),
     },
     e.Registered: lambda event, lang: {"type": "ok", "uid": event.uid},
     e.PasswordChanged: lambda event, lang: {
         "type": "ok",
         **({"token": event.token} if event.token else {}),
     },
+    e.Renewed: lambda event, lang: {"type": "ok", "token": event.token},
     e.Found: lambda event, lang: {
         "type": "ok",
         "users": [{"uid": uid, "online": here} for uid, here in event.users],

@@ -58,6 +58,9 @@ class FakeProtocol(ClientProtocol):
     def stop_deadline(self) -> None:
         self.done.append("stop deadline")
 
+    def watch(self, patience: Callable[[], float | None], ping: Callable[[], None]) -> None:
+        self.done.append("watch")
+
     def close(self) -> None:
         self.done.append("close")
 
@@ -97,6 +100,12 @@ class FakeConversation:
 
     def connection_made(self, write: Callable[[bytes], None]) -> None:
         self.made += 1
+
+    def patience(self) -> float | None:
+        return None
+
+    def ping(self) -> None:
+        """Nobody is there."""
 
     def connection_lost(self) -> float | None:
         self.lost += 1
@@ -400,7 +409,7 @@ class Judging(MachineCase):
         self.machine.welcomed(self.protocol)
         self.machine.welcomed(self.protocol)  # by every frame
         self.assertEqual(self.observer.events, ["found"])
-        self.assertEqual(self.protocol.done[1:], ["stop deadline"])
+        self.assertEqual(self.protocol.done[1:], ["stop deadline", "watch"])
 
 
 class Impatient(MachineCase):

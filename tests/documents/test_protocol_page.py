@@ -120,9 +120,10 @@ class FramesTests(TestCase):
         message = e.Message(1, 10001, "name", 5, "text")
         events: dict[str, e.Event | e.Message] = {
             "welcome": e.Welcome(True),
-            "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0),
+            "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0, 1),
             "ok to `register`": e.Registered(1),
             "ok to `passwd`": e.PasswordChanged("token"),
+            "ok to `renew`": e.Renewed("token"),
             "ok to `find`": e.Found("name", ()),
             "sent": e.Sent(1, 1, message, False, 1, True),
             "msg": message,

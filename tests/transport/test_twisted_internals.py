@@ -50,6 +50,7 @@ LEANED_ON = (
     (ssl.platformTrust(), "_addCACertsToContext", "CombinedTrust"),
     (ssl.trustRootFromCertificates([]), "_addCACertsToContext", "CombinedTrust"),
     (ReactorBase, "seconds", "use_monotonic_clock"),
+    (ReactorBase, "_exitSignal", "exit_signal"),
     (ReactorBase, "sigTerm", "stop_signal_handlers"),
     (ReactorBase, "sigInt", "stop_signal_handlers"),
 )

@@ -91,6 +91,7 @@ class ParseTests(SynchronousTestCase):
             ({"type": "find", "name": "a", "n": 2}, c.Find("a", n=2)),
             ({"type": "logout", "n": 3}, c.Logout(n=3)),
             ({"type": "ping", "n": 4}, c.Ping(n=4)),
+            ({"type": "renew", "token": "t", "n": 4}, c.Renew("t", n=4)),
         ]
         for thing, command in table:
             self.assertEqual(self.parse(thing), command)
@@ -134,6 +135,7 @@ class ParseTests(SynchronousTestCase):
             "ack": {"id": 1},
             "register": {"name": "a", "password": "b"},
             "passwd": {"old": "a", "new": "b"},
+            "renew": {"token": "t"},
             "find": {"name": "a"},
         }
         for kind, fields in good.items():
@@ -286,6 +288,19 @@ class SayTests(SynchronousTestCase):
                 },
             ),
             (
+                e.LoggedIn(10001, "a", "tok", "ep", 0, 86400, re=1),
+                {
+                    "type": "ok",
+                    "re": 1,
+                    "uid": 10001,
+                    "name": "a",
+                    "token": "tok",
+                    "token_seconds": 86400,
+                    "epoch": "ep",
+                    "waiting": 0,
+                },
+            ),
+            (
                 e.Sent(10002, 41, message(), True, 1, re=7),
                 {"type": "sent", "re": 7, "to": 10002, "id": 41, "at": AT, "state": "online"},
             ),
@@ -325,6 +340,7 @@ class SayTests(SynchronousTestCase):
             ),
             (e.Registered(10001, re=2), {"type": "ok", "re": 2, "uid": 10001}),
             (e.PasswordChanged(re=2), {"type": "ok", "re": 2}),
+            (e.Renewed("t", re=2), {"type": "ok", "re": 2, "token": "t"}),
             (
                 e.Found("a", ((1, True), (2, False)), re=2),
                 {

@@ -28,7 +28,7 @@ class PlainTerminal(Printer):
         exit_handler: ExitHandler,
     ) -> None:
         super().__init__(output, errors, exit_handler, PROMPT)
-        self._lines = LineReader(reactor, source.fileno(), self._typed, self.left)
+        self._lines = LineReader(reactor, source.fileno(), self._typed, self.left, source.encoding)
         self._talk = Talk(self)
         self._question: tuple[str, Deferred[str]] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -87,11 +88,16 @@ class ChatServer(PreparedService):
         """
         config = self._config
         try:
-            self._keys.ensure_for_this_host(self._log)
-            context = self._keys.context()
+            context = cache(self._keys.context)
             builder = ListenerBuilder(
-                self._reactor, lambda: context, config.trusted_proxies, self._turned_away
+                self._reactor, context, config.trusted_proxies, self._turned_away
             )
+            if not config.worker_slot.sockets:  # else the supervisor has judged them
+                for text in (*config.ports, *config.legacy_ports):
+                    builder.judge(text)
+            if config.metrics:
+                builder.judge(config.metrics, "tcp:9100")
+            self._keys.ensure_for_this_host(self._log)
             self._listeners = self._parse_ports(builder)
             if config.metrics:
                 self._monitoring = builder.build(config.metrics, "tcp:9100", spares=False)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from chatsvc import server as server_module
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.config import CannotStart
 from chatsvc.server import ChatServer
 from chatsvc.storage.database import Database
 from chatsvc.supervision.systemd import SystemdNotifier
@@ -22,7 +23,7 @@ from chatsvc.tls.context import ServerContext
 
 
 class LifeTests(TestCase):
-    def make(self) -> ChatServer:
+    def make(self, *words: str) -> ChatServer:
         """A server in a folder of its own, prepared."""
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
@@ -31,7 +32,7 @@ class LifeTests(TestCase):
         options.parseOptions(
             [
                 *("--port", "ssl:0:interface=127.0.0.1", "--keys", f"{self.folder}/keys"),
-                *("--accounts", store, "--inbox", store),
+                *("--accounts", store, "--inbox", store, *words),
             ]
         )
         clock: Any = reactor
@@ -55,6 +56,18 @@ class LifeTests(TestCase):
     async def until_serving(self, server: ChatServer) -> None:
         while not server._serves:
             await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+
+    def test_nothing_is_made_for_nonsense(self) -> None:
+        """A server that cannot start as it was told would have made keys that nobody wants."""
+        for words in (
+            ("--port", "nonsense"),
+            ("--legacy-port", "ssl:x"),
+            ("--metrics", "nonsense"),
+            ("--port", "ssl:0:privateKey=/no/such/file"),
+        ):
+            with self.assertRaises(CannotStart):
+                self.make(*words)
+            self.assertEqual(list(self.folder.iterdir()), [], words)
 
     async def test_reload_while_it_starts(self) -> None:
         """A token secret that was replaced during the start would not be read until somebody reloads again."""

@@ -112,12 +112,16 @@ class WorkerSupervisor(PreparedService):
             raise CannotStart(f"--workers {count}: {why}")
         try:
             keys = KeyFolder(config.keys)
-            keys.ensure_for_this_host(self._log)
             turned_away = TurnedAway(self._reactor.seconds, self.metrics.turned_away)
             builder = ListenerBuilder(
                 self._reactor, keys.context, config.trusted_proxies, turned_away
             )
             texts = (*config.ports, *config.legacy_ports)
+            for text in texts:
+                builder.judge(text)
+            if config.metrics:
+                builder.judge(config.metrics, "tcp:9100")
+            keys.ensure_for_this_host(self._log)
             self._listeners = [builder.build(text) for text in texts]
             if config.metrics:
                 self._monitoring_listener = builder.build(config.metrics, "tcp:9100", spares=False)

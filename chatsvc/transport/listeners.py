@@ -197,6 +197,15 @@ class ListenerBuilder:
         with _twisted_errors_as_bad_endpoint(text, example):
             return self._build(text, socket, spares)
 
+    def judge(self, text: str, example: str = "ssl:10000") -> None:
+        """
+        Find out what is wrong with an endpoint string before anything is made for it.
+
+        :raise BadEndpoint: the string describes none.
+        :raise BadKeys: the certificate or key that it names cannot be used.
+        """
+        ListenerBuilder(self._reactor, _no_context, self._trusted).build(text, example)
+
     def _build(self, text: str, socket: tuple[int, int] | None, spares: bool) -> Listener:
         proxied = text.startswith("haproxy:")
         description, context, keys = self._without_tls(text.removeprefix("haproxy:"))
@@ -251,6 +260,10 @@ class ListenerBuilder:
             raise ValueError("certKey and extraCertChain need privateKey")
         key = files["privateKey"]
         return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
+
+
+def _no_context() -> Any:
+    """Stand for keys that have yet to be made."""
 
 
 async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) -> IListeningPort:

@@ -849,7 +849,8 @@ class AccountTests(SessionTests):
         self.assertRefused(connection, Problem.BAD_NAME)
         for password in ("", "a\tb", "secret\n", "x\u200b"):
             connection.do(c.Register("a", password))
-            self.assertRefused(connection, Problem.BAD_PASSWORD)
+            problem = Problem.ODD_PASSWORD if password else Problem.BAD_PASSWORD
+            self.assertRefused(connection, problem)
         self.world = World(registration=False)
         connection = self.connect()
         connection.do(c.Register("a", "x", n=1))
@@ -863,7 +864,8 @@ class AccountTests(SessionTests):
         self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD, re=1)
         for password in ("", "new\n", "\x1bnew"):
             connection.do(c.Passwd("a", password, n=2))
-            self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
+            problem = Problem.ODD_PASSWORD if password else Problem.BAD_PASSWORD
+            self.assertRefused(connection, problem, re=2)
         connection.do(c.Passwd("a", "new", n=3))
         self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))

@@ -195,5 +195,7 @@ class Authenticator:
 def _new_password(typed: str) -> str:
     try:
         return opaque_string.enforce(typed)
+    except opaque_string.OddPassword:
+        raise Denied(Problem.ODD_PASSWORD) from None
     except opaque_string.BadPassword:
         raise Denied(Problem.BAD_PASSWORD) from None

@@ -25,6 +25,10 @@ class BadPassword(ValueError):
     """The text cannot become a password; the message says why in one line, and shows nothing of it."""
 
 
+class OddPassword(BadPassword):
+    """The text has a character that no password may have."""
+
+
 def enforce(raw: str) -> str:
     """
     Return the form of a password that is hashed: any space as U+0020, composed letters (NFC), all else as it is.
@@ -40,7 +44,7 @@ def enforce(raw: str) -> str:
     try:
         _PROFILE.base.enforce(_quick_to_judge(form))
     except UnicodeEncodeError:
-        raise BadPassword(_CHARACTERS) from None
+        raise OddPassword(_CHARACTERS) from None
     if _length(form) > MAX_PASSWORD:
         raise BadPassword(_LENGTH)
     return form

@@ -17,6 +17,7 @@ class Problem(Enum):
     BAD_CREDENTIALS = "bad-credentials"
     WRONG_OLD_PASSWORD = "wrong-old-password"
     BAD_PASSWORD = "bad-password"
+    ODD_PASSWORD = "odd-password"
     BAD_NAME = "bad-name"
     NAME_TAKEN = "name-taken"
     REGISTRATION_CLOSED = "registration-closed"

@@ -22,6 +22,7 @@ from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.limits.login_throttle import LoginThrottle
 from chatsvc.limits.open_files import within_open_files
+from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
@@ -48,21 +49,26 @@ class Assembly:
     """
     Builds the services of one server.
 
-    How each is closed is pushed onto ``closing``. ``checks`` has a question for each store's monitor that the store
-    answers when it is well.
+    How each is closed is pushed onto ``closing``. ``tokens`` is there at once. ``checks`` has a question for each
+    store's monitor that the store answers when it is well.
     """
 
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, config: Config, keys: KeyFolder, closing: AsyncExitStack
+        self,
+        reactor: Any,
+        config: Config,
+        keys: KeyFolder,
+        closing: AsyncExitStack,
+        metrics: Metrics,
     ) -> None:
         self.checks: dict[StoreMonitor, Callable[[], Awaitable[Any]]] = {}
         self._reactor = reactor
         self._config = config
         self._closing = closing
-        self._metrics = Metrics()
-        self._tokens = Tokens(keys.token_secret(), config.token_lifetime)
+        self._metrics = metrics
+        self.tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
 
     async def services(self) -> Services:
@@ -77,9 +83,9 @@ class Assembly:
         flush = FlushConsolidator(reactor)
         inbox, monitor = await self._make_inbox()
         router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
+        self._closing.push_async_callback(inbox.close)
         for warning in await inbox.open(router):
             self._log.warn("{warning}", event="store-endangers", warning=warning)
-        self._closing.push_async_callback(inbox.close)
         self.checks[monitor] = inbox.examine
         await self._compare_secrets(inbox)
         log_budget = LogBudget(reactor.seconds)
@@ -98,6 +104,7 @@ class Assembly:
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
+                take_over=TakeOverBrake(reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),
             metrics=metrics,
@@ -112,7 +119,7 @@ class Assembly:
         return Authenticator(
             accounts=accounts,
             passwords=passwords,
-            tokens=self._tokens,
+            tokens=self.tokens,
             throttle=LoginThrottle(config.free_attempts, reactor.seconds),
             registration_limit=RegistrationLimit(config.registration_rate, reactor.seconds),
             dead_tokens=AddressLimit(DEAD_TOKENS, reactor.seconds),
@@ -152,7 +159,7 @@ class Assembly:
 
     def _about(self) -> str:
         """Say what other nodes may know of this one."""
-        return NodeFacts(__version__, self._tokens.fingerprint).to_text()
+        return NodeFacts(__version__, self.tokens.fingerprint).to_text()
 
     async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):

@@ -9,13 +9,14 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from chatsvc.limits.connections import MOST_REFUSED
 from chatsvc.limits.network import network_of
 from chatsvc.limits.unauthenticated import UnauthenticatedConnections
 from chatsvc.observability.log_limiter import LogLimiter
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
 from chatsvc.reader import Reader
 from chatsvc.services import Services
@@ -192,8 +193,10 @@ class ChatFactory(Factory):
             connection.bye("stopping")
         abort = deferLater(self.services.clock, _DRAIN, self._abort)
         abort.addErrback(lambda failure: None)
-        counting = LoopingCall(self._log_remaining, "Connections that remain: {connections}")
-        counting.clock = self.services.clock
+        remain = "Connections that remain: {connections}"
+        counting = PeriodicTask(
+            self.services.clock, "counting connections", lambda: self._log_remaining(remain)
+        )
         counting.start(_REMAINING_LOGGED, now=False)
         await gone
         counting.stop()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from contextlib import suppress
 
 from chatsvc.factory import ChatFactory
-from chatsvc.observability.redaction import redacted
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.tls.certificates import days_left
@@ -29,8 +25,6 @@ class Gauges:
     ``expiry`` gives the time, in seconds since 1970, at which the first certificate ends; None: there is no TLS.
     """
 
-    _log = Logger()
-
     def __init__(
         self, services: Services, factory: ChatFactory, expiry: Callable[[], float] | None
     ) -> None:
@@ -38,10 +32,13 @@ class Gauges:
         self._inbox = services.inbox
         self._lag = services.metrics.reactor_lag
         self._waiting: int | None = None
-        self._due = 0.0
-        self._next: IDelayedCall | None = None
-        self._counting = LoopingCall(self._count)
-        self._counting.clock = self._clock
+        self._began = self._due = 0.0
+        self._measuring = PeriodicTask(
+            self._clock, "measuring how late the reactor is", self._measure
+        )
+        self._counting = PeriodicTask(
+            self._clock, "counting the messages that wait", self._count_waiting
+        )
         gauge = services.metrics.gauge
         gauge("chatsvc_connections", "Connections now.", lambda: factory.connections)
         gauge(
@@ -67,29 +64,22 @@ class Gauges:
 
     def start(self) -> None:
         """Measure from now on."""
-        self._due = self._clock.seconds()
-        self._tick()
+        self._began = self._due = self._clock.seconds()
+        self._measuring.start(_TICK)
         self._counting.start(_COUNTED_EVERY)
 
     def stop(self) -> None:
         """Measure no more."""
-        if self._next is not None:
-            self._next.cancel()
-            self._counting.stop()
+        self._measuring.stop()
+        self._counting.stop()
 
-    def _tick(self) -> None:
-        now = self._clock.seconds()
-        self._lag.observe(max(0.0, now - self._due))
-        self._due = now + _TICK
-        self._next = self._clock.callLater(_TICK, self._tick)
-
-    def _count(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._count_waiting())
+    def _measure(self) -> None:
+        now, due = self._clock.seconds(), self._due
+        self._due = (
+            now + _TICK - (now - self._began) % _TICK
+        )  # after a delay, the ticks go on as if there was none
+        self._lag.observe(max(0.0, now - due))
 
     async def _count_waiting(self) -> None:
-        try:
+        with suppress(StoreUnavailable):  # what was known last stays
             self._waiting = await self._inbox.total()
-        except StoreUnavailable:
-            return  # what was known last stays
-        except Exception:
-            self._log.failure("Counting the messages that wait failed", redacted())

@@ -126,6 +126,7 @@ class CommandPipeline:
                 self._queue.append((command, size))
             else:
                 self._begin(command, size)
+                self._proceed()  # what came while it was carried out
         limits = self._limits
         if (
             self._in_router + len(self._queue) >= limits.unanswered

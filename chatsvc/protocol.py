@@ -13,7 +13,6 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
-    IPushProducer,
 )
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -24,10 +23,10 @@ from chatsvc.handlers.routes import ROUTES
 from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
-from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol
+from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol, OutputProducer
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
-from chatsvc.wire.commands import MAX_FRAME
+from chatsvc.wire.commands import BYTE_ORDER_MARK, MAX_FRAME
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 
@@ -73,23 +72,6 @@ class ConnectionRegistry(Protocol):
 
     def retry_after(self) -> float:
         """Seconds after which a program should come back."""
-
-
-@implementer(IPushProducer)
-class _SessionProducer:
-    """Passes on to a session when the transport has more than it can send."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def pauseProducing(self) -> None:
-        self._session.pause()
-
-    def resumeProducing(self) -> None:
-        self._session.resume()
-
-    def stopProducing(self) -> None:
-        pass
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
@@ -142,7 +124,7 @@ class ChatProtocol(FrameProtocol):
     def _begin(self) -> None:
         self._begun = True
         # Not earlier: during the handshake the transport would pause its own reading.
-        self.transport.registerProducer(_SessionProducer(self.session), True)
+        self.transport.registerProducer(OutputProducer(self.session), True)
         refusal = self.factory.admit(self)
         if refusal is None:
             self.say(e.Greeting())
@@ -162,10 +144,10 @@ class ChatProtocol(FrameProtocol):
             self.give_way()
         if self._closing:
             return
+        frame = frame.removeprefix(BYTE_ORDER_MARK)
         if not frame:
             self.session.charge_request()
-            return
-        if frame[0] != _BRACE or self._dialect.acknowledges:
+        elif frame[0] != _BRACE or self._dialect.acknowledges:
             self.session.command(self._dialect.parse(frame), size)
         elif self.session.answered:
             self._choose_dialect(frame)

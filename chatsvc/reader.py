@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.interface import PAGE, Cursor, Inbox, InboxClaim, TakenOver
+from chatsvc.inbox.interface import ANOTHER_NODE, PAGE, Cursor, Inbox, InboxClaim, TakenOver
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.router import MessageRouter
@@ -79,8 +79,8 @@ class ReaderOwner(Protocol):
     def poll_acks(self) -> None:
         """Acknowledge what the peer has received by now."""
 
-    def taken_over(self) -> None:
-        """End the log-in: another one took over."""
+    def taken_over(self, by: str = "") -> None:
+        """End the log-in: another one took over, which comes ``by`` there (empty: nobody knows)."""
 
     def inbox_restarted(self) -> None:
         """Forget the ids of delivered messages: the inbox began a new epoch."""
@@ -198,10 +198,10 @@ class Reader:
         """Have all acknowledged that the client has received by now."""
         self._owner.poll_acks()
 
-    def taken_over(self) -> None:
-        """End, and leave the inbox to another log-in."""
+    def taken_over(self, by: str = "") -> None:
+        """End, and leave the inbox to another log-in, from ``by`` (empty: nobody knows)."""
         self._input(_Input.CLOSE)
-        self._owner.taken_over()
+        self._owner.taken_over(by)
 
     def superseded(self, generation: int) -> None:
         """
@@ -242,13 +242,13 @@ class Reader:
         return True
 
     def _deliver(self, message: Message) -> None:
-        self.cursor = message.id
-        self._last = message
+        before = self.cursor, self._last
+        self.cursor, self._last = message.id, message
         self._delivered.count += 1
         try:
             self._deliver_to_client(message)
         except BaseException:
-            self.cursor = message.id - 1  # P2: nothing later may acknowledge it
+            self.cursor, self._last = before  # P2: nothing later may acknowledge it
             raise
 
     def _pass_over(self, message: Message) -> None:
@@ -275,7 +275,7 @@ class Reader:
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again
         except TakenOver:
-            self.taken_over()
+            self.taken_over(ANOTHER_NODE)
             return
         finally:
             self._claiming = False

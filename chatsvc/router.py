@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.batch import BYTES_A_CHARACTER, Batch, BatchLimits, BatchQueue, OnOutcome, Pending
 from chatsvc.inbox.interface import (
+    ANOTHER_NODE,
     Committed,
     Cursor,
     Draft,
@@ -87,8 +88,8 @@ class InboxListener(Protocol):
     def inbox_restarted(self) -> None:
         """Begin anew: the inbox has a new epoch, and what was delivered no longer counts."""
 
-    def taken_over(self) -> None:
-        """End: another log-in has the inbox now."""
+    def taken_over(self, by: str = "") -> None:
+        """End: another log-in, from ``by``, has the inbox now."""
 
     def failed(self, failure: Failure) -> None:
         """End reading because of an error of ours: the client has to log in again."""
@@ -207,10 +208,10 @@ class MessageRouter:
         # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
         return absent
 
-    def taken_over(self, uid: int, generation: int) -> None:
+    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
         listener = self._listeners.get(uid)
         if listener is not None and listener.generation < generation:
-            listener.taken_over()
+            listener.taken_over(by)
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
@@ -272,7 +273,7 @@ class MessageRouter:
             if listener is not None:
                 try:
                     if outcome.elsewhere:
-                        listener.taken_over()  # it has not heard that it was taken over
+                        listener.taken_over(ANOTHER_NODE)  # it has not heard that it was taken over
                     elif not lost:  # else readers are compared with the store first
                         listener.stored(message)
                 except Exception:
@@ -331,7 +332,12 @@ class MessageRouter:
         unreported = [one for one in pending if one.on_outcome]
         self._metrics.message_states["unknown"].inc(len(unreported))
         for one in unreported:
-            one.give_up()
+            try:
+                one.give_up()
+            except Exception:
+                # The others wait for their answers, too.
+                text = "Telling that nobody knows failed"
+                self._log.failure(text, redacted(), event="telling-failed")
 
     def _done(self, _: object, batch: Batch) -> None:
         self._under_way.remove(batch)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +19,8 @@ from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.gauges import Gauges
 from chatsvc.observability.health import Health
 from chatsvc.observability.http import monitoring_site
+from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
@@ -36,6 +38,7 @@ from chatsvc.transport.listeners import (
     listen_at,
     stop_listening,
 )
+from chatsvc.transport.turned_away import TurnedAway
 
 _STORES_DRAIN = 1.0
 """Seconds in which a stopping server's stores must have taken the last batches."""
@@ -65,14 +68,17 @@ class ChatServer(PreparedService):
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
+        self.metrics = Metrics()
+        self._turned_away = TurnedAway(reactor.seconds, self.metrics.turned_away)
         self._keys = KeyFolder(config.keys)
         self._listeners: list[tuple[Listener, bool]] = []
         """The listeners of users, each with whether it is for the older clients."""
         self._monitoring: Listener | None = None
         self._tokens: Tokens | None = None
         self._factory: ChatFactory | None = None
-        self._renewing = LoopingCall(self._renew_ticket_secrets)
-        self._renewing.clock = reactor
+        self._renewing = PeriodicTask(
+            reactor, "renewing the secrets of TLS tickets", self._renew_ticket_secrets
+        )
 
     def prepare(self) -> None:
         """
@@ -82,12 +88,19 @@ class ChatServer(PreparedService):
         """
         config = self._config
         try:
+            context = cache(self._keys.context)
+            builder = ListenerBuilder(
+                self._reactor, context, config.trusted_proxies, self._turned_away
+            )
+            if not config.worker_slot.sockets:  # else the supervisor has judged them
+                for text in (*config.ports, *config.legacy_ports):
+                    builder.judge(text)
+            if config.metrics:
+                builder.judge(config.metrics, "tcp:9100")
             self._keys.ensure_for_this_host(self._log)
-            context = self._keys.context()
-            builder = ListenerBuilder(self._reactor, lambda: context, config.trusted_proxies)
             self._listeners = self._parse_ports(builder)
             if config.metrics:
-                self._monitoring = builder.build(config.metrics, "tcp:9100")
+                self._monitoring = builder.build(config.metrics, "tcp:9100", spares=False)
             for path in sorted({url.path for url in self._sqlite_urls()}):
                 self._closing.callback(FileLock(path).release)
         except (BadKeys, BadEndpoint, StoreMisconfigured) as problem:
@@ -129,9 +142,9 @@ class ChatServer(PreparedService):
         monitoring_ports: list[IListeningPort] = []
         # The last to be closed: until then it says that the server is draining.
         closing.push_async_callback(stop_listening, monitoring_ports)
-        assembly = Assembly(self._reactor, config, self._keys, closing)
+        assembly = Assembly(self._reactor, config, self._keys, closing, self.metrics)
+        self._tokens = assembly.tokens  # a reload may come while the stores open
         services = await assembly.services()
-        self._tokens = services.auth.tokens
         self._warn_of_open_files()
         slot = config.worker_slot
         self._factory = factory = ChatFactory(services, slot.number, slot.count)
@@ -232,9 +245,11 @@ class ChatServer(PreparedService):
             self._log.warn(text, event="not-settled")
 
     def _could_not_start(self, failure: Failure) -> None:
+        if not self.running:
+            return  # a stop has broken it off
         if failure.check(CannotListen, StoreMisconfigured, BadKeys):
             self._given_up(str(failure.value))
-        elif self.running:
+        else:
             self._log.failure("The server could not start", failure, event="cannot-start")
             self._given_up(f"{type(failure.value).__name__}: {failure.value}")
 

@@ -11,6 +11,7 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
 from chatsvc.inbox.interface import Inbox
 from chatsvc.limits.connections import ConnectionLimits
+from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
@@ -25,13 +26,15 @@ class Rates:
     How fast a user may go, over all connections; past a rate a connection is read more slowly.
 
     ``message`` is for messages, ``login`` for log-ins that succeed, ``find`` for questions after a name, all by uid;
-    ``request`` is for every other command, by uid or, before a log-in, by network.
+    ``request`` is for every other command, by uid or, before a log-in, by network. ``take_over`` is for log-ins that
+    end another one.
     """
 
     message: RateLimiter[int]
     request: RateLimiter[int | str]
     login: RateLimiter[int]
     find: RateLimiter[int]
+    take_over: TakeOverBrake
 
 
 @dataclass(frozen=True, slots=True)

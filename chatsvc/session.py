@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from chatsvc.accounts.authenticator import Denied, Identity
+from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits.network import network_of
@@ -68,7 +68,7 @@ class Session(CommandPipeline):
         self.user: LoggedIn | None = None
         # None: another device was asked for and could not be claimed, so nobody knows which numbers are free.
         self.device: str | None = ""
-        self.authenticating: Deferred[Identity] | None = None
+        self.authenticating: Deferred[Any] | None = None
         self._paused = False
 
     @property
@@ -227,12 +227,12 @@ class Session(CommandPipeline):
         if not self._paused:
             reader.resume()
 
-    def leave(self, why: str) -> None:
-        """Log the user out, if one is logged in; ``why`` is a word for the log."""
+    def leave(self, why: str, by: str = "") -> None:
+        """Log the user out, if one is logged in; ``why`` is a word for the log, ``by`` whence a newer log-in comes."""
         user, self.user = self.user, None
         if user is None:
             return
-        self.log.logged_out(user.uid, self.services.clock.seconds() - user.since, why)
+        self.log.logged_out(user.uid, self.services.clock.seconds() - user.since, why, by)
         self.connection.logged_out()
         if user.reader is not None:
             self.connection.stop_tracking_acks()
@@ -248,9 +248,11 @@ class Session(CommandPipeline):
     def poll_acks(self) -> None:
         self.connection.poll_acks()
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         if self.user is not None:
-            self.leave("logged-in-elsewhere")
+            if self.user.reader is not None:
+                self.services.rates.take_over.happened(self.user.uid)
+            self.leave("logged-in-elsewhere", by)
             self.say(e.Kicked())
 
     def inbox_restarted(self) -> None:

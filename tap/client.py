@@ -17,8 +17,9 @@ from chatsvc.client.screen.theme import wants_colour
 from chatsvc.client.service import Client, ClientConfig
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.client_location import LOCATION_OPTIONS, ClientLocation, client_location
-from chatsvc.tap.exit import end, end_badly
+from chatsvc.tap.exit import PromptEnd
 from chatsvc.tap.options import Option, TableOptions, fail, yes_or_no
+from chatsvc.transport.awake_clock import use_awake_clock
 
 
 class ClientOptions(TableOptions):
@@ -98,11 +99,15 @@ def makeService(options: ClientOptions) -> IService:
     from twisted.internet import reactor
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
+    use_awake_clock(reactor)
+
+    prompt_end = PromptEnd(reactor)
+
     def finish(line: str | None, status: int) -> None:
         if line is None:
-            end(reactor)
+            prompt_end.end()
         else:
-            end_badly(reactor, f"chatclient: {line}" if line else None, status)
+            prompt_end.end(f"chatclient: {line}" if line else None, status)
 
     values, location = options.values_by_name, options.location
     server, folder = str(location.server), location.folder

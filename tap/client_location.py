@@ -12,6 +12,7 @@ from typing import Any
 from platformdirs import user_state_dir
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate
+from twisted.python import usage
 
 from chatsvc.client.state.outbox import Outbox, OutboxEntry
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
@@ -54,10 +55,9 @@ def parse_server(text: str) -> Server:
 
 
 def language(environment: Mapping[str, str]) -> str:
-    """Choose the language of the locale: Chinese, also where none is set; English for all others."""
-    locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "C")
-    word = re.split(r"[_.@-]", locale)[0]
-    return "zh" if word in ("zh", "C", "POSIX") else "en"
+    """Choose the language of the locale: Chinese, also where none is set; English for all others, ``C`` too."""
+    locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "zh")
+    return "zh" if re.split(r"[_.@-]", locale)[0] == "zh" else "en"
 
 
 LOCATION_OPTIONS = (
@@ -85,7 +85,7 @@ LOCATION_OPTIONS = (
         "lang",
         "",
         lambda text: choice(*LANGUAGES)(text) if text else "",
-        "Language: zh or en (default: the locale's).",
+        "Language: zh or en (default: zh in a Chinese locale, or where none is set; en in any other).",
     ),
     Option(
         "state",
@@ -138,9 +138,20 @@ class ClientLocation:
         return Outbox(self.folder, str(self.server), uid, suits)
 
 
+def _users_folder() -> Path:
+    try:
+        return Path(user_state_dir("chatsvc"))
+    except RuntimeError:  # no HOME, and no such user on this machine, as in a container
+        raise usage.UsageError("there is no home folder: --state must name a folder") from None
+
+
 def client_location(values: Mapping[str, Any], environment: Mapping[str, str]) -> ClientLocation:
-    """Make the location that the values of ``LOCATION_OPTIONS`` describe."""
-    folder: Path = values["state"] or Path(user_state_dir("chatsvc"))
+    """
+    Make the location that the values of ``LOCATION_OPTIONS`` describe.
+
+    :raise usage.UsageError: there is no state folder.
+    """
+    folder: Path = values["state"] or _users_folder()
     account = SavedLogin(folder).account()
     server: Server | None = values["connect"]
     if server is None and account is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def _password(path: str) -> str | None:
         with open(path, "rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise ValueError(f"others can read it; this mends it: chmod 600 {path}")
-            line = file.readline().rstrip(b"\r\n")
+            line = file.readline().removeprefix(BOM_UTF8).rstrip(b"\r\n")
     except OSError as problem:
         raise ValueError(problem.strerror or str(problem)) from None
     if not line:

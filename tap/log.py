@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
+import select
 import signal
+import stat
 import sys
 import syslog
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.logger import ILogObserver, LogEvent, Logger
-from twisted.python.logfile import LogFile
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface import implementer
 
+from chatsvc.observability.line_writer import LineWriter, Write
 from chatsvc.observability.log_format import LEVELS, Line, as_json, dated, level_of, undated
 from chatsvc.tap.options import Option, choice, fail
+from chatsvc.transport.twisted_internals import AppendingLogFile
 
 LOG_OPTIONS = (
     Option("log-format", "text", choice("text", "json"), "Form of the log: text or json."),
@@ -36,8 +41,8 @@ _PRIORITIES = {
     "error": syslog.LOG_ERR,
 }
 
-_Sink = Callable[[str, int], None]
-"""Takes a line, or a few that belong together, and its priority."""
+_LAST_LINES = 1.0
+"""Seconds that the end of the process waits for the last lines to be taken."""
 
 
 @implementer(ILogObserver)
@@ -45,7 +50,7 @@ _Sink = Callable[[str, int], None]
 class _Observer:
     line: Line
     least: int
-    sink: _Sink
+    sink: LineWriter
 
     def __call__(self, event: LogEvent) -> None:
         level = level_of(event)
@@ -70,14 +75,20 @@ class Log:
         self._json = ours["log-format"] == "json"
         self._least = LEVELS.index(ours["log-level"])
         self._journal = journal
-        self._file: LogFile | None = None
+        self._file: AppendingLogFile | None = None
+        self._writer: LineWriter | None = None
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost, because nobody took them."""
+        return self._writer.dropped if self._writer is not None else 0
 
     def begin(self) -> _Observer:
         """Open the log, and give the observer that ``twistd`` is to log to."""
         name = self._twistd.get("logfile")
         if self._twistd.get("syslog"):
             syslog.openlog(str(self._twistd.get("prefix") or "chatsvc"))
-            return self._observer(_to_syslog, dates=False)
+            return self._observer(_to_syslog, dates=False, may_block=True)
         if name == "-" or (not name and self._twistd.get("nodaemon")):
             return self._to_stdout()
         return self._to_file(name or "twistd.log")
@@ -95,29 +106,38 @@ class Log:
             why = problem.strerror
             self._log.error(text, event="not-reloaded", path=self._file.path, reason=why)
 
-    def _observer(self, sink: _Sink, *, dates: bool) -> _Observer:
+    def close(self) -> None:
+        """Let the last lines be taken, as far as somebody takes them."""
+        if self._writer is not None:
+            self._writer.drain(_LAST_LINES)
+
+    def _observer(self, write: Write, *, dates: bool, may_block: bool) -> _Observer:
         line = as_json if self._json else dated if dates else undated
-        return _Observer(line, self._least, sink)
+        self._writer = writer = LineWriter(write, lambda count: _dropped(line, count))
+        if may_block and self._twistd.get("nodaemon"):
+            writer.start()
+        elif may_block:
+            _when_running(writer.start)  # after the forks by which twistd goes to the background
+        atexit.register(self.close)
+        return _Observer(line, self._least, writer)
 
     def _to_stdout(self) -> _Observer:
         if not self._twistd.get("nodaemon"):
             fail("chat: a daemon has no standard output: take -n, or name another --logfile")
         stream: Any = sys.stdout
-        with suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")
+        write, is_file = _writer_to(stream)
         to_journal = self._journal == _device_and_inode(stream)
 
-        def write(text: str, priority: int) -> None:
+        def write_line(text: str, priority: int) -> None:
             if to_journal:
                 text = "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
-            stream.write(f"{text}\n")
-            stream.flush()
+            write(f"{text}\n")
 
-        return self._observer(write, dates=not to_journal)
+        return self._observer(write_line, dates=not to_journal, may_block=not is_file)
 
     def _to_file(self, path: str) -> _Observer:
         try:
-            self._file = file = LogFile.fromFullPath(path)
+            self._file = file = AppendingLogFile.fromFullPath(path)
         except OSError as problem:
             fail(f"chat: --logfile {path!r}: {problem.strerror}")
         if not signal.getsignal(signal.SIGUSR1):  # as twistd has it
@@ -127,7 +147,59 @@ class Log:
             file.write(f"{text}\n")
             file.flush()
 
-        return self._observer(write, dates=True)
+        return self._observer(write, dates=True, may_block=False)
+
+
+def _dropped(line: Line, count: int) -> tuple[str, int]:
+    """Give the line, and its priority, that stands where ``count`` lines are missing."""
+    event = {
+        "log_namespace": __name__,
+        "log_level": LogLevel.warn,
+        "log_time": time.time(),
+        "log_format": "Here {count} lines of the log are missing: nobody took them",
+        "event": "log-dropped",
+        "count": count,
+    }
+    return line(event), syslog.LOG_WARNING
+
+
+def _writer_to(stream: Any) -> tuple[Callable[[str], object], bool]:
+    """
+    Give what writes a text to a stream, and whether that never has to wait: it is a file, or no real stream.
+
+    It writes past the stream's buffer. A thread that waits in there would keep the process from ending.
+    """
+    try:
+        descriptor, encoding = stream.fileno(), stream.encoding
+    except (AttributeError, OSError, ValueError):
+        return lambda text: _to_object(stream, text), True
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    if is_file:  # which somebody else may cut off: `> file` does not open it to append
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
+
+    def write(text: str) -> None:
+        data = text.encode(encoding, "backslashreplace")
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # another process that shares it has made it so
+                select.select([], [descriptor], [])
+
+    return write, is_file
+
+
+def _to_object(stream: Any, text: str) -> None:
+    if stream is None:
+        raise OSError("standard output is closed")
+    stream.write(text)
+    stream.flush()
+
+
+def _when_running(call: Callable[[], object]) -> None:
+    from twisted.internet import reactor
+
+    reactor.callWhenRunning(call)  # type: ignore[attr-defined]
 
 
 def _soon(call: Callable[[], object]) -> None:

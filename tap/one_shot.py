@@ -18,7 +18,9 @@ from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.tap.click_options import option_value, with_table
 from chatsvc.tap.client_location import LOCATION_OPTIONS, client_location
 from chatsvc.tap.client_login import LOGIN_OPTIONS, credentials
+from chatsvc.transport.awake_clock import use_awake_clock
 from chatsvc.wire.commands import MAX_TEXT
+from chatsvc.wire.encodings import in_utf8
 from chatsvc.wire.sanitize import sanitized_lines
 
 _OPTIONS = (*LOCATION_OPTIONS, *LOGIN_OPTIONS)
@@ -72,7 +74,10 @@ class OneShot:
         """Give the one text that is to be sent: the argument, or, for ``-``, standard input."""
         try:
             # A little more than a message may have, so that a longer one is refused as too long.
-            content = sys.stdin.buffer.read(MAX_TEXT + 3) if text == "-" else os.fsencode(text)
+            if text == "-":
+                content = in_utf8(sys.stdin.buffer.read(MAX_TEXT + 6), sys.stdin.encoding)
+            else:
+                content = text.encode(errors="surrogateescape")
         except OSError as problem:
             reason = CLIENT_MESSAGES[self._location.lang].system_error(problem.errno or 0)
             self.finish(FAILED, f"stdin: {reason}")
@@ -87,6 +92,7 @@ class OneShot:
         from twisted.internet import reactor
 
         running_reactor: Any = reactor
+        use_awake_clock(running_reactor)
         job = make(running_reactor)
         interrupted = False
 

@@ -7,20 +7,22 @@ import os
 import resource
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
 from twisted.logger import Logger
 
 from chatsvc.config import CannotStart
 from chatsvc.server import ChatServer
-from chatsvc.supervision.prepared_service import PreparedService
 from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.tap.exit import end_badly
 from chatsvc.tap.launcher import Launcher, hold_lifeline, systemd_notifier
 from chatsvc.tap.options import fail
 from chatsvc.tap.server_options import ServerOptions
 from chatsvc.transport.twisted_internals import stop_signal_handlers, use_monotonic_clock
+
+if TYPE_CHECKING:
+    from chatsvc.supervision.supervisor import WorkerSupervisor
 
 _log = Logger()
 
@@ -45,19 +47,22 @@ def makeService(options: ServerOptions) -> IService:
         end_badly(reactor, line and f"chat: {line}")
 
     def reload() -> None:
-        if options.log is not None:
-            options.log.reopen()
+        if log is not None:
+            log.reopen()
         server.reload()
 
     use_monotonic_clock(reactor)  # type: ignore[arg-type]
     _raise_file_limit()
     systemd = systemd_notifier(reactor, os.environ)  # type: ignore[arg-type]
-    count = options.values_by_name["workers"]
-    server: PreparedService
+    log, count = options.log, options.values_by_name["workers"]
+    server: ChatServer | WorkerSupervisor
     if options.worker_slot is None and count > 1:
         server = _supervisor(reactor, options, systemd, given_up)
     else:
         server = ChatServer(reactor, options.config, systemd, given_up)
+    if log is not None:
+        server.metrics.log_lines_dropped.value = lambda: log.dropped
+        reactor.addSystemEventTrigger("after", "shutdown", log.close)  # type: ignore[attr-defined]
     try:
         server.prepare()
     except CannotStart as problem:
@@ -77,7 +82,7 @@ def _supervisor(
     options: ServerOptions,
     systemd: SystemdNotifier,
     given_up: Callable[[str | None], None],
-) -> PreparedService:
+) -> WorkerSupervisor:
     """Make the supervisor of the workers that the options ask for."""
     # Not above: it needs Twisted's web client, which a server of one process need not wait for.
     from chatsvc.supervision.supervisor import WorkerSupervisor

@@ -18,7 +18,8 @@ from chatsvc.limits.token_bucket import parse_rate
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 from chatsvc.tap.launcher import worker_slot
 from chatsvc.tap.log import LOG_OPTIONS, Log, log_to
-from chatsvc.tap.options import Option, TableOptions, anything, choice, whole
+from chatsvc.tap.options import Option, TableOptions, anything, choice, fail, whole
+from chatsvc.tap.pid_file import obstacle
 from chatsvc.transport.listeners import LOOPBACK
 from chatsvc.wire.phrases import LANGUAGES
 
@@ -286,9 +287,12 @@ class ServerOptions(TableOptions):
     def postOptions(self) -> None:
         super().postOptions()
         parent = getattr(self, "parent", None)
-        # A stale pid file, as after SIGKILL in a container, must not stop a start.
-        if parent is not None and "pidfile" in parent and parent.get("nodaemon"):
-            parent["pidfile"] = ""
+        if parent is not None and parent.get("pidfile"):
+            if parent.get("nodaemon"):
+                # A stale pid file, as after SIGKILL in a container, must not stop a start.
+                parent["pidfile"] = ""
+            elif line := obstacle(parent["pidfile"]):
+                fail(f"chat: {line}")
         if parent is not None:
             self.worker_slot = worker_slot(os.environ)
             journal = os.environ.get("JOURNAL_STREAM", "")

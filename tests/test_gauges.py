@@ -44,7 +44,7 @@ class InstrumentsTests(SynchronousTestCase):
         self.assertEqual(self.value("waiting_messages"), 1)
 
     def test_waiting_while_the_store_is_away(self) -> None:
-        """What waits would never be counted again after the store was away, or after an error."""
+        """Waiting messages would never be counted again after the store was away, or after an error."""
         self.inbox.store(BOB, "x")
         self.inbox.hold = {"total"}
         self.instruments.start()

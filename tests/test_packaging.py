@@ -59,7 +59,7 @@ class SdistTests(TestCase):
             return {info.name.partition("/")[2]: info for info in sdist if not info.isdir()}
 
     def test_what_is_in_it(self) -> None:
-        """Who builds from source could not test it, read about it, run it as a service or make its tables."""
+        """Somebody who builds from source could not test it, read about it, run it as a service or make its tables."""
         for needed in (
             *(".ci/run", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
             *("README.zh.md", "SECURITY.md", "changelog.d/README.md", "docs/operation.md"),
@@ -76,7 +76,7 @@ class SdistTests(TestCase):
         self.assertEqual(missing, {".gitignore"})
 
     def test_links(self) -> None:
-        """Of tap and schema there would be two copies, of which one can be edited without effect."""
+        """There would be two copies of tap and schema, one of which can be edited without effect."""
         for name in ("tap", "schema"):
             link = self.members()[f"chatsvc/{name}"]
             self.assertTrue(link.issym())

@@ -62,6 +62,18 @@ class FrameTests(ProtocolCase):
             end.raw(), ["This is not UTF-8, please check your client's encoding!", "English it is!"]
         )
 
+    def test_byte_order_mark(self) -> None:
+        """A program that writes its text with a mark in front would be told that its object is none."""
+        end = self.connect()
+        end.raw()
+        end.send(
+            "\ufefflang en", "\ufeff", '\ufeff{"type":"ping","n":1}', '\ufeff{"type":"ping","n":2}'
+        )
+        self.turn()
+        english, *pongs = end.raw()
+        self.assertEqual(english, "English it is!")
+        self.assertEqual(pongs, ['{"type":"pong","re":1}', '{"type":"pong","re":2}'])
+
     def test_one_write_a_turn(self) -> None:
         """Frames that are said together would leave as many small packets."""
         end = self.connect()
@@ -146,7 +158,7 @@ class DialectTests(ProtocolCase):
         self.assertEqual(end.raw(), ["Log-in failed!", GREETING, *pongs])
 
     def test_log_out_that_waits(self) -> None:
-        """Whether a brace behind a log-out is a program's would depend on how fast the store is."""
+        """The dialect of a brace behind a log-out would depend on how fast the store is."""
         end = self.text()
         self.world.inbox.hold = {"commit"}
         end.send("msg 10002 hi", "logout", {"type": "ping", "n": 1})
@@ -239,7 +251,7 @@ class ConversationTests(ProtocolCase):
         self.assertFalse(older.wire.disconnecting)
 
     def test_quit(self) -> None:
-        """What is said before closing would be lost, or something done after it."""
+        """Frames said before closing would be lost, or something done after it."""
         end = self.text()
         end.send("quit", "help", "auth 10001 a")
         self.turn()
@@ -352,7 +364,7 @@ class TimeTests(ProtocolCase):
 
 
 class FlowTests(ProtocolCase):
-    """Who is slow is waited for, and slows nobody else."""
+    """Somebody who is slow is waited for, and slows nobody else."""
 
     def producer(self, end: ClientEnd) -> Any:
         producer = end.wire.producer
@@ -419,7 +431,7 @@ class FlowTests(ProtocolCase):
         self.assertEqual(len(end.raw()), 10)
 
     def test_others_have_their_turn(self) -> None:
-        """Who sends thousands of commands at once would be served before everybody else."""
+        """Somebody who sends thousands of commands at once would be served before everybody else."""
         end = self.connect()
         end.raw()
         end.protocol.dataReceived(end.pack(*["help"] * 1000))
@@ -469,7 +481,7 @@ class FlowTests(ProtocolCase):
             end.protocol.dataReceived(bytes([byte]))
 
     def test_bytes_that_come_while_not_read(self) -> None:
-        """What TLS still hands on after a connection is no longer read would be lost, or be copied over and over."""
+        """Bytes that TLS hands on after a connection is no longer read would be lost, or be copied over and over."""
         end = self.text()
         end.protocol.hold("one")
         self.send_bytes(end, end.pack("help", "help", "?")[:-1])
@@ -600,7 +612,7 @@ class ReceiptTests(ProtocolCase):
         self.assertEqual(self.world.inbox.waiting[ALICE], [])
 
     def test_programs_acknowledge_themselves(self) -> None:
-        """What a program's kernel has, and the program has not recorded, would be removed."""
+        """A message that a program's kernel has, and the program has not recorded, would be removed."""
         end, _ = self.connect_metered()
         end.send({"type": "auth", "n": 1, "uid": ALICE, "password": "a"})
         self.world.inbox.store(ALICE, "x")
@@ -622,7 +634,7 @@ class FrameTimeoutTests(ProtocolCase):
             end.protocol.dataReceived(bytes([byte]))
 
     def test_half_sent(self) -> None:
-        """Who sends half a frame and no more would keep its memory for ever, before a log-in and after it."""
+        """Somebody who sends half a frame and no more would keep its memory for ever, before a log-in and after it."""
         for end in (self.connect(), self.text()):
             end.protocol.dataReceived(end.pack("help")[:3])
             self.turn(29.9)
@@ -634,7 +646,7 @@ class FrameTimeoutTests(ProtocolCase):
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_a_byte_a_second(self) -> None:
-        """Who sends a byte now and then would be taken for somebody who is busy."""
+        """Somebody who sends a byte now and then would be taken for somebody who is busy."""
         end = self.text()
         self.trickle(end, end.pack("x" * 1000)[:40], 1)
         self.assertTrue(end.wire.disconnecting)

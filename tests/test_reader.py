@@ -35,7 +35,7 @@ class RecordingOwner:
     def poll_acks(self) -> None:
         self.noted.append("poll")
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
 
     def inbox_restarted(self) -> None:
@@ -65,12 +65,18 @@ class ReaderTests(SynchronousTestCase):
         self.inbox.calls.clear()
         return reader
 
+    def begin_reading(self) -> Reader:
+        """Log in, and let what waits be delivered."""
+        reader = self.begin()
+        reader.resume()
+        return reader
+
     def store(self, count: int) -> list[Message]:
-        """Messages that the post office does not see."""
+        """Messages that the router does not see."""
         return [self.inbox.store(UID, "x") for _ in range(count)]
 
     def send(self) -> None:
-        """A message by way of the post office."""
+        """A message by way of the router."""
         self.router.send(Draft(UID, 1, "a", 0, "x"), self.on_outcome)
         self.clock.advance(0)
 
@@ -97,26 +103,25 @@ class ReaderTests(SynchronousTestCase):
         for count, pages in ((0, 0), (1, 1), (PAGE - 1, 1), (PAGE, 2), (2 * PAGE + 5, 3)):
             self.setUp()
             self.store(count)
-            self.begin().resume()
+            self.begin_reading()
             self.assertEqual(self.owner.delivered, list(range(1, count + 1)))
             self.assertEqual(self.reads(), pages)
 
     def test_live(self) -> None:
         """A live reader would read the store for each message, or get it twice."""
         self.store(2)
-        self.begin().resume()
+        self.begin_reading()
         self.send()
         self.send()
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         self.assertEqual(self.reads(), 1)
 
     def test_entry_that_nobody_can_read(self) -> None:
-        """What another program put into an inbox would be shown as an empty line, or stay there for ever."""
+        """An entry that another program put into an inbox would be shown as an empty line, or stay there for ever."""
         self.store(1)
         self.inbox.store(UID, "")
         self.store(1)
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.assertEqual(self.owner.delivered, [1, 3])
         reader.acknowledge(1)
         self.assertEqual([removal.up_to for removal in self.removals()], [1])
@@ -125,8 +130,7 @@ class ReaderTests(SynchronousTestCase):
         """An inbox that holds nothing else would say for ever that something waits."""
         for _ in range(2):
             self.inbox.store(UID, "")
-        reader = self.begin()
-        reader.resume()
+        self.begin_reading()
         self.assertEqual(self.owner.delivered, [])
         self.assertEqual([removal.up_to for removal in self.removals()], [2])
         self.send()
@@ -134,7 +138,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_gap(self) -> None:
         """Something that was stored unseen would be skipped when the next message comes (P2)."""
-        self.begin().resume()
+        self.begin_reading()
         self.store(3)
         self.send()
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
@@ -145,8 +149,7 @@ class ReaderTests(SynchronousTestCase):
     def test_old_news(self) -> None:
         """A message would be handed twice or out of order when its news come late."""
         messages = self.store(3)
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         for message in messages:
             reader.stored(message)
         self.assertEqual(self.owner.delivered, [1, 2, 3])
@@ -155,8 +158,7 @@ class ReaderTests(SynchronousTestCase):
         """A message that came while a page was read would wait for the one after it."""
         self.store(1)
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        self.begin_reading()
         (_, first) = self.inbox.held.pop()
         page = list(self.inbox.waiting[UID])
         self.send()
@@ -174,11 +176,10 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, [1, 2, 3])
 
     def test_look_while_catching_up(self) -> None:
-        """What another node stored while a page was read would wait for the next message."""
+        """A message that another node stored while a page was read would wait for the next message."""
         self.store(1)
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.resync()
         self.inbox.let()
         self.store(1)
@@ -186,9 +187,8 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, [1, 2])
 
     def test_look_while_live(self) -> None:
-        """What another node stored would wait for the next message."""
-        reader = self.begin()
-        reader.resume()
+        """A message that another node stored would wait for the next message."""
+        reader = self.begin_reading()
         self.store(1)
         reader.resync()
         self.assertEqual(self.owner.delivered, [1])
@@ -198,8 +198,7 @@ class ReaderTests(SynchronousTestCase):
     def test_news_that_cannot_be_read(self) -> None:
         """A message that is gone before it could be read would make its reader read for ever."""
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.stored(Message(5, 1, "a", 0, "x"))
         for _ in range(10):
             if self.inbox.held:
@@ -210,8 +209,7 @@ class ReaderTests(SynchronousTestCase):
         """A connection that can take no more would be handed the rest of the page, or lose it (P2)."""
         self.store(10)
         self.owner.room = 4
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
         self.send()
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4])
@@ -219,9 +217,8 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.owner.delivered, list(range(1, 12)))
 
     def test_pause_while_live(self) -> None:
-        """What comes for a connection that can take no more would be held in memory, or lost (P8)."""
-        reader = self.begin()
-        reader.resume()
+        """Messages for a connection that can take no more would be held in memory, or lost (P8)."""
+        reader = self.begin_reading()
         reader.pause()
         self.send()
         self.assertEqual(self.owner.delivered, [])
@@ -230,8 +227,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_nothing_missed(self) -> None:
         """A log-in to an empty inbox, or a short pause, would cost a reading of the store."""
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.send()
         reader.pause()
         reader.resume()
@@ -240,16 +236,15 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(self.reads(), 0)
 
     def test_missed_before_the_start(self) -> None:
-        """What came between the claim and the answer to the log-in would wait for the next message."""
+        """A message between the claim and the answer to the log-in would wait for the next message."""
         reader = self.begin()
         self.send()
         reader.resume()
         self.assertEqual(self.owner.delivered, [1])
 
     def test_look_while_paused(self) -> None:
-        """What was stored unseen while the connection could take no more would wait for the next message."""
-        reader = self.begin()
-        reader.resume()
+        """A message stored unseen while the connection could take no more would wait for the next message."""
+        reader = self.begin_reading()
         reader.pause()
         self.store(1)
         reader.resync()
@@ -260,8 +255,7 @@ class ReaderTests(SynchronousTestCase):
         """A page that arrives at a paused connection would be handed, or two reads run at once."""
         self.store(3)
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.pause()
         self.inbox.let()
         self.assertEqual(self.owner.delivered, [])
@@ -273,8 +267,7 @@ class ReaderTests(SynchronousTestCase):
         """A short pause would start a second reading beside the first."""
         self.store(3)
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.pause()
         reader.resume()
         self.assertEqual(len(self.inbox.held), 1)
@@ -333,8 +326,7 @@ class ReaderTests(SynchronousTestCase):
         """A page would be handed to a connection that is gone."""
         self.store(3)
         self.inbox.hold = {"read"}
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.close()
         self.inbox.let()
         self.assertEqual((self.owner.delivered, self.inbox.held), ([], []))
@@ -342,8 +334,7 @@ class ReaderTests(SynchronousTestCase):
     def test_closed(self) -> None:
         """A log-in that is over would be handed messages, or acknowledge them."""
         self.store(2)
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.close()
         self.send()
         reader.resync()
@@ -377,8 +368,7 @@ class ReaderTests(SynchronousTestCase):
     def test_superseded(self) -> None:
         """A claim of a log-in that failed would keep everything in the inbox for good."""
         self.store(2)
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.generations[UID] = 5
         reader.acknowledge(2)
         self.clock.pump([REMOVAL_DELAY] * 2)
@@ -387,8 +377,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_superseded_by_another_node(self) -> None:
         """A reader whose user has gone to another node would go on, and fight for the inbox."""
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.taken = {UID}
         reader.superseded(reader.generation)
         self.assertEqual(self.owner.noted, ["taken over"])
@@ -397,8 +386,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_heard(self) -> None:
         """A message of another node would be handed twice or not at all, or make the reader claim its inbox anew."""
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         first, second, third = self.store(3)
         reader.stored_elsewhere(first)
         reader.stored_elsewhere(first)
@@ -436,8 +424,7 @@ class ReaderTests(SynchronousTestCase):
         """A claim that fails would never be tried again."""
         self.store(3)
         self.owner.room = 10
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.generations[UID] = 5
         self.inbox.hold = {"claim"}
         reader.acknowledge(2)
@@ -451,8 +438,7 @@ class ReaderTests(SynchronousTestCase):
     def test_restarted(self) -> None:
         """After a fail-over that lost messages a reader would skip those that get the same ids."""
         self.store(5)
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
         self.router.store_returned([UID], [])
@@ -463,8 +449,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_kick(self) -> None:
         """A session whose account logged in elsewhere would not hear of it, or go on reading."""
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         reader.taken_over()
         self.assertEqual(self.owner.noted, ["taken over"])
         self.send()
@@ -479,8 +464,7 @@ class ReaderTests(SynchronousTestCase):
         """A store that was emptied unseen would leave a reader deaf, and then remove what is new (P2)."""
         self.store(5)
         self.owner.room = 100
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
         reader.stored(self.inbox.waiting[UID][-1])
@@ -493,8 +477,7 @@ class ReaderTests(SynchronousTestCase):
         """An acknowledgement of what the store has lost would remove what got the same ids."""
         self.store(5)
         self.owner.room = 100
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.inbox.generations[UID] = 0
         self.store(3)
@@ -505,8 +488,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_delivery_raises(self) -> None:
         """A message that was not delivered would be acknowledged by a later one, and be lost (P2)."""
-        reader = self.begin()
-        reader.resume()
+        reader = self.begin_reading()
         self.send()
         deliver = self.owner.deliver
 
@@ -517,6 +499,7 @@ class ReaderTests(SynchronousTestCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.owner.noted, ["failed"])
+        self.assertEqual((reader.position().id, reader.position().at), (1, 0))
         reader._deliver_to_client = deliver
         self.send()
         reader.acknowledge(3)

@@ -1,4 +1,4 @@
-"""The post office, with a store in memory and a clock of the test's own."""
+"""The router, with a store in memory and a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RecordingListener:
     def stored_elsewhere(self, message: Message) -> None:
         self.noted.append(("heard", message.id))
 
-    def taken_over(self) -> None:
+    def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
 
     def resync(self) -> None:
@@ -129,7 +129,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(events, [("message-refused", 2, 1), ("message-refused", 2, 200)])
 
     def test_one_of_two_batches_fails(self) -> None:
-        """Of two batches under way one would answer for the other, or the messages of one would be told twice."""
+        """One of two batches under way would answer for the other, or the messages of one would be told twice."""
         self.inbox.hold = {"commit"}
         for text in "ab":
             self.send(text)
@@ -140,7 +140,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.on_outcome, [("a", None), ("b", Stored(1, 1))])
 
     def test_all_told(self) -> None:
-        """What is said to the connections would wait for a turn of the reactor, or leave before all of it is said."""
+        """Frames to the connections would wait for a turn of the reactor, or leave before all of it is said."""
         told: list[int] = []
         self.router = MessageRouter(
             self.clock,
@@ -284,7 +284,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(len(self.on_outcome), 3)
 
     def test_deadlines_in_order(self) -> None:
-        """Of several senders only the first would hear that the store does not answer."""
+        """Only the first of several senders would hear that the store does not answer."""
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()
@@ -316,7 +316,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(listener.noted, ["resync"])
 
     def test_removals_survive_an_absent_store(self) -> None:
-        """What a reader has acknowledged would come again after the store was away."""
+        """A message that a reader has acknowledged would come again after the store was away."""
         self.inbox.away = True
         self.router.remove(2, 1, 5)
         self.router.remove(3, 1, 6)
@@ -416,7 +416,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual([self.listeners[2].noted, self.listeners[3].noted], [["taken over"], []])
 
     def test_broken_batch(self) -> None:
-        """An exception of a store would leave senders waiting, or end the post office."""
+        """An exception of a store would leave senders waiting, or end the router."""
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()
@@ -470,6 +470,18 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.on_outcome, [("b", Stored(1, 1))])
         self.assertEqual(listener.noted, [1])
+
+    def test_broken_sender_of_an_unknown_outcome(self) -> None:
+        """An exception of one sender's code would leave the others waiting for a store that does not answer."""
+        self.inbox.hold = {"commit"}
+        self.router.send(Draft(2, 1, "a", 5, "a"), self.explode)
+        self.send("b")
+        self.turn()
+        self.clock.advance(1)
+        self.send("c")
+        self.clock.pump([STORE_PATIENCE - 1, 1.0])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.on_outcome, [("b", None), ("c", None)])
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""

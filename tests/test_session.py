@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.passwords import PasswordsBusy
@@ -105,7 +105,7 @@ class LogInTests(SessionTests):
         self.assertEqual(self.world.passwords.calls, [])
 
     def test_twice(self) -> None:
-        """Who is logged in could become another user."""
+        """Somebody who is logged in could become another user."""
         connection = self.log_in()
         connection.do(c.Auth(BOB, "b", n=3))
         self.assertRefused(connection, Problem.ALREADY_LOGGED_IN, re=3)
@@ -115,7 +115,14 @@ class LogInTests(SessionTests):
         """Something would be done for somebody who is not logged in."""
         connection = self.connect()
         for command in (
-            *(c.Send(BOB, "x"), c.Passwd("a", "b"), c.Find("bob"), c.Logout(), c.Ack(1)),
+            *(
+                c.Send(BOB, "x"),
+                c.Passwd("a", "b"),
+                c.Renew("t"),
+                c.Find("bob"),
+                c.Logout(),
+                c.Ack(1),
+            ),
             *(c.Malformed(Problem.SEND_USAGE, c.Send), c.Malformed(Problem.PASSWD_USAGE, c.Passwd)),
         ):
             connection.do(command)
@@ -198,7 +205,9 @@ class LogInTests(SessionTests):
             connection.session.close("lost")
         self.world.let_all()
         self.assertEqual(self.world.passwords.calls.count("check"), 6)
-        self.assertEqual([type(connection.said[-1]) for connection in waiting[:5]], [e.Kicked] * 5)
+        self.world.clock.pump([1.0] * 10)  # one ends the other, more and more slowly
+        said = [type(connection.said[-1]) for connection in waiting[:6]]
+        self.assertEqual(sorted(kind.__name__ for kind in said), ["Kicked"] * 5 + ["LoggedIn"])
 
     def test_gone_while_checked(self) -> None:
         """A client that hangs up while its password is checked would log its user out elsewhere, or leave an error."""
@@ -226,7 +235,7 @@ class LogInTests(SessionTests):
         self.assertRefused(connection, Problem.THROTTLED, retry_after=1.0)
 
     def test_guesser_does_not_fill_the_log(self) -> None:
-        """Whoever may connect could fill the disk with lines about log-ins that were not even tried."""
+        """Anybody who may connect could fill the disk with lines about log-ins that were not even tried."""
         connection = self.connect()
         with capturedLogs() as said:
             for _ in range(100):
@@ -305,8 +314,77 @@ class LogInTests(SessionTests):
         older.session.close("lost")
         self.assertEqual(list(self.world.online), [ALICE], "the entry is the newer one's")
 
+    def ask_to_log_in(self, uid: int = ALICE) -> RecordingConnection:
+        """Somebody who asks to log in, and may have to wait."""
+        connection = self.connect()
+        connection.do(c.Auth(uid, self.world.accounts.rows[uid][1]))
+        return connection
+
+    def test_ending_one_another(self) -> None:
+        """Two programs that are started anew whenever they end would end each other some times a second, for ever."""
+        self.log_in()
+        holder = self.log_in()  # somebody who has moved to another machine
+        for wait in (1, 2, 4, 8, 8):
+            newer = self.ask_to_log_in()
+            self.log_in(BOB).session.close("lost")
+            self.world.clock.advance(wait - 0.1)
+            self.assertEqual((holder.answers(), newer.said), ([], []))
+            self.world.clock.advance(0.2)
+            self.assertEqual(holder.answers(), [e.Kicked()])
+            self.assertIsInstance(newer.answers()[-1], e.LoggedIn)
+            holder = newer
+        self.world.clock.advance(15.1)
+        self.log_in()
+        self.assertEqual(holder.answers(), [e.Kicked()])
+
+    def test_back_where_nobody_is(self) -> None:
+        """Whoever comes back, after the log-in that has ended theirs is over, would wait for nothing."""
+        self.log_in()
+        self.log_in().session.close("lost")
+        self.turn()
+        self.log_in()
+
+    def test_ending_one_another_between_nodes(self) -> None:
+        """Two programs that log in at different nodes would end each other without end."""
+        self.log_in()
+        self.world.router.taken_over(ALICE, 99)
+        self.world.inbox.taken = {ALICE}
+        back = self.ask_to_log_in()
+        self.assertEqual(back.said, [])
+        self.world.clock.advance(1.1)
+        self.assertIsInstance(back.answers()[-1], e.LoggedIn)
+
+    def test_gone_while_it_waits(self) -> None:
+        """Whoever hangs up meanwhile would end the log-in of another, or leave an error."""
+        self.log_in()
+        holder = self.log_in()
+        gone = self.ask_to_log_in()
+        gone.session.close("lost")
+        self.world.clock.advance(10)
+        self.assertEqual((holder.answers(), gone.said), ([], []))
+        self.assertTrue(holder.session.logged_in)
+
+    def test_who_has_ended_it(self) -> None:
+        """The log would not say where the other one is that ends a log-in, or not that two end each other."""
+        with capturedLogs() as logged:
+            self.log_in()
+            self.log_in()
+            self.ask_to_log_in()
+            self.world.clock.advance(1.1)
+            self.world.router.taken_over(ALICE, 99, "192.0.2.99")
+            self.log_in()
+            self.world.router.taken_over(ALICE, 199)
+        ended = [event for event in logged if event["event"] == "logout"]
+        self.assertEqual(
+            [event["by"] for event in ended],
+            ["192.0.2.1", "192.0.2.1", "192.0.2.99", "another node"],
+        )
+        self.assertTrue(formatEvent(ended[0]).endswith("logged-in-elsewhere, from 192.0.2.1"))
+        (slowed,) = [event for event in logged if event["event"] == "take-over-slowed"]
+        self.assertEqual((slowed["address"], slowed["seconds"]), ("192.0.2.1", 1.0))
+
     def test_take_over_leaves_nothing_twice(self) -> None:
-        """What the older session has received would come again to the newer one."""
+        """Messages that the older session has received would come again to the newer one."""
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
         self.world.online[ALICE].resync()
@@ -318,7 +396,7 @@ class LogInTests(SessionTests):
         self.assertEqual(newer.delivered, [])
 
     def test_two_at_once(self) -> None:
-        """Of two log-ins at the same time both or none would be online."""
+        """Both or none of two log-ins at the same time would be online."""
         self.world.inbox.hold = {"claim"}
         first, second = self.connect(), self.connect()
         first.do(c.Auth(ALICE, "a"))
@@ -329,7 +407,7 @@ class LogInTests(SessionTests):
         self.assertTrue(second.session.logged_in)
 
     def test_log_out(self) -> None:
-        """Who logged out would still be online, or could not log in again."""
+        """Somebody who logged out would still be online, or could not log in again."""
         connection = self.log_in()
         connection.do(c.Logout(n=2), c.Send(BOB, "x"))
         self.assertEqual(connection.answers()[0], e.LoggedOut(re=2))
@@ -460,9 +538,11 @@ class SendTests(SessionTests):
             connection.do(c.Send(BOB, "x", n=7))
             self.turn()
             self.assertEqual(connection.answers(), [answer])
+            connection.session.close("lost")
+            self.turn()
 
     def test_moved(self) -> None:
-        """Who hung at one node and logged in at another would not be told that nothing of this was stored."""
+        """Somebody who hung at one node and logged in at another would not be told that nothing of this was stored."""
         connection = self.log_in()
         self.world.inbox.outcomes = [Moved()]
         connection.do(c.Send(BOB, "x", n=7))
@@ -471,7 +551,7 @@ class SendTests(SessionTests):
         self.assertEqual(connection.answers(), [refusal, e.Kicked()])
 
     def test_device_that_logged_in_again(self) -> None:
-        """Who only sends would not be told that another session has taken the device, and send on into nowhere."""
+        """A sender would not be told that another session has taken the device, and send on into nowhere."""
         older, newer = self.connect(), self.connect()
         for connection in (older, newer):
             connection.do(c.Hello(device=DEVICE), c.Auth(ALICE, "a", receive=False))
@@ -660,7 +740,7 @@ class SendTests(SessionTests):
             self.assertGreaterEqual(len(connection.said), MOST_UNANSWERED)
 
     def test_debts_add_up(self) -> None:
-        """Who sends past the rate behind a slow command would be read again when the first of the debts is paid."""
+        """A sender past the rate behind a slow command would be read again when the first of the debts is paid."""
         self.world = World(Rate(2, 4))
         connection = self.log_in()
         self.world.accounts.cached = {BOB}
@@ -673,9 +753,9 @@ class SendTests(SessionTests):
         self.assertEqual(connection.held, set())
 
     def test_log_ins_without_end(self) -> None:
-        """Who has a token could have the store do nothing but log-ins."""
+        """Somebody who has a token could have the store do nothing but log-ins."""
         self.world = World(login_rate=Rate(1, 5))
-        held = [self.log_in().held for _ in range(7)]
+        held = [self.log_in(receive=False).held for _ in range(7)]
         self.assertEqual(held, [set()] * 5 + [{"request-rate"}] * 2)
 
     def test_names_without_end(self) -> None:
@@ -767,8 +847,9 @@ class AccountTests(SessionTests):
         connection = self.connect()
         connection.do(c.Register("a|b", "x"))
         self.assertRefused(connection, Problem.BAD_NAME)
-        connection.do(c.Register("a", ""))
-        self.assertRefused(connection, Problem.BAD_PASSWORD)
+        for password in ("", "a\tb", "secret\n", "x\u200b"):
+            connection.do(c.Register("a", password))
+            self.assertRefused(connection, Problem.BAD_PASSWORD)
         self.world = World(registration=False)
         connection = self.connect()
         connection.do(c.Register("a", "x", n=1))
@@ -780,14 +861,37 @@ class AccountTests(SessionTests):
         connection = self.log_in()
         connection.do(c.Passwd("wrong", "new", n=1))
         self.assertRefused(connection, Problem.WRONG_OLD_PASSWORD, re=1)
-        connection.do(c.Passwd("a", "", n=2))
-        self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
+        for password in ("", "new\n", "\x1bnew"):
+            connection.do(c.Passwd("a", password, n=2))
+            self.assertRefused(connection, Problem.BAD_PASSWORD, re=2)
         connection.do(c.Passwd("a", "new", n=3))
         self.assertEqual(connection.answers(), [e.PasswordChanged(re=3)])
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "new"))
 
+    def test_newer_token(self) -> None:
+        """A log-in that lasts would outlive its token, or a token get another life that is not this user's."""
+        connection, tokens = self.connect(), self.world.services.auth.tokens
+        connection.do(c.Auth(ALICE, "a"))
+        first = connection.answers()[-1]
+        assert isinstance(first, e.LoggedIn)
+        self.assertEqual(first.token_seconds, 7 * 86400)
+        self.world.clock.advance(first.token_seconds - 1)
+        connection.do(c.Renew(first.token, n=2))
+        (second,) = connection.answers()
+        assert isinstance(second, e.Renewed)
+        self.world.clock.advance(2)
+        claims = tokens.read(second.token)
+        assert claims is not None
+        self.assertTrue(claims.uid == ALICE and tokens.fits(claims, "a"))
+        self.assertFalse(tokens.fits(claims, "changed"))
+        for token in (first.token, tokens.issue(BOB, "b"), "", f"{second.token}x"):
+            connection.do(c.Renew(token, n=3))
+            self.assertRefused(connection, Problem.BAD_CREDENTIALS, re=3)
+        connection.do(c.Logout(), c.Renew(second.token))
+        self.assertEqual(connection.answers()[-1], e.Refused(Problem.NOT_LOGGED_IN))
+
     def test_password_changed_meanwhile(self) -> None:
-        """Of two changes at once the slower would win though its old password is no longer right."""
+        """The slower of two changes at once would win though its old password is no longer right."""
         connection = self.log_in()
         self.world.passwords.hold = {"hash"}
         connection.do(c.Passwd("a", "new"))
@@ -797,7 +901,7 @@ class AccountTests(SessionTests):
         self.assertEqual(self.world.accounts.rows[ALICE], ("alice", "other"))
 
     def test_find(self) -> None:
-        """Who looks for a name would not see whether its users are online."""
+        """Somebody who looks for a name would not see whether its users are online."""
         connection = self.log_in()
         connection.do(c.Find("alice", n=1), c.Find("bob", n=2), c.Find("nobody", n=3))
         self.assertEqual(
@@ -817,7 +921,7 @@ class AcknowledgementTests(SessionTests):
     """`ack`, and receipts."""
 
     def test_ack(self) -> None:
-        """What a client has recorded would come again, or what it was never handed be removed."""
+        """A message that a client has recorded would come again, or one that it was never handed be removed."""
         connection = self.log_in()
         for _ in range(3):
             self.world.inbox.store(ALICE, "x")

@@ -26,7 +26,7 @@ class WaitersTests(SynchronousTestCase):
         self.assertEqual(order, [("a", 1), ("b", 1)])
 
     def test_wait_again(self) -> None:
-        """Who waits anew as soon as it is released would be released for ever."""
+        """Somebody who waits anew as soon as it is released would be released for ever."""
         again = self.waiters.wait().addCallback(lambda _: self.waiters.wait())
         self.waiters.fire(1)
         self.assertNoResult(again)

@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from benchmarks.campaign.node import Node
@@ -49,9 +50,16 @@ class Balancer:
         self._socket = folder / "haproxy.sock"
         self.process = Process([program, "-db", "-f", str(config)], folder, "haproxy", namespace)
 
-    def start(self) -> None:
+    def start(self, well: Sequence[Node]) -> None:
+        """Start it, and wait until it has found these nodes well: users who come before that all go to one of them."""
         self.process.start()
         wait_until(self._socket.exists, "haproxy", 10)
+        for node in well:
+            wait_until(partial(self._finds_well, node), f"haproxy's trust in {node.name}", 30)
+
+    def _finds_well(self, node: Node) -> bool:
+        lines = self._say("show stat -1 4 -1").splitlines()
+        return any(line.startswith(f"nodes,{node.name},") and ",L7OK," in line for line in lines)
 
     def take_out(self, node: Node) -> None:
         """Send nobody there any more, and end the connections that are there."""
@@ -64,9 +72,9 @@ class Balancer:
     def close(self) -> None:
         self.process.end()
 
-    def _say(self, command: str) -> None:
+    def _say(self, command: str) -> str:
         with closing(socket.socket(socket.AF_UNIX)) as line:
             line.settimeout(5)
             line.connect(str(self._socket))
             line.sendall(command.encode() + b"\n")
-            line.recv(4096)
+            return b"".join(iter(lambda: line.recv(65_536), b"")).decode()

@@ -28,6 +28,9 @@ _FILLING = 1.5
 _TAKING = 0.5
 """Seconds in which an acknowledgement has been carried out."""
 
+_RETURN = 1.0
+"""Seconds in which somebody who leaves has connected again."""
+
 _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
 
@@ -159,11 +162,19 @@ class Faults:
         Their disk has lost the last numbers that they used, and they use them again, while the last of what they said
         is still on its way.
         """
-        journals = self._journals_of_senders()
-        wait_until(lambda: all(any(entries(path)) for path in journals), "a sender's text", 30)
+        for node in self._world.nodes:  # those who are there go to the detour, perhaps
+            self._tell_senders(f"leave {node.target}")
+        moment = time.time() + _RETURN
+        wait_until(lambda: self._have_talked_since(moment), "the senders' texts", 30)
         before = self._numbers_lost()
         self._tell_on_the_way(f"forget {DETOUR}")
         wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)
+
+    def _have_talked_since(self, moment: float) -> bool:
+        return all(
+            any(entry.kind == "o" and entry.time > moment for entry in entries(path))
+            for path in self._journals_of_senders()
+        )
 
     def _numbers_lost(self) -> int:
         journals = self._journals_of_senders()

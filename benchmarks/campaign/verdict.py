@@ -52,6 +52,8 @@ class Verdict:
     confirmed: int = 0
     refused: int = 0
     lost: int = 0
+    passed_over: int = 0
+    """Those lost ones whose reader was shown a later message of the same sender: they cannot come any more."""
     shown_twice: int = 0
     out_of_order: int = 0
     shown_though_refused: int = 0
@@ -125,6 +127,7 @@ def _judge_confirmed(
             verdict.lost_with_store += 1
         else:
             verdict.blame("lost", pair, k)
+            verdict.passed_over += any(other.k > k for other in shown)
 
 
 def _judge_refused(

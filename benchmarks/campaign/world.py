@@ -78,7 +78,7 @@ class World:
             node.start()
         self._make_accounts()
         if self.balancer is not None:
-            self.balancer.start()
+            self.balancer.start(self.nodes)
         self.proxy.start()
         self.detour.start()
 

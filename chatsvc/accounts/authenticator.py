@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chatsvc.accounts import names, passwords
+from chatsvc.accounts import names, opaque_string
 from chatsvc.accounts.creation import NameTaken, UidsUsedUp
 from chatsvc.accounts.passwords import PasswordCheck, PasswordHasherPool
 from chatsvc.accounts.store import Account, AccountStore
@@ -91,10 +91,10 @@ class Authenticator:
             raise Denied(Problem.THROTTLED, wait)
         try:
             name = names.enforce(command.name)
-            _require_acceptable(command.password)
+            password = _new_password(command.password)
             # Counted before the hash, or many at once would slip past.
             self.registration_limit.registered(address)
-            return await self.accounts.register(name, await self.passwords.hash(command.password))
+            return await self.accounts.register(name, await self.passwords.hash(password))
         except names.BadName:
             raise Denied(Problem.BAD_NAME) from None
         except NameTaken:
@@ -108,7 +108,7 @@ class Authenticator:
 
         :raise Denied: the old password is wrong, the new one cannot be had, or the attempt is throttled.
         """
-        _require_acceptable(command.new)
+        new = _new_password(command.new)
         async with self._attempt(caller, uid) as attempt:
             account = await self.accounts.get(uid)
             stored = account.stored if account else None
@@ -117,7 +117,7 @@ class Authenticator:
                 attempt.failed()
                 raise Denied(Problem.WRONG_OLD_PASSWORD)
             attempt.succeeded()
-        phc = await self.passwords.hash(command.new)
+        phc = await self.passwords.hash(new)
         if not await self.accounts.replace_password(uid, stored, phc):
             raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
         return Identity(account, phc)
@@ -126,6 +126,20 @@ class Authenticator:
         """Make a token that logs this account in until its password changes or it is locked."""
         account = identity.account
         return self.tokens.issue(account.uid, identity.stored, account.locks)
+
+    def renew_token(self, uid: int, token: str) -> str:
+        """
+        Make a newer token from one that still works, for a user who is logged in.
+
+        It is no better than the one before: it ends with the same password and by the same lock. So it is not asked
+        here whether those are as they were.
+
+        :raise Denied: it is none of this user's tokens, or too old.
+        """
+        claims = self.tokens.read(token)
+        if claims is None or claims.uid != uid:
+            raise Denied(Problem.BAD_CREDENTIALS)
+        return self.tokens.renew(claims)
 
     async def _by_token(self, caller: Caller, uid: int, token: str) -> Identity:
         """Nobody can guess one of our tokens, so the failures of others do not hold it up."""
@@ -178,6 +192,8 @@ class Authenticator:
             raise Denied(Problem.THROTTLED, throttled.seconds) from None
 
 
-def _require_acceptable(password: str) -> None:
-    if not passwords.acceptable(password):
-        raise Denied(Problem.BAD_PASSWORD)
+def _new_password(typed: str) -> str:
+    try:
+        return opaque_string.enforce(typed)
+    except opaque_string.BadPassword:
+        raise Denied(Problem.BAD_PASSWORD) from None

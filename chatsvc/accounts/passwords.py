@@ -25,10 +25,8 @@ from chatsvc.accounts.hash_cost import (
     verify_in_one_thread,
     work_of,
 )
+from chatsvc.accounts.opaque_string import enforce, form_of
 from chatsvc.accounts.phc import is_hashed, is_locked, unlock
-
-MAX_PASSWORD = 1024
-"""UTF-8 bytes. Longer ones protect no better, and senders could make us hash whole frames."""
 
 _ARGON2_VERSION = 0x13  # RFC 9106, section 3.1
 _LEAST_MEMORY = 8  # KiB for one lane (RFC 9106, section 3.1)
@@ -52,14 +50,6 @@ class PasswordCheck:
 
 
 WRONG = PasswordCheck(False, None)
-
-
-def acceptable(password: str) -> bool:
-    """Return whether a text may become a password: 1 to 1024 bytes of UTF-8, no lone surrogate."""
-    try:
-        return 1 <= len(password.encode()) <= MAX_PASSWORD
-    except UnicodeEncodeError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -128,14 +118,21 @@ class PasswordHasherPool:
 
     async def hash(self, password: str) -> str:
         """
-        Return the PHC string to store for a new password.
+        Return the PHC string to store for a new password: that of its OpaqueString form.
 
         :raise PasswordsBusy: when too many passwords wait.
-        :raise ValueError: when the password is not ``acceptable``.
+        :raise BadPassword: when the text cannot become a password.
         """
-        if not acceptable(password):
-            raise ValueError(f"a password has 1 to {MAX_PASSWORD} bytes")
-        return await self._in_thread(lambda: self._hasher.hash(password))
+        form = enforce(password)
+        return await self._in_thread(lambda: self._hasher.hash(form))
+
+    async def hash_plain(self, stored: str) -> str:
+        """
+        Return the PHC string to store instead of a plain password that an older server left, whatever is in it.
+
+        :raise PasswordsBusy: when too many passwords wait.
+        """
+        return await self._in_thread(lambda: self._hasher.hash(_bytes(form_of(stored))))
 
     def is_too_costly(self, stored: str) -> bool:
         """Return whether a hash costs too much to check: a stranger's guess would keep the server busy for seconds."""
@@ -144,6 +141,9 @@ class PasswordHasherPool:
     async def check(self, stored: str | None, password: str) -> PasswordCheck:
         """
         Check a password against what is stored for the account; None stands for an account that does not exist.
+
+        Its OpaqueString form is checked first, then the text as it is, for a hash that is older than this rule. Every
+        wrong password is checked twice, also where the two are the same.
 
         :raise PasswordsBusy: when too many passwords wait.
         """
@@ -180,17 +180,23 @@ class PasswordHasherPool:
             job.callback(result)  # a Failure makes it an errback
 
     def _judge(self, stored: str, password: str) -> PasswordCheck:
-        secret = password.encode("utf-8", "surrogatepass")
-        if not self._is_right(stored, secret):
+        form = form_of(password)
+        if self._is_right(stored, form):
+            outdated = self._is_outdated(stored)
+        elif self._is_right(stored, password):
+            outdated = True
+        else:
             return WRONG
-        return PasswordCheck(True, self._hasher.hash(secret) if self._is_outdated(stored) else None)
+        return PasswordCheck(True, self._hasher.hash(_bytes(form)) if outdated else None)
 
-    def _is_right(self, stored: str, secret: bytes) -> bool:
+    def _is_right(self, stored: str, text: str) -> bool:
+        secret = _bytes(text)
         if is_hashed(stored) and not is_locked(stored) and not self.is_too_costly(stored):
             return self._verify(stored, secret)
         self._verify(self._decoy, secret)
-        same = compare_digest(stored.encode("utf-8", "surrogatepass"), secret)
-        return same and stored != "" and not is_hashed(stored)
+        if is_hashed(stored):
+            return False
+        return compare_digest(_bytes(form_of(stored)), secret) and stored != ""
 
     def _verify(self, phc: str, secret: bytes) -> bool:
         used = parameters(phc)
@@ -232,3 +238,7 @@ class PasswordHasherPool:
             or used.time_cost < self._hasher.time_cost
             or used.memory_cost < self._hasher.memory_cost
         )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -48,7 +48,7 @@ class Tokens:
     def __init__(
         self, secret: bytes, lifetime: float = 7 * 86400, now: Callable[[], float] = time.time
     ) -> None:
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self._now = now
         self._secret = b""
         self.change_secret(secret)
@@ -75,7 +75,11 @@ class Tokens:
 
     def issue(self, uid: int, stored: str, locks: int = 0) -> str:
         """Return a token for an account and its stored password: ASCII without spaces, some 100 bytes."""
-        return self._signer.sign(f"{uid}.{self._mark(stored, locks)}").decode("ascii")
+        return self.renew(TokenClaims(uid, self._mark(stored, locks)))
+
+    def renew(self, claims: TokenClaims) -> str:
+        """Return a token with the same claims whose time begins now."""
+        return self._signer.sign(f"{claims.uid}.{claims.mark}").decode("ascii")
 
     def read(self, token: str) -> TokenClaims | None:
         """Return a token's claims, or None if the text is no token of ours or too old."""
@@ -87,7 +91,7 @@ class Tokens:
         except BadData:
             return None
         age = self._now() - signed.timestamp()
-        return TokenClaims(int(parts[1]), parts[2]) if -SKEW <= age <= self._lifetime else None
+        return TokenClaims(int(parts[1]), parts[2]) if -SKEW <= age <= self.lifetime else None
 
     def may_have_been(self, token: str) -> bool:
         """
@@ -103,7 +107,7 @@ class Tokens:
             age = self._now() - bytes_to_int(base64_decode(parts[3]))
         except (BadData, OverflowError):
             return False
-        return -SKEW <= age <= max(_OLDEST, self._lifetime)
+        return -SKEW <= age <= max(_OLDEST, self.lifetime)
 
     def fits(self, claims: TokenClaims, stored: str, locks: int = 0) -> bool:
         """Return whether a token with these claims is valid for the account, whose stored password is ``stored``."""

@@ -14,6 +14,7 @@ from chatsvc.backends import inbox_at
 from chatsvc.check.certificates import judge
 from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
+from chatsvc.check.limits import compare_limits
 from chatsvc.config import Config
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.storage import schema
@@ -33,6 +34,7 @@ async def inspect(reactor: Any, config: Config, now: float) -> list[Finding]:
     """Inspect everything that a server with this configuration would use; ``now`` is in seconds since the epoch."""
     return [
         *_inspect_workers(config),
+        *compare_limits(config.connection_limits, config.workers),
         *_inspect_keys(KeyFolder(config.keys), now),
         *_inspect_listeners(reactor, config, now),
         *await _inspect_accounts(reactor, config.accounts),

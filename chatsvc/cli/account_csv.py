@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chatsvc.accounts import passwords, phc
+from chatsvc.accounts import opaque_string, phc
 from chatsvc.accounts.creation import HIGHEST_GIVEN
 from chatsvc.accounts.hash_cost import MOST_LANES, MOST_WORK, is_too_costly
 from chatsvc.accounts.names import BadName, enforce, fold
+from chatsvc.accounts.opaque_string import BadPassword
 
 _COLUMNS = frozenset({"name", "password", "uid"})
 _NEEDED = frozenset({"name", "password"})
@@ -67,7 +68,7 @@ def parse_csv(raw: bytes) -> list[AccountRow]:
         for at, cells in lines:
             try:
                 entries.append(_account_row(at, columns, cells))
-            except (_BadField, BadName) as problem:
+            except (_BadField, BadName, BadPassword) as problem:
                 problems.append((at, str(problem)))
     except BadCSV as broken:
         problems += broken.problems
@@ -109,8 +110,8 @@ def _account_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> Acc
             )
     elif _OTHER_HASH.match(password):
         raise _BadField("the password looks like a hash, and only argon2's can be moved over")
-    elif password and not passwords.acceptable(password):
-        raise _BadField(f"a password has 1 to {passwords.MAX_PASSWORD} bytes of UTF-8")
+    elif password:
+        opaque_string.enforce(password)
     return AccountRow(line, name, password, _uid(row.get("uid", "").strip()))
 
 

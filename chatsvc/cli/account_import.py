@@ -7,7 +7,7 @@ import io
 import os
 import secrets
 from collections.abc import Sequence
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,13 +20,25 @@ from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_json
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
 from chatsvc.storage import schema
+from chatsvc.tap.standard_streams import done, require_output, standard_input
 
 _PATIENCE = 120.0
 """Seconds for the one transaction that makes all accounts."""
 
 
+class _CSVFile(click.File):
+    """The file; - is standard input, if it is open."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        if value == "-":
+            return standard_input()
+        return super().convert(value, parameter, context)
+
+
 @click.command("import")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=_CSVFile("rb"))
 @click.option("--dry-run", is_flag=True, help="Check everything, import nothing.")
 @json_option
 @accounts_option
@@ -42,10 +54,14 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
     Prints uid,name,password of the new accounts as CSV: the password only where it was made up, for this is the only
     time that it can be seen.
     """
+    if not dry_run:
+        require_output()
     try:
         rows = parse_csv(file.read())
     except BadCSV as bad:
         _refuse(bad.problems)
+    except OSError as problem:
+        raise click.ClickException(f"{file.name} cannot be read: {problem.strerror}") from None
 
     async def check(opened: OpenAccounts) -> None:
         if await schema.pending(opened.database):
@@ -81,10 +97,14 @@ def import_accounts(url: str, file: BinaryIO, dry_run: bool, as_json: bool) -> N
         return
     hashing = Hashing(threads=os.cpu_count() or 1, queue=len(rows))
     made = run_on_accounts(url, work, make=True, hashing=hashing, patience=_PATIENCE)
-    if as_json:
-        print_json(made)
-    else:
-        click.echo(_as_csv(made), nl=False)
+    with done(
+        f"{len(made)} accounts were made; a password that was made up is lost: `chatsvc account passwd UID --generate`"
+        " makes another one, `chatsvc account list` has the uids"
+    ):
+        if as_json:
+            print_json(made)
+        else:
+            click.echo(_as_csv(made).encode(), nl=False)
 
 
 async def _check(opened: OpenAccounts, rows: Sequence[AccountRow]) -> None:

@@ -10,6 +10,7 @@ from chatsvc.accounts.store import Account
 from chatsvc.cli.options import UID, accounts_option, json_option, new_password, password_options
 from chatsvc.cli.output import print_rows
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
+from chatsvc.tap.standard_streams import done, require_output
 
 _PAGE = 1000
 
@@ -29,6 +30,7 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
         enforce(name)  # before a password is asked for
     except BadName as problem:
         raise click.ClickException(str(problem)) from None
+    require_output()
     password = new_password(from_stdin, generate)
 
     async def work(opened: OpenAccounts) -> int:
@@ -36,9 +38,10 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
         await opened.accounts.open()
         return await opened.accounts.register(name, phc)
 
-    click.echo(run_on_accounts(url, work, make=True))
-    if generate:
-        click.echo(password)
+    uid = run_on_accounts(url, work, make=True)
+    lost = f", and its password is lost: {_another(uid)}" if generate else ""
+    with done(f"account {uid} was made{lost}"):
+        click.echo(f"{uid}\n{password}" if generate else uid)
 
 
 @account.command()
@@ -47,6 +50,8 @@ def add(url: str, name: str, from_stdin: bool, generate: bool) -> None:
 @accounts_option
 def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
     """Give the account UID another password; a locked one stays locked."""
+    if generate:
+        require_output()
     password = new_password(from_stdin, generate)
 
     async def work(opened: OpenAccounts) -> None:
@@ -57,7 +62,12 @@ def passwd(url: str, uid: int, from_stdin: bool, generate: bool) -> None:
 
     run_on_accounts(url, work)
     if generate:
-        click.echo(password)
+        with done(f"the password was changed, and is lost: {_another(uid)}"):
+            click.echo(password)
+
+
+def _another(uid: int) -> str:
+    return f"`chatsvc account passwd {uid} --generate` makes another one"
 
 
 @account.command()
@@ -71,7 +81,7 @@ def lock(url: str, uid: int) -> None:
         if not found.stored:
             raise click.ClickException(f"account {uid} has no password: nobody can log in to it")
         stored = found.stored
-        hashed = stored if phc.is_hashed(stored) else await opened.hash(stored)
+        hashed = stored if phc.is_hashed(stored) else await opened.hash_plain(stored)
         await opened.change_lock(found, phc.lock(hashed))
 
     run_on_accounts(url, work)

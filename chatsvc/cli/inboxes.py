@@ -22,6 +22,7 @@ from chatsvc.cli.runner import require_file, store_errors, under_reactor
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
+from chatsvc.tap.standard_streams import done, require_output
 from chatsvc.wire.sanitize import sanitized
 from chatsvc.wire.structured import message_fields
 
@@ -103,6 +104,7 @@ def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
     Servers may run meanwhile. What comes after the question was asked is not removed.
     """
     require_terminal(yes)
+    require_output()
 
     async def work(waiting: Inbox) -> int:
         for backlog in await waiting.backlogs(uid):
@@ -115,7 +117,8 @@ def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
         return 0
 
     removed = _at_inbox(url, work)
-    click.echo(f"Removed {removed} messages." if removed else "There was nothing to remove.")
+    with done(f"messages removed: {removed}"):
+        click.echo(f"Removed {removed} messages." if removed else "There was nothing to remove.")
 
 
 @inbox.command()
@@ -129,10 +132,12 @@ def restored(url: str, yes: bool) -> None:
     they saw. Stop all servers before, start them after. A server notices by itself when messages are older than it
     knows; it cannot when its key folder was restored along with them.
     """
+    require_output()
     make_sure("Were all servers stopped before the back-up was restored?", yes)
     with _nobody_serving(url):
         _at_inbox(url, _restored)
-    click.echo("Readers will forget the last message id that they have seen.")
+    with done("it was done nevertheless"):
+        click.echo("Readers will forget the last message id that they have seen.")
 
 
 async def _restored(waiting: Inbox) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
 
 import click
 
 from chatsvc.cli.options import json_option, keys_option
 from chatsvc.cli.output import print_json
 from chatsvc.cli.runner import one_line
+from chatsvc.tap.standard_streams import done, require_output
 from chatsvc.tls.certificates import CertificateFacts, facts, request
+from chatsvc.tls.host_names import covers, general_name, general_names
 from chatsvc.tls.key_files import BadKeys, certificates, open_to_others, read
 from chatsvc.tls.key_folder import KeyFolder
 
@@ -23,7 +25,8 @@ names_option = click.option(
     "names",
     metavar="HOST",
     multiple=True,
-    help="A name or address by which clients call the server (may be repeated; default: this host's name).",
+    help="A name, perhaps an international one, or address by which clients call the server (may be repeated; default:"
+    " this host's name).",
 )
 
 
@@ -42,20 +45,15 @@ def make(folder: str, names: Sequence[str]) -> None:
 
     The certificate is for localhost and these names. The server does the same at its first start.
     """
+    asked = _judged(names)
+    require_output()
     with one_line(BadKeys):
+        _require_named(folder, asked)
         made = KeyFolder(folder).ensure(names or [socket.gethostname()])
-        for line in made:
+        _require_named(folder, asked)  # another process may have been quicker
+    with done("`chatsvc keys show` shows what is there now"):
+        for line in made or ["nothing is missing"]:
             click.echo(line)
-        (first, *_) = facts(_certificate(folder))
-    unnamed = sorted({name.lower() for name in names} - {name.lower() for name in first.names})
-    if unnamed:
-        path = KeyFolder(folder).certificate_path
-        raise click.ClickException(
-            f"{path} was made before and is not for {', '.join(unnamed)}: ask for another one with"
-            " `chatsvc keys request`, or remove it and its key to have both made anew"
-        )
-    if not made:
-        click.echo("nothing is missing")
 
 
 @keys.command()
@@ -91,20 +89,89 @@ def request_certificate(folder: str, names: Sequence[str], out: str | None) -> N
     with which the server can run until the other one is there; for a new key, name a new folder. Put the certificate
     that comes back into server.crt there, with those of the authority after it, and send the server SIGHUP.
     """
-    with one_line(BadKeys):
-        held = KeyFolder(folder)
-        names = names or [socket.gethostname()]
-        for line in held.ensure(names):
-            click.echo(line, err=True)
-        pem = request(held.private_key(), names)
+    names = names or [socket.gethostname()]
+    _judged(names)
+    held = KeyFolder(folder)
     if out is None:
-        click.echo(pem.decode(), nl=False)
+        require_output()
+        click.echo(_request(held, names), nl=False)
+    else:
+        if os.path.dirname(os.path.abspath(out)) == os.path.abspath(folder):
+            with one_line(BadKeys):
+                _say(held.ensure_folder())
+        with _new_file(out) as file:
+            file.write(_request(held, names))
+
+
+def _judged(names: Sequence[str]) -> list[str]:
+    """
+    Give the forms of names in certificates.
+
+    :raise click.exceptions.Exit: when some are wrong; a line for each has been printed.
+    """
+    wrong = [name for name in names if general_name(name) is None]
+    for name in wrong:
+        click.echo(f"Error: {name!r} is no name of a host and no address", err=True)
+    if wrong:
+        raise click.exceptions.Exit(1)
+    return [str(name.value) for name in general_names(names)]
+
+
+def _require_named(folder: str, names: Sequence[str]) -> None:
+    """
+    Refuse a certificate that is there and is not for all of these names.
+
+    :raise click.ClickException: when it is not.
+    :raise BadKeys: when it cannot be read.
+    """
+    path = KeyFolder(folder).certificate_path
+    if not os.path.lexists(path):
         return
+    (first, *_) = facts(_certificate(folder))
+    unnamed = [name for name in names if not covers(first.names, name)]
+    if unnamed:
+        raise click.ClickException(
+            f"{path} was made before and is not for {', '.join(unnamed)}: ask for another one with"
+            " `chatsvc keys request`, or remove it and its key to have both made anew"
+        )
+
+
+def _request(held: KeyFolder, names: Sequence[str]) -> bytes:
+    """
+    Make a request, and what is missing for it.
+
+    :raise click.ClickException: something cannot be made or used.
+    """
+    with one_line(BadKeys):
+        if os.path.lexists(held.key_path):
+            request(held.private_key(), names)  # not every key can, and nothing has been made yet
+        _say(held.ensure(names))
+        return request(held.private_key(), names)
+
+
+def _say(made: Sequence[str]) -> None:
+    """Print what was made on standard error, beside a request on standard output."""
+    for line in made:
+        click.echo(line, err=True)
+
+
+@contextmanager
+def _new_file(path: str) -> Iterator[BinaryIO]:
+    """
+    Open a file that is not there yet; it is not there afterwards if anything goes wrong.
+
+    :raise click.ClickException: when it cannot be made or written.
+    """
     try:
-        with open(out, "xb") as file:
-            file.write(pem)
+        with open(path, "xb") as file:
+            try:
+                yield file
+                file.flush()
+            except BaseException:
+                os.unlink(path)
+                raise
     except OSError as problem:
-        raise click.ClickException(f"{out}: {problem.strerror}") from None
+        raise click.ClickException(f"{path}: {problem.strerror}") from None
 
 
 def _certificate(folder: str) -> bytes:

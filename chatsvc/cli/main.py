@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -16,9 +17,16 @@ from chatsvc.cli.keys import keys
 from chatsvc.cli.options import ACCOUNTS_HELP, as_of_server
 from chatsvc.cli.schema import schema
 from chatsvc.tap.server_options import ACCOUNTS
+from chatsvc.tap.standard_streams import checked_streams
 
 
-@click.group()
+class _Chatsvc(click.Group):
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        with checked_streams():
+            return super().main(*arguments, **settings)
+
+
+@click.group(cls=_Chatsvc)
 @as_of_server(ACCOUNTS, "url", "URL", ACCOUNTS_HELP)
 @click.version_option(package_name="chatsvc")
 @click.pass_context

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from itertools import count as count_from
+from math import isnan
 from typing import Any
 
 import click
@@ -39,12 +40,31 @@ def client(options: Sequence[str]) -> None:
     os.execv(sys.executable, words)
 
 
+_MOST_SECONDS = 1_000_000_000
+"""Some thirty years: without end, for whoever waits."""
+
+
+class _Seconds(click.FloatRange):
+    """A time; ``nan`` is none, and would be neither over nor to come."""
+
+    def __init__(self, least: float | None = None) -> None:
+        super().__init__(least or 0, _MOST_SECONDS, min_open=least is None)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        return (
+            self.fail(f"{value} is no number of seconds", param, ctx) if isnan(seconds) else seconds
+        )
+
+
 class _SendCommand(click.Command):
     """Takes ``--wait`` and ``--wait=S``: as with GNU's ``getopt``, a word after it is not its value."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        args = ["--wait=inf" if word == "--wait" else word for word in args[:end]] + args[end:]
+        args = [
+            f"--wait={_MOST_SECONDS}" if word == "--wait" else word for word in args[:end]
+        ] + args[end:]
         return super().parse_args(context, args)
 
 
@@ -53,7 +73,7 @@ class _SendCommand(click.Command):
 @click.option("--lines", is_flag=True, help="Each line of standard input is a message.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_Seconds(),
     default=30.0,
     show_default=True,
     metavar="S",
@@ -61,7 +81,7 @@ class _SendCommand(click.Command):
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=_Seconds(least=0.0),
     metavar="[=S]",
     help="Wait, at most so many seconds, until the reader was online to take it.",
 )
@@ -90,7 +110,7 @@ def send(
         raise click.UsageError("--lines are those of standard input, not TEXT")
     process = OneShot("send", values)
     if as_json or verbose:
-        process.require_stream(sys.stdout, "stdout")
+        process.require_stream(sys.__stdout__, "stdout")
     if lines or text == "-":
         process.require_stream(sys.stdin, "stdin")
     content = b"" if lines or text is None else process.message_text(text)
@@ -112,7 +132,7 @@ def send(
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=_Seconds(),
     metavar="S",
     help="End after so many seconds; with --count, the status is then 1.",
 )
@@ -124,7 +144,7 @@ def listen(as_json: bool, count: int | None, timeout: float | None, **values: st
     Each is acknowledged when it has been written out; what could not be written comes again.
     """
     process = OneShot("listen", values)
-    process.require_stream(sys.stdout, "stdout")
+    process.require_stream(sys.__stdout__, "stdout")
     options = ListenOptions(as_json, sys.stdout.encoding, count, timeout)
 
     def make(reactor: Any) -> ScriptJob:
@@ -140,7 +160,7 @@ async def _one(text: bytes) -> AsyncIterator[tuple[int, bytes]]:
 
 async def _lines(reactor: Any) -> AsyncIterator[tuple[int, bytes]]:
     """Give the lines of standard input that are not empty, with their numbers from 1."""
-    feed = LineQueue(reactor, sys.stdin.fileno())
+    feed = LineQueue(reactor, sys.stdin.fileno(), sys.stdin.encoding)
     for number in count_from(1):
         line = await feed.next()
         if line is None:
@@ -154,7 +174,7 @@ def _nothing(_: object) -> None:
 
 
 def _print(line: str) -> None:
-    print(sanitized_lines(line), flush=True)
+    print(sanitized_lines(line), file=sys.__stdout__, flush=True)  # `SendJob` knows the OSError
 
 
 def _print_confirmed(sent: Confirmed) -> None:
@@ -165,4 +185,4 @@ def _print_confirmed(sent: Confirmed) -> None:
         "state": "online" if sent.online else "offline",
         "waiting": sent.waiting,
     }
-    print(orjson.dumps(thing).decode(), flush=True)
+    print(orjson.dumps(thing).decode(), file=sys.__stdout__, flush=True)

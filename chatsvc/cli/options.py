@@ -6,14 +6,17 @@ import re
 import secrets
 import signal
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from chatsvc.accounts import passwords
+from chatsvc.accounts import opaque_string
 from chatsvc.tap.options import Option
 from chatsvc.tap.server_options import ACCOUNTS, INBOX, KEYS
+from chatsvc.tap.standard_streams import standard_input
+from chatsvc.wire.encodings import in_utf8
 from chatsvc.wire.uid import UID_RANGE, possible_uid
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,9 +140,8 @@ def new_password(from_stdin: bool, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(12)
     if from_stdin:
-        line = sys.stdin.buffer.readline().decode(errors="surrogateescape")
-        return _acceptable(line.rstrip("\r\n"))
-    if not sys.stdin.isatty():
+        return _acceptable(_first_line())
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.ClickException(
             "there is no terminal to ask for a password: use --password-stdin or --generate"
         )
@@ -147,8 +149,18 @@ def new_password(from_stdin: bool, generate: bool) -> str:
     return _acceptable(str(prompt))
 
 
+def _first_line() -> str:
+    """Read a line, as far as a password may go, without the byte order mark that some editors put before it."""
+    try:
+        line = standard_input().readline(opaque_string.MAX_PASSWORD + len("\r\n") + len(BOM_UTF8))
+    except OSError as problem:
+        raise click.ClickException(f"standard input cannot be read: {problem.strerror}") from None
+    encoding = sys.stdin.encoding if sys.stdin is not None else "utf-8"
+    return in_utf8(line, encoding).decode(errors="surrogateescape").rstrip("\r\n")
+
+
 def _acceptable(password: str) -> str:
-    if not passwords.acceptable(password):
-        most = passwords.MAX_PASSWORD
-        raise click.ClickException(f"a password has 1 to {most} bytes of UTF-8")
-    return password
+    try:
+        return opaque_string.enforce(password)
+    except opaque_string.BadPassword as problem:
+        raise click.ClickException(str(problem)) from None

@@ -15,8 +15,8 @@ _GAP = "  "
 
 
 def print_json(thing: Any) -> None:
-    """Print one line of JSON."""
-    click.echo(orjson.dumps(thing).decode())
+    """Print one line of JSON, in UTF-8 whatever the locale (RFC 8259, section 8.1)."""
+    click.echo(orjson.dumps(thing))
 
 
 def print_rows(

@@ -24,6 +24,7 @@ from chatsvc.storage.url import (
     parse_store_url,
     without_password,
 )
+from chatsvc.transport.twisted_internals import use_monotonic_clock
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class OpenAccounts:
         self.database = database
         self.accounts = AccountStore(database)
         self.hash = hasher.hash
+        self.hash_plain = hasher.hash_plain
 
     async def account(self, uid: int) -> Account:
         """
@@ -165,6 +167,7 @@ def under_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
     from twisted.internet import reactor
 
     at_work: Any = reactor
+    use_monotonic_clock(at_work)
     results: list[T] = []
     problems: list[Exception] = []
     interrupted = False

@@ -8,6 +8,7 @@ from chatsvc.cli.options import accounts_option, json_option
 from chatsvc.cli.output import print_rows
 from chatsvc.cli.runner import OpenAccounts, run_on_accounts
 from chatsvc.storage import schema as numbered
+from chatsvc.tap.standard_streams import done, require_output
 
 _PATIENCE = 600.0
 """Seconds for one statement: an index of a large table takes some minutes."""
@@ -23,6 +24,7 @@ def schema(context: click.Context, url: str) -> None:
     Without a command: create or upgrade, whichever is needed.
     """
     if context.invoked_subcommand is None:
+        require_output()
         _say(run_on_accounts(url, _apply, make=True, patience=_PATIENCE))
 
 
@@ -57,6 +59,7 @@ def create(url: str) -> None:
             raise click.ClickException("there are tables already: use `chatsvc schema upgrade`")
         return await _apply(opened)
 
+    require_output()
     _say(run_on_accounts(url, work, make=True, patience=_PATIENCE))
 
 
@@ -69,6 +72,7 @@ def upgrade(url: str, dry_run: bool) -> None:
         script = run_on_accounts(url, lambda opened: numbered.script(opened.database))
         click.echo(script or "-- up to date\n", nl=False)
     else:
+        require_output()
         _say(run_on_accounts(url, _apply, patience=_PATIENCE))
 
 
@@ -79,7 +83,8 @@ async def _apply(opened: OpenAccounts) -> list[str]:
 
 
 def _say(applied: list[str]) -> None:
-    for name in applied:
-        click.echo(f"applied {name}")
-    if not applied:
-        click.echo("up to date")
+    with done("the tables are up to date"):
+        for name in applied:
+            click.echo(f"applied {name}")
+        if not applied:
+            click.echo("up to date")

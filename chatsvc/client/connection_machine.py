@@ -114,8 +114,8 @@ class Inputs(Protocol):
     def missing(self, loss: _Loss) -> None:
         """There is no connection: try again or give up."""
 
-    def retry(self, delay: float) -> None:
-        """Try again after so many seconds."""
+    def retry(self, again: _Retry) -> None:
+        """Try again after a while."""
 
     def give_up(self, line: str) -> None:
         """Patience is over."""
@@ -128,6 +128,15 @@ class _Loss:
     reason: Failure
     welcomed: bool = False
     retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class _Retry:
+    """Try again after ``delay`` seconds; ``why``: in the user's words, ``welcomed``: there was a connection."""
+
+    delay: float
+    why: str
+    welcomed: bool
 
 
 # What states keep: made when a state is entered, and given to what is done on the way to the next one, except where
@@ -148,8 +157,8 @@ def _decision(inputs: Inputs, core: Core, decision: Deferred[None]) -> Deferred[
     return decision
 
 
-def _delay(inputs: Inputs, core: Core, delay: float) -> IDelayedCall:
-    return core.clock.callLater(delay, inputs.connect)
+def _delay(inputs: Inputs, core: Core, again: _Retry) -> IDelayedCall:
+    return core.clock.callLater(again.delay, inputs.connect)
 
 
 # What transitions do
@@ -186,6 +195,7 @@ def _begin(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
 
 def _found(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
     protocol.stop_deadline()
+    protocol.watch(core.conversation.patience, core.conversation.ping)
     core.schedule.succeeded()
     core.observer.found()
 
@@ -227,11 +237,15 @@ def _plan(inputs: Inputs, core: Core, loss: _Loss) -> None:
     if delay is None:
         inputs.give_up(core.why_given_up(why))
         return
-    inputs.retry(delay)
-    if loss.welcomed:
-        core.observer.lost(why, delay)
+    inputs.retry(_Retry(delay, why, loss.welcomed))
+
+
+def _report(inputs: Inputs, core: Core, again: _Retry) -> None:
+    """Tell the observer once the next attempt is set: should it raise, inputs that wait would be dropped."""
+    if again.welcomed:
+        core.observer.lost(again.why, again.delay)
     else:
-        core.observer.not_found(why)
+        core.observer.not_found(again.why)
 
 
 def _give_up(inputs: Inputs, core: Core, line: str) -> None:
@@ -321,7 +335,7 @@ def _build() -> Callable[[Core], Inputs]:
     connected.upon(Inputs.stop).to(closing)(_close)
 
     disconnected.upon(Inputs.missing).loop()(_plan)
-    disconnected.upon(Inputs.retry).to(waiting).returns(None)
+    disconnected.upon(Inputs.retry).to(waiting)(_report)
     disconnected.upon(Inputs.give_up).to(given_up)(_give_up)
     disconnected.upon(Inputs.stop).to(stopped)(_stopped)
 

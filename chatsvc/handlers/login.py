@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from chatsvc.accounts.authenticator import Denied, Identity
 from chatsvc.inbox.interface import InboxClaim
@@ -40,6 +41,17 @@ async def auth(session: Session, command: c.Auth) -> None:
         await _enter(session, identity, command)
 
 
+async def renew(session: Session, command: c.Renew) -> None:
+    """
+    Give the user a newer token, so that a log-in that lasts does not outlive its token.
+
+    :raise Denied: the present token is none of this user's, or too old.
+    """
+    assert session.user is not None
+    token = session.services.auth.renew_token(session.user.uid, command.token)
+    session.say(e.Renewed(token, re=command.n))
+
+
 async def logout(session: Session, command: c.Logout) -> None:
     """Log the user out; the connection stays."""
     session.leave("logout")
@@ -62,8 +74,8 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
         return
     session.enter(LoggedIn(uid, account.name, reader, services.clock.seconds(), generation))
     services.metrics.logins["ok"].inc()
-    token = services.auth.issue_token(identity)
-    session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, re=command.n))
+    token, lifetime = services.auth.issue_token(identity), int(services.auth.tokens.lifetime)
+    session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     if reader is not None:
         session.begin_reading(reader)
 
@@ -71,11 +83,15 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
 async def _take_over(session: Session, uid: int, after: int | None) -> tuple[Reader, InboxClaim]:
     """Claim the inbox, and log out the session that held it here, unless this connection has ended meanwhile."""
     services = session.services
+    await _wait_for_turn(session, uid)
     older = services.online.get(uid)
     if older is not None:
         older.poll_acks()
     await services.router.removed(uid)  # or the claim would make these removals stale
-    claim: InboxClaim = await services.inbox.claim(uid, after, device=session.device or "")
+    origin = session.log.address
+    claim: InboxClaim = await services.inbox.claim(
+        uid, after, device=session.device or "", origin=origin
+    )
     services.router.expired(claim.expired)
     reader = Reader(
         services.clock,
@@ -92,8 +108,23 @@ async def _take_over(session: Session, uid: int, after: int | None) -> tuple[Rea
     if not session.closed:
         services.online[uid] = reader
         if older is not None:
-            older.taken_over()
+            older.taken_over(origin)
     elif older is None:
         reader.close()
     # Else the older one stays; it claims anew when its next removal is refused.
     return reader, claim
+
+
+async def _wait_for_turn(session: Session, uid: int) -> None:
+    """Let some time pass before another log-in is ended, if log-ins of this user have just ended one another."""
+    services, waited = session.services, 0.0
+    while (wait := services.rates.take_over.wait(uid)) > waited:
+        if not (uid in services.online or await services.inbox.elsewhere([uid])):
+            return
+        session.log.take_over_slowed(uid, wait)
+        session.authenticating = deferLater(services.clock, wait - waited)
+        try:
+            await session.authenticating
+        finally:
+            session.authenticating = None
+        waited = wait

@@ -17,6 +17,7 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Send: Route(messages.send, needs_login=True),
     c.Register: Route(account.register),
     c.Passwd: Route(account.passwd, needs_login=True),
+    c.Renew: Route(login.renew, needs_login=True),
     c.Find: Route(account.find, needs_login=True),
     c.Logout: Route(login.logout, needs_login=True),
     c.Ping: Route(connection.ping),

@@ -17,6 +17,9 @@ from twisted.internet.defer import Deferred
 from chatsvc.wire.events import Message
 from chatsvc.wire.record import record
 
+ANOTHER_NODE = "another node"
+"""Where a log-in comes from of which no more is known."""
+
 PAGE = 64
 """Messages read at once while a session catches up: at most 512 KiB of text."""
 
@@ -254,8 +257,8 @@ class StoreWatcher(Protocol):
         :return: the uids of those who do not read here.
         """
 
-    def taken_over(self, uid: int, generation: int) -> None:
-        """React to another node's claim of an inbox under ``generation``."""
+    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
+        """React to another node's claim of an inbox under ``generation``, for a log-in from ``by``."""
 
 
 class NullWatcher:
@@ -272,7 +275,7 @@ class NullWatcher:
         """Name nobody as absent: a process without readers has no session to give up."""
         return []
 
-    def taken_over(self, uid: int, generation: int) -> None:
+    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
         """Do nothing."""
 
 
@@ -303,14 +306,19 @@ class Inbox(Protocol):
         """
 
     async def claim(
-        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+        self,
+        uid: int,
+        after: int | None,
+        renewed: int | None = None,
+        device: str = "",
+        origin: str = "",
     ) -> InboxClaim:
         """
         Take hold of an inbox for a new session, and of ``device`` under the same generation.
 
         ``after`` is the last id that the client knows; one beyond the inbox's last id begins a new epoch. A session of
-        another node is notified that it was taken over. A claim that only renews the one of the generation ``renewed``
-        takes nothing from another node.
+        another node is notified that it was taken over, by a log-in that comes from ``origin``. A claim that only
+        renews the one of the generation ``renewed`` takes nothing from another node.
 
         :raise TakenOver: another node has claimed the inbox since ``renewed``.
         """

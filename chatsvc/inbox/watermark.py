@@ -13,12 +13,11 @@ from typing import Any
 
 import orjson
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from chatsvc.inbox.rollback import DataMark
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.storage.private_files import write_atomically
 
 _EVERY = 1.0
@@ -40,8 +39,7 @@ class Watermark:
         self._path = path
         self._written = self._read()
         self._mark: Callable[[], DataMark | None] = lambda: None
-        self._writing = LoopingCall(self._write_later)
-        self._writing.clock = reactor
+        self._writing = PeriodicTask(reactor, "writing the watermark", self._write_later)
         self._warned = False
 
     @property
@@ -52,7 +50,7 @@ class Watermark:
     def follow(self, mark: Callable[[], DataMark | None]) -> None:
         """Write what ``mark`` returns, from now on, whenever it has changed."""
         self._mark = mark
-        self._writing.start(_EVERY, now=False).addErrback(self._broken)
+        self._writing.start(_EVERY, now=False)
 
     def close(self) -> None:
         """Write the mark a last time."""
@@ -99,6 +97,3 @@ class Watermark:
             self._warned = True
             text = "{problem}; a store that goes back while no server runs will not be noticed"
             self._log.warn(text, event="watermark-not-kept", problem=problem)
-
-    def _broken(self, failure: Failure) -> None:
-        self._log.failure("The watermark is not kept", failure, event="watermark-not-kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from dataclasses import replace
 
@@ -14,6 +15,44 @@ _log = Logger()
 _OTHERS = 64
 """Files that are no user's connection. Measured: 15 at the start, 30 with stores and log; the rest serves metrics."""
 
+_KEPT_BACK = 32
+"""Of them, those that no user's connection may take: for ``/metrics`` and ``/health``, stores that come back, files."""
+
+
+class FileReserve:
+    """What is kept back of the process's open files when connections have taken all others."""
+
+    def __init__(self) -> None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._unlimited = files == resource.RLIM_INFINITY
+        self._most = files - min(_KEPT_BACK, files // 4)
+
+    def allows_one_more(self) -> bool:
+        """
+        Whether a connection that was accepted just now may stay.
+
+        The system gives out the lowest descriptor that is free, so that one tells how many are taken.
+        """
+        if self._unlimited:
+            return True
+        try:
+            lowest = os.eventfd(0, os.EFD_CLOEXEC)
+        except OSError:
+            return False
+        os.close(lowest)
+        return lowest <= self._most
+
+
+def most_connections(files: int) -> int:
+    """Return how many connections there can be at most with so many open files."""
+    return max(1, files - files_for(0))
+
+
+def files_for(connections: int) -> int:
+    """Return how many open files so many connections need."""
+    # Rejected connections are open while they get their error, and as many may be closing to make room.
+    return connections + 2 * MOST_REFUSED + _OTHERS
+
 
 def within_open_files(limits: ConnectionLimits) -> ConnectionLimits:
     """
@@ -25,8 +64,7 @@ def within_open_files(limits: ConnectionLimits) -> ConnectionLimits:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return limits
-    # Rejected connections are open while they get their error, and as many may be closing to make room.
-    most = max(1, files - 2 * MOST_REFUSED - _OTHERS)
+    most = most_connections(files)
     if limits.total <= most:
         return limits
     _log.warn(

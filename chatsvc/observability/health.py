@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable
@@ -34,8 +34,7 @@ class Health:
     ) -> None:
         self._draining = False
         self._checks = [_StoreCheck(clock, *one) for one in checks.items()]
-        self._rounds = LoopingCall(self._begin_checks)
-        self._rounds.clock = clock
+        self._rounds = PeriodicTask(clock, "examining the stores", self._begin_checks)
 
     def start(self) -> None:
         """Begin to check the stores."""
@@ -47,8 +46,7 @@ class Health:
 
     def stop(self) -> None:
         """Stop the checks: the stores are about to be closed."""
-        if self._rounds.running:
-            self._rounds.stop()
+        self._rounds.stop()
         for check in self._checks:
             check.stop()
 

@@ -39,6 +39,13 @@ HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")
 """Which limit ended a connection; ``silent`` means that it made room for another one."""
 
+TURNED_AWAY = ("open-files", "system", "untrusted-proxy", "bad-header")
+"""
+Why a connection ended before anybody served it.
+
+``open-files``: this process may open no more of them; ``system``: accept(2) failed for another reason.
+"""
+
 PORTS = ("ordinary", "legacy")
 """The kinds of port through which a connection comes."""
 
@@ -132,11 +139,57 @@ class _SampledGauge(Collector):
         yield GaugeMetricFamily(self._name, self._what, value=self._value())
 
 
-class Metrics:
-    """One server's metrics, in a registry of their own: servers in one process share nothing."""
+class SampledCounter(Collector):
+    """A counter that something else keeps: ``value`` is asked for each page."""
+
+    def __init__(self, name: str, what: str) -> None:
+        self._name = name
+        self._what = what
+        self.value: Callable[[], int] = lambda: 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter."""
+        yield CounterMetricFamily(self._name, self._what, value=self.value())
+
+
+class ProcessMetrics:
+    """What is counted in every process, also in one that only supervises others; in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.log_lines_dropped = self._register(
+            SampledCounter(
+                "chatsvc_log_lines_dropped", "Lines of the log that were lost: nobody took them."
+            )
+        )
+        self.turned_away = self._counters(
+            "chatsvc_connections_turned_away",
+            "Connections that ended before anybody served them, by reason.",
+            "reason",
+            TURNED_AWAY,
+        )
+
+    async def page(self) -> bytes:
+        """Return all metrics in Prometheus's text format 0.0.4."""
+        return generate_latest(self.registry)
+
+    def _register(self, collector: C) -> C:
+        self.registry.register(collector)
+        return collector
+
+    def _counters(
+        self, name: str, what: str, label: str, values: Iterable[str]
+    ) -> dict[str, Counter]:
+        """Return a counter for each value of a label; all begin at 0, for a rate needs something to rise from."""
+        counter = Counter(name, what, [label], registry=self.registry)
+        return {value: counter.labels(value) for value in values}
+
+
+class Metrics(ProcessMetrics):
+    """One server's metrics: servers in one process share nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.accepted = self._counters(
             "chatsvc_connections_accepted",
             "Connections that came in, by the kind of port.",
@@ -222,24 +275,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
-    async def page(self) -> bytes:
-        """Return all metrics in Prometheus's text format 0.0.4."""
-        return generate_latest(self.registry)
-
     def gauge(self, name: str, what: str, value: Callable[[], float | None]) -> None:
         """Add a gauge whose value is looked up for each page; None means unknown, and the gauge is left out."""
         self._register(_SampledGauge(name, what, value))
-
-    def _register(self, collector: C) -> C:
-        self.registry.register(collector)
-        return collector
-
-    def _counters(
-        self, name: str, what: str, label: str, values: Iterable[str]
-    ) -> dict[str, Counter]:
-        """Return a counter for each value of a label; all begin at 0, for a rate needs something to rise from."""
-        counter = Counter(name, what, [label], registry=self.registry)
-        return {value: counter.labels(value) for value in values}
 
     def _seconds(self, name: str, what: str, labels: Sequence[str] = ()) -> Histogram:
         return Histogram(name, what, labels, buckets=_SECONDS_BUCKETS, registry=self.registry)

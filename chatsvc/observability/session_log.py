@@ -32,6 +32,7 @@ class LogBudget:
         )
         # Only an account's owner can cause these, and log-ins have a rate limit of their own.
         self.sessions: KeyedLogLimiter[tuple[str, int]] = KeyedLogLimiter(now, Rate(_A_MINUTE, 30))
+        self.fights: KeyedLogLimiter[int] = KeyedLogLimiter(now, Rate(_A_MINUTE, 1))
         self.registrations: KeyedLogLimiter[str] = KeyedLogLimiter(
             now, Rate(_A_MINUTE, 50), Rate(5, 200)
         )
@@ -59,14 +60,14 @@ class SessionLog:
     def __init__(self, number: int, address: str, budget: LogBudget) -> None:
         self._number = number
         self._network = network_of(address)
-        self._address = address or "a local socket"
+        self.address = address or "a local socket"
         self._budget = budget
 
     def logged_in(self, uid: int, *, receives: bool) -> None:
         """Log a log-in; one that does not receive only sends."""
         text = "logged in from {address}" + ("" if receives else ", only to send")
         passed = self._budget.sessions.hit(("login", uid))
-        self._note("login", text, uid, passed, address=self._address, receives=receives)
+        self._note("login", text, uid, passed, address=self.address, receives=receives)
 
     def refused(self, uid: int | None, problem: Problem) -> None:
         """Log a refused log-in; the uid is None if there is no such account."""
@@ -75,18 +76,28 @@ class SessionLog:
         level = LogLevel.warn if throttled else LogLevel.info
         text, reason = whose + " from {address} refused: {reason}", code_of(problem)
         passed = self._budget.refusals.hit((self._network, uid), severity=int(throttled))
-        self._note("login-refused", text, uid, passed, level, address=self._address, reason=reason)
+        self._note("login-refused", text, uid, passed, level, address=self.address, reason=reason)
 
-    def logged_out(self, uid: int, seconds: float, why: str) -> None:
-        """Log the end of a log-in, after so many seconds."""
-        text = "logged out after {seconds:.1f} s: {reason}"
+    def logged_out(self, uid: int, seconds: float, why: str, by: str = "") -> None:
+        """Log the end of a log-in, after so many seconds; ``by``: where the one comes from that has ended it."""
+        text = "logged out after {seconds:.1f} s: {reason}" + (", from {by}" if by else "")
         passed = self._budget.sessions.hit(("logout", uid))
-        self._note("logout", text, uid, passed, seconds=seconds, reason=why)
+        facts = {"by": by} if by else {}
+        self._note("logout", text, uid, passed, seconds=seconds, reason=why, **facts)
+
+    def take_over_slowed(self, uid: int, seconds: float) -> None:
+        """Log that a log-in waits for so many seconds, because log-ins of the same user end one another."""
+        text = (
+            "log-ins end one another: the one from {address} waits {seconds:.0f} s (two programs?)"
+        )
+        passed = self._budget.fights.hit(uid)
+        level, facts = LogLevel.warn, {"address": self.address, "seconds": seconds}
+        self._note("take-over-slowed", text, uid, passed, level, **facts)
 
     def registered(self, uid: int) -> None:
         """Log a registration."""
         passed = self._budget.registrations.hit(self._network)
-        self._note("registered", "registered from {address}", uid, passed, address=self._address)
+        self._note("registered", "registered from {address}", uid, passed, address=self.address)
 
     def password_changed(self, uid: int) -> None:
         """Log a change of password."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from socket import SHUT_RDWR
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ class MySQL:
                 f"{self._url}: unknown option {unknown[0]!r} (there are {known})"
             )
         options = self._url.query.get("read_default_file")
-        if options and not Path(options).expanduser().is_file():
+        if options and not os.path.isfile(os.path.expanduser(options)):  # as PyMySQL has it
             raise StoreMisconfigured(f"{self._url}: {options} is no file")
 
     def new_connection(self) -> Any:

@@ -17,12 +17,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.config import CannotStart, Config
 from chatsvc.observability.http import monitoring_site
+from chatsvc.observability.metrics import ProcessMetrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.supervision.prepared_service import PreparedService
 from chatsvc.supervision.systemd import SystemdNotifier
 from chatsvc.supervision.worker_probe import WorkerProbe
@@ -38,6 +39,7 @@ from chatsvc.transport.listeners import (
     listen_at,
     stop_listening,
 )
+from chatsvc.transport.turned_away import TurnedAway
 
 _START_TIMEOUT = 60.0
 """Seconds in which a new worker must have said that it is ready."""
@@ -83,6 +85,7 @@ class WorkerSupervisor(PreparedService):
         self._config = config
         self._systemd = systemd
         self._given_up = given_up
+        self.metrics = ProcessMetrics()
         self._listeners: list[Listener] = []
         self._monitoring_listener: Listener | None = None
         self._ports: list[Any] = []
@@ -93,8 +96,7 @@ class WorkerSupervisor(PreparedService):
             for number in range(1, count + 1)
         ]
         self._failures = dict.fromkeys(self.workers, 0)
-        self._watching = LoopingCall(self._watch)
-        self._watching.clock = reactor
+        self._watching = PeriodicTask(reactor, "watching the workers", self._watch)
         self._last_watch = 0.0
         """When the workers were last looked at."""
         self._closing.push_async_callback(self._close_heartbeats)
@@ -110,12 +112,19 @@ class WorkerSupervisor(PreparedService):
             raise CannotStart(f"--workers {count}: {why}")
         try:
             keys = KeyFolder(config.keys)
-            keys.ensure_for_this_host(self._log)
-            builder = ListenerBuilder(self._reactor, keys.context, config.trusted_proxies)
+            turned_away = TurnedAway(self._reactor.seconds, self.metrics.turned_away)
+            builder = ListenerBuilder(
+                self._reactor, keys.context, config.trusted_proxies, turned_away
+            )
             texts = (*config.ports, *config.legacy_ports)
+            for text in texts:
+                builder.judge(text)
+            if config.metrics:
+                builder.judge(config.metrics, "tcp:9100")
+            keys.ensure_for_this_host(self._log)
             self._listeners = [builder.build(text) for text in texts]
             if config.metrics:
-                self._monitoring_listener = builder.build(config.metrics, "tcp:9100")
+                self._monitoring_listener = builder.build(config.metrics, "tcp:9100", spares=False)
         except (BadKeys, BadEndpoint) as problem:
             raise CannotStart(str(problem)) from None
 
@@ -143,8 +152,8 @@ class WorkerSupervisor(PreparedService):
         if self._monitoring_listener is not None:
             monitoring_ports.append(await self._start_monitoring(self._monitoring_listener))
         self._last_watch = self._reactor.seconds()
-        self._watching.start(HEARTBEAT_TIMEOUT / 3, now=False).addErrback(self._broken)
-        closing.callback(self._stop_watching)
+        self._watching.start(HEARTBEAT_TIMEOUT / 3, now=False)
+        closing.callback(self._watching.stop)
         self._serves = True
         for worker in self.workers:
             if not worker.runs:
@@ -158,7 +167,7 @@ class WorkerSupervisor(PreparedService):
         return all([await started for started in starting])
 
     async def _start_monitoring(self, listener: Listener) -> IListeningPort:
-        probe = WorkerProbe(self._reactor, self.workers, self._own_problems)
+        probe = WorkerProbe(self._reactor, self.workers, self._own_problems, self.metrics)
         site = monitoring_site(probe.metrics, probe.problems)
         return await listen_at(listener.text, listener.endpoint, site)
 
@@ -202,10 +211,6 @@ class WorkerSupervisor(PreparedService):
     async def _close_heartbeats(self) -> None:
         for worker in self.workers:
             await maybeDeferred(worker.close)
-
-    def _stop_watching(self) -> None:
-        if self._watching.running:
-            self._watching.stop()
 
     def _watch(self) -> None:
         now, before = self._reactor.seconds(), self._last_watch

@@ -6,8 +6,9 @@ import socket
 import time
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from chatsvc.observability.periodic import PeriodicTask
 
 
 class SystemdNotifier:
@@ -26,8 +27,9 @@ class SystemdNotifier:
         self._clock = clock
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog = watchdog
-        self._heartbeat = LoopingCall(self._send, "WATCHDOG=1")
-        self._heartbeat.clock = clock
+        self._heartbeat = PeriodicTask(
+            clock, "telling systemd of being alive", lambda: self._send("WATCHDOG=1")
+        )
         self._lost = False
 
     def ready(self, status: str) -> None:

@@ -14,6 +14,7 @@ from twisted.web.http import OK
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from chatsvc.observability.metrics import ProcessMetrics
 from chatsvc.observability.metrics_merge import merge_pages
 from chatsvc.supervision.worker_process import WorkerProcess
 
@@ -42,14 +43,23 @@ class _LastPage:
 
 
 class WorkerProbe:
-    """Asks all of ``workers``; ``own_problems`` gives those that need not be asked for."""
+    """
+    Asks all of ``workers``.
+
+    ``own_problems`` gives those that need not be asked for, ``own_metrics`` what is counted in this process.
+    """
 
     def __init__(
-        self, reactor: Any, workers: Sequence[WorkerProcess], own_problems: Callable[[], list[str]]
+        self,
+        reactor: Any,
+        workers: Sequence[WorkerProcess],
+        own_problems: Callable[[], list[str]],
+        own_metrics: ProcessMetrics,
     ) -> None:
         self._reactor = reactor
         self._workers = workers
         self._own_problems = own_problems
+        self._own_metrics = own_metrics
         self._last_pages: dict[int, _LastPage] = {}
         self._ended = ""
         """What processes that have ended had counted, as a page."""
@@ -62,7 +72,8 @@ class WorkerProbe:
         for worker in self._workers:
             self._note(worker, pages.get(worker.number))
         silent = [last.page for number, last in self._last_pages.items() if number not in pages]
-        return merge_pages(pages.values(), [self._ended, *silent])
+        own = (await self._own_metrics.page()).decode()
+        return merge_pages([own, *pages.values()], [self._ended, *silent])
 
     def _note(self, worker: WorkerProcess, page: str | None) -> None:
         """Keep the last page of a process, and add that of its predecessor to what has ended."""

@@ -94,12 +94,13 @@ class WorkerProcess(ProcessProtocol):
         :raise OSError: the system has no room for one.
         """
         self._state.start()
+        # Before the launch: one that fails counts as a start too, or its delays would never grow.
+        self._last_heartbeat = self._started_at = self._reactor.seconds()
         try:
             self._process = self._launch(self)
         except BaseException:
             self._state.could_not_start()
             raise
-        self._last_heartbeat = self._started_at = self._reactor.seconds()
         self.starts += 1
         return self.when_ready()
 

@@ -53,6 +53,7 @@ _idle = _builder.state("idle")
 _starting = _builder.state("starting")
 _serving = _builder.state("serving")
 _stopping = _builder.state("stopping")
+_stopping_unready = _builder.state("stopping before it was ready")
 _gone = _builder.state("gone")
 
 _idle.upon(WorkerState.start).to(_starting).returns(None)
@@ -61,18 +62,19 @@ _idle.upon(WorkerState.stop).to(_gone).returns(False)
 _starting.upon(WorkerState.could_not_start).to(_idle).returns(None)
 _starting.upon(WorkerState.ready).to(_serving).returns(True)
 _starting.upon(WorkerState.ended).to(_idle).returns(True)
-_starting.upon(WorkerState.stop).to(_stopping).returns(True)
+_starting.upon(WorkerState.stop).to(_stopping_unready).returns(True)
 
 _serving.upon(WorkerState.ready).loop().returns(True)
 _serving.upon(WorkerState.ended).to(_idle).returns(True)
 _serving.upon(WorkerState.stop).to(_stopping).returns(True)
 
-_stopping.upon(WorkerState.ended).to(_gone).returns(False)
-_stopping.upon(WorkerState.stop).loop().returns(True)
+for _state in (_stopping, _stopping_unready):
+    _state.upon(WorkerState.ended).to(_gone).returns(False)
+    _state.upon(WorkerState.stop).loop().returns(True)
 
 _gone.upon(WorkerState.stop).loop().returns(False)
 
-for _state in (_idle, _stopping, _gone):
+for _state in (_idle, _stopping, _stopping_unready, _gone):
     # A datagram may be read after its sender has ended.
     _state.upon(WorkerState.ready).loop().returns(False)
 
@@ -81,6 +83,7 @@ for _state, _runs, _serves in (
     (_starting, True, False),
     (_serving, True, True),
     (_stopping, True, True),
+    (_stopping_unready, True, False),
     (_gone, False, False),
 ):
     _state.upon(WorkerState.runs).loop().returns(_runs)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from chatsvc.tls.host_names import general_name
 from chatsvc.tls.key_files import BadKeys
-
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 _LONGEST_COMMON_NAME = 64
 """Characters (RFC 5280, appendix A.1)."""
@@ -99,14 +96,6 @@ def days_left(expiry: float, now: float) -> float:
     return (expiry - now) / _SECONDS_A_DAY
 
 
-def general_name(name: str) -> x509.GeneralName | None:
-    """Make the form that a host's name or an address has in certificates; None: it cannot be in one."""
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name.lower()) if _HOST_NAME.fullmatch(name) else None
-
-
 def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
     """
     Make a request for a certificate (RFC 2986) for these hosts or addresses, in PEM.
@@ -125,7 +114,9 @@ def request(key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
         algorithm = hashes.SHA256()
     else:
         raise BadKeys("a key of this kind signs no requests: use an EC or RSA key")
-    common = [name for name in names[:1] if len(name) <= _LONGEST_COMMON_NAME]
+    common = [
+        name for one in alternatives[:1] if len(name := str(one.value)) <= _LONGEST_COMMON_NAME
+    ]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common])
     builder = x509.CertificateSigningRequestBuilder(subject)
     builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)

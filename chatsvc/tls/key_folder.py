@@ -46,8 +46,9 @@ class KeyFolder:
         :return: one line for each thing made.
         :raise BadKeys: something cannot be made or used.
         """
-        made = self._ensure_folder()
+        made = self.ensure_folder()
         with _locked(self.path) as folder:
+            self._check_what_is_there()
             made += self._ensure_certificate(host_names) + self._ensure_secret()
             if made:
                 os.fsync(folder)  # or a crash may forget the new names
@@ -96,7 +97,13 @@ class KeyFolder:
             raise BadKeys(f"{self.secret_path} does not hold {SECRET_BYTES} bytes in hex")
         return secret
 
-    def _ensure_folder(self) -> list[str]:
+    def ensure_folder(self) -> list[str]:
+        """
+        Make the folder, if it is not there.
+
+        :return: a line, if it was made.
+        :raise BadKeys: it cannot be made.
+        """
         if os.path.isdir(self.path):
             return []
         try:
@@ -104,6 +111,13 @@ class KeyFolder:
         except OSError as problem:
             raise BadKeys(f"{self.path} cannot be made: {problem.strerror}") from None
         return [f"made the folder {self.path} for keys"]
+
+    def _check_what_is_there(self) -> None:
+        """Check it before anything is made beside it, of which nobody would hear."""
+        if os.path.lexists(self.key_path) and os.path.lexists(self.certificate_path):
+            self.context()
+        if os.path.lexists(self.secret_path):
+            self.token_secret()
 
     def _ensure_certificate(self, host_names: Sequence[str]) -> list[str]:
         paths = (self.key_path, self.certificate_path)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chatsvc.tls.certificates import general_name
+from chatsvc.tls.host_names import general_names
 
 LIFETIME = timedelta(days=3650)
 """Validity of our self-signed certificate. Clients pin it, so expiry would lock them all out."""
@@ -19,8 +19,7 @@ LIFETIME = timedelta(days=3650)
 
 def subject_names(host_names: Sequence[str]) -> list[x509.GeneralName]:
     """Give the names of a certificate, each once; a name that no certificate can have is left out."""
-    names = map(general_name, ("localhost", *host_names, "127.0.0.1", "::1"))
-    return list(dict.fromkeys(name for name in names if name is not None))
+    return list(general_names(("localhost", *host_names, "127.0.0.1", "::1")))
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -9,10 +9,11 @@ Frames to the peer are gathered too, and leave together, as one TLS record if th
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.protocols.basic import Int16StringReceiver
+from zope.interface import implementer
 
 from chatsvc.transport.flush import FlushConsolidator
 from chatsvc.transport.twisted_internals import unprocessed
@@ -153,3 +154,30 @@ class FrameProtocol(Int16StringReceiver):
         else:
             for frame in frames:
                 self.transport.write(frame)
+
+
+class Pausable(Protocol):
+    """What sends frames, and can be asked to wait."""
+
+    def pause(self) -> None:
+        """Send nothing for now."""
+
+    def resume(self) -> None:
+        """Send again."""
+
+
+@implementer(IPushProducer)
+class OutputProducer:
+    """Lets a sender of frames wait while the transport has more than it can send."""
+
+    def __init__(self, sender: Pausable) -> None:
+        self._sender = sender
+
+    def pauseProducing(self) -> None:
+        self._sender.pause()
+
+    def resumeProducing(self) -> None:
+        self._sender.resume()
+
+    def stopProducing(self) -> None:
+        pass

@@ -7,6 +7,7 @@ From the socket upwards: the meter that counts bytes for acknowledgements, the P
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,12 +28,15 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
+from chatsvc.limits.open_files import FileReserve
 from chatsvc.tls.context import ServerContext
 from chatsvc.tls.half_close import HalfClosedTLS
 from chatsvc.tls.sni import SNIContexts
 from chatsvc.transport.ack_tracker import metered
 from chatsvc.transport.inherited import InheritedEndpoint
 from chatsvc.transport.proxy_protocol import HangUp, TrustedProxies
+from chatsvc.transport.turned_away import OnTurnedAway, nobody_asks
+from chatsvc.transport.twisted_internals import watch_accepting
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -85,8 +89,30 @@ class _LayeredEndpoint:
         return self.endpoint.listen(self.layer(protocolFactory))
 
 
-class _RefusingFactory(Factory):
-    """Builds what another factory builds, and hangs up where that builds nothing."""
+@implementer(IStreamServerEndpoint)
+@dataclass(frozen=True)
+class _WatchedEndpoint:
+    """An endpoint whose port reports the connections that it cannot accept."""
+
+    endpoint: IStreamServerEndpoint
+    turned_away: OnTurnedAway
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return self.endpoint.listen(protocolFactory).addCallback(self._watch)
+
+    def _watch(self, port: Any) -> IListeningPort:
+        note = self.turned_away
+        watch_accepting(
+            port,
+            lambda address: note("open-files", address, ""),
+            lambda error: note("system", "", error),
+        )
+        listening: IListeningPort = port
+        return listening
+
+
+class _PassingFactory(Factory):
+    """Builds what another factory builds."""
 
     noisy = False
 
@@ -102,6 +128,26 @@ class _RefusingFactory(Factory):
     def doStop(self) -> None:
         self._factory.doStop()
 
+
+class _SparingFactory(_PassingFactory):
+    """Builds nothing when the connection would take an open file that is kept back: the port closes it at once."""
+
+    def __init__(self, factory: Any, reserve: FileReserve, turned_away: OnTurnedAway) -> None:
+        super().__init__(factory)
+        self._reserve = reserve
+        self._turned_away = turned_away
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
+        if not self._reserve.allows_one_more():
+            self._turned_away("open-files", getattr(addr, "host", ""), "")
+            return None
+        built: IProtocol | None = self._factory.buildProtocol(addr)
+        return built
+
+
+class _RefusingFactory(_PassingFactory):
+    """Hangs up where the other factory builds nothing."""
+
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
         built: IProtocol | None = self._factory.buildProtocol(addr)
         return HangUp() if built is None else built
@@ -112,34 +158,55 @@ def _prefix(factory: Any) -> str:
 
 
 class ListenerBuilder:
-    """Makes listeners; those that name no certificate of their own share ``default_context()``."""
+    """
+    Makes listeners; those that name no certificate of their own share ``default_context()``.
+
+    ``turned_away`` is told of connections that nobody serves.
+    """
 
     def __init__(
         self,
         reactor: Any,
         default_context: Callable[[], ServerContext],
         trusted_proxies: Sequence[str] = LOOPBACK,
+        turned_away: OnTurnedAway = nobody_asks,
     ) -> None:
         self._reactor = reactor
         self._default_context = default_context
         self._trusted = trusted_proxies
+        self._turned_away = turned_away
+        self._reserve = FileReserve()
 
     def build(
-        self, text: str, example: str = "ssl:10000", socket: tuple[int, int] | None = None
+        self,
+        text: str,
+        example: str = "ssl:10000",
+        socket: tuple[int, int] | None = None,
+        *,
+        spares: bool = True,
     ) -> Listener:
         """
         Make the listener that an endpoint string describes; nothing is opened yet.
 
         ``example`` is what could have been written. ``socket`` is one that listens there already, as (descriptor,
-        family).
+        family). Without ``spares`` its connections may take the open files that are kept back.
 
         :raise BadEndpoint: the string describes none.
         :raise BadKeys: its certificate or key cannot be used.
         """
         with _twisted_errors_as_bad_endpoint(text, example):
-            return self._build(text, socket)
+            return self._build(text, socket, spares)
 
-    def _build(self, text: str, socket: tuple[int, int] | None) -> Listener:
+    def judge(self, text: str, example: str = "ssl:10000") -> None:
+        """
+        Find out what is wrong with an endpoint string before anything is made for it.
+
+        :raise BadEndpoint: the string describes none.
+        :raise BadKeys: the certificate or key that it names cannot be used.
+        """
+        ListenerBuilder(self._reactor, _no_context, self._trusted).build(text, example)
+
+    def _build(self, text: str, socket: tuple[int, int] | None, spares: bool) -> Listener:
         proxied = text.startswith("haproxy:")
         description, context, keys = self._without_tls(text.removeprefix("haproxy:"))
         bare = (
@@ -147,10 +214,17 @@ class ListenerBuilder:
             if socket is None
             else InheritedEndpoint(self._reactor, *socket)
         )
-        endpoint: IStreamServerEndpoint = _LayeredEndpoint(bare, metered)
+        note = self._turned_away
+        endpoint: IStreamServerEndpoint = _WatchedEndpoint(bare, note)
+        if spares:
+            endpoint = _LayeredEndpoint(
+                endpoint, lambda factory: _SparingFactory(factory, self._reserve, note)
+            )
+        endpoint = _LayeredEndpoint(endpoint, metered)
         if proxied:
             endpoint = _LayeredEndpoint(
-                endpoint, lambda factory: TrustedProxies(self._reactor, factory, self._trusted)
+                endpoint,
+                lambda factory: TrustedProxies(self._reactor, factory, self._trusted, note),
             )
         if context is not None:
             endpoint = _LayeredEndpoint(endpoint, lambda factory: _tls(context, factory))
@@ -188,6 +262,10 @@ class ListenerBuilder:
         return ServerContext(key, files.get("certKey", key), files.get("extraCertChain"))
 
 
+def _no_context() -> Any:
+    """Stand for keys that have yet to be made."""
+
+
 async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) -> IListeningPort:
     """
     Listen at an endpoint; ``text`` is what people call it.
@@ -197,8 +275,26 @@ async def listen_at(text: str, endpoint: IStreamServerEndpoint, factory: Any) ->
     try:
         return await endpoint.listen(factory)
     except Exception as problem:
-        reason = getattr(problem, "socketError", None) or problem
+        reason = _left_over_lock(text) or getattr(problem, "socketError", None) or problem
         raise CannotListen(f"cannot listen on {text!r}: {reason}") from None
+
+
+def _left_over_lock(text: str) -> str:
+    """
+    Say that the lock beside a Unix socket is taken, if it is; such a lock outlives a power failure.
+
+    Twisted makes it, a symbolic link to the number of a process, and takes one over whose process is gone.
+    """
+    kind, *parts = _UNESCAPED_COLON.split(text.removeprefix("haproxy:"))
+    if kind != "unix":
+        return ""
+    named = [part.removeprefix("address=") for part in parts if part.startswith("address=")]
+    lock = _unescaped((named or parts)[0]) + ".lock"
+    try:
+        owner = os.readlink(lock)
+    except OSError:
+        return ""
+    return f"{lock} says that process {owner} has it: if that is no server, remove {lock}"
 
 
 async def stop_listening(ports: Iterable[IListeningPort]) -> None:

@@ -19,6 +19,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import directlyProvides, implementer, providedBy
 
 from chatsvc.tls.half_close import pass_up_the_end
+from chatsvc.transport.turned_away import OnTurnedAway, nobody_asks
 
 _PATIENCE = 5.0
 """Seconds in which the header must have come; section 2 of the specification asks for 3 at least."""
@@ -121,7 +122,8 @@ class _ProxyProtocol(ProtocolWrapper):
     def makeConnection(self, transport: Any) -> None:
         directlyProvides(self, providedBy(transport))
         Protocol.makeConnection(self, transport)
-        self._late = self.factory.clock.callLater(_PATIENCE, self.transport.abortConnection)
+        late = f"none has come in {_PATIENCE:.0f} s"
+        self._late = self.factory.clock.callLater(_PATIENCE, self._turn_away, late)
 
     def dataReceived(self, data: bytes) -> None:
         if self.wrappedProtocol is not None:
@@ -130,11 +132,15 @@ class _ProxyProtocol(ProtocolWrapper):
         self._received += data
         try:
             header = read_header(self._received)
-        except ValueError:
-            self.transport.abortConnection()
+        except ValueError as problem:
+            self._turn_away(str(problem))
             return
         if header is not None:
             self._begin(*header)
+
+    def _turn_away(self, why: str) -> None:
+        self.factory.turned_away("bad-header", getattr(self.transport.getPeer(), "host", ""), why)
+        self.transport.abortConnection()
 
     def _begin(self, source: IAddress | None, rest: bytes) -> None:
         self._late.cancel()
@@ -166,14 +172,22 @@ class TrustedProxies(WrappingFactory):
 
     noisy = False
 
-    def __init__(self, clock: IReactorTime, factory: Any, addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        factory: Any,
+        addresses: Sequence[str],
+        turned_away: OnTurnedAway = nobody_asks,
+    ) -> None:
         super().__init__(factory)
         self.clock = clock
+        self.turned_away = turned_away
         self._addresses = frozenset(addresses)
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]
         # A Unix socket has no address: the file system decides who may write to it.
         host = getattr(addr, "host", None)
         if host is not None and host.removeprefix("::ffff:") not in self._addresses:
+            self.turned_away("untrusted-proxy", host, "")
             return HangUp()
         return _ProxyProtocol(self)

@@ -7,6 +7,8 @@ Everything of that kind stands here, each in a function that says why no public 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import stat
 import time
@@ -21,8 +23,10 @@ from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
 from twisted.protocols.basic import IntNStringReceiver
-from zope.interface import implementer
+from twisted.python.logfile import LogFile
+from zope.interface import implementer, provider
 
 SignalHandler = Callable[[int, Any], None]
 
@@ -44,6 +48,29 @@ The bytes that a receiver has and that are no whole frame yet, with the length b
 ``recvd``, which is public, is there for compatibility only. An ``attrgetter``, as it is asked once for all that came
 in one go.
 """
+
+
+def watch_accepting(
+    port: tcp.Port, turned_away: Callable[[str], None], failed: Callable[[str], None]
+) -> None:
+    """
+    Have a port report what it cannot accept.
+
+    When a process may open no more files, Twisted accepts with the last one and closes at once: ``turned_away`` is
+    called with the address of each, empty if it has none. ``failed`` is called with the name of any other error of
+    accept(2). Twisted only logs them, and has no public way to be told.
+    """
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        address = event.get("address")
+        if "acceptError" in event:
+            failed(str(event["acceptError"]))
+        elif address is not None:
+            turned_away(str(address[0]) if isinstance(address, tuple) else "")
+        globalLogPublisher(event)
+
+    port._logger = Logger(namespace="twisted.internet.tcp", observer=observe)
 
 
 def share_socket(port: tcp.Port) -> None:
@@ -92,13 +119,24 @@ class CombinedTrust:
             root._addCACertsToContext(context)
 
 
-def use_monotonic_clock(reactor: ReactorBase) -> None:
+def use_monotonic_clock(
+    reactor: ReactorBase, seconds: Callable[[], float] = time.monotonic
+) -> None:
     """
     Time calls by a clock that nobody sets: a change of the system's time must not delay or hurry them.
 
-    Twisted's reactors use ``time.time``, and take no clock.
+    Twisted's reactors use ``time.time``, and take no clock. Call it before any call is scheduled.
     """
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.seconds = seconds  # type: ignore[method-assign]
+
+
+def exit_signal(reactor: ReactorBase) -> int | None:
+    """
+    Give the signal that has stopped a reactor; None: something else has.
+
+    A reactor tells it only after it has ended, to whoever runs it.
+    """
+    return reactor._exitSignal
 
 
 def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:
@@ -108,3 +146,21 @@ def stop_signal_handlers(reactor: ReactorBase) -> dict[int, SignalHandler]:
     It stops, and the process ends by that signal. ``installSignalHandlers=False`` would also leave SIGCHLD alone.
     """
     return {signal.SIGTERM: reactor.sigTerm, signal.SIGINT: reactor.sigInt}
+
+
+class AppendingLogFile(LogFile):
+    """
+    A log file that is opened to append, and whose size is the file's own.
+
+    Another program may cut it off (``copytruncate`` of logrotate(8)): Twisted would go on writing where it was, behind
+    a hole of NULs, and take it for as large as before.
+    """
+
+    def _openFile(self) -> None:
+        super()._openFile()
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)
+
+    def shouldRotate(self) -> bool:
+        self.size = os.fstat(self._file.fileno()).st_size
+        return bool(super().shouldRotate())

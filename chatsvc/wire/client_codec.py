@@ -132,6 +132,7 @@ _ENCODERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
         "passwd",
         lambda command: _given(old=command.old, new=command.new, token=command.token or None),
     ),
+    c.Renew: ("renew", lambda command: {"token": command.token}),
     c.Find: ("find", lambda command: {"name": command.name}),
     c.Logout: ("logout", lambda command: {}),
     c.Ping: ("ping", lambda command: {}),
@@ -208,6 +209,7 @@ def _interpret_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
         _text(fields["token"]),
         _text(fields["epoch"]),
         _whole(fields["waiting"]),
+        max(0, _whole(fields.get("token_seconds", 0))),
     )
 
 
@@ -215,6 +217,7 @@ _INTERPRETERS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
     c.Auth: _interpret_login,
     c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
     c.Passwd: lambda command, fields: e.PasswordChanged(_text(fields.get("token", ""))),
+    c.Renew: lambda command, fields: e.Renewed(_text(fields["token"])),
     c.Find: lambda command, fields: e.Found(
         command.name,
         tuple((_whole(user["uid"]), bool(user["online"])) for user in fields["users"]),

@@ -13,6 +13,9 @@ PROTOCOL_VERSION = 1
 MAX_FRAME = 65_535
 """Bytes of a frame at most: its length is sent in two bytes."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some programs put before a text in UTF-8; at the beginning of a frame it means nothing."""
+
 MAX_TEXT = 8_192
 """UTF-8 bytes of a message text at most, so that it fits a frame however a dialect escapes it."""
 
@@ -86,6 +89,13 @@ class Passwd(Command):
     old: str
     new: str
     token: bool = False
+
+
+@record
+class Renew(Command):
+    """Ask for a new token in place of ``token``, which still works: it is that of the present log-in."""
+
+    token: str
 
 
 @record

@@ -50,13 +50,19 @@ class Welcome(Event):
 
 @record
 class LoggedIn(Event):
-    """The answer to ``Auth``; ``epoch`` changes when the inbox's ids begin anew, ``waiting`` counts its messages."""
+    """
+    The answer to ``Auth``.
+
+    ``epoch`` changes when the inbox's ids begin anew, ``waiting`` counts its messages. ``token_seconds`` is for how
+    long a token works; 0: the server does not say, as older ones do not.
+    """
 
     uid: int
     name: str
     token: str
     epoch: str
     waiting: int
+    token_seconds: int = 0
 
 
 @record
@@ -88,6 +94,13 @@ class PasswordChanged(Event):
     """The answer to ``Passwd``; ``token`` is empty unless one was asked for."""
 
     token: str = ""
+
+
+@record
+class Renewed(Event):
+    """The answer to ``Renew``."""
+
+    token: str
 
 
 @record

@@ -112,13 +112,11 @@ def _text(thing: dict[str, Any], field: str, default: Any = _REQUIRED) -> Any:
 
 
 def _uid(thing: dict[str, Any], field: str) -> int:
+    # orjson reads an integer past 64 bits as a float: which one it was, nobody knows, so no answer could repeat it.
     value = thing.get(field)
-    if type(value) is int:
-        return value
-    # orjson reads an integer past 64 bits as a float.
-    if type(value) is float and abs(value) >= c.NO_UID:
-        return c.NO_UID
-    raise BadField(field)
+    if type(value) is not int:
+        raise BadField(field)
+    return value
 
 
 def _recipient(thing: dict[str, Any]) -> int | None:
@@ -178,6 +176,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     "passwd": lambda thing, n: c.Passwd(
         _text(thing, "old"), _text(thing, "new"), _flag(thing, "token"), n=n
     ),
+    "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
     "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
@@ -253,12 +252,14 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
         "token": event.token,
         "epoch": event.epoch,
         "waiting": event.waiting,
+        **({"token_seconds": event.token_seconds} if event.token_seconds else {}),
     },
     e.Registered: lambda event, lang: {"type": "ok", "uid": event.uid},
     e.PasswordChanged: lambda event, lang: {
         "type": "ok",
         **({"token": event.token} if event.token else {}),
     },
+    e.Renewed: lambda event, lang: {"type": "ok", "token": event.token},
     e.Found: lambda event, lang: {
         "type": "ok",
         "users": [{"uid": uid, "online": here} for uid, here in event.users],

@@ -185,6 +185,7 @@ _ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.LoggedIn: lambda event, words: _frames(words.logged_in),
     e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
     e.PasswordChanged: lambda event, words: _frames(words.password_changed),
+    e.Renewed: lambda event, words: [],
     e.Found: _encode_found,
     e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
     e.Kicked: lambda event, words: _frames(words.kicked),

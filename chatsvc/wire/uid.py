@@ -14,6 +14,7 @@ _MAX_TYPED = 100
 
 _UID = re.compile(r"-?[0-9]+", re.ASCII)
 _MAX_UID_DIGITS = 19
+"""Of -2^63 and 2^63 - 1. More would be slow to turn into a number, and are zeros in front or no uid."""
 
 
 def possible_uid(word: str) -> int | None:
@@ -23,7 +24,13 @@ def possible_uid(word: str) -> int | None:
 
 
 def parse_uid(word: str) -> int | None:
-    """Return a uid as typed, or None if it is no whole number in ASCII; one with too many digits is ``NO_UID``."""
+    """Return a uid as typed, or None if it is no whole number in ASCII; one beyond 64 bits is ``NO_UID``."""
     if not (word.isdigit() and word.isascii()) and not _UID.fullmatch(word):
         return None
-    return int(word) if len(word) <= _MAX_UID_DIGITS else NO_UID
+    if len(word) < _MAX_UID_DIGITS:
+        return int(word)
+    digits = word.lstrip("-").lstrip("0") or "0"
+    if len(digits) > _MAX_UID_DIGITS:
+        return NO_UID
+    uid = -int(digits) if word.startswith("-") else int(digits)
+    return uid if -NO_UID <= uid < NO_UID else NO_UID

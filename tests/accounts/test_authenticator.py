@@ -53,6 +53,9 @@ KNOWN: dict[int, str | None] = {
 }
 """What is stored as a password, by uid."""
 
+SPELLINGS = ("caf\u00e9 x", "cafe\u0301\u3000x")
+"""One password, as two keyboards have it."""
+
 HEALTHY, LOCKED, CHEAPER = 1, 2, 7
 UNKNOWN = (77, -77, 2**40)
 
@@ -135,14 +138,16 @@ class EntranceTests(OnSQLite):
         """A guesser could tell which accounts there are, and which are locked, old or damaged."""
         services = await self.services()
         expected = await self.refused(services, uid=HEALTHY, password="wrong")
-        self.assertEqual(expected.work, [PASSES * MEMORY])
+        self.assertEqual(expected.work, [PASSES * MEMORY] * 2)
         self.assertEqual((len(expected.statements), expected.transactions), (1, 1))
         self.assertIn("认证失败!".encode(), expected.frames)
         for uid in (*KNOWN, *UNKNOWN):
-            seen = await self.refused(services, uid=uid, password="wrong")
-            if uid == CHEAPER:  # what it saves is spent on another hash
-                seen = seen._replace(work=[sum(seen.work)])
-            self.assertEqual(seen, expected, f"uid {uid}: {KNOWN.get(uid)}")
+            for wrong in ("wrong", *SPELLINGS, "wrong\t"):
+                seen = await self.refused(services, uid=uid, password=wrong)
+                if uid == CHEAPER:  # what it saves is spent on another hash
+                    self.assertEqual(sum(seen.work), sum(expected.work))
+                    seen = seen._replace(work=expected.work)
+                self.assertEqual(seen, expected, f"uid {uid}: {KNOWN.get(uid)}, {wrong!a}")
 
     async def test_many_wrong_passwords(self) -> None:
         """A guesser could tell which accounts there are by when tries begin to cost time."""
@@ -159,6 +164,12 @@ class EntranceTests(OnSQLite):
         services = await self.services()
         expected = await self.refused(services, uid=UNKNOWN[0], password="right")
         self.assertEqual(await self.refused(services, uid=LOCKED, password="right"), expected)
+        for spelling in SPELLINGS:
+            stored = "!" + PasswordHasher(PASSES, MEMORY, 1).hash(spelling)
+            self.sql("UPDATE user SET password = ? WHERE id = ?", (stored, LOCKED))
+            for typed in SPELLINGS:
+                seen = await self.refused(services, uid=LOCKED, password=typed)
+                self.assertEqual(seen, expected, ascii(typed))
 
     async def test_forged_token(self) -> None:
         """A forged token would tell which accounts there are, or cost the server work."""

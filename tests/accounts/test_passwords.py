@@ -11,16 +11,16 @@ from argon2.low_level import hash_secret
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from chatsvc.accounts.hash_cost import MOST_WORK, verify_in_one_thread
+from chatsvc.accounts.opaque_string import BadPassword
 from chatsvc.accounts.passwords import (
     WRONG,
     Hashing,
     PasswordCheck,
     PasswordHasherPool,
     PasswordsBusy,
-    acceptable,
 )
 from chatsvc.accounts.phc import is_hashed, lock
 
@@ -28,6 +28,9 @@ MEMORY = 16
 """KiB: tests hash as weakly as they can."""
 
 PHC = PasswordHasher(1, MEMORY, 1).hash("secret")
+
+WRONG_ONES = ("wrong", "wro\u0301ng\u3000x", "wrong\n")
+"""Wrong passwords: as they are hashed, in another spelling, and such as no password may be."""
 
 
 def new_passwords(
@@ -37,17 +40,6 @@ def new_passwords(
     return PasswordHasherPool(
         cast(IReactorFromThreads, reactor), Hashing(1, memory_cost, threads, queue)
     )
-
-
-class AcceptableTests(SynchronousTestCase):
-    """What may become a password."""
-
-    def test_acceptable(self) -> None:
-        """An account could get a password that nobody can send, or that costs too much."""
-        for password in ("x", "密码", "x" * 1024, " "):
-            self.assertTrue(acceptable(password))
-        for password in ("", "x" * 1025, "密" * 342, "x\ud800"):
-            self.assertFalse(acceptable(password))
 
 
 class CheckTests(TestCase):
@@ -70,10 +62,64 @@ class CheckTests(TestCase):
         self.assertNotEqual(await self.passwords.hash("x"), await self.passwords.hash("x"))
 
     async def test_unacceptable_new_password(self) -> None:
-        """An account could get an empty password."""
-        for password in ("", "\ud800"):
-            with self.assertRaises(ValueError):
+        """An account could get an empty password, or one that nobody can type."""
+        for password in ("", "\ud800", "secret\n", "a\tb", "x" * 1025):
+            with self.assertRaises(BadPassword):
                 await self.passwords.hash(password)
+
+    async def test_other_spelling(self) -> None:
+        """A password would fail at another keyboard: there its accent is a character of its own, or its space wider."""
+        for one, other in (
+            ("caf\u00e9", "cafe\u0301"),
+            ("a b", "a\u3000b"),
+            ("\ud55c", "\u1112\u1161\u11ab"),
+        ):
+            for stored in (await self.passwords.hash(one), await self.passwords.hash(other)):
+                for typed in (one, other):
+                    verdict = await self.passwords.check(stored, typed)
+                    self.assertEqual(verdict, PasswordCheck(True, None), ascii(typed))
+
+    async def test_hash_of_an_older_release(self) -> None:
+        """Who has a password that was hashed as it was typed could not log in any more, or not by another keyboard."""
+        typed, other = "cafe\u0301\u3000x", "café x"
+        older = PasswordHasher(1, MEMORY, 1).hash(typed)
+        self.assertEqual(await self.passwords.check(older, other), WRONG, "nobody knows its form")
+        verdict = await self.passwords.check(older, typed)
+        self.assertTrue(verdict.right)
+        for one in (typed, other):
+            self.assertEqual(
+                await self.passwords.check(verdict.replacement, one), PasswordCheck(True, None)
+            )
+
+    async def test_hash_of_what_no_password_may_be(self) -> None:
+        """Who has a password with a tab or a line end could not log in any more, not even to change it."""
+        for password in ("a\tb", "secret\n", "", "x" * 1025, "👩\u200d🚀"):
+            older = PasswordHasher(1, MEMORY, 1).hash(password)
+            self.assertEqual(await self.passwords.check(older, password), PasswordCheck(True, None))
+            weaker = PasswordHasher(1, 8, 1).hash(password)
+            verdict = await self.passwords.check(weaker, password)
+            self.assertEqual(
+                await self.passwords.check(verdict.replacement, password), PasswordCheck(True, None)
+            )
+
+    async def test_plain_text_in_another_spelling(self) -> None:
+        """An old user could log in by the keyboard alone at which the password was once chosen."""
+        for plain, typed in (
+            ("caf\u00e9", "cafe\u0301"),
+            ("cafe\u0301", "caf\u00e9"),
+            ("a\u3000b", "a b"),
+        ):
+            verdict = await self.passwords.check(plain, typed)
+            self.assertTrue(verdict.right, ascii(plain))
+            self.assertEqual(
+                await self.passwords.check(verdict.replacement, plain), PasswordCheck(True, None)
+            )
+
+    async def test_plain_text_hashed_by_an_admin(self) -> None:
+        """An old account whose password no new one may be could not be locked."""
+        for plain in ("a\tb", "x" * 1025, "cafe\u0301"):
+            stored = await self.passwords.hash_plain(plain)
+            self.assertEqual(await self.passwords.check(stored, plain), PasswordCheck(True, None))
 
     async def test_old_plain_text(self) -> None:
         """An old user could not log in, or would keep a readable password."""
@@ -135,9 +181,10 @@ class CheckTests(TestCase):
 
         self.patch(PasswordHasher, "verify", counted)
         for stored in (PHC, lock(PHC), None, "", "plain", PHC[:20]):
-            verified.clear()
-            await self.passwords.check(stored, "wrong")
-            self.assertEqual(verified, [(1, MEMORY)])
+            for wrong in WRONG_ONES:
+                verified.clear()
+                await self.passwords.check(stored, wrong)
+                self.assertEqual(verified, [(1, MEMORY)] * 2, (stored, ascii(wrong)))
 
     def watch_cost(self) -> list[int]:
         """Return a list that gets the cost, passes * KiB, of each hash and check from now on."""
@@ -165,9 +212,10 @@ class CheckTests(TestCase):
         self.addCleanup(passwords.stop)
         spent = self.watch_cost()
         for stored in (None, *older):
-            spent.clear()
-            await passwords.check(stored, "wrong")
-            self.assertTrue(abs(sum(spent) - 3 * 64) <= 3, spent)
+            for wrong in WRONG_ONES:
+                spent.clear()
+                await passwords.check(stored, wrong)
+                self.assertTrue(abs(sum(spent) - 2 * 3 * 64) <= 2 * 3, spent)
 
     async def test_equal_cost_of_dearer_hashes(self) -> None:
         """A slow answer would tell again and again which accounts were moved over with a dearer hash."""
@@ -178,10 +226,10 @@ class CheckTests(TestCase):
         await passwords.check(dearer, "wrong")
         spent = self.watch_cost()
         for stored in (None, "", "plain", PHC, lock(PHC), PHC[:20], dearer, lock(dearer)):
-            for password in ("wrong", ""):
+            for password in (*WRONG_ONES, ""):
                 spent.clear()
                 await passwords.check(stored, password)
-                self.assertEqual(sum(spent), 2 * 4 * MEMORY, (stored, password))
+                self.assertEqual(sum(spent), 2 * 2 * 4 * MEMORY, (stored, ascii(password)))
 
     async def test_too_dear(self) -> None:
         """A stranger's guess at one account would keep a thread busy for seconds, or take the memory."""
@@ -302,7 +350,12 @@ class QueueTests(TestCase):
     async def test_cancelled_costs_nothing(self) -> None:
         """Connecting and leaving quickly would keep the threads busy for nobody."""
         hashed: list[object] = []
-        self.patch(PasswordHasher, "verify", lambda *arguments: hashed.append(arguments))
+
+        def right(*arguments: object) -> bool:
+            hashed.append(arguments)
+            return True
+
+        self.patch(PasswordHasher, "verify", right)
         asked = self.ask()
         asked.cancel()
         self.failureResultOf(asked, CancelledError)

@@ -77,7 +77,7 @@ class Both:
                         self.assertEqual([user["uid"] for user in found], [answer["uid"]], other)
 
         def test_alike_at_once(self) -> None:
-            """Of those who register one name at the same moment, two would get it."""
+            """Two of those who register one name at the same moment would get it."""
             names = ("Änn", "ÄNN", "a\u0308nn", " änn", "Ä\uff4e\uff4e", "änn\u3000") * 4
             with self.talk():
                 clients = [self.structured() for _ in names]

@@ -96,7 +96,7 @@ class HalvesTests(AttackCase):
             self.assertEqual(self.server.ended_by("frame-timeout") - before, len(clients))
 
     def test_honest(self) -> None:
-        """Who is slow, but sends whole frames, would be taken for an attacker."""
+        """Somebody who is slow, but sends whole frames, would be taken for an attacker."""
         uid = self.user()
         with self.talk():
             client = self.text(uid)

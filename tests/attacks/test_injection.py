@@ -210,7 +210,7 @@ class Both:
                 self.assertEqual([row[1] for row in accounts[len(before[1]) :]], list(ODD_NAMES))
 
         def test_old_rows(self) -> None:
-            """What another program stored as somebody's name or plain password would be run as SQL."""
+            """SQL that another program stored as somebody's name or plain password would be run as SQL."""
             rows = [(f"{string}号", f"{string}密") for string in HASHED]
             uids = [self.user() for _ in rows]
             for uid, (name, stored) in zip(uids, rows, strict=True):
@@ -293,7 +293,7 @@ class Both:
                 self.assertEqual(self.rows(), before)
 
         def test_fields_twice(self) -> None:
-            """Of a field that stands there twice the server would check one value and use the other."""
+            """The server would check one value of a field that stands there twice, and use the other."""
             me, other, third = self.user(), self.user(), self.user()
             self.stores.sql("UPDATE user SET password = ? WHERE id = ?", (phc("其他"), other))
             with self.talk():

@@ -188,7 +188,7 @@ class Guessing(AttackCase):
             self.enters(uid, source=source)
 
     def test_old_password(self) -> None:
-        """Who sits down at a terminal that somebody left could guess the password by `passwd`."""
+        """Somebody who sits down at a terminal that somebody left could guess the password by `passwd`."""
         uid = self.user()
         with self.talk():
             hijacked, stopwatch = self.structured(uid), Stopwatch()

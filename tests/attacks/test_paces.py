@@ -86,7 +86,7 @@ class PaceTests(AttackCase):
         self.each_slowly([self.structured(self.user()) for _ in ANYBODY], ANYBODY)
 
     def test_unanswered(self) -> None:
-        """What has no answer would be free: empty frames, acknowledgements of nothing new."""
+        """Commands without an answer would be free: empty frames, acknowledgements of nothing new."""
         with self.talk():
             for frame in (b"", b'{"type":"ack","id":1}'):
                 client = self.structured(self.user())

@@ -153,7 +153,7 @@ class ProxyHeaderTests(AttackCase):
                     self.assertEqual(other.greeting, GREETING, (header, tls))
 
     def test_network(self) -> None:
-        """Who has a network of IPv6 addresses, as everybody has, could have any number of connections."""
+        """Somebody who has a network of IPv6 addresses, as everybody has, could have any number of connections."""
         with self.talk():
             for number in range(THERE):
                 client = self.through(v1(f"2001:db8::{number}", "TCP6"), tls=True)
@@ -164,7 +164,7 @@ class ProxyHeaderTests(AttackCase):
             self.assertEqual(client.greeting, GREETING)
 
     def test_guessing(self) -> None:
-        """Who guesses passwords through a proxy would lock out all who come through it."""
+        """Somebody who guesses passwords through a proxy would lock out all who come through it."""
         uid = self.user()
         with self.talk():
             for tls in (True, False):

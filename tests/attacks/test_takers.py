@@ -1,4 +1,4 @@
-"""Who takes without giving: readers that never read, senders that never read their answers, or fill an inbox."""
+"""Takers who give nothing: readers that never read, senders that never read their answers, or fill an inbox."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ReadersTests(TakersCase):
     options = ("--rate", "0", "--inbox-limit", str(LIMIT), "--inbox-share", str(SHARE))
 
     def test_never_reading(self) -> None:
-        """What is written to people who never read would wait in the server's memory, or without limit."""
+        """Messages to people who never read would wait in the server's memory, or without limit."""
         readers = [self.user() for _ in range(4)]
         with self.talk():
             for uid in readers:

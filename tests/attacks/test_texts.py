@@ -27,7 +27,7 @@ class Texts(DeceitCase):
                 self.harmless(reading.read(), writer)
 
     def test_answers(self) -> None:
-        """What somebody typed would come back raw with an answer: a pasted name, a mistyped command."""
+        """Words that somebody typed would come back raw with an answer: a pasted name, a mistyped command."""
         with self.talk():
             client = self.text(self.user())
             for text in ATTACKS:
@@ -39,7 +39,7 @@ class Texts(DeceitCase):
                         self.harmless(answer)
 
     def test_errors_of_programs(self) -> None:
-        """What a program sent would stand raw in an error that it shows to people, or in the log."""
+        """Words that a program sent would stand raw in an error that it shows to people, or in the log."""
         with self.talk():
             client = self.structured(self.user())
             kinds = ("x", "msg", "auth", "find", "register", "passwd", "ack", "hello")
@@ -53,7 +53,7 @@ class Texts(DeceitCase):
 
 class Logs(DeceitCase):
     def test_log_lines(self) -> None:
-        """Who types a uid could write lines of their own into the log, or drive the terminal of who reads it."""
+        """Somebody who types a uid could write lines of their own into the log, or drive its reader's terminal."""
         with self.talk():
             client, program = self.text(), self.structured()
             for word in ("9" * 5000, "1\x1b[2J", "1\n2026-11-23 [-] all is well", "\u202e1"):
@@ -73,7 +73,7 @@ class Logs(DeceitCase):
         self.assertFalse("all is well" in self.server.log())
 
     def test_addresses_in_the_log(self) -> None:
-        """Who writes a PROXY header on the proxy's machine could write into the log, or drive a terminal by it."""
+        """A PROXY header written on the proxy's machine could write into the log, or drive a terminal by it."""
         port = free_port()
         server = ChatServer(*self.options, ports=(f"haproxy:ssl:{port}",))
         server.port = port

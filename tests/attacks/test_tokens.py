@@ -236,7 +236,7 @@ class Stolen(AttackCase):
             self.assertTrue(self.admitted(self.given(self.uid)))
 
     def test_replayed(self) -> None:
-        """What a token's owner does would be taken for the thief's, or the other way round, when it is used twice."""
+        """Log-ins of a token's owner would be taken for the thief's, or the other way round, when it is used twice."""
         with self.talk():
             owner, thief = self.structured(), self.structured()
             owner.log_in(self.uid, PASSWORD)

@@ -55,6 +55,13 @@ class Complaints(TestCase):
         self.shown(1, 6)
         self.assertEqual(self.complaints(), ["shown_though_refused: 1s>2#1"])
 
+    def test_passed_over(self) -> None:
+        """A message would be given up for lost that is still on its way, or not one that cannot come any more."""
+        for k in (1, 2, 3):
+            self.confirmed(k, 5)
+        self.shown(2, 6)
+        self.assertEqual((self.verdict().lost, self.verdict().passed_over), (2, 1))
+
     def test_lost_with_the_store(self) -> None:
         """A loss would be excused that no store is to blame for, or one be blamed that the store has lost."""
         self.lost(10, 20)
@@ -66,7 +73,7 @@ class Complaints(TestCase):
         self.assertEqual(self.verdict().lost_with_store, 2)
 
     def test_known_by_its_id(self) -> None:
-        """What the data that came back knew, by its id, would be excused if it was lost, or shown again."""
+        """A message that the data which came back knew by its id would be excused if it was lost, or shown again."""
         self.lost(10, 20, last=3)
         self.confirmed(1, 15, id=3)
         self.confirmed(2, 15, id=4)
@@ -77,7 +84,7 @@ class Complaints(TestCase):
         self.assertEqual(self.complaints(), ["lost: 1s>2#1", "shown_twice: 1s>2#7"])
 
     def test_waiting_in_the_copy(self) -> None:
-        """What waited in the copy would be excused if it was never shown."""
+        """A message that waited in the copy would be excused if it was never shown."""
         self.lost(10, 20, 1)
         self.confirmed(1, 15)
         self.assertEqual(self.complaints(), ["lost: 1s>2#1"])
@@ -94,7 +101,7 @@ class Complaints(TestCase):
         self.assertEqual(self.verdict().shown_again, 2)
 
     def test_acknowledged_before(self) -> None:
-        """What was acknowledged before the copy would be excused if it came again."""
+        """A message that was acknowledged before the copy would be excused if it came again."""
         self.lost(10, 20)
         self.shown(1, 9)
         self.shown(1, 25)
@@ -135,6 +142,6 @@ class Numbers(TestCase):
         self.assertEqual(self.numbers(), ({7: 1, 8: 2}, 3))
 
     def test_numbers_lost(self) -> None:
-        """Who lost its last numbers would know of them all the same."""
+        """Somebody who lost its last numbers would know of them all the same."""
         self.record("o 2 7 7", "o 2 8 8", "b 2 6")
         self.assertEqual(self.numbers(), ({}, 6))

@@ -22,13 +22,16 @@ from tests.support.authority import LEAF, NOW, Authority, key_pem, pem
 from tests.support.processes import ServerStores
 from tests.support.servers import PrivateRedis, mariadb, redis
 
+_FEW = ("--max-connections", "700")
+"""As many as any machine's open files allow."""
+
 
 class Inspecting(TestCase):
     async def inspect(self, *words: str, days: float = 0) -> list[Finding]:
         """What is found wrong, with everything in this test's folder unless the words say otherwise."""
         options = Options({})
         base = ["--keys", self.at("keys"), "--accounts", f"sqlite:{self.at('chat.db')}"]
-        options.parseOptions([*base, "--inbox", f"sqlite:{self.at('chat.db')}", *words])
+        options.parseOptions([*base, "--inbox", f"sqlite:{self.at('chat.db')}", *_FEW, *words])
         self.found = await inspect(reactor, options.config, NOW.timestamp() + days * 86_400)
         return [finding for finding in self.found if finding.verdict is not Severity.OK]
 
@@ -78,7 +81,7 @@ class FolderTests(Inspecting):
         """What is well would be found wrong."""
         await self.make_all()
         self.assertEqual(await self.inspect(), [])
-        about = ["keys", "certificate", "keys", "port", "accounts", "schema", "inbox"]
+        about = ["limits", "keys", "certificate", "keys", "port", "accounts", "schema", "inbox"]
         self.assertEqual([finding.about for finding in self.found], about)
 
     async def test_no_folder(self) -> None:

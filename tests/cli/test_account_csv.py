@@ -90,6 +90,15 @@ class BadTests(SynchronousTestCase):
             self.assertIn(words, found[number])
             self.assertNotIn("abc", found[number])
 
+    def test_passwords_that_nobody_can_type(self) -> None:
+        """An account would be made that nobody can log in to, for a spreadsheet left a line end or a tab in a cell."""
+        cells = ['"secret\n"', "sec\tret", "\x1bsecret", "secret\u200b"]
+        found = problems("name,password\n" + "\n".join(f"u{i},{p}" for i, p in enumerate(cells)))
+        self.assertEqual(list(found), [2, 4, 5, 6])
+        for line in found.values():
+            self.assertIn("leave it out", line)
+            self.assertNotIn("secret", line)
+
     def test_too_dear(self) -> None:
         """A hash would be moved over with which a stranger's guess keeps the server busy for seconds."""
         salted = "$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"

@@ -60,6 +60,9 @@ class BothKinds:
             added = self.chatsvc("account", "add", "张三", "--password-stdin", stdin="密 码\r\nx\n")
             self.assertEqual(added, "10001\n")
             self.assertTrue(PasswordHasher().verify(self.stored(10001), "密 码"))
+            words = ("account", "passwd", "10001", "--password-stdin")
+            self.chatsvc(*words, stdin="\ufeffcafe\u0301\u3000x\r\n")
+            self.assertTrue(PasswordHasher().verify(self.stored(10001), "café x"))
             generated = self.chatsvc("account", "add", "李四", "--generate").splitlines()
             self.assertEqual(generated[0], "10002")
             self.assertGreaterEqual(len(generated[1]), 16)
@@ -74,6 +77,9 @@ class BothKinds:
             self.assertIn("no terminal", self.chatsvc("account", "add", "x", status=1))
             words = ("account", "add", "x", "--password-stdin")
             self.assertIn("1 to 1024 bytes", self.chatsvc(*words, status=1))
+            for target in (("add", "x"), ("passwd", "10001")):
+                typed = ("account", *target, "--password-stdin")
+                self.assertIn("control character", self.chatsvc(*typed, stdin="a\tb\n", status=1))
             for command in ("lock", "unlock"):
                 line = self.chatsvc("account", command, "77", status=1)
                 self.assertEqual(line, "Error: there is no account 77\n")

@@ -13,19 +13,26 @@ from cryptography import x509
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.cli.main import main
+from chatsvc.tls import key_folder
 from chatsvc.tls.certificates import fingerprint
 from chatsvc.tls.key_folder import KeyFolder
+
+
+def private(path: str, flags: int) -> int:
+    """Open a new file that nobody else reads."""
+    return os.open(path, flags, 0o600)
 
 
 class KeysTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = self.mktemp()
         self.keys = KeyFolder(self.path)
+        self.env = {"CHATSVC_KEYS": self.path}
         self.addCleanup(os.umask, os.umask(0o022))
 
     def run_keys(self, *words: str, status: int = 0) -> str:
         """What it prints, or its one line of complaint."""
-        done = CliRunner().invoke(main, ["keys", *words], env={"CHATSVC_KEYS": self.path})
+        done = CliRunner().invoke(main, ["keys", *words], env=self.env)
         self.assertEqual(done.exit_code, status, done.output)
         if status:
             self.assertEqual(done.stdout, "")
@@ -53,6 +60,59 @@ class KeysTests(SynchronousTestCase):
         self.assertIn(
             "is not for chat.example", self.run_keys("make", "--name", "chat.example", status=1)
         )
+
+    def test_names_are_judged_first(self) -> None:
+        """Keys would be made without a name that was asked for, and a wrong one be said to be the only one."""
+        names = ("--name", "a b", "--name", "聊天.example", "--name", "300.1.1.1", "--name", "☃")
+        for command in ("make", "request"):
+            done = CliRunner().invoke(main, ["keys", command, *names], env=self.env)
+            self.assertEqual((done.exit_code, done.stdout), (1, ""))
+            lines = done.stderr.splitlines()
+            self.assertEqual(
+                [line.split(" is no name")[0] for line in lines],
+                ["Error: 'a b'", "Error: '300.1.1.1'", "Error: '☃'"],
+            )
+            self.assertFalse(os.path.exists(self.path))
+
+    def test_international_name(self) -> None:
+        """A server with a Chinese name would have a certificate for localhost only."""
+        made = self.run_keys("make", "--name", "聊天.Example", "--name", "2001:DB8:0::1")
+        self.assertIn("for localhost, xn--rss932g.example, 2001:db8::1, 127.0.0.1", made)
+        for name in ("聊天.example", "xn--rss932g.example.", "2001:db8::0:1"):
+            self.assertEqual(self.run_keys("make", "--name", name), "nothing is missing\n")
+        asked = x509.load_pem_x509_csr(self.run_keys("request", "--name", "聊天.example").encode())
+        self.assertEqual(asked.subject.rfc4514_string(), "CN=xn--rss932g.example")
+
+    def test_wildcard(self) -> None:
+        """A certificate of an authority would be said not to be for a name that it is for."""
+        patched = self.patch(key_folder, "subject_names", lambda _: [x509.DNSName("*.example")])
+        self.run_keys("make")
+        patched.restore()
+        self.assertEqual(self.run_keys("make", "--name", "chat.example"), "nothing is missing\n")
+        self.run_keys("make", "--name", "other", status=1)
+
+    def test_nothing_made_for_another_name(self) -> None:
+        """A token secret would be made, and nobody hear of it."""
+        self.run_keys("make")
+        os.unlink(self.keys.secret_path)
+        self.run_keys("make", "--name", "chat.example", status=1)
+        self.assertFalse(os.path.exists(self.keys.secret_path))
+
+    def test_request_that_cannot_be_written(self) -> None:
+        """A key would be made beside a request that is nowhere, or half a request stand in the way of the next."""
+        missing = os.path.join(self.path + "x", "chat.csr")
+        self.assertIn("No such file", self.run_keys("request", "--out", missing, status=1))
+        self.assertFalse(os.path.exists(self.path))
+        inside = os.path.join(self.path, "chat.csr")
+        os.mkdir(self.path)
+        with open(self.keys.secret_path, "w", opener=private) as file:
+            file.write("nothing")
+        self.run_keys("request", "--out", inside, status=1)
+        self.assertEqual(os.listdir(self.path), ["token.secret"])
+        os.unlink(self.keys.secret_path)
+        os.rmdir(self.path)
+        self.run_keys("request", "--out", inside)
+        self.assertIn("chat.csr", os.listdir(self.path))
 
     def test_show(self) -> None:
         """An admin could not compare the fingerprint that clients see, or see the end come."""

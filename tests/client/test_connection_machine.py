@@ -58,6 +58,9 @@ class FakeProtocol(ClientProtocol):
     def stop_deadline(self) -> None:
         self.done.append("stop deadline")
 
+    def watch(self, patience: Callable[[], float | None], ping: Callable[[], None]) -> None:
+        self.done.append("watch")
+
     def close(self) -> None:
         self.done.append("close")
 
@@ -97,6 +100,12 @@ class FakeConversation:
 
     def connection_made(self, write: Callable[[bytes], None]) -> None:
         self.made += 1
+
+    def patience(self) -> float | None:
+        return None
+
+    def ping(self) -> None:
+        """Nobody is there."""
 
     def connection_lost(self) -> float | None:
         self.lost += 1
@@ -349,6 +358,20 @@ class Losing(MachineCase):
         self.trust.questions[0].callback(None)
         self.assertEqual((self.observer.events, len(self.endpoint.attempts)), ([], 2))
 
+    def test_observer_that_raises(self) -> None:
+        """A front end that cannot say that the connection is lost would keep the client from coming back."""
+        self.connecting()
+
+        def explode(reason: str) -> None:
+            raise ValueError("a bug")
+
+        self.observer.not_found = explode  # type: ignore[method-assign]
+        attempt = self.endpoint.attempts[-1]
+        attempt.errback(LOST)
+        self.failureResultOf(attempt, ValueError)
+        self.clock.advance(LAST_DELAY)
+        self.assertEqual(len(self.endpoint.attempts), 2)
+
     def test_impossible(self) -> None:
         """A mistake in who reports what would be passed over in silence, and show much later."""
         for enter in (lambda: None, self.connecting, self.asking, self.waiting, self.given_up):
@@ -386,7 +409,7 @@ class Judging(MachineCase):
         self.machine.welcomed(self.protocol)
         self.machine.welcomed(self.protocol)  # by every frame
         self.assertEqual(self.observer.events, ["found"])
-        self.assertEqual(self.protocol.done[1:], ["stop deadline"])
+        self.assertEqual(self.protocol.done[1:], ["stop deadline", "watch"])
 
 
 class Impatient(MachineCase):

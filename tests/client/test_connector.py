@@ -7,8 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from chatsvc.client.connection_machine import WELCOME_PATIENCE
 from chatsvc.client.transport.retry import Patience
+from chatsvc.wire import commands as c
 from tests.client.connecting import ConnectionCase, settle, until
 from tests.client.strangers import PATIENCE
 from tests.support.servers import free_port
@@ -79,6 +82,32 @@ class WhileTheQuestionIsOpen(ConnectionCase):
         await process.end()
         self.assertEqual((process.observer.withdrawn, process.observer.ends), (1, []))
         self.assertEqual(stranger.heard, [])
+
+
+class Hanging(ConnectionCase):
+    """Servers that stop in the middle of everything, as a process does under SIGSTOP."""
+
+    async def test_another_connection(self) -> None:
+        """Minutes after its server has stopped a client would still say that it is connected."""
+        stranger = self.stranger()
+        process = self.process(stranger.port, ca=self.mine.path)
+        await self.found(process)
+        await self.in_time(process, lambda: "lost" in process.observer.events)
+        self.assertEqual(process.observer.reasons, ["no answer"])
+        self.assertEqual([frame["type"] for frame in stranger.heard], ["hello", "ping"])
+        self.assertLess(process.clock.seconds(), 60)
+        await until(lambda: stranger.left)  # it takes one after the other
+        await self.in_time(process, lambda: process.observer.events.count("found") == 2)
+
+    async def test_unanswered(self) -> None:
+        """Somebody who asks something would wait for as long as somebody who asks nothing."""
+        stranger = self.stranger()
+        process = self.process(stranger.port, ca=self.mine.path)
+        await self.found(process)
+        asked = Deferred.fromCoroutine(process.conversation.ask(c.Find("x")))
+        await self.in_time(process, lambda: "lost" in process.observer.events)
+        self.assertLess(process.clock.seconds(), 18)
+        self.assertNoResult(asked)  # it is asked again
 
 
 class NoServer(ConnectionCase):

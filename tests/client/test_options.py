@@ -37,8 +37,8 @@ class Language(SynchronousTestCase):
         for environment, lang in (
             ({}, "zh"),
             ({"LANG": ""}, "zh"),
-            ({"LANG": "C.UTF-8"}, "zh"),
-            ({"LANG": "POSIX"}, "zh"),
+            ({"LANG": "C.UTF-8"}, "en"),
+            ({"LANG": "POSIX"}, "en"),
             ({"LANG": "zh_CN.GBK"}, "zh"),
             ({"LANG": "en_US.UTF-8"}, "en"),
             ({"LANG": "de_DE@euro"}, "en"),

@@ -78,6 +78,11 @@ def await_full(pipe: IO[str]) -> None:
     await_that(full, f"the pipe of {size} bytes is full")
 
 
+def await_connected(pid: int) -> None:
+    """Wait until a process has a connection; the other end may be the kernel of one that hangs."""
+    await_that(lambda: _connections() & _sockets(pid), f"process {pid} has a connection")
+
+
 def await_disconnected(pid: int) -> None:
     """Wait until a process has closed all connections, also those that the other end has closed."""
     await_that(lambda: not _connections() & _sockets(pid), f"process {pid} has no connection")

@@ -120,9 +120,10 @@ class FramesTests(TestCase):
         message = e.Message(1, 10001, "name", 5, "text")
         events: dict[str, e.Event | e.Message] = {
             "welcome": e.Welcome(True),
-            "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0),
+            "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0, 1),
             "ok to `register`": e.Registered(1),
             "ok to `passwd`": e.PasswordChanged("token"),
+            "ok to `renew`": e.Renewed("token"),
             "ok to `find`": e.Found("name", ()),
             "sent": e.Sent(1, 1, message, False, 1, True),
             "msg": message,
@@ -243,7 +244,7 @@ class ClientTests(TestCase):
         self.assertEqual(reader.wait(30), 1)
 
     def test_a_message(self) -> None:
-        """Who begins with the page's client would not get a message across, or get one twice."""
+        """Somebody who begins with the page's client would not get a message across, or get one twice."""
         reader = self.begin("10002", "two.json")
         self.send("你好")
         assert reader.stdout is not None
@@ -262,7 +263,7 @@ class ClientTests(TestCase):
         self.assertEqual(self.server.tracebacks(), [])
 
     def test_older_state(self) -> None:
-        """Who writes a client by the page would lose every message after a restore, or have some twice."""
+        """Somebody who writes a client by the page would lose every message after a restore, or have some twice."""
         kept = self.folder / "one.json"
         self.send("1")
         older = kept.read_text()

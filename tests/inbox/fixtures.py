@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent
 
-from chatsvc.inbox.interface import Committed, Cursor, Draft, Outcome
+from chatsvc.inbox.interface import ANOTHER_NODE, Committed, Cursor, Draft, Outcome
 from chatsvc.wire.events import Message
 
 READER, OTHER = 10001, 10002
@@ -26,6 +26,7 @@ class RecordingWatcher:
         self.here: set[int] = set()
         self.returned: list[list[int]] = []
         self.taken: list[tuple[int, int]] = []
+        self.by: list[str] = []
         self.stored: list[tuple[int, Message]] = []
 
     def cursors(self) -> list[Cursor]:
@@ -42,9 +43,10 @@ class RecordingWatcher:
         self.stored += messages
         return [uid for uid, _ in messages if uid not in self.here]
 
-    def taken_over(self, uid: int, generation: int) -> None:
+    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
         """Record who was taken over."""
         self.taken.append((uid, generation))
+        self.by.append(by)
 
 
 def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:

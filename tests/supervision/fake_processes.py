@@ -39,8 +39,10 @@ class Launches:
     def __init__(self) -> None:
         self.started: list[FakeProcess] = []
         self.problem: OSError | None = None
+        self.tries = 0
 
     def __call__(self, worker: WorkerProcess, ports: Any = ()) -> FakeProcess:
+        self.tries += 1
         if self.problem is not None:
             raise self.problem
         self.started.append(FakeProcess())

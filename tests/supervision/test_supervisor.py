@@ -84,6 +84,19 @@ class WatchTests(SynchronousTestCase):
         self.reactor.advance(2)
         self.assertTrue(self.workers[0].runs)
 
+    def test_cannot_be_replaced_for_long(self) -> None:
+        """A worker that had served for long, and cannot be started any more, would be tried ten times a second."""
+        self.start()
+        for _ in range(10):
+            self.reactor.advance(HEARTBEAT_TIMEOUT / 3)
+            for worker in self.workers:
+                say(worker, "WATCHDOG=1")
+        self.launches.problem = OSError(11, "Resource temporarily unavailable")
+        self.workers[0].processEnded(Failure(ProcessTerminated(signal=9)))
+        before = self.launches.tries
+        self.reactor.pump([0.1] * 200)
+        self.assertTrue(3 <= self.launches.tries - before <= 6, self.launches.tries - before)
+
 
 class _Place:
     """Somewhere to listen at, for a test that looks at the order of things; ``problem`` keeps it from that."""

@@ -105,6 +105,12 @@ class LifeTests(WorkerCase):
         self.assertIs(self.successResultOf(started), False)
         self.successResultOf(stopped)
 
+    def test_asked_while_it_stops(self) -> None:
+        """A worker that was never ready would be asked for its health while it stops, and be reported as silent."""
+        self.worker.start()
+        self.worker.stop()
+        self.assertEqual((self.worker.runs, self.worker.serves), (True, False))
+
     def test_stop_without_a_process(self) -> None:
         """A stop would wait for ever for a process that is not there."""
         self.successResultOf(self.worker.stop())

@@ -69,7 +69,7 @@ def key_pem(key: PrivateKey, password: bytes = b"") -> bytes:
 
 
 def _usage(ca: bool) -> x509.KeyUsage:
-    """Of an authority's key: to sign certificates; of another: to sign handshakes."""
+    """An authority's key signs certificates, any other handshakes."""
     return x509.KeyUsage(
         digital_signature=not ca,
         content_commitment=False,

@@ -14,6 +14,9 @@ from typing import Any
 PATIENCE = 10.0
 """Seconds that a client waits for a frame."""
 
+_NO_REQUEST = 2**31 - 1
+"""The number of a request that is made only to see what comes before its answer."""
+
 
 class FrameClient:
     """
@@ -70,12 +73,22 @@ class FrameClient:
         return frame
 
     def silent(self, seconds: float = 0.3) -> bool:
-        """Whether no frame comes for a while."""
+        """
+        Whether no frame comes for a while, and none before the answer to what is asked then.
+
+        A frame that was to come all the same cannot be late merely because the machine is slow.
+        """
         try:
             self._peeked.insert(0, self.read(seconds))
         except TimeoutError:
-            return True
+            frame = self._answer_to_nothing()
+            self._peeked += frame
+            return not frame
         return False
+
+    def _answer_to_nothing(self) -> list[str]:
+        """Ask for something that changes nothing; the frame that comes next, if it is not the answer."""
+        return []
 
     def closed(self, patience: float = PATIENCE) -> bool:
         """Whether the server closes the connection, after whatever it still says."""
@@ -131,6 +144,10 @@ class TextClient(FrameClient):
         """Send a line, and the next frame that comes back."""
         self.send(line)
         return self.read()
+
+    def _answer_to_nothing(self) -> list[str]:
+        answer = self.ask("?")
+        return [] if answer.startswith(("命令使用说明:", "Commands:")) else [answer]
 
     def log_in(self, uid: int, password: str) -> None:
         """Log in, or raise AssertionError."""
@@ -189,6 +206,11 @@ class StructuredClient(FrameClient):
         answer = self.ask(type="auth", n=1, uid=uid, password=password, **more)
         assert answer["type"] == "ok", answer
         return answer
+
+    def _answer_to_nothing(self) -> list[str]:
+        self.say(type="ping", n=_NO_REQUEST)
+        answer = self.read()
+        return [] if json.loads(answer) == {"type": "pong", "re": _NO_REQUEST} else [answer]
 
     def _next(self, patience: float) -> dict[str, Any]:
         while True:

@@ -93,7 +93,12 @@ class MemoryInbox(Turns):
         return turn.addCallback(lambda _: self._commit(drafts, removals))
 
     async def claim(
-        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+        self,
+        uid: int,
+        after: int | None,
+        renewed: int | None = None,
+        device: str = "",
+        origin: str = "",
     ) -> InboxClaim:
         await self.turn("claim")
         if renewed is not None and uid in self.taken:

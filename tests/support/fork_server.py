@@ -133,14 +133,17 @@ def _begin_as_an_interpreter_does() -> None:
     coerced = locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX", "C.UTF-8", "C.utf8")
     errors = "surrogateescape" if coerced else "strict"
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
-    for number, stream in enumerate((sys.stdin, sys.stdout)):
-        assert isinstance(stream, io.TextIOWrapper)
-        stream.reconfigure(
+    # New streams: those of this process remember whether what they began with was a file that can be sought in.
+    for number, (name, mode) in enumerate((("stdin", "rb"), ("stdout", "wb"), ("stderr", "wb"))):
+        stream = io.TextIOWrapper(
+            os.fdopen(number, mode, closefd=False),
             encoding="utf-8",
-            errors=errors,
-            line_buffering=os.isatty(number),
+            errors="backslashreplace" if name == "stderr" else errors,
+            line_buffering=name == "stderr" or os.isatty(number),
             write_through=unbuffered,
         )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _end_with_parent() -> None:

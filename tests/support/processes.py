@@ -44,6 +44,7 @@ _DATABASES = count(1)
 _REDIS_DATABASES = count(32)
 
 _TRACEBACK = re.compile("Traceback")
+_HURRIED = Path(__file__).with_name("hurried.py")
 
 T = TypeVar("T")
 
@@ -132,7 +133,7 @@ class ChatServer:
     One server, with a folder that outlives its restarts, until `remove`.
 
     Without ``ports`` it listens on ``port``, a free one of the loopback interface. ``twistd``: another one than that of
-    the tests' environment.
+    the tests' environment. ``constants``: other values for constants of its modules, by their full names.
     """
 
     twistd: Sequence[str] = ("-n",)
@@ -148,6 +149,7 @@ class ChatServer:
         env: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
         twistd: str = "",
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         self.folder = Path(folder or tempfile.mkdtemp(prefix="chatsvc-"))
         self.port = free_port()
@@ -155,6 +157,8 @@ class ChatServer:
         self._options = options
         self._env = env
         self._twistd = [twistd] if twistd else _twistd()
+        if constants:
+            self._twistd = [sys.executable, str(_HURRIED), json.dumps(constants)]
         self._process: subprocess.Popen[bytes] | None = None
         self._log_path = self.folder / "output.log"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 REQUIREMENT = "sslyze >= 6.3.1"
 
-ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-sslyze"
+ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-sslyze"
 
 PATIENCE = 300.0
 """Seconds that making the environment, or a scan, may take."""

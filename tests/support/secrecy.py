@@ -86,7 +86,7 @@ class WatchedServer(ChatServer):
 
     @property
     def pid(self) -> int:
-        """Of the process that runs now; 0: none does."""
+        """The id of the process that runs now; 0: none does."""
         return self._process.pid if self._process is not None else 0
 
     def output(self) -> bytes:

@@ -14,6 +14,7 @@ from chatsvc.accounts.tokens import Tokens
 from chatsvc.handlers.routes import ROUTES
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
+from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
@@ -82,6 +83,7 @@ class World:
                 request=RateLimiter(request_rate, now),
                 login=RateLimiter(login_rate, now),
                 find=RateLimiter(find_rate, now),
+                take_over=TakeOverBrake(now),
             ),
             limits=ConnectionLimits(**limits),
             metrics=Metrics(),

@@ -1,14 +1,13 @@
-"""What no proper client sends: one clear answer, and nobody else notices."""
+"""Input that no proper client sends has one clear answer, and nobody else notices."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.support.clients import FrameClient, StructuredClient, TextClient
-from tests.support.processes import PASSWORD, ChatServer, SQLiteStores, new_address, shared
+from tests.support.on_server import OnServer
+from tests.support.processes import ChatServer, SQLiteStores, new_address, shared
 
 LARGEST = 65_535
 UNKNOWN_COMMAND = "输入的命令不支持,请使用 help 或 ? 查看帮助!"
@@ -53,7 +52,7 @@ class Bystanders:
         self._case.assertTrue(self._reader.read().endswith(" ]:x"), about)
 
 
-class BadInput(SynchronousTestCase):
+class BadInput(OnServer):
     def setUp(self) -> None:
         def make() -> tuple[SQLiteStores, ChatServer]:
             stores = SQLiteStores()
@@ -61,30 +60,6 @@ class BadInput(SynchronousTestCase):
 
         self.stores, self.server = shared(type(self), make, lambda both: both[1].remove())
         self.addCleanup(self.no_traceback)
-
-    def no_traceback(self) -> None:
-        """Fail if the server's log has a traceback."""
-        self.assertEqual(self.server.tracebacks(), [])
-
-    def user(self) -> int:
-        """Give a new user's uid."""
-        return self.stores.add_user("somebody")
-
-    def text(self, uid: int = 0) -> TextClient:
-        """Give a text client, logged in if there is a uid."""
-        client = self.server.text(source=new_address())
-        self.addCleanup(client.close)
-        if uid:
-            client.log_in(uid, PASSWORD)
-        return client
-
-    def structured(self, uid: int = 0) -> StructuredClient:
-        """Give a structured client, logged in if there is a uid."""
-        client = self.server.structured(source=new_address(), device=f"{uid:032x}")
-        self.addCleanup(client.close)
-        if uid:
-            client.log_in(uid, PASSWORD)
-        return client
 
     def test_text_dialect(self) -> None:
         """A person's strange input would have no answer, two, or a wrong one, or end something."""
@@ -189,7 +164,9 @@ class BadInput(SynchronousTestCase):
             ({**message, "to": -1}, "unknown-user", {"re": 7, "to": -1}),
             ({**message, "to": 2**63 - 1}, "unknown-user", {"re": 7, "to": 2**63 - 1}),
             ({**message, "to": -(2**63)}, "unknown-user", {"re": 7, "to": -(2**63)}),
-            ({**message, "to": 10**29}, "unknown-user", {"re": 7}),
+            ({**message, "to": 10**29}, "bad-request", {"re": 7}),
+            ({**message, "to": 2**64 - 1}, "unknown-user", {"re": 7, "to": 2**64 - 1}),
+            ({"type": "auth", "n": 7, "uid": 10**29, "token": "t"}, "bad-request", {"re": 7}),
             ({**message, "to": "1_000"}, "bad-request", {"re": 7}),
             ({**message, "to": "٣"}, "bad-request", {"re": 7}),
             ({**message, "to": str(other)}, "bad-request", {"re": 7}),

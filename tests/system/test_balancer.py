@@ -90,7 +90,7 @@ class BalancerTests(SynchronousTestCase):
         self.assertEqual(self.person().greeting, _GREETING)
 
     def test_guesses(self) -> None:
-        """Who guesses passwords would lock out everybody behind the balancer, or not be slowed down himself."""
+        """Somebody who guesses passwords would lock out everybody behind the balancer, or not be slowed down."""
         node = self.alone()
         uid, address = self.user(), new_address()
         guesser = self.person(address)
@@ -145,7 +145,7 @@ class BalancerTests(SynchronousTestCase):
         self.assertEqual((node.tracebacks(), other.tracebacks()), ([], []))
 
     def test_crash(self) -> None:
-        """Who comes while a node dies would be refused, or what was said to its users be lost or shown twice."""
+        """Somebody who comes while a node dies would be refused, or messages to its users be lost or shown twice."""
         uid, client, token = self.reader()
         node, other = self.world.node_of(uid)
         writer = self.writer(other)

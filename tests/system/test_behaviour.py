@@ -443,7 +443,7 @@ class Both:
             self.assertTrue(reader.silent(0.1))
 
         def test_text_reader_is_not_shown_messages_again(self) -> None:
-            """What a text reader has been shown would come again after the next log-in."""
+            """Messages that a text reader was shown would come again after the next log-in."""
             uid = self.user()
             writer = self.text(self.user())
             for ending in ("takeover", "close", "logout"):
@@ -461,7 +461,7 @@ class Both:
                 again.close()
 
         def test_text_reader_that_vanished_gets_its_messages(self) -> None:
-            """What never reached a reader who was thought to be online would be lost."""
+            """A message that never reached a reader who was thought to be online would be lost."""
             uid = self.user()
             reader, writer = self.text(uid), self.text(self.user())
             reader.close()
@@ -557,7 +557,7 @@ class Both:
             self.assertEqual(reader.next()["at"], sent["at"])
 
         def test_acknowledged_and_unacknowledged(self) -> None:
-            """What was not acknowledged would be lost or get other ids; what was would come again."""
+            """Messages not yet acknowledged would be lost or get other ids; acknowledged ones would come again."""
             uid = self.user()
             writer = self.structured(self.user(), self.device())
             for i in range(1, 6):
@@ -580,7 +580,7 @@ class Both:
             self.assertEqual(sent["id"], 6)
 
         def test_unacknowledged_over_a_crash(self) -> None:
-            """What a program had not recorded would be lost or renumbered when the server crashes."""
+            """Messages that a program had not recorded would be lost or renumbered when the server crashes."""
             uid = self.user()
             writer = self.structured(self.user(), self.device())
             reader = self.structured(uid)
@@ -896,7 +896,7 @@ class MySQLAndRedis(Both.Tests):
         self.nothing_left(uid)
 
     def test_old_messages_are_not_lost_to_a_crash(self) -> None:
-        """What the older server left would be lost when the server crashes in the middle."""
+        """Messages that the older server left would be lost when the server crashes in the middle."""
         uid = self.user()
         self.leave(uid, self.OLD)
         reader = self.structured(uid)

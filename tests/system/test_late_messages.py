@@ -70,7 +70,7 @@ class LateTests(SynchronousTestCase):
         self.assertEqual(refused["code"], "inbox-full")
 
     def is_shown(self, bob: int, newer: StructuredClient, reader: StructuredClient) -> None:
-        """What is said next, and confirmed, is what the reader sees next."""
+        """The next message that is confirmed is the next one that the reader sees."""
         answer = newer.ask(type="msg", n=1, to=bob, text="B")
         self.assertEqual((answer["type"], answer.get("duplicate")), ("sent", None), answer)
         self.assertEqual(reader.await_type("msg")["text"], "B")

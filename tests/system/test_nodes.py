@@ -90,7 +90,7 @@ class NodesTests(SynchronousTestCase):
         self.assertEqual(self.login["waiting"], 1)
 
     def test_find(self) -> None:
-        """Who looks for somebody would see only the users of the same node online."""
+        """Somebody who looks for somebody would see only the users of the same node online."""
         ann, bob = self.user(), self.user()
         asker, _ = self.program(self.a, ann), self.program(self.b, bob)
         ((name,),) = self.stores.sql("SELECT username FROM user WHERE id = ?", (bob,))
@@ -137,7 +137,7 @@ class NodesTests(SynchronousTestCase):
         self.assertTrue(reader.silent())
 
     def test_crash(self) -> None:
-        """What waits for the users of a node that died would be lost, or shown twice at the next one."""
+        """Messages that wait for the users of a node that died would be lost, or shown twice at the next one."""
         ann, bob = self.user(), self.user()
         writer, reader = self.program(self.a, ann), self.program(self.b, bob)
         for n in range(1, 6):
@@ -168,7 +168,7 @@ class NodesTests(SynchronousTestCase):
         self.assertRegex(self.check(stranger.folder), r"\(keys \| |\| keys\)")
 
     def check(self, folder: Path) -> str:
-        """What an admin hears who checks a node's folder."""
+        """The report to an admin who checks a node's folder."""
         accounts, inbox = self.stores.accounts, self.stores.inbox
         environment = {"CHATSVC_ACCOUNTS": accounts, "CHATSVC_INBOX": inbox}
         return chatsvc("check", env=environment, folder=folder).stdout

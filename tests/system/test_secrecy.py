@@ -211,7 +211,7 @@ class Everywhere:
             self.type(self.person(old, password), [f"msg {uid} {self.words()}"])
 
         def test_broken_frames(self) -> None:
-            """What no client sends would show, from its bytes or from an error that quotes them."""
+            """Bytes that no client sends would show, from its bytes or from an error that quotes them."""
             words = self.words().encode
             frames = [b"\xff" + words(), b"msg 1 " + words() + b"\xc3", words() + b"\0" * 60_000]
             braces = [b"{" + words(), b'{"type":"%s"}' % words(), b'{"%s":1}' % words()]

@@ -40,7 +40,7 @@ class SQLiteTroubleTests(Run):
         self.look()
 
     def test_locked(self) -> None:
-        """What waits for a file that another process holds would show."""
+        """Messages that wait for a file which another process holds would show."""
         self.company()
         with contextlib.closing(sqlite3.connect(self.stores.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -48,7 +48,7 @@ class SQLiteTroubleTests(Run):
         self.login.log_in(self.old, self.plain)
 
     def test_full(self) -> None:
-        """What a full disk could not take would show."""
+        """Messages that a full disk could not take would show."""
         self.company()
         # No file may grow past this: writing fails then as it does on a full disk.
         prlimit(self.server.pid, RLIMIT_FSIZE, (16_384, -1))
@@ -57,7 +57,7 @@ class SQLiteTroubleTests(Run):
         self.login.log_in(self.old, self.plain)
 
     def test_missing_tables(self) -> None:
-        """What a damaged database could not take would show in an error that nobody expected."""
+        """Messages that a damaged database could not take would show in an error that nobody expected."""
         self.company()
         for table in ("chat_inbox", "chat_name", "user"):
             self.stores.sql(f"ALTER TABLE {table} RENAME TO gone_{table}")
@@ -85,7 +85,7 @@ class ServersTroubles(Run):
 
 class RedisTroubleTests(ServersTroubles):
     def test_away(self) -> None:
-        """What was on its way to a Redis that crashed, or froze, would show."""
+        """Messages on their way to a Redis that crashed, or froze, would show."""
         reader, other = self.account(), self.account()
         live, person, writer = self.person(*reader), self.person(), self.program(*self.account())
         for away, back in (("kill", "start"), ("freeze", "thaw")):
@@ -105,7 +105,7 @@ class RedisTroubleTests(ServersTroubles):
         self.assertIn("is back after", self.server.log())
 
     def test_old_messages(self) -> None:
-        """What the older server left, well-formed or not, would show as it moves in."""
+        """Messages that the older server left, well-formed or not, would show as they move in."""
         (uid, password), key = self.account(), "list_usermessages_of_userid:userid:"
         header = f"2020-01-01 00:00:00\n[ {self.name()}|UID:1 ]:"
         for word in (header, "", "[ ", "\0"):
@@ -115,7 +115,7 @@ class RedisTroubleTests(ServersTroubles):
         self.assertEqual(["箋" in person.read() for _ in range(5)], [True] * 5)
 
     def test_foreign_entries(self) -> None:
-        """What another program put into an inbox would show in an error about it."""
+        """Entries that another program put into an inbox would show in an error about it."""
         words = [self.words(), "f", "1", "u", self.name(), "a", "0"]
         for entry in (["t", *words], ["t", self.words()], ["f", "1", "u", "x", "a", self.words()]):
             uid, password = self.account()
@@ -125,7 +125,7 @@ class RedisTroubleTests(ServersTroubles):
             self.settle(person)
 
     def test_keys_of_another_type(self) -> None:
-        """What other programs keep under this one's keys would show in an error about it."""
+        """Values that other programs keep under this one's keys would show in an error about it."""
         sender, word = self.account(), self.words
         for name, command in (
             ("chat:{%d}:inbox", ("SET", word())),
@@ -160,7 +160,7 @@ class MySQLTroubleTests(ServersTroubles):
         )
 
     def test_away(self) -> None:
-        """What was asked while MySQL was away would show."""
+        """Requests made while MySQL was away would show."""
         uid, password = self.account()
         member = self.program(*self.account())
         new = {"name": self.name(), "password": self.password()}
@@ -197,7 +197,7 @@ class MySQLTroubleTests(ServersTroubles):
         self.assertNotIn("注册成功", visitor.ask(f"register \xe9{name} {self.password()}"))
 
     def test_rules_of_the_table(self) -> None:
-        """What was registered would show when a rule of the admin's refuses it in words that quote it."""
+        """A registered name would show when a rule of the admin's refuses it in words that quote it."""
         self.stores.sql(
             "CREATE TRIGGER strict BEFORE INSERT ON user FOR EACH ROW SIGNAL SQLSTATE '45000'"
             " SET MESSAGE_TEXT = NEW.username"

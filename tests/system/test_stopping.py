@@ -47,7 +47,7 @@ class StoppingTests(TestCase):
         self.assertIn("Stopping; connections: 100\n", self.server.log())
 
     def test_confirmed_is_stored(self) -> None:
-        """What was confirmed while the server stopped would be lost, or stored twice when it is sent again."""
+        """A message confirmed while the server stopped would be lost, or stored twice when it is sent again."""
         uid, writer = self.join("Ann")
         messages = [
             {"type": "msg", "n": n, "to": uid, "text": str(n)} for n in range(1, _MESSAGES + 1)

@@ -12,8 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.tap.server import Options
 from tests.support.processes import ChatServer
+from tests.support.watching import Watch
 
-_CONTRIB = Path(__file__).parents[2] / "contrib"
+_ROOT = Path(__file__).parents[2]
+_CONTRIB = _ROOT / "contrib"
+_MONITORING = _ROOT / "docs" / "monitoring.md"
 _UNITS = ("chatsvc.service", "chatsvc.socket", "chatsvc@.service")
 _OF_AN_INSTANCE = re.compile(r"^(#|Description=|ExecStart=|SyslogIdentifier=|EnvironmentFile=)")
 
@@ -33,6 +36,25 @@ class _Confined(ChatServer):
 
     def command(self) -> list[str]:
         return [sys.executable, "-c", _NO_NEW_CODE, *super().command()]
+
+
+_OWN_PROC = 'mount -t proc -o "$0" proc /proc && exec "$@"'
+
+_PROC_OPTIONS = {
+    "ProtectProc=invisible": "hidepid=invisible",
+    "ProcSubset=pid": "subset=pid",
+}
+"""What lines of a unit make of ``/proc`` (systemd.exec(5), proc(5)). systemd does not run where tests do."""
+
+
+class _WithItsProc(ChatServer):
+    """A server whose ``/proc`` is mounted as a unit says, with options of mount(8)."""
+
+    proc = ""
+
+    def command(self) -> list[str]:
+        alone = ["unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
+        return [*alone, "sh", "-c", _OWN_PROC, self.proc, *super().command()]
 
 
 class UnitTests(SynchronousTestCase):
@@ -83,12 +105,26 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(one, many)
 
     def test_options(self) -> None:
-        """What the files set would be no option of the server."""
+        """A variable that the files set would be no option of the server."""
         known = {option.variable for option in Options.table}
         for path in _CONTRIB.rglob("*"):
             if path.is_file():
                 named = set(re.findall(r"\bCHATSVC_[A-Z_]+", path.read_text()))
                 self.assertLessEqual(named, known, path)
+
+    def test_metrics(self) -> None:
+        """Under the unit, metrics would be missing that the page, the dashboard and the alerts rely on."""
+        listed = set(re.findall(r"^\| `(process_\w+)`", _MONITORING.read_text(), re.M))
+        self.assertGreater(len(listed), 5)
+        for name in ("chatsvc.service", "chatsvc@.service"):
+            lines = (_CONTRIB / "systemd" / name).read_text().splitlines()
+            watch = Watch()
+            server = _WithItsProc(*watch.options)
+            server.proc = ",".join(how for line, how in _PROC_OPTIONS.items() if line in lines)
+            self.addCleanup(server.remove)
+            server.start()
+            _, page = watch.get("metrics")
+            self.assertEqual(listed - set(re.findall(r"^(process_\w+)", page, re.M)), set(), name)
 
     def test_no_new_code(self) -> None:
         """Under the unit, the server would not start, or not take a password."""

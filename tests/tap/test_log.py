@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import syslog
+import threading
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.tap import log as tap_log
 from chatsvc.tap.log import Log, log_to
 from chatsvc.tap.server import Options
+
+_WRITE = os.write
+
+
+class _FailingOnce:
+    """``os.write`` that fails at its first call."""
+
+    def __init__(self) -> None:
+        self.problems = [OSError(errno.ENOSPC, "no space")]
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if self.problems:
+            raise self.problems.pop()
+        return _WRITE(descriptor, data)
 
 
 class LogTests(SynchronousTestCase):
@@ -84,6 +100,37 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(said[:2], ["chat", (syslog.LOG_ERR, "broken")])
         self.assertEqual(said[3][0], syslog.LOG_INFO)
         self.assertIn('"message": "well"', said[3][1])
+
+    def test_syslog_stands_still(self) -> None:
+        """A syslog whose socket is full would hold up everybody."""
+        free = threading.Event()
+        self.addCleanup(free.set)
+        said: list[str] = []
+        self.patch(syslog, "openlog", lambda name: None)
+
+        def stand_still(priority: int, line: str) -> None:
+            free.wait(20)
+            said.append(line)
+
+        self.patch(syslog, "syslog", stand_still)
+        log = self.log(syslog=True, nodaemon=True, logfile=None)
+        self.say(log, "one", "two")
+        self.assertEqual(said, [])
+        free.set()
+        log.close()
+        self.assertEqual(said, ["one", "two"])
+
+    def test_missing_lines(self) -> None:
+        """Lines that nobody took would be missing without a word, or the word have another form than the others."""
+        for form, word in {"text": "warn  Here 1 lines", "json": '"event": "log-dropped"'}.items():
+            with open(self.path, "w") as stream:
+                self.patch(sys, "stdout", stream)
+                log = self.log(nodaemon=True, form=form)
+                self.patch(os, "write", _FailingOnce())
+                self.say(log, "lost", "then", "more")
+                self.patch(os, "write", _WRITE)
+            self.assertEqual(log.dropped, 1)
+            self.assertIn(word, self.path.read_text())
 
     def test_reopen(self) -> None:
         """After a rotation by another program, lines would go on into the file that was put away."""

@@ -68,12 +68,19 @@ class EnsureTests(FolderTestCase):
 
     def test_names(self) -> None:
         """Clients could not connect by the name or the address of the machine."""
-        self.folder.ensure(["Chat.example", "10.0.0.1", "localhost", "", "no name", "主机"])
+        self.folder.ensure(["Chat.example", "10.0.0.1", "localhost", "", "no name", "主机.example"])
         certificate = x509.load_pem_x509_certificate(read(self.folder.certificate_path))
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         self.assertEqual(
             [str(name.value) for name in names],
-            ["localhost", "chat.example", "10.0.0.1", "127.0.0.1", "::1"],
+            [
+                "localhost",
+                "chat.example",
+                "10.0.0.1",
+                "xn--tiq422d.example",
+                "127.0.0.1",
+                "::1",
+            ],
         )
 
     def test_half_a_pair(self) -> None:
@@ -96,6 +103,20 @@ class EnsureTests(FolderTestCase):
         self.assertFalse(os.path.lexists(self.folder.key_path))
         patched.restore()
         self.assertEqual(len(self.folder.ensure([])), 3)
+
+    def test_nothing_beside_what_is_broken(self) -> None:
+        """A key or a secret would be made of which nobody hears, for something else in the folder is broken."""
+        self.folder.ensure([])
+        os.unlink(self.folder.secret_path)
+        write(self.folder.certificate_path, b"nothing")
+        self.refused(self.folder.certificate_path)
+        self.assertFalse(os.path.exists(self.folder.secret_path))
+        for path in (self.folder.key_path, self.folder.certificate_path):
+            os.unlink(path)
+        write(self.folder.secret_path, b"nothing")
+        os.chmod(self.folder.secret_path, 0o600)
+        self.refused(self.folder.secret_path)
+        self.assertEqual(os.listdir(self.folder.path), ["token.secret"])
 
     def test_readable_by_others(self) -> None:
         """A key that others may have copied would be used without a word."""

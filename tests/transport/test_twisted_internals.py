@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from zope.interface import implementedBy
 
 import twisted
 from chatsvc.transport.twisted_internals import (
+    AppendingLogFile,
     CombinedTrust,
     adopt_unix_port,
     share_socket,
@@ -32,6 +34,7 @@ from chatsvc.transport.twisted_internals import (
     unprocessed,
     use_monotonic_clock,
     waiting_bytes,
+    watch_accepting,
 )
 from tests.support.authority import Authority, pem
 
@@ -47,6 +50,7 @@ LEANED_ON = (
     (ssl.platformTrust(), "_addCACertsToContext", "CombinedTrust"),
     (ssl.trustRootFromCertificates([]), "_addCACertsToContext", "CombinedTrust"),
     (ReactorBase, "seconds", "use_monotonic_clock"),
+    (ReactorBase, "_exitSignal", "exit_signal"),
     (ReactorBase, "sigTerm", "stop_signal_handlers"),
     (ReactorBase, "sigInt", "stop_signal_handlers"),
 )
@@ -198,3 +202,65 @@ class ReactorTests(SynchronousTestCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             stop_signal_handlers(self.own)[number](number, None)
         self.assertEqual(called, [self.own.stop] * 2)
+
+
+class _Accepting:
+    """A socket that listens; ``outcomes`` are those of its next calls of accept(2)."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = [*outcomes, OSError(errno.EAGAIN, "nobody")]
+
+    def accept(self) -> Any:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+
+class AcceptingTests(SynchronousTestCase):
+    """A port that cannot accept."""
+
+    def test_reported(self) -> None:
+        """Connections would vanish without a word when no file is left, or the system refuses them."""
+        port: Any = tcp.Port(0, Factory(), interface="127.0.0.1", reactor=reactor)
+        port.startListening()
+        port.stopReading()
+        own = port.socket
+        self.addCleanup(own.close)
+        noted: list[str] = []
+        watch_accepting(port, noted.append, noted.append)
+        for outcomes in (
+            (OSError(errno.EMFILE, "x"), (socket.socket(), ("192.0.2.1", 5))),
+            (OSError(errno.EMFILE, "x"), (socket.socket(socket.AF_UNIX), "")),
+            (OSError(errno.ENFILE, "x"),),
+        ):
+            port.socket = _Accepting(*outcomes)
+            port.doRead()
+        self.assertEqual(noted, ["192.0.2.1", "", "ENFILE"])
+
+
+class LogFileTests(SynchronousTestCase):
+    """A file of the log."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.file = AppendingLogFile.fromFullPath(str(self.path), rotateLength=100)
+        self.addCleanup(lambda: self.file.close())
+
+    def test_cut_off(self) -> None:
+        """After ``copytruncate`` there would be a hole of NULs, or the file be rotated although it is short."""
+        self.file.write("x" * 99)
+        os.truncate(self.path, 0)
+        self.file.write("one\n")
+        self.file.write("two\n")
+        self.assertEqual(self.path.read_text(), "one\ntwo\n")
+
+    def test_rotation(self) -> None:
+        """The file would grow for ever, or go on in the one that was put away."""
+        self.file.write("x" * 100)
+        self.file.write("next\n")
+        self.assertEqual(self.path.read_text(), "next\n")
+        os.truncate(self.path, 0)
+        self.file.reopen()
+        self.file.write("later\n")
+        self.assertEqual(self.path.read_text(), "later\n")

@@ -34,6 +34,7 @@ EVENTS: list[e.Event | e.Message] = [
     e.Sent(10002, 41, message(), True, 1),
     e.Registered(10001),
     e.PasswordChanged(),
+    e.Renewed("t"),
     e.Found("a", ((1, True),)),
     e.LoggedOut(),
     e.Pong(),

@@ -35,6 +35,7 @@ class ClientCodecTests(SynchronousTestCase):
             c.Ack(3),
             c.Register("张三", "pw", n=4),
             c.Passwd("a", "b", n=5),
+            c.Renew("t", n=9),
             c.Find("x", n=6),
             c.Logout(n=7),
             c.Ping(n=8),
@@ -74,6 +75,8 @@ class ClientCodecTests(SynchronousTestCase):
         """An answer would not be understood as the one to its question."""
         for command, event in (
             (c.Auth(1, token="t"), e.LoggedIn(1, "张三", "t2", "e.0", 3)),
+            (c.Auth(1, token="t"), e.LoggedIn(1, "张三", "t2", "e.0", 3, 604800)),
+            (c.Renew("t"), e.Renewed("t2")),
             (c.Register("x", "y"), e.Registered(10009)),
             (c.Passwd("x", "y"), e.PasswordChanged()),
             (c.Find("x"), e.Found("x", ((1, True), (2, False)))),

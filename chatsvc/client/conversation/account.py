@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from chatsvc.client.conversation.credentials import Credentials
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.receiver import MessageQuota, Receiver
 from chatsvc.client.conversation.sender import Sender
@@ -17,7 +18,6 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.sanitize import sanitized
 
 DeliveryResult = Confirmed | Rejected
 
@@ -59,7 +59,7 @@ class AccountSession:
         self.uid = uid
         self.name = name
         self.outbox = outbox
-        self.token = ""
+        self.credentials = Credentials(uid)
         self._clock = clock
         self._presenter = presenter
         self._notify = notify
@@ -82,11 +82,15 @@ class AccountSession:
         """How many of the messages that waited at log-in have not come yet."""
         return max(0, self._receiver.awaited) if self._receiver else 0
 
+    @property
+    def owed(self) -> bool:
+        """Whether the server has messages that it has neither confirmed nor refused."""
+        return self._sender.in_flight or bool(self._repeats)
+
     # The connection
 
     def logged_in(self, event: e.LoggedIn, device: str) -> None:
         """A connection is logged in, and speaks as a device."""
-        self.token = event.token
         if self._intent.receive:
             self.outbox.logged_in(event.epoch)
             self._receiver = Receiver(
@@ -214,8 +218,7 @@ class AccountSession:
     def _on_postponed(self, entry: OutboxEntry, answer: Rejected) -> None:
         if entry.key not in self._postponed:
             self._postponed.add(entry.key)
-            text = self._presenter.client_messages.postponed.format(text=sanitized(entry.text))
-            self._presenter.view.say(text)
+            self._presenter.postponed(entry.text, answer)
 
     # Receiving
 

@@ -83,13 +83,17 @@ class CommandRunner:
         if isinstance(answer, Rejected):
             self._presenter.view.say(answer.text)
             return False
-        if isinstance(answer, e.PasswordChanged) and answer.token:
-            self._conversation.renew_token(answer.token)
+        if isinstance(command, c.Passwd) and isinstance(answer, e.PasswordChanged):
+            self._conversation.password_changed(command.new, answer.token)
         self._presenter.show_result(answer)
         return True
 
     async def _passwd(self, command: c.Passwd) -> bool:
-        return await self._request(replace(command, token=True))
+        try:
+            return await self._request(replace(command, token=True))
+        except RequestLost:
+            self._conversation.password_changed(command.new, None)
+            raise
 
     async def _set_lang(self, command: c.SetLang) -> bool:
         self._conversation.set_lang(command.lang)

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
 from chatsvc.client.conversation.login import LoginFlow, ignore_lost_request
 from chatsvc.client.conversation.presenter import Presenter
-from chatsvc.client.conversation.requests import RequestTracker
+from chatsvc.client.conversation.requests import MESSAGE_PATIENCE, RequestTracker
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
@@ -137,6 +137,20 @@ class Conversation:
         except sqlite3.Error as problem:
             self._presenter.fail(problem)
 
+    def patience(self) -> float | None:
+        """
+        How long the server may be silent now before it is taken to hang.
+
+        :return: seconds; None: it owes no answer
+        """
+        requests, account = self._requests.patience, self._login.account
+        messages = MESSAGE_PATIENCE if account is not None and account.owed else None
+        return max((one for one in (requests, messages) if one is not None), default=None)
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self._requests.ask_at_once(c.Ping()).addErrback(ignore_lost_request)
+
     def connection_lost(self) -> float | None:
         """
         The connection is gone.
@@ -184,9 +198,9 @@ class Conversation:
         """
         return await self._login.log_in(command)
 
-    def renew_token(self, token: str) -> None:
-        """Use another token from now on for the account that is logged in."""
-        self._login.renew_token(token)
+    def password_changed(self, password: str, token: str | None) -> None:
+        """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
+        self._login.password_changed(password, token)
 
     async def log_out(self) -> None:
         """Log out, and do not come back by a token."""

@@ -2,12 +2,12 @@
 Logs in by password or saved token, and again on a new connection or after another process took the device.
 
 The life of a connection ends in one of two ways: it is *ready* for what a user asks, or lost. Between the server's
-welcome and that moment, an account that was logged in before comes back by its token.
+welcome and that moment, an account that was logged in before comes back by its token, or by a password that is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -19,10 +19,11 @@ from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.account import AccountSession, LoginIntent
 from chatsvc.client.conversation.connection_stage import ConnectionStage, Stage
+from chatsvc.client.conversation.credentials import TokenRenewal
 from chatsvc.client.conversation.hello import HelloSession
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import RequestLost, RequestTracker, request_backoff
-from chatsvc.client.state.outbox import Outbox
+from chatsvc.client.state.outbox import Outbox, StateUnusable
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from chatsvc.waiters import Waiters
 from chatsvc.wire import commands as c
@@ -73,7 +74,9 @@ class LoginFlow:
         self._was_ready = False
         self._first_ready = Waiters[None]()
         self._device_takings = 0
+        self._token_seconds = 0
         self._device_backoff = request_backoff()
+        self._renewal = TokenRenewal(clock, requests.ask_at_once, self._renewed)
 
     def ready(self) -> Deferred[None]:
         """Fires when a connection is ready for the first time, so after the log-in by a saved token was tried."""
@@ -96,6 +99,7 @@ class LoginFlow:
         :return: the seconds after which the server wants to be asked again, where it said so
         """
         self.connection.lost()
+        self._renewal.end()
         if self.account is not None:
             self.account.connection_lost()
         self._requests.lost()
@@ -157,7 +161,7 @@ class LoginFlow:
                 self.switch_device,
                 self._intent,
             )
-            self._logged_in(self.account, answer)
+            self._logged_in(self.account, command, answer)
         return answer
 
     async def _log_in_by_token(self, saved: SavedAccount) -> None:
@@ -170,19 +174,19 @@ class LoginFlow:
         if isinstance(answer, e.LoggedIn):
             self._presenter.show_result(answer)
         elif isinstance(answer, Rejected) and answer.code == "bad-credentials":
-            self._forget_saved(saved.uid)
-            text = self._presenter.client_messages.forgotten.format(uid=saved.uid)
-            self._presenter.view.say(text)
+            self._presenter.forgotten(saved.uid)
+            self._forget_saved(saved.uid, {saved.token})
         else:
             self._presenter.reject_login(answer)
         self._become_ready()
 
     async def _log_in_again(self, account: AccountSession) -> None:
-        """On a new connection, by token."""
+        """On a new connection, by the newest token, and by what else is known where that is refused."""
         connection, backoff = self.connection.number, request_backoff()
         await self.drained()
+        ways = account.credentials.ways(self._saved_token(account.uid))
         while self.connection.number == connection and self.account is account:
-            auth = self._with_cursor(c.Auth(account.uid, token=account.token), account.outbox)
+            auth = self._with_cursor(ways[0], account.outbox)
             try:
                 answer = await self._requests.ask_at_once(auth)
             except RequestLost:
@@ -192,34 +196,73 @@ class LoginFlow:
                 continue
             if isinstance(answer, e.LoggedIn):
                 self._presenter.view.say(self._presenter.client_messages.back)
-                self._logged_in(account, answer)
+                self._logged_in(account, auth, answer)
+            elif len(ways) > 1:
+                ways.pop(0)
+                continue
             else:
-                self._forget_saved(account.uid)
-                self.leave()
-                self._presenter.reject_login(answer)
+                self._refused_again(account, answer)
             self._become_ready()
             return
         if self.connection.number == connection:  # the user has logged out meanwhile
             self._become_ready()
 
+    def _refused_again(self, account: AccountSession, answer: e.Event) -> None:
+        """Nothing that is known logs the account in any more."""
+        tokens = account.credentials.tokens | {self._saved_token(account.uid)}
+        forgotten = self._forget_saved(account.uid, tokens)
+        self.leave()
+        if forgotten:
+            self._presenter.forgotten(account.uid)
+        self._presenter.reject_login(answer)
+
     def _with_cursor(self, command: c.Auth, outbox: Outbox) -> c.Auth:
         receive = self._intent.receive
         return replace(command, after=outbox.last_shown if receive else None, receive=receive)
 
-    def _logged_in(self, account: AccountSession, answer: e.LoggedIn) -> None:
+    def _logged_in(self, account: AccountSession, command: c.Auth, answer: e.LoggedIn) -> None:
         account.logged_in(answer, self.hello.device)
-        self.renew_token(answer.token)
+        if command.password is not None:
+            account.credentials.has_password(command.password)
+        self._token_seconds = answer.token_seconds
+        self._use_token(answer.token)
 
-    def renew_token(self, token: str) -> None:
+    def _use_token(self, token: str) -> None:
         """Use another token from now on for the account that is logged in."""
         if self.account is not None:
-            self.account.token = token
+            self.account.credentials.has_token(token)
+            self._renewal.begin(token, self._token_seconds)
             if self._saved_login is not None:
                 self._saved_login.keep(SavedAccount(self._server, self.account.uid, token))
 
-    def _forget_saved(self, uid: int) -> None:
-        if self._saved_login is not None:
-            self._saved_login.forget(self._server, uid)
+    def _renewed(self, token: str) -> None:
+        with suppress(
+            StateUnusable
+        ):  # the one that is saved works for a while, and the next one comes
+            self._use_token(token)
+
+    def password_changed(self, password: str, token: str | None) -> None:
+        """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
+        if self.account is None:
+            return
+        if token is None:
+            self.account.credentials.may_have_password(password)
+            return
+        self.account.credentials.has_password(password)
+        if token:
+            self._use_token(token)
+
+    def _saved_token(self, uid: int) -> str:
+        """The token that is saved for an account; empty: none is."""
+        saved = self._saved_login.account() if self._saved_login is not None else None
+        known = saved is not None and (saved.server, saved.uid) == (self._server, uid)
+        return saved.token if saved is not None and known else ""
+
+    def _forget_saved(self, uid: int, tokens: Collection[str] | None = None) -> bool:
+        """Forget the saved account if it is this one, and its token one of these; return whether it was."""
+        if self._saved_login is None:
+            return False
+        return self._saved_login.forget(self._server, uid, tokens)
 
     # Logging out
 
@@ -240,6 +283,7 @@ class LoginFlow:
     def leave(self) -> None:
         """Nobody is logged in any more."""
         account, self.account = self.account, None
+        self._renewal.end()
         if account is not None:
             self.last_account = account
             account.logged_out()
@@ -252,6 +296,7 @@ class LoginFlow:
 
     async def close(self) -> None:
         """Close all state when everything that has arrived is recorded. Results of unconfirmed messages never come."""
+        self._renewal.end()
         if self.account is not None:
             self.account.connection_lost()
         await self.drained()

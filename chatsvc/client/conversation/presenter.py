@@ -16,6 +16,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
+from chatsvc.wire.sanitize import sanitized
 from chatsvc.wire.text import TextDialect
 
 
@@ -84,6 +85,14 @@ class Presenter:
             self.view.say(answer.text)
             if answer.code == "bad-credentials":
                 self.show_result(e.Greeting())
+
+    def postponed(self, text: str, answer: Rejected) -> None:
+        """Say that a message will be sent again by itself, as the server can store nothing."""
+        self.view.say(self.client_messages.postponed.format(text=sanitized(text)))
+
+    def forgotten(self, uid: int) -> None:
+        """Say that a remembered log-in no longer works."""
+        self.view.say(self.client_messages.forgotten.format(uid=uid))
 
     def rejection(self, code: str, problem: Problem) -> Rejected:
         """The refusal that the server would answer with."""

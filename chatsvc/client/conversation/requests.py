@@ -16,8 +16,21 @@ _REPEATABLE = frozenset({c.Auth, c.Find})
 """Commands that are sent again on the next connection when the answer was lost: twice does no harm."""
 
 
+_PATIENCE = 15.0
+"""Seconds that a server may take for an answer; one whose store is away answers after 5 (docs/protocol.md)."""
+
+_PASSWORD_PATIENCE = 60.0
+"""The same where passwords are hashed: an office that comes back after a power cut stands in line."""
+
+_HASHED = frozenset({c.Auth, c.Register, c.Passwd})
+
+
 class RequestLost(Exception):
     """The connection was lost before the answer came; whether the command was carried out is not known."""
+
+
+MESSAGE_PATIENCE = _PATIENCE
+"""Seconds that a server may take to confirm or refuse a message."""
 
 
 def request_backoff() -> Backoff:
@@ -72,6 +85,14 @@ class RequestTracker:
         request = self._open.pop(answer.re, None) if answer.re is not None else None
         if request is not None:
             request.answer.callback(understand(request.command, answer))
+
+    @property
+    def patience(self) -> float | None:
+        """How many seconds the server may take for what it has been asked; None: it owes no answer."""
+        sent = {type(request.command) for request in self._open.values() if request.sent}
+        if not sent:
+            return None
+        return _PASSWORD_PATIENCE if sent & _HASHED else _PATIENCE
 
     def connected(self, write: Callable[[bytes], None]) -> None:
         """There is a connection; ``write`` sends a frame."""

@@ -155,7 +155,8 @@ class Sender:
         self._switch_if_decided()
 
     @property
-    def _in_flight(self) -> bool:
+    def in_flight(self) -> bool:
+        """Whether messages are on their way."""
         return any(lane.in_flight for lane in self._lanes.values())
 
     @property
@@ -182,7 +183,7 @@ class Sender:
 
     def _switch_if_decided(self) -> None:
         """When everything about one device is decided, go on with another one."""
-        if not self._only_asks or not self._open or self._in_flight or not self._outbox.count():
+        if not self._only_asks or not self._open or self.in_flight or not self._outbox.count():
             return
         if self._outbox.device != self.device:
             self.pause()

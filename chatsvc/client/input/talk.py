@@ -51,6 +51,7 @@ class Talk:
         self.contacts = Contacts()
         self.to: int | None = None
         self._seen_last: int | None = None
+        self._me: int | None = None
         self._typed: deque[c.Command] = deque()
         self._busy = False
 
@@ -137,14 +138,22 @@ class Talk:
             if isinstance(command, c.Send):
                 performing.addErrback(self._failed)
                 self._view.sending(command, performing)
-            else:
-                await performing
+            elif await performing:
+                self._look_who_talks(command)
             if isinstance(command, c.Help):
                 self._view.say(self._labels.help)
             if isinstance(command, c.Quit):
                 self._view.left()
                 return
         self._busy = False
+
+    def _look_who_talks(self, command: c.Command) -> None:
+        """Whom one user has talked to, the next one at this terminal does not talk to unasked."""
+        me = self._view.conversation.uid
+        another = me is not None and self._me is not None and me != self._me
+        if isinstance(command, c.Logout) or another:
+            self.to = None
+        self._me = me if me is not None else self._me
 
     def _failed(self, failure: Failure) -> bool:
         self._view.failed(failure.getErrorMessage())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable
 from select import select
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatsvc.wire.commands import MAX_TEXT
+from chatsvc.wire.encodings import in_utf8
 
 _MOST_AT_ONCE = 65_536
 
@@ -28,8 +30,9 @@ class LineReader:
     """
     Reads lines from ``descriptor``.
 
-    Calls ``on_line`` with each line, without its end, and ``on_end`` once after the last. A line has ``LONGEST`` bytes
-    and one more at the most.
+    Calls ``on_line`` with each line, in UTF-8 and without its end, and ``on_end`` once after the last. They come in
+    ``encoding``, but in UTF-8 where a byte order mark says so. Of a line ``LONGEST`` bytes and one more are read at the
+    most.
 
     Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
     shares the terminal would see it.
@@ -41,10 +44,11 @@ class LineReader:
         descriptor: int,
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
+        encoding: str = "utf-8",
     ) -> None:
         self._reactor = reactor
         self._descriptor = descriptor
-        self._on_line = on_line
+        self._on_line = _transcribing(on_line, encoding)
         self._on_end = on_end
         self._unfinished: list[bytes] = []
         self._length = 0
@@ -113,11 +117,25 @@ class LineReader:
         return line
 
 
+def _transcribing(on_line: Callable[[bytes], None], encoding: str) -> Callable[[bytes], None]:
+    """Hand lines on in UTF-8; the first of them may say by a byte order mark that they are in it already."""
+    begun = False
+
+    def take(line: bytes) -> None:
+        nonlocal begun, encoding
+        if not begun and line.startswith(BOM_UTF8):
+            encoding = "utf-8"
+        begun = True
+        on_line(in_utf8(line, encoding))
+
+    return take
+
+
 class LineQueue:
     """Gives the lines of a descriptor one by one, and reads only a few ahead."""
 
-    def __init__(self, reactor: Any, descriptor: int) -> None:
-        self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end)
+    def __init__(self, reactor: Any, descriptor: int, encoding: str = "utf-8") -> None:
+        self._lines = LineReader(reactor, descriptor, self._on_line, self._on_end, encoding)
         self._waiting: deque[bytes] = deque()
         self._more: Deferred[None] | None = None
         self._at_end = False

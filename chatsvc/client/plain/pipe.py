@@ -35,7 +35,7 @@ class Pipe(Printer):
     ) -> None:
         super().__init__(output, errors, exit_handler)
         self._reactor = reactor
-        self._feed = LineQueue(reactor, source.fileno())
+        self._feed = LineQueue(reactor, source.fileno(), source.encoding)
 
     def startService(self) -> None:
         super().startService()

@@ -48,7 +48,9 @@ class PlainTerminal(Printer):
     ) -> None:
         super().__init__(output, errors, exit_handler, PROMPT)
         self._reactor = reactor
-        self._lines = LineReader(reactor, source.fileno(), self._came, self._at_end)
+        self._lines = LineReader(
+            reactor, source.fileno(), self._came, self._at_end, source.encoding
+        )
         self._descriptor = source.fileno()
         self._talk = Talk(self)
         self._burst: list[str] = []

@@ -55,6 +55,13 @@ class JobContext:
     credentials: c.Auth
 
 
+class _JobPresenter(Presenter):
+    """Says nothing of what happens by itself after the end, and no texts of messages: they would stand in logs."""
+
+    def postponed(self, text: str, answer: Rejected) -> None:
+        self.view.say(answer.text)
+
+
 class ScriptJob:
     """
     One job. It is the view of its conversation, and the observer of its connection.
@@ -79,7 +86,7 @@ class ScriptJob:
         self._conversation = Conversation(
             reactor,
             self._open_outbox,
-            Presenter(self, context.lang),
+            _JobPresenter(self, context.lang),
             intent,
             context.saved_login,
             context.server,
@@ -114,6 +121,9 @@ class ScriptJob:
     async def do(self) -> None:
         """Do the work, now that the account is logged in."""
         raise NotImplementedError
+
+    def logged_in_again(self) -> None:
+        """Take note that a connection that was lost is back, and logged in."""
 
     def give_up(self, status: int, reason: str) -> None:
         """End without having done it."""
@@ -178,7 +188,8 @@ class ScriptJob:
         credentials = self._context.credentials
         reason = answer.text
         if credentials.token is not None and answer.code == "bad-credentials":
-            self._context.saved_login.forget(self._context.server, credentials.uid)
+            forget = self._context.saved_login.forget
+            forget(self._context.server, credentials.uid, {credentials.token})
             reason = self.client_messages.forgotten.format(uid=credentials.uid)
         self.end(FAILED, reason)
 
@@ -197,6 +208,8 @@ class ScriptJob:
             self.give_up(FAILED, text)  # no longer let in
         else:
             self._problem = "" if text == self.client_messages.back else text
+            if not self._problem:
+                self.logged_in_again()
 
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Kicked):

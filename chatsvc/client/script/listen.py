@@ -77,7 +77,13 @@ class ListenJob(ScriptJob):
             self._reactor.callLater(self._options.timeout, self._late)
 
     async def do(self) -> None:
-        """Do nothing: messages come by themselves."""
+        """Say that the server is there, if it was not: messages come by themselves."""
+        self.logged_in_again()
+
+    def logged_in_again(self) -> None:
+        if self._warned:
+            self._warned = False
+            self._warn(self.client_messages.back)
 
     def give_up(self, status: int, reason: str) -> None:
         self.end(status, reason)
@@ -117,12 +123,6 @@ class ListenJob(ScriptJob):
             self.end(0)  # as soon as they are acknowledged, too
 
     # What becomes of the connection
-
-    def found(self) -> None:
-        if self._warned:
-            self._warned = False
-            self._warn(self.client_messages.back)
-        super().found()
 
     def lost(self, reason: str, delay: float) -> None:
         super().lost(reason, delay)

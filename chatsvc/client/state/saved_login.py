@@ -7,6 +7,7 @@ locked.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,10 +55,20 @@ class SavedLogin:
         except OSError as problem:
             raise StateUnusable(f"{self._path}: {problem.strerror}") from None
 
-    def forget(self, server: str, uid: int) -> None:
-        """Delete an account that has logged out, or whose token no longer works."""
-        if self._is(server, uid):
-            self._path.unlink(missing_ok=True)
+    def forget(self, server: str, uid: int, tokens: Collection[str] | None = None) -> bool:
+        """
+        Delete an account that has logged out, or whose tokens no longer work.
+
+        :param tokens: those that no longer work: another process may have saved one since that does. None: any
+        :return: whether it was there
+        """
+        known = self.account()
+        if known is None or (known.server, known.uid) != (server, uid):
+            return False
+        if tokens is not None and known.token not in tokens:
+            return False
+        self._path.unlink(missing_ok=True)
+        return True
 
     def _is(self, server: str, uid: int) -> bool:
         known = self.account()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionClosed
@@ -13,6 +14,7 @@ from zope.interface import implementer
 
 from chatsvc.client.transport.certificates import Presented, presented
 from chatsvc.client.transport.failures import ClosedEarly, NoAnswer
+from chatsvc.client.transport.heartbeat import Heartbeat
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.client_codec import NotUnderstood
 from chatsvc.wire.commands import MAX_FRAME
@@ -52,6 +54,7 @@ class ClientProtocol(Int16StringReceiver):
         self._clock = clock
         self._owner = owner
         self._deadline: IDelayedCall | None = None
+        self._heartbeat: Heartbeat | None = None
         self._aborted = False
         self._dropped = False
         self._secured = False
@@ -65,6 +68,11 @@ class ClientProtocol(Int16StringReceiver):
         self._secured = True
         self._owner.secured(self, presented(self.transport.getHandle()))
 
+    def dataReceived(self, data: bytes) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.heard()
+        super().dataReceived(data)
+
     def stringReceived(self, frame: bytes) -> None:
         if self._aborted:
             return
@@ -76,6 +84,7 @@ class ClientProtocol(Int16StringReceiver):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._aborted = True
         self.stop_deadline()
+        self._stop_watching()
         if not self._secured and reason.check(ConnectionClosed):
             reason = Failure(ClosedEarly())
         if not self._dropped:
@@ -92,8 +101,13 @@ class ClientProtocol(Int16StringReceiver):
             self._deadline.cancel()
             self._deadline = None
 
+    def watch(self, patience: Callable[[], float | None], ping: Callable[[], None]) -> None:
+        """Close when the server hangs; the parameters are those of :class:`Heartbeat`."""
+        self._heartbeat = Heartbeat(self._clock, patience, ping, self._no_answer)
+
     def close(self) -> None:
         """Say goodbye, and close."""
+        self._stop_watching()
         self.transport.loseConnection()
         self.set_deadline(CLOSE_PATIENCE)
 
@@ -101,10 +115,17 @@ class ClientProtocol(Int16StringReceiver):
         """Close at once; the owner hears nothing more."""
         self._dropped = True
         self.stop_deadline()
+        self._stop_watching()
         self._abort(None)
+
+    def _stop_watching(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
 
     def _no_answer(self) -> None:
         self._deadline = None
+        self._stop_watching()
         self._abort(Failure(NoAnswer()))
 
     def _abort(self, reason: Failure | None) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 
 from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.protocol import RedisFactory
+from chatsvc.observability.redaction import redacted
 from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import EagerWriter
 from chatsvc.waiters import Waiters
@@ -36,6 +38,8 @@ class RedisConnection:
     is called with the reason, as it is when a connection is lost. With ``on_message``, the connection can subscribe;
     it is called with each message that is published.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -104,8 +108,16 @@ class RedisConnection:
                 self._connected.fire(protocol)
                 await protocol.whenDisconnected()
                 self._protocol = None
-                self._failed(ConnectionError("the connection was lost"))
+                self._report(ConnectionError("the connection was lost"))
             protocol = await self._reconnect()
+
+    def _report(self, problem: BaseException) -> None:
+        """Say what is in the way; an error in there must not keep this from connecting again."""
+        try:
+            self._failed(problem)
+        except Exception:
+            text = "Reporting a lost connection failed"
+            self._log.failure(text, redacted(), event="reporting-failed")
 
     async def _reconnect(self) -> Any:
         backoff = Backoff(_FIRST_DELAY, _LAST_DELAY, spread=_SPREAD)
@@ -117,5 +129,5 @@ class RedisConnection:
             except Exception as problem:
                 if self._closed:  # a cancelled attempt to connect has an error of its own
                     raise CancelledError from problem
-                self._failed(problem)
+                self._report(problem)
             await deferLater(self._clock, backoff.delay())

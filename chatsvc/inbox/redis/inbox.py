@@ -167,7 +167,12 @@ class RedisInbox:
         return decode_batch(removals, outcomes, done, expired, lost)
 
     async def claim(
-        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+        self,
+        uid: int,
+        after: int | None,
+        renewed: int | None = None,
+        device: str = "",
+        origin: str = "",
     ) -> InboxClaim:
         """Claim an inbox, and count in what was published about it before the answer came."""
         arguments: dict[str, Any] = {"uid": str(uid), "fresh": secrets.token_hex(8)}
@@ -177,6 +182,8 @@ class RedisInbox:
             arguments["renewed"] = renewed
         if device:
             arguments["device"] = device
+        if origin:
+            arguments["origin"] = origin
         arguments |= {**self._expiry, **_MEMORY, **self._rollback.script_arguments()}
         with self._subscriber.claiming(uid) as pending:
             answer = await self._call(b"claim", arguments | self._deadline())

@@ -8,12 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from chatsvc.inbox.rollback import DataMark, RollbackDetector
-from chatsvc.observability.redaction import redacted
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.storage.url import StoreUnavailable
 
 LEASE = 15.0
@@ -31,8 +28,6 @@ class Lease:
     lease may have ended for a while: the others took this node for dead then, and published nothing for it.
     ``rollback`` is what this node knows of the data in Redis.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -55,8 +50,7 @@ class Lease:
         """Whether a renewal was given up: it may have run since, and found no lease."""
         self._ahead: float | None = None
         """By how many ms Redis's clock is ahead of ours, as of the last answer."""
-        self._renewing = LoopingCall(self._renew_if_possible)
-        self._renewing.clock = clock
+        self._renewing = PeriodicTask(clock, "renewing the lease", self._renew_if_possible)
 
     async def take(self, call: ScriptCall) -> bool:
         """
@@ -89,7 +83,7 @@ class Lease:
 
     def keep(self) -> None:
         """Renew the lease from now on, whenever a third of it has passed."""
-        self._renewing.start(self._seconds / 3, now=False).addErrback(self._broken)
+        self._renewing.start(self._seconds / 3, now=False)
 
     async def renew(self) -> None:
         """
@@ -119,7 +113,3 @@ class Lease:
     async def _renew_if_possible(self) -> None:
         with suppress(StoreUnavailable):
             await self.renew()
-
-    def _broken(self, failure: Failure) -> None:
-        text = "The lease is not renewed any more"
-        self._log.failure(text, redacted(failure), event="lease-broken")

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.inbox.interface import NullWatcher, StoreWatcher
+from chatsvc.inbox.interface import ANOTHER_NODE, NullWatcher, StoreWatcher
 from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
@@ -103,7 +103,8 @@ class Subscriber:
         Pass on one message of the channel, a JSON object.
 
         ``news`` are messages that were stored, each ``[uid, id, sender, name, at, text]``, with the ``epoch``, ``run``
-        and ``batches`` of their data; ``taken`` are users who logged in elsewhere, each ``[uid, generation]``.
+        and ``batches`` of their data; ``taken`` are users who logged in elsewhere, each ``[uid, generation]``,
+        ``by`` says from where, which older nodes leave out.
         """
         content = orjson.loads(published)
         stored = content.get("news")
@@ -117,7 +118,7 @@ class Subscriber:
                 self._rollback.matches(content.get("epoch", ""), content.get("run", "")),
             )
         for uid, generation in content.get("taken", ()):
-            self._taken_over(int(uid), int(generation))
+            self._taken_over(int(uid), int(generation), str(content.get("by", ANOTHER_NODE)))
 
     def _stored_elsewhere(self, messages: list[tuple[int, Message]], of_known_data: bool) -> None:
         if self._pending:
@@ -133,8 +134,8 @@ class Subscriber:
             if uid not in self._pending:
                 self._absent(uid)
 
-    def _taken_over(self, uid: int, generation: int) -> None:
+    def _taken_over(self, uid: int, generation: int, by: str) -> None:
         pending = self._pending.get(uid)
         if pending is not None:
             pending.generation = max(pending.generation, generation)
-        self._watcher.taken_over(uid, generation)
+        self._watcher.taken_over(uid, generation, by)

@@ -155,7 +155,12 @@ class SQLiteInbox:
         return await self._database.run(interaction)
 
     async def claim(
-        self, uid: int, after: int | None, renewed: int | None = None, device: str = ""
+        self,
+        uid: int,
+        after: int | None,
+        renewed: int | None = None,
+        device: str = "",
+        origin: str = "",
     ) -> InboxClaim:
         """Claim an inbox; ``renewed`` makes no difference, as a file has one server."""
         fresh = secrets.token_hex(8)

@@ -164,6 +164,31 @@ class Sessions(PeerCase):
         self.accept(auth)
         self.assertEqual(self.numbers(), [(1, "x")])
 
+    def test_patience(self) -> None:
+        """A server that hangs would be waited for, or one that owes nothing be given up."""
+        self.connect()
+        self.assertIsNone(self.conversation.patience())
+        typed = self.type(f"auth {ME} pw")
+        self.assertEqual(self.conversation.patience(), 60)
+        hello, auth = self.take("hello", "auth")
+        self.accept(auth)
+        self.assertEqual(self.conversation.patience(), 15)
+        self.say(type="welcome", version=1, server="x", registration="open", re=hello["n"])
+        self.assertTrue(self.successResultOf(typed))
+        self.assertIsNone(self.conversation.patience())
+        self.type(f"msg {YOU} x")
+        self.assertEqual(self.conversation.patience(), 15)
+        self.sent(1)
+        self.assertIsNone(self.conversation.patience())
+        self.conversation.ping()
+        (ping,) = self.take("ping")
+        self.assertEqual(self.conversation.patience(), 15)
+        self.say(type="pong", re=ping["n"])
+        self.assertIsNone(self.conversation.patience())
+        self.conversation.connection_lost()
+        self.type("find x")
+        self.assertIsNone(self.conversation.patience())
+
     def test_bye(self) -> None:
         """All clients would come back at the same moment after a restart."""
         self.connect()
@@ -174,13 +199,15 @@ class Sessions(PeerCase):
         self.assertEqual(self.conversation.connection_lost(), None)
 
     def test_token_refused(self) -> None:
-        """After a password change elsewhere the client would try its token for ever."""
+        """After a password change elsewhere the client would try its token, and its password, for ever."""
         self.connect()
         self.log_in()
         self.conversation.connection_lost()
         self.connect()
-        (auth,) = self.take("auth")
-        self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
+        for way in ("token", "password"):
+            (auth,) = self.take("auth")
+            self.assertIn(way, auth)
+            self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
         self.assertEqual(self.view.said[-2:], ["认证失败!", "请登陆!"])
         self.assertFalse(self.conversation.logged_in)
         self.assertTrue(self.conversation.connected)

@@ -23,6 +23,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.connected = True
+        self.uid: int | None = None
         self.greeting: Deferred[None] = Deferred()
         self.commands: list[c.Command] = []
         self.answers: list[Deferred[bool]] = []
@@ -180,3 +181,38 @@ class Whom(TalkCase):
         self.asked.names = {"\x1b[2K": [8, 9]}
         self.type("/to 10002", "/to \x1b[2K")
         self.assertNotIn("\x1b", "".join(self.here.said))
+
+
+class WhoTalks(TalkCase):
+    """Several users at one terminal, one after the other."""
+
+    def done(self, line: str, uid: int | None) -> None:
+        """A command is typed and carried out; who is logged in then."""
+        self.type(line)
+        self.asked.uid = uid
+        self.asked.answers[-1].callback(True)
+
+    def test_logged_out(self) -> None:
+        """The prompt would go on to name a partner to whom nobody can write."""
+        self.greet()
+        self.done("auth 10001 pw", 10001)
+        self.type(f"to {LI}")
+        self.done("logout", None)
+        self.assertIsNone(self.talk.to)
+
+    def test_somebody_else(self) -> None:
+        """What another user types would go to the partner of the one before, who was logged out elsewhere."""
+        self.greet()
+        self.done("auth 10001 pw", 10001)
+        self.type(f"to {LI}")
+        self.done("auth 10001 pw", 10001)
+        self.assertEqual(self.talk.to, LI)
+        self.done("auth 10009 pw", 10009)
+        self.assertIsNone(self.talk.to)
+
+    def test_before_logging_in(self) -> None:
+        """Who says whom to talk to and then logs in would have to say it again."""
+        self.greet()
+        self.type(f"to {LI}")
+        self.done("auth 10001 pw", 10001)
+        self.assertEqual(self.talk.to, LI)

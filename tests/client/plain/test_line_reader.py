@@ -27,7 +27,7 @@ class Lines(SynchronousTestCase):
         self.lines: list[bytes] = []
         self.ends = 0
         reactor: Any = Reactor()
-        self.reader = LineReader(reactor, self.here, self.lines.append, self.end)
+        self.reader = LineReader(reactor, self.here, self.lines.append, self.end, "utf-8")
 
     def end(self) -> None:
         self.ends += 1

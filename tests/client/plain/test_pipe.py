@@ -120,7 +120,7 @@ class Piped(ProgramCase):
             "en_US.UTF-8": "Please log in!",
             "de_DE.UTF-8": "Please log in!",
             "zh_TW.UTF-8": "请登陆!",
-            "C": "请登陆!",
+            "C": "Please log in!",
             "": "请登陆!",
         }.items():
             self.assertEqual(self.run_client(LANG=env).output, f"{words}\n", env)

@@ -77,8 +77,9 @@ class Taking(PeerCase):
         (result,) = self.send("a")
         self.conversation.connection_lost()
         self.connect()
-        (auth,) = self.take("auth")
-        self.say(type="error", re=auth["n"], code="bad-credentials", text="no")
+        for _ in ("by token", "by password"):
+            (auth,) = self.take("auth")
+            self.say(type="error", re=auth["n"], code="bad-credentials", text="no")
         self.assertIsInstance(self.successResultOf(result), Rejected)
         self.assertEqual((self.conversation.withdraw(), self.left()), (1, ["a"]))
 

@@ -107,6 +107,17 @@ class SendJobs(PeerCase):
         ((status, line),) = self.ends
         self.assertEqual((status, line.startswith("line 1: it is not known")), (1, True), line)
 
+    def test_store_away(self) -> None:
+        """A log would have the message's text, and a promise of what happens by itself to a command that has ended."""
+        self.start()
+        self.refuse(1, "store-unavailable")
+        self.clock.advance(TIMEOUT + 0.1)
+        ((status, line),) = self.ends
+        self.assertEqual(status, 1)
+        self.assertIn("<store-unavailable>", line)
+        self.assertNotIn("first", line.removeprefix("line 1"))
+        self.assertNotIn("by itself", line)
+
     def test_each_answer_gives_time(self) -> None:
         """A slow server that confirms one message after the other would be given up."""
         self.start()

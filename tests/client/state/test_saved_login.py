@@ -259,8 +259,9 @@ class Memories(PeerCase):
         self.log_in()
         self.conversation.connection_lost()
         self.connect()
-        (auth,) = self.take("auth")
-        self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
+        for _ in ("token", "password"):
+            (auth,) = self.take("auth")
+            self.say(type="error", re=auth["n"], code="bad-credentials", text="认证失败!")
         self.assertIsNone(self.saved_login.account())
 
     def test_only_one(self) -> None:

@@ -52,3 +52,20 @@ class RedisConnectionTests(TestCase):
         await link.close()
         self.assertEqual(clock.getDelayedCalls(), [])
         self.assertEqual((server.attempts, len(failures)), (2, 1))
+
+    async def test_error_in_a_report(self) -> None:
+        """A node would never find its Redis again, because saying that it is away has failed."""
+        clock, server = Clock(), OneConnection()
+
+        async def introduce(protocol: Any) -> None:
+            pass
+
+        def fail(problem: BaseException) -> None:
+            raise ValueError
+
+        link = RedisConnection(clock, server, introduce, fail)  # type: ignore[arg-type]
+        await link.open()
+        server.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(server.attempts, 2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        await link.close()

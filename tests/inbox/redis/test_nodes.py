@@ -87,9 +87,10 @@ class TakeOverTests(OnTwoNodes):
     async def test_take_over(self) -> None:
         """A user's older connection at another node would go on as if nothing had happened."""
         before = await self.begin()
-        claim = await self.there.claim(READER, None)
+        claim = await self.there.claim(READER, None, origin="192.0.2.1")
         self.assertEqual(claim.generation, before.generation + 1)
         await until(lambda: self.mine.taken)
+        self.assertEqual(self.mine.by, ["192.0.2.1"])
         self.assertEqual(self.mine.taken, [(READER, claim.generation)])
         self.assertEqual(self.theirs.taken, [])
         self.assertEqual(self.session(), b"there %d" % claim.generation)
@@ -174,6 +175,7 @@ class TakeOverTests(OnTwoNodes):
             await claiming
         await until(lambda: len(self.mine.taken) == 2)
         self.assertEqual(self.mine.taken, [(READER, 9)] * 2)
+        self.assertEqual(self.mine.by, ["another node"] * 2, "older nodes do not say from where")
 
 
 class MissedTests(OnTwoNodes):

@@ -32,7 +32,7 @@ end
 -- Claim an inbox for this node, and notify the node that had it.
 local function take_over(uid, node, generation)
   claim_for(uid, args.node, generation)
-  if is_elsewhere(node) then publish(node, {taken = {{uid, number(generation)}}}) end
+  if is_elsewhere(node) then publish(node, {taken = {{uid, number(generation)}}, by = args.origin}) end
 end
 
 local function renew_epoch(uid)

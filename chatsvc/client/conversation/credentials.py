@@ -1,0 +1,102 @@
+"""By what an account that is logged in comes back: its newest token, and the passwords that it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from chatsvc.client.conversation.requests import RequestLost
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+
+_LONGEST_TERM = 86_400.0
+"""Seconds between two renewals at most: timers stand still while a machine sleeps, and tokens do not."""
+
+
+class Credentials:
+    """
+    What logs one account in.
+
+    ``token`` is the newest one. ``tokens`` are all that this process had from the server.
+    """
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.token = ""
+        self.tokens: set[str] = set()
+        self._passwords: tuple[str, ...] = ()
+
+    def has_token(self, token: str) -> None:
+        """Use another token from now on."""
+        self.token = token
+        self.tokens.add(token)
+
+    def has_password(self, password: str) -> None:
+        """Know the password: the server has just taken it."""
+        self._passwords = (password,)
+
+    def may_have_password(self, password: str) -> None:
+        """Try this password first: whether the server has taken the change is not known."""
+        self._passwords = (password, *self._passwords)
+
+    def ways(self, saved_token: str) -> list[c.Auth]:
+        """
+        Give the log-ins to try, one after the other, until one is not refused.
+
+        :param saved_token: the token in the state folder, which another process may have renewed; empty: there is none
+        """
+        tokens = [self.token]
+        if saved_token and saved_token not in self.tokens:
+            tokens.append(saved_token)
+        return [
+            *(c.Auth(self.uid, token=token) for token in tokens),
+            *(c.Auth(self.uid, password=password) for password in self._passwords),
+        ]
+
+
+class TokenRenewal:
+    """
+    Asks for a newer token in time, for as long as a connection is logged in.
+
+    :param ask: asks the server on the present connection
+    :param renewed: called with each new token
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        ask: Callable[[c.Command], Deferred[e.Event]],
+        renewed: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._renewed = renewed
+        self._timer: IDelayedCall | None = None
+
+    def begin(self, token: str, lifetime: int) -> None:
+        """Keep a token that was just issued from growing old; it works for ``lifetime`` seconds, 0: nobody knows."""
+        self.end()
+        if lifetime:
+            term = min(lifetime / 2, _LONGEST_TERM)
+            self._timer = self._clock.callLater(term, self._renew, token, lifetime)
+
+    def end(self) -> None:
+        """Renew nothing more: the connection is lost, or nobody is logged in."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _renew(self, token: str, lifetime: int) -> None:
+        self._timer = None
+
+        def answered(answer: e.Event) -> None:
+            if isinstance(answer, e.Renewed):
+                self._renewed(answer.token)
+                self.begin(answer.token, lifetime)
+
+        # A refusal means that this token is dead; the next log-in finds another way, as it does on a new connection.
+        self._ask(c.Renew(token)).addCallbacks(
+            answered, lambda failure: failure.trap(RequestLost) and None
+        )

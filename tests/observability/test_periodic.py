@@ -1,0 +1,89 @@
+"""Tasks that are carried out again and again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.observability.periodic import PeriodicTask
+
+_ROOT = Path(__file__).parents[2]
+
+
+class PeriodicTaskTests(SynchronousTestCase):
+    """A task every ten seconds."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.calls = 0
+        self.problem: Exception | None = None
+        self.task = PeriodicTask(self.clock, "counting", self.call)
+
+    def call(self) -> None:
+        self.calls += 1
+        if self.problem is not None:
+            raise self.problem
+
+    def test_goes_on(self) -> None:
+        """One exception would end the task for good, and leave no word of it."""
+        self.problem = ValueError("a secret")
+        with capturedLogs() as logged:
+            self.task.start(10)
+            self.clock.pump([10.0] * 12)
+        self.problem = None
+        self.clock.pump([10.0] * 2)
+        self.assertEqual(self.calls, 15)
+        self.assertEqual([event["count"] for event in logged], [1, 6, 6])
+        (failure, *_) = self.flushLoggedErrors()
+        self.assertNotIn("secret", failure.getTraceback())
+
+    def test_coroutine(self) -> None:
+        """The same where the task has to wait; and two of them would be under way at once."""
+        waiting: list[Deferred[None]] = []
+
+        async def call() -> None:
+            waiting.append(Deferred())
+            await waiting[-1]
+
+        task = PeriodicTask(self.clock, "waiting", call)
+        task.start(10, now=False)
+        self.clock.pump([10.0] * 3)
+        self.assertEqual(len(waiting), 1)
+        waiting[0].errback(ValueError())
+        self.clock.advance(10)
+        self.assertEqual(len(waiting), 2)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_stop(self) -> None:
+        """The end of the server would be in disorder: after a failure, twice, or without a start."""
+        self.task.stop()
+        self.problem = ValueError()
+        self.task.start(10)
+        self.task.stop()
+        self.task.stop()
+        self.clock.advance(100)
+        self.assertEqual((self.calls, self.task.running), (1, False))
+        self.flushLoggedErrors()
+
+    def test_stopped_meanwhile(self) -> None:
+        """What a stop breaks off would be logged as an error."""
+        waiting: Deferred[None] = Deferred()
+        task = PeriodicTask(self.clock, "waiting", lambda: waiting)
+        task.start(10)
+        task.stop()
+        waiting.cancel()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_everywhere(self) -> None:
+        """Another part of the server would have a task that one exception ends."""
+        used = {
+            str(path.relative_to(_ROOT))
+            for path in (_ROOT / "chatsvc").rglob("*.py")
+            if "client" not in path.parts and re.search(r"\bLoopingCall\(", path.read_text())
+        }
+        self.assertEqual(used, {"chatsvc/observability/periodic.py"})

@@ -61,15 +61,6 @@ class Piped(ProgramCase):
             self.assertIn(words, outcome.output)
             self.assertEqual(outcome.errors, "")
 
-    def test_long_lines(self) -> None:
-        """A line too long for a frame would end the client, or its second half be a command of its own."""
-        login = f"auth {self.uid} {PASSWORD}"
-        for line in ("find " + '"' * 70_000, f"msg {self.other} " + "x" * (1 << 20) + "logout"):
-            outcome = self.run_client(login, line, f"find {self.other}")
-            self.assertEqual((outcome.status, outcome.errors), (1, ""), line[:10])
-            self.assertEqual(outcome.output.count("消息太长"), 1)
-            self.assertIn("没有找到用户", outcome.output)
-
     def test_quit(self) -> None:
         """What stands after quit would be carried out."""
         outcome = self.run_client(f"auth {self.uid} {PASSWORD}", "quit", "dance")

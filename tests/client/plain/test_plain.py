@@ -1,4 +1,4 @@
-"""``twistd chatclient`` at a terminal that can do no more than lines."""
+"""``twistd chatclient`` at a terminal that can do no more than lines; lines that are too long."""
 
 from __future__ import annotations
 
@@ -61,3 +61,14 @@ class Plain(ProgramCase):
         child.send(CTRL_C)
         self.assertNotIn("one", waiting := self.waiting(self.other))
         self.assertEqual(waiting[-3:], ["end", "three", "four"])
+
+
+class LongLines(ProgramCase):
+    def test_in_a_pipe(self) -> None:
+        """A line too long for a frame would end the client, or its second half be a command of its own."""
+        login = f"auth {self.uid} {PASSWORD}"
+        for line in ("find " + '"' * 70_000, f"msg {self.other} " + "x" * (1 << 20) + "logout"):
+            outcome = self.run_client(login, line, f"find {self.other}")
+            self.assertEqual((outcome.status, outcome.errors), (1, ""), line[:10])
+            self.assertEqual(outcome.output.count("消息太长"), 1)
+            self.assertIn("没有找到用户", outcome.output)

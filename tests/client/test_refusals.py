@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import Any
 
 import pexpect
@@ -13,6 +14,8 @@ from tests.client.strangers import Listener, Papers, Stranger, papers
 from tests.support.servers import free_port
 
 CTRL_C, CTRL_D = "\x03", "\x04"
+_REACTION = 0.6
+"""Seconds that somebody takes to read a question and answer it."""
 _NAMES = re.compile(r"localhost:\d+|SHA256:[0-9A-F:]+|--\w+|TLS|chatclient:")
 """What is not Chinese in a Chinese line."""
 
@@ -169,10 +172,26 @@ class AtATerminal(RefusalCase):
         child.expect("n 不信任")
         return child
 
+    def answer(self, child: Any, letter: str) -> None:
+        """Answer as somebody does who has read the question."""
+        time.sleep(_REACTION)
+        child.sendline(letter)
+
+    def test_typed_before(self) -> None:
+        """What was typed before the question stood there would trust a certificate that nobody has looked at."""
+        for term in ("xterm", "dumb"):
+            child = self.asked(self.server.port, TERM=term)
+            child.delaybeforesend = None
+            child.send("a\r")
+            time.sleep(2 * _REACTION)
+            self.assertFalse(self.known.exists(), term)
+            child.send(CTRL_C)
+            child.expect(pexpect.EOF)
+
     def test_always(self) -> None:
         """A user could not come to trust a new server; or would be asked each time."""
         child = self.asked(self.server.port)
-        child.sendline("a")
+        self.answer(child, "a")
         child.expect("请登陆!")
         child.send(CTRL_D)
         self.ended(child, 0)
@@ -188,7 +207,7 @@ class AtATerminal(RefusalCase):
         child.send("hi, a test\r")
         child.expect("n 不信任")
         self.assertFalse(self.known.exists())
-        child.sendline("o")
+        self.answer(child, "o")
         child.expect("请登陆!")
         child.expect("hi, a test")
         child.send(CTRL_C)
@@ -199,7 +218,7 @@ class AtATerminal(RefusalCase):
     def test_once(self) -> None:
         """What was trusted once would be trusted for good; or not even until the end, when the server restarts."""
         child = self.asked(self.server.port)
-        child.sendline("o")
+        self.answer(child, "o")
         child.expect("请登陆!")
         child.sendline(f"auth {self.uid} {PASSWORD}")
         child.expect("认证成功!")
@@ -214,6 +233,7 @@ class AtATerminal(RefusalCase):
         for key in ("n\r", CTRL_C, CTRL_D):
             stranger = self.stranger(self.mine)
             child = self.asked(stranger.port)
+            time.sleep(_REACTION if key == "n\r" else 0)
             child.send(key)
             self.assertIn(f"未信任 localhost:{stranger.port}", self.ended(child, 1))
             self.assertEqual(stranger.heard, [])
@@ -221,7 +241,7 @@ class AtATerminal(RefusalCase):
     def test_dumb(self) -> None:
         """At a terminal that can do no more than lines, the question could not be answered."""
         child = self.asked(self.server.port, TERM="dumb")
-        child.sendline("o")
+        self.answer(child, "o")
         child.expect("请登陆!")
         child.send(CTRL_D)
         self.ended(child, 0)

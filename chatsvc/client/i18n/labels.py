@@ -24,6 +24,7 @@ class Labels:
     talking_to: str
     talking_to_nobody: str
     nobody_wrote: str
+    wrote_meanwhile: str
     several: str
     password: str
     old_password: str
@@ -31,7 +32,11 @@ class Labels:
     again: str
     not_the_same: str
     pasted: tuple[str, str]
-    """Without and with somebody to talk to."""
+    """Without and with the choice of one message."""
+    doubtful: str
+    withheld: str
+    dropped: str
+    too_long: str
     patience: str
     interrupted: str
     help: str
@@ -53,6 +58,7 @@ ZH = Labels(
     talking_to="现在与 {whom} 对话, 直接输入内容即可发送; /to 结束对话",
     talking_to_nobody="已结束对话",
     nobody_wrote="还没有人给您发消息!",
+    wrote_meanwhile="您输入时 {whom} 发来了消息, 回复没有发送! 请确认后再次发送",
     several="有多个用户叫 {name}, 请用UID: {uids}",
     password="密码: ",
     old_password="旧密码: ",
@@ -63,6 +69,10 @@ ZH = Labels(
         "粘贴了 {count} 行: [s] 逐行执行  [n] 放弃 ",
         "粘贴了 {count} 行: [s] 逐行发送  [o] 合为一条消息  [n] 放弃 ",
     ),
+    doubtful="这一行像是命令, 但不是: [s] 仍发给 {whom}  [n] 修改 ",
+    withheld="这一行可能含有密码, 没有发送! 确要发送请用 msg UID 内容",
+    dropped="其余 {count} 行可能含有密码, 已放弃!",
+    too_long="粘贴的内容太长 ({count} 个字符), 未采用!",
     patience="⋯ 等待服务器回答, Ctrl-C 放弃 ",
     interrupted="已中断",
     help="""终端命令 (前面可加 / ):
@@ -89,6 +99,7 @@ EN = Labels(
     talking_to="You talk to {whom} now: just type. /to ends it",
     talking_to_nobody="You talk to nobody now",
     nobody_wrote="Nobody has written to you yet!",
+    wrote_meanwhile="{whom} wrote while you typed, your reply was not sent! Send it again if it is for them",
     several="Several users are called {name}, use a UID: {uids}",
     password="Password: ",
     old_password="Old password: ",
@@ -99,6 +110,10 @@ EN = Labels(
         "{count} lines were pasted: [s] carry out line by line  [n] drop ",
         "{count} lines were pasted: [s] send line by line  [o] send as one message  [n] drop ",
     ),
+    doubtful="This looks like a command and is none: [s] send it to {whom}  [n] edit it ",
+    withheld="There may be a password in this line, it was not sent! To send it, use msg UID TEXT",
+    dropped="There may be a password in the other {count} lines, they were dropped!",
+    too_long="What was pasted is too long ({count} characters), it was dropped!",
     patience="⋯ waiting for the server, Ctrl-C gives up ",
     interrupted="interrupted",
     help="""At a terminal (with or without / before them):

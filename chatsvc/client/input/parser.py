@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chatsvc.client.input.likeness import looks_like_command
+from chatsvc.client.input.secrecy import may_be_secret
+from chatsvc.client.input.words import after_blanks, folded, next_word, stripped
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import TextDialect
 from chatsvc.wire.uid import parse_uid
-
-SECRET = frozenset({"auth", "login", "register", "passwd"})
-"""Commands that take a password."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +40,22 @@ class Ask:
     whom: str = ""
 
 
-Typed = c.Command | TalkTo | Reply | Ask
+@dataclass(frozen=True)
+class Withheld:
+    """What may have a password in it, and is no command: it is said to nobody."""
 
 
-def _log_in(rest: str) -> Typed:
-    uid, _, password = rest.partition(" ")
-    if password or parse_uid(uid) is None:
-        return _DIALECT.parse(f"auth {rest}".encode("utf-8", "surrogatepass"))
-    return Ask(c.Auth, uid)
+@dataclass(frozen=True)
+class Doubtful:
+    """What looks like a command and is none: the user is asked whether to send ``message``."""
+
+    message: c.Send
 
 
-def _change_password(rest: str) -> Typed:
-    return Ask(c.Passwd) if not rest else _parse(f"passwd {rest}")
+Typed = c.Command | TalkTo | Reply | Ask | Withheld | Doubtful
 
-
-def _register(rest: str) -> Typed:
-    return Ask(c.Register, rest) if rest and " " not in rest else _parse(f"register {rest}")
-
-
-_DIALECT = TextDialect("en")
-
-_OWN: dict[str, Callable[[str], Typed]] = {
-    "to": lambda rest: TalkTo(rest.strip()),
-    "reply": Reply,
-    "login": _log_in,
-    "auth": _log_in,
-    "passwd": _change_password,
-    "register": _register,
-}
-
-_ALONE = frozenset({"help", "?", "quit", "logout"})
-"""Commands of one word: with more words after it, the line is a message."""
+LONGEST = 10_000
+"""Characters of a line: more than the longest text (8,192 bytes) and its command."""
 
 WORDS = (
     "to",
@@ -88,30 +73,21 @@ WORDS = (
 """All commands, for completion."""
 
 
-def _parse(body: str) -> Typed:
-    return _DIALECT.parse(body.encode("utf-8", "surrogatepass"))
-
-
 def interpret(line: str, talking_to: int | None) -> Typed:
     """
     Tell what a line means, while plain lines go to ``talking_to``.
 
     A slash makes it a command, two slashes a message that begins with one. Without a slash, and with somebody to talk
-    to, it is a command only if it is a whole one, or if it could have a password in it.
+    to, it is a command only if it is a whole one. What may have a password in it is never said, unless the line begins
+    with ``msg`` or ``reply``, which say so.
     """
     if not is_unicode(line):
         return c.Malformed(Problem.NOT_UTF8)
-    if talking_to is not None and line.startswith("//"):
-        return _message(talking_to, line[1:])
-    slash = line.startswith("/")
-    body = line[1:] if slash else line
-    word, _, rest = body.partition(" ")
-    own = _OWN.get(word)
-    typed = own(rest) if own else _parse(body)
-    if slash or talking_to is None or word in SECRET:
-        return typed
-    if isinstance(typed, c.Malformed) or (word in _ALONE and rest):
-        return _message(talking_to, line)
+    if len(line) > LONGEST:
+        return c.Malformed(Problem.TOO_LONG)
+    typed = _meaning(line, talking_to)
+    if not isinstance(typed, _NEVER_SAID) and may_be_secret(line):
+        return Withheld()
     return typed
 
 
@@ -120,7 +96,120 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+_NEVER_SAID = (c.Auth, c.Register, c.Passwd, c.Malformed, Ask)
+
+_SLASHES = "/\uff0f"
+
+
+def _meaning(line: str, talking_to: int | None) -> Typed:
+    begin = after_blanks(line, 0)
+    behind = begin
+    while behind < len(line) and line[behind] in _SLASHES:
+        behind += 1
+    start = after_blanks(line, behind)
+    if talking_to is None or behind - begin == 1:
+        return _command(line, start)
+    if behind > begin:
+        return _message(talking_to, line[begin + 1 :])
+    typed = _command(line, start)
+    if not isinstance(typed, c.Malformed) and not _goes_on(line, start):
+        return typed
+    message = _message(talking_to, line)
+    if isinstance(message, c.Send) and looks_like_command(line):
+        return Doubtful(message)
+    return message
+
+
+def _goes_on(line: str, start: int) -> bool:
+    """Whether more words stand after a command of one word: then it is a message, such as ``help me``."""
+    word = next_word(line, start)
+    return word is not None and word.text in _ALONE and next_word(line, word.end) is not None
+
+
+# Commands, from what stands behind their word
+
+
+def _command(line: str, start: int) -> Typed:
+    word = next_word(line, start)
+    parse = _COMMANDS.get(word.text) if word else None
+    return parse(line, word.end) if word and parse else c.Malformed(Problem.UNKNOWN_COMMAND)
+
+
+def _send(line: str, end: int) -> Typed:
+    to = next_word(line, end)
+    return _dialect(f"msg {to.text} {line[to.end + 1 :]}" if to else "msg")
+
+
+def _log_in(line: str, end: int) -> Typed:
+    uid = next_word(line, end)
+    if uid is None:
+        return _dialect("auth")
+    password = line[after_blanks(line, uid.end) :]
+    if password or parse_uid(uid.text) is None:
+        return _dialect(f"auth {uid.text} {password}".rstrip(" "))
+    return Ask(c.Auth, uid.text)
+
+
+def _change_password(line: str, end: int) -> Typed:
+    old = next_word(line, end)
+    if old is None:
+        return Ask(c.Passwd)
+    return _dialect(f"passwd {line[old.start : old.end]} {line[after_blanks(line, old.end) :]}")
+
+
+def _register(line: str, end: int) -> Typed:
+    found = next_word(line, end)
+    if found is None:
+        return _dialect("register")
+    name, password = line[found.start : found.end], line[after_blanks(line, found.end) :]
+    return _dialect(f"register {name} {password}") if password else Ask(c.Register, name)
+
+
+def _talk_to(line: str, end: int) -> Typed:
+    whom = stripped(line, end)
+    uid = folded(whom)
+    return TalkTo(whom if parse_uid(uid) is None else uid)
+
+
+def _reply(line: str, end: int) -> Typed:
+    return Reply(line[end + 1 :] if stripped(line, end) else "")
+
+
+def _find(line: str, end: int) -> Typed:
+    return _dialect(f"find {stripped(line, end)}")
+
+
+def _set_lang(line: str, end: int) -> Typed:
+    return _dialect(f"lang {folded(line[end:])}")
+
+
+_COMMANDS: dict[str, Callable[[str, int], Typed]] = {
+    "msg": _send,
+    "to": _talk_to,
+    "reply": _reply,
+    "auth": _log_in,
+    "login": _log_in,
+    "passwd": _change_password,
+    "register": _register,
+    "find": _find,
+    "lang": _set_lang,
+    "logout": lambda line, end: c.Logout(),
+    "help": lambda line, end: c.Help(),
+    "?": lambda line, end: c.Help(),
+    "quit": lambda line, end: c.Quit(),
+}
+
+_ALONE = frozenset({"help", "?", "quit", "logout"})
+"""Commands of one word: with more words after it, the line is a message."""
+
+_DIALECT = TextDialect("en")
+
+
+def _dialect(command: str) -> c.Command:
+    return _DIALECT.parse(command.encode())
+
+
 def _message(to: int, text: str) -> c.Command:
-    command = _DIALECT.parse(f"msg {to} {text}".encode("utf-8", "surrogatepass"))
+    command = _dialect(f"msg {to} {text}")
     assert isinstance(command, c.Send | c.Malformed)
     return command

@@ -17,7 +17,7 @@ from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.contacts import Contacts
-from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
+from chatsvc.client.input.parser import Ask, Doubtful, Reply, TalkTo, Typed, Withheld, interpret
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
@@ -50,6 +50,7 @@ class Talk:
         self._view = view
         self.contacts = Contacts()
         self.to: int | None = None
+        self._seen_last: int | None = None
         self._me: int | None = None
         self._typed: deque[c.Command] = deque()
         self._busy = False
@@ -62,6 +63,10 @@ class Talk:
         """Tell what a line means now."""
         return interpret(line, self.to)
 
+    def begun(self) -> None:
+        """Note that a line is begun: a reply in it is to whoever has written last by now."""
+        self._seen_last = self.contacts.last
+
     async def take(self, typed: Typed) -> None:
         """Carry out what was typed, or put it in line; returns when the next line may be typed."""
         if isinstance(typed, TalkTo):
@@ -70,6 +75,10 @@ class Talk:
             self._reply(typed.text)
         elif isinstance(typed, Ask):
             self._perform(c.Malformed(_USAGES[typed.kind]))
+        elif isinstance(typed, Withheld):
+            self._view.say(self._labels.withheld)
+        elif isinstance(typed, Doubtful):
+            self._perform(c.Malformed(Problem.UNKNOWN_COMMAND))
         else:
             self._perform(typed)
 
@@ -101,6 +110,9 @@ class Talk:
     def _reply(self, text: str) -> None:
         if self.contacts.last is None:
             self._view.say(self._labels.nobody_wrote)
+        elif text and self._seen_last not in (None, self.contacts.last):
+            whom = sanitized(self.contacts.label(self.contacts.last))
+            self._view.say(self._labels.wrote_meanwhile.format(whom=whom))
         elif text:
             self.to = self.contacts.last
             self._perform(c.Send(self.to, text))

@@ -6,6 +6,7 @@ import os
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable
+from select import select
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,12 +14,13 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.wire.commands import MAX_TEXT
 from chatsvc.wire.encodings import in_utf8
 
 _MOST_AT_ONCE = 65_536
 
-_LONGEST = 1 << 20
-"""Bytes of a line; a longer one comes in pieces."""
+LONGEST = MAX_TEXT + 100
+"""Bytes of a line: those of the longest text, and its command. What goes beyond is dropped: the line is too long."""
 
 _MOST_WAITING = 256
 
@@ -29,7 +31,8 @@ class LineReader:
     Reads lines from ``descriptor``.
 
     Calls ``on_line`` with each line, in UTF-8 and without its end, and ``on_end`` once after the last. They come in
-    ``encoding``, but in UTF-8 where a byte order mark says so.
+    ``encoding``, but in UTF-8 where a byte order mark says so. Of a line ``LONGEST`` bytes and one more are read at the
+    most.
 
     Twisted's own standard input would make the descriptor non-blocking, which outlives this process: a shell that
     shares the terminal would see it.
@@ -47,7 +50,8 @@ class LineReader:
         self._descriptor = descriptor
         self._on_line = _transcribing(on_line, encoding)
         self._on_end = on_end
-        self._unfinished = b""
+        self._unfinished: list[bytes] = []
+        self._length = 0
         self._over = False
 
     def start(self) -> None:
@@ -58,6 +62,11 @@ class LineReader:
     def stop(self) -> None:
         """Read no more for now."""
         self._reactor.removeReader(self)
+
+    def read_waiting(self) -> None:
+        """Read what is there now."""
+        while not self._over and select([self._descriptor], [], [], 0)[0]:
+            self.doRead()
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -76,12 +85,11 @@ class LineReader:
         except OSError:  # a terminal that was closed
             data = b""
         if data:
-            *lines, self._unfinished = (self._unfinished + data).split(b"\n")
-            for line in lines:
-                self._on_line(line.removesuffix(b"\r"))
-            if len(self._unfinished) > _LONGEST:
-                begun, self._unfinished = self._unfinished, b""
-                self._on_line(begun)
+            first, *others = data.split(b"\n")
+            self._keep(first)
+            for begun in others:
+                self._on_line(self._finished().removesuffix(b"\r"))
+                self._keep(begun)
         else:
             self._end()
 
@@ -94,8 +102,19 @@ class LineReader:
         if not self._over:
             self._over = True
             if self._unfinished:
-                self._on_line(self._unfinished)
+                self._on_line(self._finished())
             self._on_end()
+
+    def _keep(self, data: bytes) -> None:
+        data = data[: LONGEST + 1 - self._length]
+        if data:
+            self._unfinished.append(data)
+            self._length += len(data)
+
+    def _finished(self) -> bytes:
+        line = b"".join(self._unfinished)
+        self._unfinished, self._length = [], 0
+        return line
 
 
 def _transcribing(on_line: Callable[[bytes], None], encoding: str) -> Callable[[bytes], None]:

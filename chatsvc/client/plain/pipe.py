@@ -9,9 +9,10 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.presenter import ExitHandler
-from chatsvc.client.plain.line_reader import LineQueue
+from chatsvc.client.plain.line_reader import LONGEST, LineQueue
 from chatsvc.client.plain.printer import Printer
-from chatsvc.wire.commands import Quit
+from chatsvc.wire import commands as c
+from chatsvc.wire.problems import Problem
 from chatsvc.wire.text import TextDialect
 
 QUIET = 0.5
@@ -50,12 +51,17 @@ class Pipe(Printer):
         await conversation.ready()
         while not left and (line := await self._feed.next()) is not None:
             if line:
-                command = TextDialect(conversation.lang).parse(line)
+                command = self._command(line)
                 well = await self.commands.run(command) and well
-                left = isinstance(command, Quit)
+                left = isinstance(command, c.Quit)
         if not left:
             await self._fall_silent()
         self._exit_handler.finished(well)
+
+    def _command(self, line: bytes) -> c.Command:
+        if len(line) > LONGEST:
+            return c.Malformed(Problem.TOO_LONG)
+        return TextDialect(self.conversation.lang).parse(line)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""

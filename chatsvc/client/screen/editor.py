@@ -12,11 +12,9 @@ from typing import Any, TextIO
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Size
-from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_searching
-from prompt_toolkit.formatted_text import AnyFormattedText
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import DummyHistory
-from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
@@ -26,8 +24,12 @@ from twisted.internet.defer import Deferred
 from chatsvc.client.input.contacts import Contacts
 from chatsvc.client.screen.completion import InputCompleter
 from chatsvc.client.screen.history import DiscreetHistory
+from chatsvc.client.screen.keyboard import Keyboard
+from chatsvc.client.screen.line_keys import pasted_lines, with_line_keys
 from chatsvc.client.screen.masking import Asterisks, Nothing
+from chatsvc.client.screen.stand_ins import OneCellEach
 from chatsvc.client.screen.terminal import Terminal
+from chatsvc.client.screen.typed_ahead import Question, TypedAhead
 
 _STYLE = Style.from_dict({"status": "reverse", "aside": "italic", "prompt": "bold"})
 
@@ -47,7 +49,7 @@ class _Aside(Exception):
     """Something else is to be asked first."""
 
 
-Prompt = Callable[[], AnyFormattedText]
+Prompt = Callable[[], StyleAndTextTuples]
 PasteQuestion = Callable[[list[str]], tuple[Prompt, str]]
 """What to ask of pasted lines, and the choices: ``s`` they are wanted, ``o`` as one, ``n`` not."""
 
@@ -58,6 +60,7 @@ class Editor:
 
     :param pressed: called at every key
     :param resized: called when the terminal has another size and is empty
+    :param too_long: called with the number of characters of what was pasted and cannot be taken
     """
 
     def __init__(
@@ -69,15 +72,15 @@ class Editor:
         contacts: Contacts,
         pressed: Callable[[], None],
         resized: Callable[[], None],
+        too_long: Callable[[int], None],
     ) -> None:
-        self._input = create_input(source)
+        self._input = Keyboard(source)
         self._output = output
         self._depth = None if coloured else ColorDepth.DEPTH_1_BIT
         self._pressed = pressed
         self._resized = resized
+        self._ahead = TypedAhead(too_long)
         self._laid_out_for = output.get_size()
-        self._draft = Document()
-        self._pasted: list[str] = []
         self._questions: deque[tuple[Prompt, str, Deferred[str]]] = deque()
         self._current: PromptSession[str] | None = None
         self._reading: asyncio.Future[str] | None = None
@@ -86,8 +89,8 @@ class Editor:
             completer=InputCompleter(contacts),
             complete_while_typing=False,
             reserve_space_for_menu=4,
-            input_processors=[Asterisks()],
-            key_bindings=self._keys(),
+            input_processors=[Asterisks(), OneCellEach(output.stand_ins)],
+            key_bindings=with_line_keys(self._paste, self._keys()),
             interrupt_exception=Interrupted,
             enable_suspend=True,
         )
@@ -111,6 +114,11 @@ class Editor:
 
         Some terminals wrap what stands there anew and some do not, so nobody can tell where the prompt has got to.
         """
+        if self._output.stand_ins.used:
+            # The terminal may have taken more or fewer columns for what they stand for: nothing there is built on.
+            self._output.stand_ins.used = False
+            with self._output.unflushed():
+                app.renderer.erase(leave_alternate_screen=False)
         if self._laid_out_for != self.size:
             self._laid_out_for = self.size
             app.renderer.clear()
@@ -124,6 +132,11 @@ class Editor:
     def busy(self) -> bool:
         """Whether something is being typed."""
         return self._app is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing stands in the line yet."""
+        return not self._lines.default_buffer.text
 
     @property
     def _app(self) -> Application[str] | None:
@@ -156,7 +169,7 @@ class Editor:
         with self._output.whole():
             if app:
                 app.renderer.erase()
-            self._output.write_raw(lines)
+            self._output.write_lines(lines)
             if app:
                 app._redraw()  # the public invalidate() draws later: until then, no line would be there
 
@@ -185,13 +198,14 @@ class Editor:
         while True:
             while self._questions:
                 await self._answer(*self._questions.popleft())
-            if self._pasted:
+            self._ahead.settle()
+            if self._ahead.pasted:
                 return await self._wanted(paste_question)
-            draft, self._draft = self._draft, Document()
+            draft = self._ahead.take_draft()
             try:
                 return [await self._run(self._lines, prompt, default=draft)]
             except _Aside:
-                self._draft = self._lines.default_buffer.document
+                self._ahead.draft = self._lines.default_buffer.document
 
     async def secret(self, prompt: Prompt) -> str:
         """
@@ -202,7 +216,7 @@ class Editor:
         session = self._session(
             history=DummyHistory(),
             input_processors=[Nothing()],
-            key_bindings=_secret_keys(),
+            key_bindings=with_line_keys(self._paste_secret, _secret_keys()),
             interrupt_exception=GivenUp,
             eof_exception=GivenUp,
         )
@@ -220,9 +234,11 @@ class Editor:
         if not future.done():
             future.add_done_callback(lambda _: self._step_aside())
             with suppress(_Aside):
-                await self._key(prompt, "")
-                future.cancel()
-                raise GivenUp
+                try:
+                    await self.choose(prompt, "")
+                except GivenUp:
+                    future.cancel()
+                    raise
         future.result()
 
     def ask(self, prompt: Prompt, choices: str) -> Deferred[str]:
@@ -245,66 +261,107 @@ class Editor:
         """
         Read one letter of ``choices`` and Enter.
 
-        The user may be in the middle of a line when the question comes: whatever else is typed was meant for that line,
-        and goes there.
+        The user may be in the middle of a line when the question comes: whatever else is typed, or was begun before the
+        question could be read, was meant for that line, and goes there.
         """
         while True:
+            before = self._ahead.draft.text
             session = self._session(
                 history=DummyHistory(),
-                input_processors=[Asterisks(self._draft.text)],
+                input_processors=[Asterisks(before), OneCellEach(self._output.stand_ins)],
+                key_bindings=with_line_keys(self._ahead.paste),
                 interrupt_exception=GivenUp,
                 eof_exception=GivenUp,
             )
+            question = Question(session)
             try:
                 typed = await self._run(session, prompt)
             except GivenUp:
                 return choices[-1]
             except _Aside:
-                self._go_on_with(session.default_buffer.text)
+                self.go_on_with(session.default_buffer.text)
                 raise
-            if len(typed) == 1 and typed in choices:
+            if len(typed) == 1 and typed in choices and question.first_key_answers:
                 return typed
-            self._go_on_with(typed)
+            self.go_on_with(typed)
 
-    def _go_on_with(self, text: str) -> None:
-        """More of the line that is being typed."""
-        self._draft = Document(self._draft.text + text)
+    def go_on_with(self, text: str) -> None:
+        """More of the line that is typed next."""
+        self._ahead.go_on_with(text)
 
     async def _wanted(self, question: PasteQuestion) -> list[str]:
-        lines, self._pasted = self._pasted, []
-        key = await self._key(*question(lines))
-        if key == "n":
-            raise GivenUp
+        key = ""
+        while not key:
+            with suppress(_Aside):  # more of it has come
+                try:
+                    key = await self.choose(*question(self._ahead.pasted), grows=True)
+                except GivenUp:
+                    self._ahead.take_pasted()
+                    raise
+        lines = self._ahead.take_pasted()
         return lines if key == "s" else ["\n".join(lines)]
 
-    async def _key(self, prompt: Prompt, choices: str) -> str:
+    async def choose(self, prompt: Prompt, choices: str, grows: bool = False) -> str:
+        """
+        Read a key of ``choices``, of which the last one means no, as breaking off does.
+
+        Keys that come too early to be an answer, or with others, are kept for the next line. When more is pasted and
+        the question ``grows`` with it, it has to be asked again.
+
+        :raise GivenUp: no
+        """
         keys = KeyBindings()
+        session = self._session(history=DummyHistory(), key_bindings=keys)
+        question = Question(session)
 
         def choose(event: KeyPressEvent, key: str) -> None:
-            event.app.exit(result=key)
+            if not question.answerable or event.app.key_processor.input_queue:
+                self._ahead.key(event)
+            elif key == choices[-1]:
+                event.app.exit(exception=GivenUp())
+            else:
+                event.app.exit(result=key)
+
+        def other(event: KeyPressEvent) -> None:
+            if not (choices and question.answerable):
+                self._ahead.key(event)
+
+        def paste(event: KeyPressEvent) -> None:
+            self._ahead.paste(event, pasted_lines(event.data))
+            if grows:
+                self._step_aside()
 
         for choice in choices:
             keys.add(choice)(lambda event, choice=choice: choose(event, choice))
         for ending in ("c-c", "c-d", "escape", "<sigint>"):
-            keys.add(ending)(lambda event: choose(event, choices[-1:]))
-        for other in (Keys.Any, Keys.BracketedPaste, "enter"):
-            keys.add(other)(lambda event: None if choices else self._typed_ahead(event))
-        session = self._session(history=DummyHistory(), key_bindings=keys)
+            keys.add(ending)(lambda event: event.app.exit(exception=GivenUp()))
+        for key in (Keys.Any, "enter", "c-j", "c-h"):
+            keys.add(key)(other)
+        keys.add(Keys.BracketedPaste)(paste)
         return await self._run(session, prompt)
 
-    def _typed_ahead(self, event: KeyPressEvent) -> None:
-        """Keep what is typed for the next line: nobody was asked anything."""
-        text = " ".join(event.data.split("\r"))
-        if text.isprintable():
-            self._go_on_with(text)
+    def _paste(self, event: KeyPressEvent, lines: list[str]) -> None:
+        if len(lines) == 1:
+            self._ahead.paste_into(event.current_buffer, event, lines[0])
+        elif not self._ahead.is_too_long(event, lines):
+            self._ahead.pasted = lines
+            self._step_aside()
+
+    def _paste_secret(self, event: KeyPressEvent, lines: list[str]) -> None:
+        """Keep a secret to one line: what is copied from a file brings a line break along."""
+        self._ahead.paste_into(event.current_buffer, event, lines[0])
 
     async def _run(self, session: PromptSession[str], prompt: Prompt, **more: Any) -> str:
         self._current = session
-        self._reading = asyncio.ensure_future(session.prompt_async(prompt, **more))
+        self._reading = asyncio.ensure_future(session.prompt_async(self._drawn(prompt), **more))
         try:
             return await Deferred.fromFuture(self._reading)
         finally:
             self._current = self._reading = None
+
+    def _drawn(self, prompt: Prompt) -> Prompt:
+        put_in = self._output.stand_ins.put_in
+        return lambda: [(style, put_in(text)) for style, text, *_ in prompt()]
 
     def _step_aside(self) -> None:
         if self._app and not self._app.is_done:
@@ -317,25 +374,11 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             event.app.exit(exception=GivenUp() if event.current_buffer.text else Interrupted())
 
-        @keys.add(Keys.BracketedPaste)
-        def _(event: KeyPressEvent) -> None:
-            lines = event.data.replace("\r\n", "\n").replace("\r", "\n").strip("\n").split("\n")
-            if len(lines) == 1:
-                event.current_buffer.insert_text(lines[0])
-            else:
-                self._pasted = lines
-                self._step_aside()
-
         return keys
 
 
 def _secret_keys() -> KeyBindings:
-    """Bindings that keep a secret to one line: what is copied from a file brings a line break along."""
     keys = KeyBindings()
-
-    @keys.add(Keys.BracketedPaste)
-    def _(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("".join(event.data.splitlines()[:1]))
 
     @keys.add("c-z")
     def _(event: KeyPressEvent) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory
 
-from chatsvc.client.input.parser import SECRET
+from chatsvc.client.input.secrecy import may_be_secret
 
 _MOST_BYTES = 256 * 1024
 """Size of the file when a client starts: about the last two thousand lines."""
@@ -25,7 +25,7 @@ class DiscreetHistory(FileHistory):
         super().__init__(str(path))
 
     def append_string(self, string: str) -> None:
-        if not is_secret(string):
+        if not may_be_secret(string):
             super().append_string(string)
 
     def load_history_strings(self) -> list[str]:  # type: ignore[override]
@@ -37,12 +37,6 @@ class DiscreetHistory(FileHistory):
     def store_string(self, string: str) -> None:
         with suppress(OSError):
             super().store_string(string)
-
-
-def is_secret(line: str) -> bool:
-    """Whether a line may have a password in it."""
-    word = line.lstrip().removeprefix("/").split(maxsplit=1)[:1]
-    return not SECRET.isdisjoint(word)
 
 
 def _shorten(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from prompt_toolkit.layout.processors import (
     Processor,
     Transformation,
@@ -11,13 +9,7 @@ from prompt_toolkit.layout.processors import (
 )
 from prompt_toolkit.layout.utils import explode_text_fragments
 
-_BEFORE_SECRET = re.compile(r"\s*/?(?:(?:auth|login|register)\s+\S+\s|passwd\s)")
-
-
-def discreet(line: str) -> str:
-    """Replace each character of what may be a password by an asterisk."""
-    found = _BEFORE_SECRET.match(line)
-    return line if found is None else line[: found.end()] + "*" * (len(line) - found.end())
+from chatsvc.client.input.secrecy import discreet, may_be_secret
 
 
 class Asterisks(Processor):
@@ -28,9 +20,10 @@ class Asterisks(Processor):
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = explode_text_fragments(transformation_input.fragments)
-        if transformation_input.lineno == 0:
-            shown = discreet(self._before + transformation_input.document.lines[0])
-            shown = shown[len(self._before) :]
+        if may_be_secret(self._before + transformation_input.document.text):
+            # A line break would be one that was pasted into the line or stood in the history.
+            whole = discreet(self._before + transformation_input.document.text)
+            shown = whole[len(self._before) :].split("\n")[transformation_input.lineno]
             for i, character in enumerate(shown):
                 fragments[i] = (fragments[i][0], character)
         return Transformation(fragments)

@@ -20,12 +20,13 @@ from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.i18n.labels import LABELS, Labels
-from chatsvc.client.input.parser import Ask, is_unicode
+from chatsvc.client.input.graphemes import bar, cut
+from chatsvc.client.input.parser import Ask, Doubtful, is_unicode
+from chatsvc.client.input.secrecy import awaits_secret, discreet, may_be_secret
 from chatsvc.client.input.talk import Talk
 from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
-from chatsvc.client.screen.masking import discreet
 from chatsvc.client.screen.scrollback import Scrollback
-from chatsvc.client.screen.status_bar import StatusBar, bar, cut
+from chatsvc.client.screen.status_bar import StatusBar
 from chatsvc.client.screen.terminal import Terminal
 from chatsvc.client.screen.theme import Theme
 from chatsvc.client.screen.unconfirmed import UnconfirmedMessages
@@ -90,6 +91,7 @@ class Screen(Service):
             self._talk.contacts,
             self._pressed,
             self._resized,
+            self._too_long,
         )
         self._title = ""
         self._last_key = 0.0
@@ -176,7 +178,8 @@ class Screen(Service):
     def _stored(self, event: e.Sent) -> None:
         if event.to != event.message.sender:
             offline = PHRASES[self.conversation.lang].offline
-            self._write(self._theme.own(event, self._labels, offline))
+            whom = sanitized(self._talk.contacts.label(event.to))
+            self._write(self._theme.own(event, whom, self._labels, offline))
 
     def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
         if message.sender:
@@ -215,8 +218,7 @@ class Screen(Service):
         while self.running:
             try:
                 lines = await self._editor.read(self._prompt, self._paste_question)
-                for line in lines:
-                    await self._take(line)
+                await self._take_all(lines)
             except GivenUp:
                 continue
             except EOFError:
@@ -229,14 +231,36 @@ class Screen(Service):
             except asyncio.CancelledError:
                 return
 
+    async def _take_all(self, lines: Sequence[str]) -> None:
+        """Take lines in their order; those behind a command that asks for a password might be passwords."""
+        for number, line in enumerate(lines, 1):
+            await self._take(line)
+            if awaits_secret(line) and number < len(lines):
+                self.say(self._labels.dropped.format(count=len(lines) - number))
+                return
+
     async def _take(self, line: str) -> None:
         if not line:
             return
         typed = self._talk.meaning(line)
         if isinstance(typed, Ask):
             typed = await self._with_passwords(typed)
+        elif isinstance(typed, Doubtful):
+            typed = await self._confirmed(typed, line)
         taking = Deferred.fromCoroutine(self._talk.take(typed))
         await self._editor.attend(taking, lambda: self._around(self._labels.patience))
+
+    async def _confirmed(self, doubtful: Doubtful, line: str) -> c.Send:
+        """Ask whether something is a message; if it is none, it stands in the line again."""
+        whom = sanitized(self._talk.contacts.label(doubtful.message.to))
+        question = self._labels.doubtful.format(whom=whom)
+        above = [f"│ {sanitized(line)}"]
+        try:
+            await self._editor.choose(lambda: self._around(question, above), "sn")
+        except GivenUp:
+            self._editor.go_on_with(line)
+            raise
+        return doubtful.message
 
     async def _with_passwords(self, ask: Ask) -> c.Command:
         """Complete a command with passwords that the user types unseen."""
@@ -259,12 +283,18 @@ class Screen(Service):
         return c.Passwd(old, new) if ask.kind is c.Passwd else c.Register(ask.whom, new)
 
     def _paste_question(self, lines: list[str]) -> tuple[Prompt, str]:
-        choices = "sn" if self._talk.to is None else "son"
-        question = self._labels.pasted[len(choices) - 2].format(count=len(lines))
-        begun = [sanitized(discreet(line)) for line in lines[:_MOST_PREVIEWED]]
+        one = self._talk.to is not None and not may_be_secret("\n".join(lines))
+        choices = "son" if one else "sn"
+        question = self._labels.pasted[one].format(count=len(lines))
+        begun = [
+            sanitized(line) for line in discreet("\n".join(lines[:_MOST_PREVIEWED])).split("\n")
+        ]
         if len(lines) > _MOST_PREVIEWED:
             begun.append("…")
         return lambda: self._around(question, [f"│ {line}" for line in begun]), choices
+
+    def _too_long(self, count: int) -> None:
+        self.say(self._labels.too_long.format(count=count))
 
     def _broken(self, failure: Failure) -> None:
         self.failed(failure.getErrorMessage())
@@ -273,6 +303,8 @@ class Screen(Service):
         """Take a key press: what stands there has been seen."""
         self._last_key = self._reactor.seconds()
         self._marked = False
+        if self._editor.empty:
+            self._talk.begun()
         if self._status.unread:
             self._status.unread = 0
             self._retitle()
@@ -317,7 +349,7 @@ class Screen(Service):
     def _resized(self) -> None:
         """Write the last lines again: the screen is empty and has another size."""
         rows, columns = self._editor.size
-        self._terminal.write_raw(self._scrollback.last(rows - _PROMPT_ROWS, columns))
+        self._terminal.write_lines(self._scrollback.last(rows - _PROMPT_ROWS, columns))
 
     def _leave_terminal(self, result: Any) -> Any:
         self._write_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from prompt_toolkit.utils import get_cwidth
+from chatsvc.client.input.graphemes import width
 
 _MOST = 200
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -35,4 +35,4 @@ class Scrollback:
 def rows_of(text: str, columns: int) -> int:
     """How many rows of a terminal a text takes."""
     lines = _COLOURS.sub("", text).split("\n")
-    return sum(max(1, -(-get_cwidth(line) // columns)) for line in lines)
+    return sum(max(1, -(-width(line) // columns)) for line in lines)

@@ -5,12 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from prompt_toolkit.utils import get_cwidth
-
 from chatsvc.client.i18n.labels import LABELS, Labels
-
-_MOST_FOR_A_COLUMN = 8
-"""Characters that may share a column; more are ignored, as somebody may have pasted a book."""
 
 
 @dataclass
@@ -57,23 +52,3 @@ class StatusBar:
             return f"○ {labels.connecting}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
         return f"○ {labels.away_since.format(since=since)}"
-
-
-def bar(line: str, columns: int) -> str:
-    """Cut a line, or fill it up, to the width of a terminal."""
-    line = cut(line, columns)
-    return line + " " * (columns - get_cwidth(line))
-
-
-def cut(line: str, columns: int) -> str:
-    """Cut a line to so many columns of a terminal; a Chinese character takes two."""
-    begun = line[: _MOST_FOR_A_COLUMN * columns]
-    if begun == line and get_cwidth(line) <= columns:
-        return line
-    room, fitting = columns - 1, 0
-    for character in begun:
-        room -= get_cwidth(character)
-        if room < 0:
-            break
-        fitting += 1
-    return line[:fitting] + "…"

@@ -40,11 +40,11 @@ class Theme:
         painted = f"\x1b[38;5;{shade_of_writer}m{writer.removesuffix(':')}{_PLAIN}:"
         return f"{self.faint(first + time)}{line_break}{painted}{sanitized(message.text)}"
 
-    def own(self, sent: e.Sent, labels: Labels, offline: str) -> str:
-        """Paint a message of one's own that the server has stored, and what became of it."""
+    def own(self, sent: e.Sent, whom: str, labels: Labels, offline: str) -> str:
+        """Paint a message of one's own that the server has stored, whom it went to, and what became of it."""
         mark = labels.stored if sent.online else labels.queued.format(waiting=sent.waiting)
         first = "" if sent.online else f"{offline}\n"
-        return f"{self.message(sent.message, first)}  {self.faint(mark)}"
+        return f"{self.message(sent.message, first)}  {self.faint(f'→ {whom} {mark}')}"
 
     def faint(self, text: str) -> str:
         """Paint something that stands beside the conversation."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import Contacts
+from chatsvc.client.input.graphemes import shortened
 from chatsvc.wire.commands import Send
 from chatsvc.wire.sanitize import sanitized
 
@@ -56,10 +57,8 @@ class UnconfirmedMessages:
 
     def _line(self, message: Send, labels: Labels) -> str:
         text = sanitized(message.text.replace("\n", " "))
-        if len(text) > _MOST_CHARACTERS:
-            text = text[: _MOST_CHARACTERS - 1] + "…"
         whom = sanitized(self._contacts.label(message.to))
-        return labels.waiting.format(whom=whom, text=text)
+        return labels.waiting.format(whom=whom, text=shortened(text, _MOST_CHARACTERS))
 
     def _decided(self, result: bool, number: int) -> bool:
         _, shown = self._waiting.pop(number)

@@ -7,9 +7,9 @@ from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.input.contacts import Contacts
-from chatsvc.client.input.parser import Ask, Reply, TalkTo, Typed, interpret
+from chatsvc.client.input.parser import Ask, Doubtful, Reply, TalkTo, Typed, interpret
+from chatsvc.client.input.secrecy import discreet
 from chatsvc.client.screen.completion import InputCompleter
-from chatsvc.client.screen.masking import discreet
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 
@@ -45,7 +45,7 @@ class Meaning(SynchronousTestCase):
 
     def test_talking(self) -> None:
         """What is said to somebody would be taken for a command, or a command be said to them."""
-        said = ("你好", "quit it", "help me please", "msg", "msg you later", "lang is hard", " ")
+        said = ("你好", "quit it", "help me please", "message 10003 x", "lange Zeit", " ", " 你好 ")
         self.assert_meanings(LI, {line: c.Send(LI, line) for line in said})
         self.assert_meanings(
             LI,
@@ -56,6 +56,61 @@ class Meaning(SynchronousTestCase):
                 "/nonsense": c.Malformed(Problem.UNKNOWN_COMMAND),
             },
         )
+
+    def test_as_it_looks(self) -> None:
+        """What is meant for one person would be said to another, as an input method wrote it in other characters."""
+        for line in (
+            "msg\u300010003 x",
+            "msg  10003 x",
+            " msg 10003 x",
+            "\tmsg\xa010003\u3000x",
+            "MSG 10003 x",
+            "Ｍｓｇ １０００３ x",
+            "／msg 10003 x",
+            "/ msg 10003 x",
+            "\ufeffm\u200bsg 10003 x",
+        ):
+            for to in (None, LI):
+                self.assertEqual(interpret(line, to), c.Send(10003, "x"), line)
+        self.assert_meanings(
+            LI,
+            {
+                "msg 10003  ｘ  Y ": c.Send(10003, " ｘ  Y "),
+                "to　１０００３": TalkTo("10003"),
+                "Ｔｏ　李　四": TalkTo("李　四"),
+                "REPLY　Hi": Reply("Hi"),
+                "ＱＵＩＴ": c.Quit(),
+                "quit ": c.Quit(),
+                "？": c.Help(),
+                " AUTH　１０００１  pＷ": c.Auth(10001, password="pＷ"),
+                "register　张三　pw": c.Register("张三", "pw"),
+                "passwd\told\xa0new": c.Passwd("old", "new"),
+                "lang　EN": c.SetLang("en"),
+                "find　李四 ": c.Find("李四"),
+            },
+        )
+
+    def test_doubtful(self) -> None:
+        """A command with a slip in it would be said to the partner without a word."""
+        for line in (
+            "msg",
+            "msg you later",
+            "msg10003 x",
+            "msg:10003 x",
+            "、msg 10003 x",
+            "> msg 10003 x",
+            "mgs 10003 x",
+            "m5g １０００３ x",
+            "to10003",
+            "、to 10003",
+            "ot 10003",
+            "lang is hard",
+            "find",
+            "、quit",
+        ):
+            self.assertEqual(interpret(line, LI), Doubtful(c.Send(LI, line)), line)
+        for line in ("go 10 times", "so 5 of us", "mug of tea", "…to be continued"):
+            self.assertEqual(interpret(line, LI), c.Send(LI, line), line)
 
     def test_passwords_are_never_said(self) -> None:
         """A mistyped log-in, with its password, would go to whom one is talking with."""

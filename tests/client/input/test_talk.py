@@ -163,6 +163,18 @@ class Whom(TalkCase):
         self.type("/reply")
         self.assertEqual(self.talk.to, WANG)
 
+    def test_overtaken_reply(self) -> None:
+        """A reply would go to somebody else, who has written while it was typed."""
+        self.talk.contacts.last = LI
+        self.talk.begun()
+        self.talk.contacts.last = WANG
+        self.type("/reply hi")
+        self.assertEqual(self.asked.commands, [])
+        self.assertEqual(self.here.said, [EN.wrote_meanwhile.format(whom=WANG)])
+        self.talk.begun()
+        self.type("/reply hi")
+        self.assertEqual(self.asked.commands, [c.Send(WANG, "hi")])
+
     def test_harmless(self) -> None:
         """Somebody's name could drive the terminal."""
         self.talk.contacts.seen(LI, "\x1b[2J")

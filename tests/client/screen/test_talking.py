@@ -42,7 +42,7 @@ class Talking(SceneCase):
         terminal.await_screen("已结束对话")
         terminal.enter("/reply 什么事")
         self.assertEqual(li.await_type("msg")["text"], "什么事")
-        terminal.await_screen("什么事  ✓")
+        terminal.await_screen("✓ 已送存")
         self.assert_screen("to-a-name", terminal)
 
     def test_names_of_several(self) -> None:

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.i18n.labels import EN, ZH
 from chatsvc.client.input.contacts import Contacts
+from chatsvc.client.input.graphemes import bar, cut
 from chatsvc.client.screen.scrollback import Scrollback, rows_of
-from chatsvc.client.screen.status_bar import StatusBar, bar, cut
+from chatsvc.client.screen.status_bar import StatusBar
 from chatsvc.client.screen.theme import Theme, wants_colour
 from chatsvc.client.screen.unconfirmed import UnconfirmedMessages
 from chatsvc.wire.commands import Send
@@ -40,15 +41,16 @@ class Inked(SynchronousTestCase):
             self.assertNotIn("\x9b", shown)
 
     def test_own(self) -> None:
-        """Nobody would see whether a message waits or has been read to somebody."""
+        """Nobody would see whom a message went to, or whether it waits or has been read to somebody."""
         message = self.message()
         here, away = Sent(1, 1, message, True, 0), Sent(1, 1, message, False, 3)
         ink = Theme(False)
         self.assertEqual(
-            ink.own(here, EN, "[x]"), "[ 李四|UID:10002 ]:你好  ✓ stored, reader online"
+            ink.own(here, "a(7)", EN, "[x]"),
+            "[ 李四|UID:10002 ]:你好  → a(7) ✓ stored, reader online",
         )
-        self.assertTrue(ink.own(away, ZH, "[离线消息]").startswith("[离线消息]\n"))
-        self.assertIn("3", ink.own(away, ZH, "[离线消息]"))
+        self.assertTrue(ink.own(away, "7", ZH, "[离线消息]").startswith("[离线消息]\n"))
+        self.assertIn("3", ink.own(away, "7", ZH, "[离线消息]"))
 
     def test_colours(self) -> None:
         """Everybody would have the same colour, or another one at each message."""

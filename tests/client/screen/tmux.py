@@ -18,6 +18,12 @@ PATIENCE = 30.0
 
 _BETWEEN_LOOKS = 0.02
 
+_BETWEEN_LINES = 0.15
+"""Seconds between two lines: what comes faster has been pasted."""
+
+_REACTION = 0.6
+"""Seconds that somebody takes to read a question and answer it."""
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
@@ -135,13 +141,31 @@ class Tmux:
         self._tell("send-keys", *keys)
 
     def enter(self, line: str) -> None:
-        """Type a line and send it off."""
+        """Type a line and send it off, as fast as a person does."""
         self.type(line)
         self.press("Enter")
+        time.sleep(_BETWEEN_LINES)
+
+    def answer(self, *keys: str) -> None:
+        """Press keys, one by one, as somebody does who has read the question that stands there."""
+        time.sleep(_REACTION)
+        for key in keys:
+            self.press(key)
+            time.sleep(_BETWEEN_LOOKS)
+
+    def paste_bare(self, text: str) -> None:
+        """Paste as terminals do that know no brackets."""
+        self._copy(text)
+        self._tell("paste-buffer")
+
+    def _copy(self, text: str) -> None:
+        copied = Path(self._home.name) / "copied"
+        copied.write_text(text)
+        self._tell("load-buffer", str(copied))
 
     def paste(self, text: str) -> None:
         """Paste as terminals do: with brackets around it where the program asked for them."""
-        self._tell("set-buffer", "--", text)
+        self._copy(text)
         self._tell("paste-buffer", "-p")
 
     def resize(self, columns: int, rows: int) -> None:

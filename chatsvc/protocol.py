@@ -49,6 +49,7 @@ _STRANGER_READ, _USER_READ = 8 * 1024, 64 * 1024
 """Bytes read in one go before and after the log-in: TLS hands on all records in them, however small, with no pause."""
 
 _BRACE = ord("{")
+_MARK_BEGINS = BYTE_ORDER_MARK[:1]
 
 _BY_CLIENT = "closed-by-client"
 
@@ -144,7 +145,8 @@ class ChatProtocol(FrameProtocol):
             self.give_way()
         if self._closing:
             return
-        frame = frame.removeprefix(BYTE_ORDER_MARK)
+        if frame[:1] == _MARK_BEGINS:  # without a call: few frames begin so
+            frame = frame.removeprefix(BYTE_ORDER_MARK)
         if not frame:
             self.session.charge_request()
         elif frame[0] != _BRACE or self._dialect.acknowledges:

@@ -145,7 +145,9 @@ def _log_in(line: str, end: int) -> Typed:
     if uid is None:
         return _dialect("auth")
     password = line[after_blanks(line, uid.end) :]
-    if password or parse_uid(uid.text) is None:
+    if not password and parse_uid(uid.text) is None:
+        return c.Malformed(Problem.UID_NOT_INTEGER, c.Auth)  # not how `auth` is written
+    if password:
         return _dialect(f"auth {uid.text} {password}".rstrip(" "))
     return Ask(c.Auth, uid.text)
 

@@ -21,6 +21,12 @@ class Meaning(SynchronousTestCase):
         for line, meaning in meanings.items():
             self.assertEqual(interpret(line, to), meaning, line)
 
+    def test_log_in_by_a_name(self) -> None:
+        """A name where a uid is wanted would be answered with how another command is written."""
+        self.assertEqual(
+            interpret("login 张三", None), c.Malformed(Problem.UID_NOT_INTEGER, c.Auth)
+        )
+
     def test_commands(self) -> None:
         """What README tells people to type would do nothing, or something else."""
         commands: dict[str, Typed] = {

@@ -17,7 +17,7 @@ LIMIT, SHARE = 300, 200
 LONGEST = "\x01" * 8_192
 """As long a text as there is; JSON writes it with six times as many bytes."""
 
-MEMORY = 20.0
+MEMORY = 24.0
 """MiB that any of these may cost the server."""
 
 

@@ -30,14 +30,12 @@ class FrameProtocol(Int16StringReceiver):
     """
     Frames in both directions; reading stops for as long as there is a reason to.
 
-    ``clock``, ``flusher`` and ``frame_timeout`` (seconds) are set when the connection is made. A subclass counts each
-    frame in its ``stringReceived``: a call of its own would make every message dearer. Without ``gathers`` each frame
-    is a write, and so a TLS record, of its own.
+    ``flusher`` is set when the connection is made. A subclass counts each frame in its ``stringReceived``: a call of
+    its own would make every message dearer. Without ``gathers`` each frame is a write, and so a TLS record, of its
+    own.
     """
 
-    clock: IReactorTime
     flusher: FlushConsolidator
-    frame_timeout: float
     transport: Any
     length_format = Struct("!H")
     gathers = True
@@ -55,6 +53,16 @@ class FrameProtocol(Int16StringReceiver):
         self._gathered = 0
         self._closing = False
         """Whether nothing more may be sent."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The clock by which to wait."""
+        raise NotImplementedError
+
+    @property
+    def frame_timeout(self) -> float:
+        """Seconds in which a frame that has begun must end."""
+        raise NotImplementedError
 
     def dataReceived(self, data: bytes) -> None:
         self._untaken += len(data)

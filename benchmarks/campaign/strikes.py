@@ -165,7 +165,7 @@ class Faults:
         for node in self._world.nodes:  # those who are there go to the detour, perhaps
             self._tell_senders(f"leave {node.target}")
         moment = time.time() + _RETURN
-        wait_until(lambda: self._have_talked_since(moment), "the senders' texts", 30)
+        wait_until(lambda: self._have_talked_since(moment), "the senders' texts", 60)
         before = self._numbers_lost()
         self._tell_on_the_way(f"forget {DETOUR}")
         wait_until(lambda: self._numbers_lost() > before, "a sender without its numbers", 10)

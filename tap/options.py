@@ -133,6 +133,8 @@ class TableOptions(usage.Options):
             if self.under_twistd:
                 fail(f"{self.tapname}: {problem}")
             raise
+        except OSError as problem:  # of --help
+            fail(f"{self.tapname}: standard output: {problem.strerror}")
 
     def parseArgs(self, *words: str) -> None:
         if words:

@@ -11,6 +11,7 @@ class ScriptMessages:
 
     line: str
     lines: str
+    sent: str
     not_sent: str
     in_doubt: str
     not_seen: str
@@ -27,6 +28,7 @@ class ScriptMessages:
 ZH = ScriptMessages(
     line="第 {first} 行: ",
     lines="第 {first} 至 {last} 行: ",
+    sent="消息已送达服务器, 不要再次发送: {reason}",
     not_sent="未发送: {reason}",
     in_doubt="不知道服务器是否已收到: {reason}; 再次执行同一命令即可完成, 不会重复发送",
     not_seen="已发送, 但没有看到 {to} 在线: {reason}",
@@ -43,6 +45,7 @@ ZH = ScriptMessages(
 EN = ScriptMessages(
     line="line {first}: ",
     lines="lines {first} to {last}: ",
+    sent="the server has it, do not send it again: {reason}",
     not_sent="not sent: {reason}",
     in_doubt="it is not known whether the server has it: {reason}; the same command again finishes this,"
     " and sends nothing twice",

@@ -81,6 +81,8 @@ class SendJob(ScriptJob):
         self._first: tuple[int, bytes] | None = None
         self._pending: dict[int, str] = {}
         self._last: tuple[str, Confirmed] | None = None
+        self._unwritable: int | None = None
+        """Why standard output cannot be written, by ``errno``."""
         self._refusal: tuple[int, str] | None = None
         self._waiting = False
         self._decision: Deferred[None] | None = None
@@ -119,6 +121,8 @@ class SendJob(ScriptJob):
             line = self._place(*in_doubt) + script_messages.in_doubt.format(reason=reason)
         elif pending or self._last is None:
             line = self._place(*pending[:1]) + script_messages.not_sent.format(reason=reason)
+        elif self._unwritable is not None:
+            line = script_messages.sent.format(reason=reason)
         else:
             line = reason
         self.end(status, line)
@@ -126,13 +130,15 @@ class SendJob(ScriptJob):
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         super().show_result(event, lines)
         if isinstance(event, e.Sent):
-            self._print(self._shown, "\n".join(lines))
+            self._print(
+                self._shown, "\n".join(lines)
+            )  # what the message became is recorded after this
 
     def _print(self, printer: Callable[[Any], None], what: object) -> None:
         try:
             printer(what)
         except OSError as problem:
-            self.give_up(FAILED, self.unwritable(problem.errno or 0))
+            self._unwritable = problem.errno or 0
 
     def _place(self, *numbers: int) -> str:
         """The numbers of these lines, to stand before a text; empty if there is only one message."""
@@ -190,6 +196,9 @@ class SendJob(ScriptJob):
         self._last = self._pending.pop(number), result
         if self._options.lines or self._options.wait is None:
             self._print(self._sent, result)
+        if self._unwritable is not None:
+            self.give_up(FAILED, self.unwritable(self._unwritable))
+            return
         self._allow()
         if self._refusal is not None:
             self._refuse(*self._refusal)

@@ -24,6 +24,23 @@ class Sent(ScriptCase):
         self.assertEqual(self.waiting(self.other), ["hello  你好"])
         self.assertEqual(self.unconfirmed(), 0)
 
+    def test_output_that_cannot_be_written(self) -> None:
+        """A script would not learn that its message was stored, and send it again until the disk has room."""
+        for option in ("--json", "--verbose"):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [CHATSVC, "send", "--to", str(self.other), option, f"by {option}"],
+                    env=self.environment(),
+                    cwd=self.folder,
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    timeout=60,
+                )
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"the server has it, do not send it again", done.stderr)
+        self.assertEqual(self.waiting(self.other), ["by --json", "by --verbose"])
+        self.assertEqual(self.unconfirmed(), 0)
+
     def test_json(self) -> None:
         """A program could not know where its message stands."""
         before = int(time.time() * 1000)

@@ -47,13 +47,17 @@ class Pipe(Printer):
         self._feed.stop()
 
     async def _run(self) -> None:
-        conversation, well, left = self.conversation, True, False
-        await conversation.ready()
-        while not left and (line := await self._feed.next()) is not None:
+        well, left = True, False
+        ready = self.conversation.ready()
+        line = await self._feed.next()
+        if not (line and isinstance(self._command(line), c.Quit)):
+            await ready  # all but `quit` needs a server, which may be long in coming
+        while line is not None:
             if line:
                 command = self._command(line)
                 well = await self.commands.run(command) and well
                 left = isinstance(command, c.Quit)
+            line = None if left else await self._feed.next()
         if not left:
             await self._fall_silent()
         self._exit_handler.finished(well)

@@ -207,6 +207,13 @@ class Refused(ProgramCase):
         outcome = Outcome(process.returncode, output, errors)
         self.refuses(outcome, f"localhost:{port}", "服务器没有响应")
 
+    def test_quit_before_the_server(self) -> None:
+        """Somebody who leaves would wait until a server that is slow in coming is given up."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            done = self.run_client("quit", options=self.options(port))
+        self.assertEqual((done.status, done.errors), (0, ""))
+
     def test_wrong_options(self) -> None:
         """A typing error in an option would end in a traceback, or be ignored."""
         empty = self.folder / "empty.pem"

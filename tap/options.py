@@ -133,8 +133,14 @@ class TableOptions(usage.Options):
             if self.under_twistd:
                 fail(f"{self.tapname}: {problem}")
             raise
-        except OSError as problem:  # of --help
+
+    def opt_help(self) -> None:
+        """Display this help and exit."""
+        try:
+            print(self, flush=True)
+        except OSError as problem:
             fail(f"{self.tapname}: standard output: {problem.strerror}")
+        sys.exit(0)
 
     def parseArgs(self, *words: str) -> None:
         if words:

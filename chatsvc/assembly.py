@@ -17,6 +17,8 @@ from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
@@ -26,8 +28,6 @@ from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
-from chatsvc.reader import Reader
-from chatsvc.router import MessageRouter
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatsvc.accounts.passwords import Hashing
-from chatsvc.batch import BatchLimits
+from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts

@@ -12,13 +12,13 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from chatsvc.delivery.reader import Reader
 from chatsvc.limits.connections import MOST_REFUSED
 from chatsvc.limits.network import network_of
 from chatsvc.limits.unauthenticated import UnauthenticatedConnections
 from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.protocol import ChatProtocol, LegacyChatProtocol
-from chatsvc.reader import Reader
 from chatsvc.services import Services
 from chatsvc.wire.events import Refused
 from chatsvc.wire.problems import Problem

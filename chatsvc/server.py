@@ -15,13 +15,13 @@ from chatsvc import __version__
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.assembly import Assembly
 from chatsvc.config import CannotStart, Config
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.factory import ChatFactory, PortFactory
 from chatsvc.gauges import Gauges
 from chatsvc.observability.health import Health
 from chatsvc.observability.http import monitoring_site
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.periodic import PeriodicTask
-from chatsvc.router import MessageRouter
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 from chatsvc.supervision.prepared_service import PreparedService

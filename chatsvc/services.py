@@ -9,14 +9,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.inbox.interface import Inbox
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
-from chatsvc.reader import Reader
-from chatsvc.router import MessageRouter
 from chatsvc.transport.flush import FlushConsolidator
 
 

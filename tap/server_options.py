@@ -9,8 +9,8 @@ from typing import Any
 
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.backends import INBOX_SCHEMES
-from chatsvc.batch import BatchLimits
 from chatsvc.config import Config, WorkerSlot
+from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, parse_free_attempts

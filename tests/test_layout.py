@@ -33,23 +33,21 @@ FLOORS = {
     "chatsvc.inbox.sqlite": 4,
     "chatsvc.backends": 5,
     # The core: a message's way, from the bottom up.
-    "chatsvc.batch": 5,
-    "chatsvc.router": 6,
-    "chatsvc.config": 6,
-    "chatsvc.reader": 7,
-    "chatsvc.services": 8,
-    "chatsvc.pipeline": 8,
-    "chatsvc.session": 9,
-    "chatsvc.handlers": 10,
-    "chatsvc.protocol": 11,
-    "chatsvc.factory": 12,
-    "chatsvc.gauges": 13,
+    "chatsvc.config": 8,
+    "chatsvc.delivery": 7,
+    "chatsvc.services": 9,
+    "chatsvc.pipeline": 9,
+    "chatsvc.session": 10,
+    "chatsvc.handlers": 11,
+    "chatsvc.protocol": 12,
+    "chatsvc.factory": 13,
+    "chatsvc.gauges": 14,
     # Beside the core.
-    "chatsvc.check": 7,
-    "chatsvc.supervision": 7,
+    "chatsvc.check": 9,
+    "chatsvc.supervision": 9,
     # The server as a whole.
-    "chatsvc.assembly": 14,
-    "chatsvc.server": 15,
+    "chatsvc.assembly": 15,
+    "chatsvc.server": 16,
     # The client knows nothing of the server.
     "chatsvc.client.state": 3,
     "chatsvc.client.transport": 4,
@@ -61,8 +59,8 @@ FLOORS = {
     "chatsvc.client": 10,
     "chatsvc.client.script": 11,
     # Who reads options.
-    "tap": 16,
-    "chatsvc.cli": 17,
+    "tap": 17,
+    "chatsvc.cli": 18,
 }
 """
 How high a package stands, or a file that lies in ``chatsvc`` itself: it imports what stands lower only.

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
+from chatsvc.delivery.router import REMOVAL_DELAY
 from chatsvc.limits.token_bucket import Rate
-from chatsvc.router import REMOVAL_DELAY
 from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
 from chatsvc.wire.commands import MAX_FRAME

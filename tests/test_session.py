@@ -8,9 +8,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.passwords import PasswordsBusy
+from chatsvc.delivery.router import REMOVAL_DELAY
 from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits.token_bucket import Rate
-from chatsvc.router import REMOVAL_DELAY
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e

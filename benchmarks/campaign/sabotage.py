@@ -12,12 +12,12 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
+from chatsvc.delivery.reader import Reader, _State
 from chatsvc.inbox.interface import Draft
 from chatsvc.inbox.redis import batch_codec
 from chatsvc.inbox.sqlite import batch
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.watermark import Watermark
-from chatsvc.reader import Reader, _State
 from chatsvc.tap import launcher
 from chatsvc.transport.ack_tracker import AckTracker
 from chatsvc.wire.events import Message

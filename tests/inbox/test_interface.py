@@ -6,10 +6,10 @@ import inspect
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.inbox.interface import Inbox, NullWatcher, StoreWatcher
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
-from chatsvc.router import MessageRouter
 from tests.inbox.fixtures import RecordingWatcher
 from tests.support.fakes import MemoryInbox
 

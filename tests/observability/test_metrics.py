@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.delivery.router import STATE_LABELS
 from chatsvc.inbox.interface import Outcome
 from chatsvc.observability.metrics import (
     COMBINE,
@@ -16,7 +17,6 @@ from chatsvc.observability.metrics import (
     Metrics,
     Tally,
 )
-from chatsvc.router import STATE_LABELS
 
 
 class MetricsTests(SynchronousTestCase):

@@ -11,6 +11,8 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.handlers.routes import ROUTES
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
@@ -18,8 +20,6 @@ from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
-from chatsvc.reader import Reader
-from chatsvc.router import MessageRouter
 from chatsvc.services import Rates, Services
 from chatsvc.session import Session
 from chatsvc.transport.flush import FlushConsolidator

@@ -155,7 +155,9 @@ class MySQLAway(StoresAway):
         self.away(patiently=True)
         self.eventually(lambda: self.up("accounts") == 0)
         # The pool's patience and the connection's own end at the same moment: either may be the one that is said.
-        self.seen(r"is away: (did not answer in time|Lost connection to MySQL server during query \(timed out\))")
+        self.seen(
+            r"is away: (did not answer in time|Lost connection to MySQL server during query \(timed out\))"
+        )
         mariadb().thaw()
         self.back()
         self.recovered("accounts")

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from chatsvc.accounts.passwords import Hashing
-from chatsvc.batch import BatchLimits
 from chatsvc.config import Config
+from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.interface import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts

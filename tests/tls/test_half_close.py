@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.delivery.router import REMOVAL_DELAY
 from chatsvc.factory import ChatFactory, PortFactory
-from chatsvc.router import REMOVAL_DELAY
 from chatsvc.tls.context import ServerContext
 from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport import ack_tracker

@@ -11,7 +11,8 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.batch import BatchLimits
+from chatsvc.delivery.batch import BatchLimits
+from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.inbox.interface import (
     Cursor,
     Draft,
@@ -25,7 +26,6 @@ from chatsvc.inbox.interface import (
     Stored,
 )
 from chatsvc.observability.metrics import Metrics
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox

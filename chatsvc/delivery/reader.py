@@ -20,10 +20,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatsvc.delivery.router import MessageRouter
 from chatsvc.inbox.interface import ANOTHER_NODE, PAGE, Cursor, Inbox, InboxClaim, TakenOver
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
-from chatsvc.router import MessageRouter
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.transport.backoff import Backoff
 from chatsvc.wire.events import Message

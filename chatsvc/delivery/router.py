@@ -19,7 +19,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.batch import BYTES_A_CHARACTER, Batch, BatchLimits, BatchQueue, OnOutcome, Pending
+from chatsvc.delivery.batch import (
+    BYTES_A_CHARACTER,
+    Batch,
+    BatchLimits,
+    BatchQueue,
+    OnOutcome,
+    Pending,
+)
 from chatsvc.inbox.interface import (
     ANOTHER_NODE,
     Committed,

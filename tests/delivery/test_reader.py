@@ -6,10 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.delivery.reader import _TRANSITIONS, Reader, _Input, _State
+from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
-from chatsvc.reader import _TRANSITIONS, Reader, _Input, _State
-from chatsvc.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.support.fakes import MemoryInbox

@@ -1,0 +1,1 @@
+"""Delivery: messages into inboxes, and on to the readers who are here."""

@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from chatsvc.inbox.interface import Inbox, InboxLimits, NullWatcher
+from chatsvc.inbox.interface import Inbox, NullWatcher
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.delivery.batch import BatchLimits
-from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.token_bucket import Rate

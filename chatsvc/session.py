@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.delivery.reader import Reader
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog

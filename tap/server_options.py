@@ -11,7 +11,7 @@ from chatsvc.accounts.passwords import Hashing
 from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.config import Config, WorkerSlot
 from chatsvc.delivery.batch import BatchLimits
-from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, parse_free_attempts
 from chatsvc.limits.token_bucket import parse_rate

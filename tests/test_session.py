@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.delivery.router import REMOVAL_DELAY
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
 from chatsvc.limits.token_bucket import Rate
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire import commands as c

@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.scripts.twistd import run
 
 from chatsvc.delivery.reader import Reader, _State
-from chatsvc.inbox.interface import Draft
+from chatsvc.inbox.outcome import Draft
 from chatsvc.inbox.redis import batch_codec
 from chatsvc.inbox.sqlite import batch
 from chatsvc.inbox.sqlite.batch import SQLiteBatch

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from chatsvc.inbox.interface import Draft, Outcome, Removal
+from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.wire.events import Message
 
 OnOutcome = Callable[[Outcome | None, Message], None]

@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.delivery.router import MessageRouter
-from chatsvc.inbox.interface import ANOTHER_NODE, PAGE, Cursor, Inbox, InboxClaim, TakenOver
+from chatsvc.inbox.claim import Cursor, InboxClaim, TakenOver
+from chatsvc.inbox.interface import ANOTHER_NODE, PAGE, Inbox
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable

@@ -27,16 +27,15 @@ from chatsvc.delivery.batch import (
     OnOutcome,
     Pending,
 )
-from chatsvc.inbox.interface import (
-    ANOTHER_NODE,
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.interface import ANOTHER_NODE, Inbox
+from chatsvc.inbox.outcome import (
     Committed,
-    Cursor,
     Draft,
     Duplicate,
     Failed,
     Full,
     Gap,
-    Inbox,
     Moved,
     Outcome,
     Removal,

@@ -7,7 +7,7 @@ from twisted.internet.task import deferLater
 
 from chatsvc.accounts.authenticator import Denied, Identity
 from chatsvc.delivery.reader import Reader
-from chatsvc.inbox.interface import InboxClaim
+from chatsvc.inbox.claim import InboxClaim
 from chatsvc.session import LoggedIn, Session
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e

@@ -35,20 +35,27 @@ class Command:
 
 @record
 class Hello(Command):
-    """A program introduces itself; ``device`` is 16 to 32 hex digits or empty, ``lang`` is ``zh``, ``en`` or None."""
+    """
+    A program introduces itself.
+
+    ``device`` is 16 to 32 hex digits or empty, ``lang`` is ``zh``, ``en`` or None. ``features`` are the words of those
+    that it asks for; None: it knows of none.
+    """
 
     version: int = PROTOCOL_VERSION
     client: str = ""
     device: str = ""
     lang: str | None = None
+    features: tuple[str, ...] | None = None
 
 
 @record
 class Auth(Command):
     """
-    Log in by password or by token.
+    Log in by password or by token, as the user ``uid`` or, if that is ``NO_UID``, as the only one called ``name``.
 
-    ``after`` is the id of the last message that the client has shown. Without ``receive`` the client only sends.
+    ``after`` is the id of the last message that the client has shown, ``serial`` that message's serial. Without
+    ``receive`` the client only sends.
     """
 
     uid: int
@@ -56,6 +63,8 @@ class Auth(Command):
     token: str | None = None
     after: int | None = None
     receive: bool = True
+    name: str | None = None
+    serial: int | None = None
 
 
 @record
@@ -103,6 +112,18 @@ class Find(Command):
     """Ask which uids have this name."""
 
     name: str
+
+
+@record
+class Devices(Command):
+    """Ask which devices are registered."""
+
+
+@record
+class Forget(Command):
+    """Forget a registered device, and make its tokens void."""
+
+    device: str
 
 
 @record

@@ -16,6 +16,10 @@ class Message:
     ``id`` counts 1, 2, 3, … in each inbox; ``at`` is the time of acceptance in milliseconds since 1970. ``sender`` 0
     marks a message that the older server left: ``text`` is then all that it would have shown.
 
+    ``serial`` names the message in the whole service and grows in each inbox; 0: it was stored before there were
+    serials. A copy of what the inbox's own user sent has its original's serial, says by ``to`` who was written to and
+    by ``device`` which device sent it (empty: none that has a name). ``to`` 0: this is no copy.
+
     ``text_frame`` belongs to the text dialect. It holds the message's frame once it was encoded, for reader and sender
     get the same bytes.
     """
@@ -25,6 +29,10 @@ class Message:
     name: str
     at: int
     text: str
+    # Not compared: two with the same id and text are the same message to whoever counts messages by ids.
+    serial: int = field(default=0, compare=False)
+    to: int = 0
+    device: str = ""
     # A list as a box that is filled later: the record itself is frozen. Encoding once instead of twice is worth it.
     text_frame: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -43,9 +51,15 @@ class Greeting(Event):
 
 @record
 class Welcome(Event):
-    """The answer to ``Hello``; ``registration`` says whether accounts can be created."""
+    """
+    The answer to ``Hello``.
+
+    ``registration`` says whether accounts can be created. ``features`` are those that are granted; None: none was asked
+    for.
+    """
 
     registration: bool
+    features: tuple[str, ...] | None = None
 
 
 @record
@@ -71,7 +85,8 @@ class Sent(Event):
     The answer to ``Send``: the store has the message.
 
     ``waiting`` counts the messages in the recipient's inbox. ``online`` says whether the recipient is logged in. With
-    ``duplicate`` the store had the message before; ``id`` is None if its id is no longer known.
+    ``duplicate`` the store had the message before; ``id`` is None if its id is no longer known. ``message`` has the
+    serial, 0 if that is not known.
     """
 
     to: int
@@ -109,6 +124,48 @@ class Found(Event):
 
     name: str
     users: tuple[tuple[int, bool], ...]
+
+
+@record
+class Device:
+    """
+    A registered device of the user, as ``Devices`` lists it.
+
+    ``client`` is the name and version of its program, as that said in ``Hello``. ``first`` and ``last`` are when it was
+    registered and last used, in ms since 1970. ``online``: it is logged in, at any node.
+    """
+
+    device: str
+    client: str
+    first: int
+    last: int
+    online: bool
+
+
+@record
+class DevicesListed(Event):
+    """The answer to ``Devices``; ``this`` is the device that asks, empty if it is no registered one."""
+
+    devices: tuple[Device, ...]
+    this: str = ""
+
+
+@record
+class DeviceForgotten(Event):
+    """The answer to ``Forget``."""
+
+
+@record
+class Missed(Event):
+    """
+    Messages that the client has not shown are no longer kept: those above ``after``, up to ``until``.
+
+    ``serial`` is that of the first message that is still there; None: there is none.
+    """
+
+    after: int
+    until: int
+    serial: int | None = None
 
 
 @record

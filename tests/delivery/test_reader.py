@@ -8,7 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.reader import _TRANSITIONS, Reader, _Input, _State
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.interface import PAGE, Cursor, Draft, Outcome, Removal
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.interface import PAGE
+from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.batch import BatchLimits
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.interface import (
-    Cursor,
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
     Failed,

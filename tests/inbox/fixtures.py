@@ -9,7 +9,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent
 
-from chatsvc.inbox.interface import ANOTHER_NODE, Committed, Cursor, Draft, Outcome
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.interface import ANOTHER_NODE
+from chatsvc.inbox.outcome import Committed, Draft, Outcome
 from chatsvc.wire.events import Message
 
 READER, OTHER = 10001, 10002

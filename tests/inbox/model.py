@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import (
-    Draft,
-    Duplicate,
-    Full,
-    Gap,
-    InboxLimits,
-    Outcome,
-    Removal,
-    Stored,
-)
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Outcome, Removal, Stored
 
 LIMITS = InboxLimits(waiting=9, share=5)
 

@@ -22,15 +22,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox.interface import (
-    DEVICES,
-    Backlog,
-    Committed,
-    Draft,
-    Inbox,
-    InboxClaim,
-    Removal,
-)
+from chatsvc.inbox.claim import InboxClaim
+from chatsvc.inbox.interface import Backlog, Inbox
+from chatsvc.inbox.limits import DEVICES
+from chatsvc.inbox.outcome import Committed, Draft, Removal
 from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.router import STATE_LABELS
-from chatsvc.inbox.interface import Outcome
+from chatsvc.inbox.outcome import Outcome
 from chatsvc.observability.metrics import (
     COMBINE,
     MESSAGE_STATES,

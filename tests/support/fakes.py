@@ -10,20 +10,9 @@ from twisted.internet.testing import StringTransport
 
 from chatsvc.accounts.passwords import WRONG, PasswordCheck
 from chatsvc.accounts.store import Account
-from chatsvc.inbox.interface import (
-    Backlog,
-    Committed,
-    DeviceClaim,
-    Draft,
-    Duplicate,
-    Gap,
-    InboxClaim,
-    Moved,
-    Outcome,
-    Removal,
-    Stored,
-    TakenOver,
-)
+from chatsvc.inbox.claim import DeviceClaim, InboxClaim, TakenOver
+from chatsvc.inbox.interface import Backlog
+from chatsvc.inbox.outcome import Committed, Draft, Duplicate, Gap, Moved, Outcome, Removal, Stored
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 

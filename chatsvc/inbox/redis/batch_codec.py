@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chatsvc.inbox.interface import (
+from chatsvc.inbox.outcome import (
     Committed,
     Draft,
     Duplicate,

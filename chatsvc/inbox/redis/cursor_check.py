@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from chatsvc.inbox.interface import Cursor
+from chatsvc.inbox.claim import Cursor
 from chatsvc.inbox.redis.script import evaluate
 from chatsvc.inbox.rollback import RollbackDetector
 

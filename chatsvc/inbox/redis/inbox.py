@@ -13,25 +13,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatsvc.inbox.claim import DeviceClaim, InboxClaim, TakenOver
 from chatsvc.inbox.foreign_entries import ForeignEntries
-from chatsvc.inbox.interface import (
+from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
+from chatsvc.inbox.limits import (
     DEVICES,
     DIGEST_DIGITS,
     DIGESTS,
     MEMORY_OF_SENDERS,
     MOST_DEVICES,
     RECENT,
-    Backlog,
-    Committed,
-    DeviceClaim,
-    Draft,
-    InboxClaim,
     InboxLimits,
-    NullWatcher,
-    Removal,
-    StoreWatcher,
-    TakenOver,
 )
+from chatsvc.inbox.outcome import Committed, Draft, Removal
 from chatsvc.inbox.redis.batch_codec import decode_batch, encode_batch
 from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
 from chatsvc.inbox.redis.connection import RedisConnection

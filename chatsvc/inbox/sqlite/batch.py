@@ -13,23 +13,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from chatsvc.inbox.interface import (
+from chatsvc.inbox.limits import (
     DEVICES,
     DIGEST_DIGITS,
     DIGESTS,
     MEMORY_OF_SENDERS,
     MOST_DEVICES,
     RECENT,
-    Draft,
-    Duplicate,
-    Full,
-    Gap,
     InboxLimits,
-    Moved,
-    Outcome,
-    Removal,
-    Stored,
 )
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Removal, Stored
 from chatsvc.storage.sql import Transaction
 
 _READERS = """

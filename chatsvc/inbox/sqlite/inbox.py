@@ -12,18 +12,11 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from chatsvc.inbox.claim import DeviceClaim, InboxClaim
 from chatsvc.inbox.foreign_entries import ForeignEntries
-from chatsvc.inbox.interface import (
-    Backlog,
-    Committed,
-    DeviceClaim,
-    Draft,
-    Failed,
-    InboxClaim,
-    InboxLimits,
-    Removal,
-    StoreWatcher,
-)
+from chatsvc.inbox.interface import Backlog, StoreWatcher
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Committed, Draft, Failed, Removal
 from chatsvc.inbox.rollback import DataMark, log_data_loss
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full

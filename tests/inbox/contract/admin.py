@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import Backlog, Full, InboxLimits, Removal, Stored
+from chatsvc.inbox.interface import Backlog
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Full, Removal, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import OTHER, READER, B, draft
 

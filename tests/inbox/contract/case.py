@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.interface import Committed, Draft, Inbox, InboxLimits, Outcome, Removal
+from chatsvc.inbox.interface import Inbox
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Committed, Draft, Outcome, Removal
 from tests.inbox.fixtures import READER
 
 

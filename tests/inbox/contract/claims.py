@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import InboxLimits, Removal, Stored
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Removal, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import OTHER, READER, draft
 

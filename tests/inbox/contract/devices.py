@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import (
-    DEVICES,
-    DIGESTS,
-    MOST_DEVICES,
-    Draft,
-    Duplicate,
-    Full,
-    Gap,
-    InboxLimits,
-    Moved,
-    Removal,
-    Stored,
-)
+from chatsvc.inbox.limits import DEVICES, DIGESTS, MOST_DEVICES, InboxLimits
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Removal, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import DEVICE, OTHER, READER, A, B, draft
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import Duplicate, Full, InboxLimits, Stored
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Duplicate, Full, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import DAY, DEVICE, READER, B, draft
 

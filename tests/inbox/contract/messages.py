@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.inbox.interface import Draft, Duplicate, Full, Gap, InboxLimits, Stored
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Stored
 from chatsvc.wire.events import Message
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import DEVICE, OTHER, READER, A, B, draft

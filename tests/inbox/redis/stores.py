@@ -8,7 +8,9 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.interface import Committed, InboxClaim, InboxLimits
+from chatsvc.inbox.claim import InboxClaim
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Committed
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.lease import Lease
 from chatsvc.storage.url import parse_store_url

@@ -8,7 +8,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 
-from chatsvc.inbox.interface import Cursor, Duplicate, InboxLimits, Removal, Stored
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Duplicate, Removal, Stored
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable
 from tests.inbox.fixtures import DEVICE, READER, A, B, committed, draft, until
 from tests.inbox.redis.stores import OnOneRedis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.redis.inbox import RedisInbox
 from tests.inbox.contract import every
 from tests.inbox.fixtures import DAY, READER, A

@@ -6,16 +6,8 @@ import time
 
 from twisted.logger import capturedLogs
 
-from chatsvc.inbox.interface import (
-    Backlog,
-    Draft,
-    Duplicate,
-    Failed,
-    Full,
-    Gap,
-    Removal,
-    Stored,
-)
+from chatsvc.inbox.interface import Backlog
+from chatsvc.inbox.outcome import Draft, Duplicate, Failed, Full, Gap, Removal, Stored
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.inbox.fixtures import DAY, DEVICE, READER, A, committed, draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 
-from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.url import StoreMisconfigured, parse_store_url
 from tests.inbox.redis.stores import OnRedis

@@ -6,15 +6,8 @@ import orjson
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from chatsvc.inbox.interface import (
-    Cursor,
-    Duplicate,
-    InboxClaim,
-    Moved,
-    Removal,
-    Stored,
-    TakenOver,
-)
+from chatsvc.inbox.claim import Cursor, InboxClaim, TakenOver
+from chatsvc.inbox.outcome import Duplicate, Moved, Removal, Stored
 from chatsvc.storage.url import StoreUnavailable
 from tests.inbox.fixtures import DEVICE, OTHER, READER, A, RecordingWatcher, draft, until
 from tests.inbox.redis.stores import OnTwoNodes

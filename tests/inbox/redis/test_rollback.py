@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.interface import Cursor, InboxClaim, InboxLimits, Removal
+from chatsvc.inbox.claim import Cursor, InboxClaim
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Removal
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.url import parse_store_url

@@ -9,7 +9,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chatsvc.backends import INBOX_SCHEMES
-from chatsvc.inbox.interface import Cursor, InboxLimits, Outcome, Stored
+from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Outcome, Stored
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.sentinel import Sentinels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 
-from chatsvc.inbox.interface import InboxLimits
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url

@@ -12,7 +12,9 @@ from twisted.internet import reactor
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.interface import Duplicate, Gap, InboxClaim, InboxLimits, Removal, Stored
+from chatsvc.inbox.claim import InboxClaim
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Duplicate, Gap, Removal, Stored
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database

@@ -60,7 +60,7 @@ class Authenticator:
     log_budget: LogBudget
     registration: bool
 
-    async def authenticate(self, caller: Caller, command: c.Auth) -> Identity:
+    async def authenticate(self, caller: Caller, command: c.Auth, device: str = "") -> Identity:
         """
         Find out who logs in.
 
@@ -122,7 +122,10 @@ class Authenticator:
             raise Denied(Problem.WRONG_OLD_PASSWORD)  # it was changed meanwhile
         return Identity(account, phc)
 
-    def issue_token(self, identity: Identity) -> str:
+    async def forget_device(self, uid: int, device: str) -> None:
+        """Make all tokens void that were issued to a device."""
+
+    def issue_token(self, identity: Identity, device: str = "") -> str:
         """Make a token that logs this account in until its password changes or it is locked."""
         account = identity.account
         return self.tokens.issue(account.uid, identity.stored, account.locks)

@@ -17,11 +17,12 @@ end
 local RUNS = 64
 
 -- Note that this process of Redis holds the data from now on, if it is not the one before. Its run_id is asked of Redis
--- itself: the node may have sent the command while it still talked to the process before.
+-- itself: the node may have sent the command while it still talked to the process before. Returns whether the data was
+-- held by another process.
 local function begin_run()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '-'
   local before, batches = data_mark()
-  if before == run then return end
+  if before == run then return false end
   if before ~= '-' then
     local runs = {before .. ':' .. number(batches)}
     for other in string.gmatch(redis.call('GET', 'chat:lives') or '', '%S+') do
@@ -30,6 +31,7 @@ local function begin_run()
     redis.call('SET', 'chat:lives', ' ' .. table.concat(runs, ' '))
   end
   set_data_mark(run, batches)
+  return before ~= '-'
 end
 
 -- Whether this data lacks batches of which this node knows that they were stored.

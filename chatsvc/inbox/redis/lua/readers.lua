@@ -184,6 +184,12 @@ end
 -- The comparisons' results, as the command `check` returns them.
 local stale, taken, stepped_back = {}, {}, {}
 
+local function claim_again(log, generation)
+  notify_taken(log.node, log.uid, generation)
+  log.node, log.generation = args.node, generation
+  claim_for(log.uid, args.node, generation, log.is_marked)
+end
+
 local function check_unnamed(log, cursor)
   local uid, id, generation, at, shown = unpack(cursor)
   local current = log.generation
@@ -195,15 +201,11 @@ local function check_unnamed(log, cursor)
     -- Or the client was shown more in an earlier session, and nobody can tell whether that is still what is there.
     renew_epoch(uid)
     -- The removals that its session still has to send are of the epoch before.
-    log.node, log.generation = args.node, math.max(current, generation) + 1
-    claim_for(uid, log.node, log.generation, log.is_marked)
+    claim_again(log, math.max(current, generation) + 1)
     stale[#stale + 1] = uid
   else
     if lost then keep_epoch(uid) end
-    if current < generation then -- the store has lost the claim
-      log.node, log.generation = args.node, generation
-      claim_for(uid, log.node, generation, log.is_marked)
-    end
+    if current < generation then claim_again(log, generation) end -- the store has lost the claim
   end
 end
 
@@ -218,6 +220,7 @@ local function check_registered(log, cursor)
     if device.generation < generation then
       restore_generation(uid, name, generation)
       device.generation = generation
+      notify_taken(device.node, uid, generation, name)
     end
     device.node, device.is_changed, log.is_changed = args.node, true, true
     local place = math.min(id, last_not_above(log, tonumber(serial)))

@@ -27,9 +27,9 @@ local function is_taken(node, current, generation)
   return node ~= args.node and (current > generation or current == generation and node ~= '-')
 end
 
--- The same for a reader that may know lost data: generations mean nothing then, but whoever else is there holds the device.
+-- The same for a reader that may know lost data: its generation means nothing then, but another node's claim does.
 local function is_held(node, current, generation)
-  if lost then return is_elsewhere(node) end
+  if lost then return node ~= args.node and node ~= '-' end
   return is_taken(node, current, generation)
 end
 

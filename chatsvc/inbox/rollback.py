@@ -60,8 +60,12 @@ class RollbackDetector:
         known = self._known
         if known is None:
             return {}
-        fresh = secrets.token_hex(8)
-        return {"epoch": known.epoch, "known": [known.run, known.batches], "fresh": fresh}
+        return {
+            "epoch": known.epoch,
+            "known": [known.run, known.batches],
+            "seen": str(self.serial),
+            "fresh": secrets.token_hex(8),
+        }
 
     def observe(self, there: DataMark, went_back: bool = False) -> None:
         """Take note of the data that is there; ``went_back``: it has taken fewer batches than was known."""

@@ -62,6 +62,8 @@ _GOODBYE_PATIENCE = 1.0
 _COUNTED_AT_ONCE = 256
 """Inboxes that Redis counts in one call, so that it is not held up."""
 
+_OTHER_DATA = "it does not hold the data that it held"
+
 _MEMORY = {
     "devices": DEVICES,
     "recent": RECENT,
@@ -215,7 +217,11 @@ class RedisInbox:
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         """Read a page of the stream."""
         arguments = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
-        run, batches, page, last = await self._call(b"read", arguments)
+        answer = await self._call(b"read", arguments | self._rollback.script_arguments())
+        if not answer:
+            self._may_have_missed()
+            raise StoreUnavailable(_OTHER_DATA)
+        run, batches, page, last = answer
         self._rollback.advance(run, batches, int(last))
         return [
             self._foreign.message(

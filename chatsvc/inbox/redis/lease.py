@@ -66,8 +66,8 @@ class Lease:
             "about": self._about(),
             "lease": int(self._seconds * 1000),
             "fresh": secrets.token_hex(8),
-            "serial": str(self._rollback.serial),
             **self._rollback.script_arguments(),
+            "seen": str(self._rollback.serial),
         }
         had, now, epoch, run, batches, went_back, serial = await call(b"join", arguments)
         self._rollback.observe(DataMark(epoch, run, batches), went_back)

@@ -63,7 +63,7 @@ local function begin_devices(log, has_logged_in)
   if has_logged_in or log.is_old or log.first and note_of(log.first).serial == 0 then
     log.devices[UNNAMED] = {
       node = log.node, generation = log.generation, position = log.acknowledged,
-      serial = 0, bytes = 0, first = now(), used = now(), client = '',
+      serial = 0, bytes = 0, first = now(), used = now(), client = '', is_changed = true,
     }
   end
   claim_for(log.uid, log.node, log.generation, true)

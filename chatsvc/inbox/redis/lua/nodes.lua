@@ -4,7 +4,7 @@
 -- which epoch, by which process of Redis how many batches were taken, whether that is less than the node knew, and the last
 -- serial ('0': this data has none yet, it is of before there were serials).
 function commands.join()
-  local seen = tonumber(args.serial or '0')
+  local seen = tonumber(args.seen)
   local was_elsewhere = begin_run()
   local is_new = last_serial() == 0
   if not is_new or seen > 0 then go_on_above(seen, was_elsewhere or went_back or is_new) end

@@ -145,6 +145,8 @@ function commands.release()
 end
 
 function commands.read()
+  -- What stands here behind a cursor of other data is not what comes next.
+  if lost then return {} end
   local page = {}
   if redis.call('EXISTS', old_list_of(args.uid)) == 1 then log_of(args.uid) end
   for i, entry in ipairs(redis.call('XRANGE', inbox_of(args.uid), args.from, '+', 'COUNT', args.limit)) do

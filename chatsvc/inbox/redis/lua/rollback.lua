@@ -75,13 +75,15 @@ local went_back = false
 local function is_another_store()
   if not args.epoch then return false end
   if args.epoch ~= redis.call('GET', 'chat:epoch') then
-    if has_passed(args.epoch) then return true end
+    if has_passed(args.epoch) then
+      pcall(go_on_above, tonumber(args.seen), false)
+      return true
+    end
   elseif not has_lost_writes() then
     return false
   end
-  -- A Redis that is full refuses: then the next call notices again.
-  pcall(begin_epoch, args.epoch)
-  went_back = true
+  -- A Redis that is full refuses: then the next call notices again. Serials first, or it would not.
+  went_back = pcall(go_on_above, tonumber(args.seen), true) and pcall(begin_epoch, args.epoch)
   return true
 end
 

@@ -40,14 +40,14 @@ from chatsvc.inbox.redis.claim_codec import (
     encode_claim,
     require_granted,
 )
-from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
-from chatsvc.inbox.redis.locator import RedisLocator
 from chatsvc.inbox.redis.scan import find_uids
 from chatsvc.inbox.redis.script import evaluate, load, reason, timed_out, unavailable
 from chatsvc.inbox.redis.sequence import OrderedScript
 from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
+from chatsvc.inbox.redis.transport.connection import RedisConnection
+from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
 from chatsvc.inbox.watermark import Watermark

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.interface import ANOTHER_NODE, NullWatcher, StoreWatcher
 from chatsvc.inbox.redis.batch_codec import device_name
-from chatsvc.inbox.redis.connection import RedisConnection
-from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.redis.transport.connection import RedisConnection
+from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.events import Message

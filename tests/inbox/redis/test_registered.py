@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import capturedLogs
 
 from chatsvc.inbox.claim import Cursor, InboxClaim, NotRegistered, Registration, TakenOver
-from chatsvc.inbox.outcome import Draft, Moved, Outcome, Removal, Stored, Unregistered
+from chatsvc.inbox.outcome import Draft, Moved, Removal, Stored, Unregistered
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
@@ -50,15 +50,12 @@ class DevicesOnTwoNodes(OnTwoNodes):
 
     def said(self, device: str, claim: InboxClaim, **more: Any) -> Draft:
         """A message that a device of READER sends to OTHER."""
-        return draft(
-            **{"to": OTHER, "sender": READER, "device": device, "sending": claim.generation}
-            | {"registered": True}
-            | more
-        )
+        sent: dict[str, Any] = {"to": OTHER, "sender": READER, "device": device}
+        return draft(**sent | {"sending": claim.generation, "registered": True} | more)
 
-    async def send(self, node: RedisInbox, *drafts: Draft) -> list[Outcome]:
-        """Store messages at a node."""
-        return (await node.commit(drafts, [])).outcomes
+    async def send(self, node: RedisInbox, *drafts: Draft) -> list[Any]:
+        """Store messages at a node; their outcomes."""
+        return list((await node.commit(drafts, [])).outcomes)
 
 
 class SideBySideTests(DevicesOnTwoNodes):

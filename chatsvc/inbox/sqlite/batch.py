@@ -6,23 +6,15 @@ So what is confirmed is stored once (P1 of docs/protocol.md).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from chatsvc.inbox.limits import (
-    DEVICES,
-    DIGEST_DIGITS,
-    DIGESTS,
-    MEMORY_OF_SENDERS,
-    MOST_DEVICES,
-    RECENT,
-    InboxLimits,
-)
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Removal, Stored
+from chatsvc.inbox.sqlite.sending import SendingDevices
 from chatsvc.storage.sql import Transaction
 
 _READERS = """
@@ -34,27 +26,6 @@ _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
 FROM json_each(?) AS wanted CROSS JOIN chat_share
 ON uid = json_extract(wanted.value, '$[0]') AND sender = json_extract(wanted.value, '$[1]')
-"""
-
-_FORGET = """
-DELETE FROM {table} WHERE {owner} AND device IN (
-    SELECT device FROM (
-        SELECT device, used, row_number() OVER (ORDER BY used DESC, {newest} DESC) AS place
-        FROM {table} WHERE {owner}
-    ) WHERE used < ?1 OR place > ?2 OR (place > ?3 AND used < ?4)
-)
-"""
-"""Time comes first: a device that was used a moment ago may have a message on its way."""
-
-_FORGET_NUMBERS = _FORGET.format(
-    table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
-)
-_FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", newest="generation")
-
-_GENERATIONS = """
-SELECT json_group_array(json_array(uid, device, generation))
-FROM json_each(?) AS wanted CROSS JOIN chat_generation
-ON uid = json_extract(wanted.value, '$[0]') AND device = json_extract(wanted.value, '$[1]')
 """
 
 _NEXT_GENERATION = """
@@ -109,7 +80,6 @@ class SQLiteBatch:
     ) -> None:
         self._transaction = transaction
         self._limits = limits
-        self._now = now
         self._latest = latest
         self.expired = 0
         self._inboxes = {uid: InboxState() for uid in uids}
@@ -117,10 +87,7 @@ class SQLiteBatch:
             self._inboxes[uid] = InboxState(*state)
         # By inbox and sender: the share, and what was acknowledged when it began.
         self._shares = {(to, by): share for to, by, *share in self._rows(_SHARES, [*senders])}
-        self._generations: dict[tuple[int, str], int] = {
-            (by, device): generation
-            for by, device, generation in self._rows(_GENERATIONS, [*devices])
-        }
+        self._sending = SendingDevices(transaction, now, devices)
         self._removed: dict[int, int] = {}
         self._stored = False
         self._appended: list[tuple[int, int, int, str, int, str]] = []
@@ -131,12 +98,12 @@ class SQLiteBatch:
 
     def append(self, draft: Draft) -> Outcome:
         """Store a message, or say why not."""
-        if draft.sending and self._is_superseded(draft, draft.sending):
+        if draft.sending and self._sending.is_superseded(draft, draft.sending):
             return Moved()
         inbox, key = self._inboxes[draft.to], (draft.to, draft.sender)
         digests = ""
         if draft.n is not None:
-            seen = self._seen(draft)
+            seen = self._sending.seen(draft)
             if isinstance(seen, Duplicate):
                 return Duplicate(seen.id, inbox.waiting)
             if isinstance(seen, Gap):
@@ -156,7 +123,7 @@ class SQLiteBatch:
         self._shares[key] = [share + 1, inbox.acknowledged]
         self._appended.append((*key, inbox.last_id, draft.name, draft.at, draft.text))
         if draft.n is not None:
-            self._remember_device(draft, inbox.last_id, digests)
+            self._sending.remember(draft, inbox.last_id, digests)
         return Stored(inbox.last_id, inbox.waiting)
 
     def remove(self, removal: Removal) -> bool:
@@ -189,8 +156,8 @@ class SQLiteBatch:
         """Take a generation above all that this user's sessions have taken, for the device too if there is one."""
         (generation,) = self._one(_NEXT_GENERATION, uid)
         if device:
-            self._set_generation(uid, device, generation)
-            self._forget(_FORGET_GENERATIONS, uid)
+            self._sending.set_generation(uid, device, generation)
+            self._sending.forget_generations(uid)
         return int(generation)
 
     def finish(self) -> int:
@@ -237,58 +204,6 @@ class SQLiteBatch:
         if up_to > inbox.acknowledged:
             inbox.acknowledged = self._removed[uid] = up_to
 
-    def _is_superseded(self, draft: Draft, sending: int) -> bool:
-        """Whether the device has logged in again since the session that sends this draft."""
-        key = (draft.sender, draft.device)
-        if self._generations.get(key, 0) < sending:
-            # An older file was put back, and has lost that log-in.
-            self._generations[key] = sending
-            self._set_generation(*key, sending)
-        return sending < self._generations[key]
-
-    def _set_generation(self, uid: int, device: str, generation: int) -> None:
-        self._execute(
-            "REPLACE INTO chat_generation (uid, device, generation, used) VALUES (?, ?, ?, ?)",
-            *(uid, device, generation, self._now),
-        )
-
-    def _seen(self, draft: Draft) -> Duplicate | Gap | str:
-        """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
-        row = self._one(
-            "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
-            draft.to,
-            draft.sender,
-            draft.device,
-        )
-        newest, id, digests = row or (0, 0, "")
-        assert draft.n is not None
-        back = newest - draft.n
-        if back >= 0 and _is_the_same(digests, back, draft.text):
-            return Duplicate(None if back else id, 0)
-        # Also for another text under a number that was accepted: that text was never stored.
-        return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
-
-    def _remember_device(self, draft: Draft, id: int, digests: str) -> None:
-        digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
-        to, sender = draft.to, draft.sender
-        known = self._execute(
-            "UPDATE chat_sending SET n = ?, id = ?, used = ?, digests = ?"
-            " WHERE uid = ? AND sender = ? AND device = ?",
-            *(draft.n, id, self._now, digests, to, sender, draft.device),
-        )
-        if known:
-            return
-        self._execute(
-            "INSERT INTO chat_sending (uid, sender, device, n, id, used, digests)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(to, sender, draft.device, draft.n, id, self._now, digests),
-        )
-        self._forget(_FORGET_NUMBERS, to, sender)
-
-    def _forget(self, sql: str, *owner: int) -> None:
-        forgotten, recent = (self._now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
-        self._execute(sql, forgotten, MOST_DEVICES, DEVICES, recent, *owner)
-
     def _rows(self, sql: str, keys: list[Any]) -> list[Any]:
         """The rows of some keys, which come as one JSON text."""
         if not keys:
@@ -301,13 +216,3 @@ class SQLiteBatch:
 
     def _execute(self, sql: str, *arguments: Any) -> int:
         return self._transaction.execute(sql, arguments)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
-
-
-def _is_the_same(digests: str, back: int, text: str) -> bool:
-    """Whether a message, ``back`` numbers before the last one accepted, may be the one accepted under its number."""
-    start = len(digests) - (back + 1) * DIGEST_DIGITS
-    return start < 0 or digests[start : start + DIGEST_DIGITS] == _digest(text)

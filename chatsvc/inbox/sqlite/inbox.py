@@ -18,6 +18,7 @@ from chatsvc.inbox.interface import Backlog, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Committed, Draft, Failed, Removal
 from chatsvc.inbox.rollback import DataMark, log_data_loss
+from chatsvc.inbox.sqlite import life
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
 from chatsvc.inbox.watermark import Watermark
@@ -34,9 +35,6 @@ SELECT uid, last_id - acknowledged, last_id,
     (SELECT at FROM chat_inbox WHERE chat_inbox.uid = chat_reader.uid ORDER BY id LIMIT 1)
 FROM chat_reader WHERE last_id > acknowledged AND uid = coalesce(?, uid) ORDER BY uid
 """
-
-_EPOCHS = 64
-"""Epochs before the present one that are remembered."""
 
 _LEAP = 3600.0
 """Seconds by which the clock may be set forward while the server runs, without making messages older."""
@@ -81,7 +79,7 @@ class SQLiteInbox:
             await self._database.run(self._disk.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None
         fresh = secrets.token_hex(8)
-        epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
+        epoch, batches = await self._database.run(lambda t: life.begin(t, known, fresh))
         if known is not None and known.epoch != epoch == fresh:
             log_data_loss(self._log, self._database.url)
         self._mark = DataMark(epoch, "", batches)
@@ -235,7 +233,7 @@ class SQLiteInbox:
     async def renew_epoch(self) -> None:
         """Begin a new epoch, common to all inboxes."""
         fresh = secrets.token_hex(8)
-        await self._database.run(lambda t: _begin_epoch(t, fresh))
+        await self._database.run(lambda t: life.begin_epoch(t, fresh))
 
     async def about(self) -> str:
         """The version of the SQLite library."""
@@ -259,31 +257,3 @@ class SQLiteInbox:
             return before - inbox.waiting
 
         return await self._write(interaction)
-
-
-def _begin(transaction: Transaction, known: DataMark | None, fresh: str) -> tuple[str, int]:
-    """
-    Begin a new epoch if the file is behind what is known of it.
-
-    :return: the file's epoch, and how many batches it has taken.
-    """
-    transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
-    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
-    epoch, batches = settings["epoch"], int(settings["batches"])
-    if known is None:
-        return epoch, batches
-    is_behind = known.epoch == epoch and batches < known.batches
-    # If the file does not know the epoch, an older copy of it was put back after that epoch began.
-    if is_behind or known.epoch not in (epoch, *settings["epochs"].split()):
-        _begin_epoch(transaction, fresh, known.epoch)
-        epoch = fresh
-    return epoch, batches
-
-
-def _begin_epoch(transaction: Transaction, fresh: str, known: str = "") -> None:
-    """Begin an epoch, and remember those before it: that of this file, and the one that is known of it."""
-    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
-    before = dict.fromkeys([settings["epoch"], *known.split(), *settings["epochs"].split()])
-    change = "UPDATE chat_setting SET value = ? WHERE name = ?"
-    transaction.execute(change, (fresh, "epoch"))
-    transaction.execute(change, (" ".join([*before][:_EPOCHS]), "epochs"))

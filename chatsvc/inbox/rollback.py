@@ -21,12 +21,13 @@ class DataMark:
     How far a store's data was.
 
     ``epoch`` is its epoch, ``run`` the ``run_id`` of the Redis process that held it (empty with SQLite), ``batches``
-    how many batches with messages it had taken.
+    how many batches with messages it had taken, ``serial`` the greatest serial that it had given out.
     """
 
     epoch: str
     run: str
     batches: int
+    serial: int = 0
 
 
 class RollbackDetector:

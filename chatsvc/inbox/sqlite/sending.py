@@ -77,34 +77,38 @@ class SendingDevices:
     def seen(self, draft: Draft) -> Duplicate | Gap | str:
         """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
         row = self._one(
-            "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
+            "SELECT n, id, serial, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
             draft.to,
             draft.sender,
             draft.device,
         )
-        newest, id, digests = row or (0, 0, "")
+        newest, id, serial, digests = row or (0, 0, 0, "")
         assert draft.n is not None
         back = newest - draft.n
         if back >= 0 and _is_the_same(digests, back, draft.text):
-            return Duplicate(None if back else id, 0)
+            return Duplicate(None, 0) if back else Duplicate(id, 0, serial=serial)
         # Also for another text under a number that was accepted: that text was never stored.
         return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
 
-    def remember(self, draft: Draft, id: int, digests: str) -> None:
-        """Write down that a message was stored under ``id``; ``digests`` are those of its device's texts before."""
+    def remember(self, draft: Draft, id: int, serial: int, digests: str) -> None:
+        """
+        Write down that a message was stored under ``id`` and ``serial``.
+
+        ``digests`` are those of the texts that its device sent before.
+        """
         digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
         to, sender = draft.to, draft.sender
         known = self._execute(
-            "UPDATE chat_sending SET n = ?, id = ?, used = ?, digests = ?"
+            "UPDATE chat_sending SET n = ?, id = ?, serial = ?, used = ?, digests = ?"
             " WHERE uid = ? AND sender = ? AND device = ?",
-            *(draft.n, id, self._now, digests, to, sender, draft.device),
+            *(draft.n, id, serial, self._now, digests, to, sender, draft.device),
         )
         if known:
             return
         self._execute(
-            "INSERT INTO chat_sending (uid, sender, device, n, id, used, digests)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(to, sender, draft.device, draft.n, id, self._now, digests),
+            "INSERT INTO chat_sending (uid, sender, device, n, id, serial, used, digests)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(to, sender, draft.device, draft.n, id, serial, self._now, digests),
         )
         self._forget(_FORGET_NUMBERS, to, sender)
 

@@ -9,7 +9,6 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from chatsvc.accounts import session_device
 from chatsvc.accounts.store import Account, AccountStore
 from chatsvc.storage.sql import Transaction
-from tests.accounts.test_store import HOSTILE
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 
 
@@ -61,7 +60,8 @@ class BothKinds:
             """A text that is no device's name would be an error of SQL, or a row for nothing."""
             accounts = await self.accounts()
             uid = await accounts.register("Ann", "$")
-            for device in (*HOSTILE, "0" * 15, "0" * 33, "g" * 16, "A" * 16, "0" * 16 + "\n"):
+            hostile = ("", "'; DROP TABLE user; --", "\ud800", "\x00", "张三", "x" * 70_000)
+            for device in (*hostile, "0" * 15, "0" * 33, "g" * 16, "A" * 16, "0" * 16 + "\n"):
                 await accounts.forget_device(uid, device)
             self.assertEqual(self.sql("SELECT * FROM chat_session_device"), [])
 

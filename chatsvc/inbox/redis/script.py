@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from chatsvc.storage.url import StoreUnavailable
 
 _PARTS = (
-    *("keys", "rollback", "stream", "session", "device", "batch"),
-    *("readers", "nodes", "admin", "dispatch"),
+    *("keys", "serial", "rollback", "stream", "session", "sender", "devices", "inbox"),
+    *("batch", "readers", "nodes", "admin", "dispatch"),
 )
 """The files of the script in their order: each uses what stands in those before it."""
 

@@ -24,6 +24,7 @@ local function inbox_of(uid) return 'chat:{' .. uid .. '}:inbox' end
 local function senders_of(uid) return 'chat:{' .. uid .. '}:from' end
 local function session_of(uid) return 'chat:{' .. uid .. '}:session' end
 local function epoch_of(uid) return 'chat:{' .. uid .. '}:epoch' end
+local function devices_of(uid) return 'chat:{' .. uid .. '}:devices' end
 local function generations_of(uid) return 'chat:{' .. uid .. '}:generations' end
 -- The key of a node's lease, and the channel that the node subscribes to.
 local function lease_of(node) return 'chat:node:' .. node end

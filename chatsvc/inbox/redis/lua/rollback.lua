@@ -17,11 +17,12 @@ end
 local RUNS = 64
 
 -- Note that this process of Redis holds the data from now on, if it is not the one before. Its run_id is asked of Redis
--- itself: the node may have sent the command while it still talked to the process before.
+-- itself: the node may have sent the command while it still talked to the process before. Returns whether the data was
+-- held by another process.
 local function begin_run()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '-'
   local before, batches = data_mark()
-  if before == run then return end
+  if before == run then return false end
   if before ~= '-' then
     local runs = {before .. ':' .. number(batches)}
     for other in string.gmatch(redis.call('GET', 'chat:lives') or '', '%S+') do
@@ -30,6 +31,7 @@ local function begin_run()
     redis.call('SET', 'chat:lives', ' ' .. table.concat(runs, ' '))
   end
   set_data_mark(run, batches)
+  return before ~= '-'
 end
 
 -- Whether this data lacks batches of which this node knows that they were stored.
@@ -73,13 +75,15 @@ local went_back = false
 local function is_another_store()
   if not args.epoch then return false end
   if args.epoch ~= redis.call('GET', 'chat:epoch') then
-    if has_passed(args.epoch) then return true end
+    if has_passed(args.epoch) then
+      pcall(go_on_above, tonumber(args.seen), false)
+      return true
+    end
   elseif not has_lost_writes() then
     return false
   end
-  -- A Redis that is full refuses: then the next call notices again.
-  pcall(begin_epoch, args.epoch)
-  went_back = true
+  -- A Redis that is full refuses: then the next call notices again. Serials first, or it would not.
+  went_back = pcall(go_on_above, tonumber(args.seen), true) and pcall(begin_epoch, args.epoch)
   return true
 end
 

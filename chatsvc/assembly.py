@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from chatsvc import __version__
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.rights import of_server
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
@@ -134,7 +135,7 @@ class Assembly:
         monitor = self._monitor(self._config.accounts, "accounts")
         database = await self._database(self._config.accounts)
         accounts = AccountStore(database.monitored_by(monitor))
-        await accounts.open()
+        await accounts.open(of_server(self._config.registration))
         self.checks[monitor] = lambda: accounts.get(1)
         return accounts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -358,6 +359,7 @@ class MemoryAccounts(Turns):
         super().__init__()
         self.rows = {int(uid.removeprefix("u")): row for uid, row in rows.items()}
         self.cached: set[int] = set()
+        self.forgets: Counter[tuple[int, str]] = Counter()
 
     def cached_name(self, uid: int) -> str | None:
         return self.rows[uid][0] if uid in self.cached else None
@@ -368,9 +370,21 @@ class MemoryAccounts(Turns):
             self.cached.add(uid)
         return self.rows[uid][0] if uid in self.rows else None
 
-    async def get(self, uid: int) -> Account | None:
+    async def get(self, uid: int, *devices: str) -> Account | None:
         await self.turn("get")
-        return Account(uid, *self.rows[uid]) if uid in self.rows else None
+        if uid not in self.rows:
+            return None
+        forgets = {device: self.forgets[uid, device] for device in devices}
+        return Account(uid, *self.rows[uid], 0, forgets)
+
+    async def get_by_name(self, name: str, *devices: str) -> Account | None:
+        await self.turn("get_by_name")
+        uids = [uid for uid, row in self.rows.items() if row[0] == name]
+        return await self.get(uids[0], *devices) if len(uids) == 1 else None
+
+    async def forget_device(self, uid: int, device: str) -> None:
+        await self.turn("forget_device")
+        self.forgets[uid, device] += 1
 
     async def register(self, name: str, phc: str) -> int:
         await self.turn("register")

@@ -17,12 +17,15 @@ local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
 redis.call('DEL', KEYS[1])
 for _, entry in ipairs(entries) do
   local fields = entry[2]
-  for i = 6, #fields, 4 do fields[i] = string.format('%.0f', fields[i] - ARGV[1]) end
+  fields[6] = string.format('%.0f', fields[6] - ARGV[1])
+  fields[10] = string.gsub(fields[10], '^%d+', function(serial)
+    return string.format('%.0f', serial - ARGV[1] * 1000)
+  end)
   redis.call('XADD', KEYS[1], entry[1], unpack(fields))
 end
 redis.call('XSETID', KEYS[1], last)
 """
-"""The stream with all times earlier: fields 6 (``a``) and 10 (``s``)."""
+"""The stream with all times earlier: field 6 (``a``), and the serial in 10 (``x``), which has Redis's own time."""
 
 
 _UNUSED = """

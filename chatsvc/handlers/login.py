@@ -80,16 +80,40 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
         waiting = await services.inbox.count(uid)
     if session.closed:
         return
-    user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation)
-    session.enter(user)
+    if (
+        reader is not None
+        and identity.device
+        and not await _is_still_known(session, identity, reader)
+    ):
+        return
+    session.enter(LoggedIn(uid, account.name, reader, services.clock.seconds(), generation))
     services.metrics.logins["ok"].inc()
-    token = services.auth.issue_token(identity, user.device)
+    token = services.auth.issue_token(identity)
     lifetime = int(services.auth.tokens.lifetime)
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     if missed is not None:
         session.say(missed)
     if reader is not None:
         session.begin_reading(reader)
+
+
+async def _is_still_known(session: Session, identity: Identity, reader: Reader) -> bool:
+    """
+    Return whether the session may go on with its registered device.
+
+    :raise Denied: somebody had the device forgotten while it logged in; this log-in has registered it again.
+    """
+    services, uid = session.services, identity.account.uid
+    try:
+        if await services.auth.was_forgotten(identity):
+            await services.inbox.forget(uid, identity.device)
+            raise Denied(Problem.BAD_CREDENTIALS)
+    except (Denied, StoreUnavailable):
+        session.drop(reader)
+        raise
+    if session.closed:
+        session.drop(reader)
+    return not session.closed
 
 
 async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reader, InboxClaim]:

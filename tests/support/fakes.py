@@ -307,7 +307,7 @@ class MemoryInbox(Turns):
         if self.outcomes:
             return self.outcomes.pop(0)
         # Few calls, and none without registered devices: test_cost.py counts them.
-        named = self.registered[draft.sender] if draft.sender in self.registered else {}
+        named = self.registered[draft.sender] if draft.sender in self.registered else {}  # noqa: SIM401
         if draft.registered and draft.device not in named:
             return Unregistered()
         if draft.sending and draft.sending < self.sending.get((draft.sender, draft.device), 0):

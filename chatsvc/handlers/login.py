@@ -80,40 +80,34 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
         waiting = await services.inbox.count(uid)
     if session.closed:
         return
-    if (
-        reader is not None
-        and identity.device
-        and not await _is_still_known(session, identity, reader)
-    ):
-        return
-    session.enter(LoggedIn(uid, account.name, reader, services.clock.seconds(), generation))
+    user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation)
+    session.enter(user)
     services.metrics.logins["ok"].inc()
     token = services.auth.issue_token(identity)
     lifetime = int(services.auth.tokens.lifetime)
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     if missed is not None:
         session.say(missed)
-    if reader is not None:
+    if reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader)
 
 
-async def _is_still_known(session: Session, identity: Identity, reader: Reader) -> bool:
+async def _may_stay(session: Session, identity: Identity) -> bool:
     """
-    Return whether the session may go on with its registered device.
+    Return whether the log-in may read; end it if its device was forgotten since its token or password was checked.
 
-    :raise Denied: somebody had the device forgotten while it logged in; this log-in has registered it again.
+    Whoever forgot the device came before the claim, which has registered it again.
     """
-    services, uid = session.services, identity.account.uid
+    services, user = session.services, session.user
+    if not identity.device:
+        return True
     try:
         if await services.auth.was_forgotten(identity):
-            await services.inbox.forget(uid, identity.device)
-            raise Denied(Problem.BAD_CREDENTIALS)
-    except (Denied, StoreUnavailable):
-        session.drop(reader)
-        raise
-    if session.closed:
-        session.drop(reader)
-    return not session.closed
+            await services.inbox.forget(identity.account.uid, identity.device)
+            session.forgotten()
+    except StoreUnavailable:
+        session.connection.bye("store-unavailable")
+    return session.user is not None and session.user is user
 
 
 async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reader, InboxClaim]:

@@ -26,12 +26,11 @@ ALTER TABLE chat_reader ADD COLUMN copies_acknowledged integer NOT NULL DEFAULT 
 ALTER TABLE chat_reader ADD COLUMN bytes_acknowledged integer NOT NULL DEFAULT 0;
 -- How many rows of chat_registered the user has.
 ALTER TABLE chat_reader ADD COLUMN registered integer NOT NULL DEFAULT 0;
--- How far the unnamed device is behind `acknowledged` (null: it is not registered), and `bytes` where it is; when a
--- session took or left it last, ms since 1970; whether it is logged in, and as which device it sends.
+-- How far the unnamed device is behind `acknowledged` (null: it is not registered), and `bytes` where it is; when its
+-- last session ended, ms since 1970 (0: it is logged in); and as which device it sends.
 ALTER TABLE chat_reader ADD COLUMN unnamed_behind integer;
 ALTER TABLE chat_reader ADD COLUMN unnamed_bytes integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_reader ADD COLUMN unnamed_used integer NOT NULL DEFAULT 0;
-ALTER TABLE chat_reader ADD COLUMN unnamed_online integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_reader ADD COLUMN unnamed_device text NOT NULL DEFAULT '';
 
 CREATE TABLE IF NOT EXISTS chat_registered (
@@ -57,10 +56,10 @@ INSERT OR IGNORE INTO chat_setting
     WHERE users > 0;
 
 -- One counter of generations for each user, and each user's unnamed device at what was acknowledged. It counts as logged
--- in until the server starts, which is when it was used last.
+-- in until the server starts.
 UPDATE chat_reader SET
     newest = max(generation, coalesce((SELECT max(generation) FROM chat_generation WHERE uid = chat_reader.uid), 0)),
-    unnamed_behind = 0, unnamed_online = 1
+    unnamed_behind = 0
     WHERE newest = 0;
 INSERT OR IGNORE INTO chat_reader (uid, newest) SELECT uid, max(generation) FROM chat_generation GROUP BY uid;
 

@@ -224,7 +224,7 @@ class SQLiteBatch:
             if not inbox.is_plain:
                 inbox.begin_counts()
         self._log.flush()
-        self._inboxes.save(self._now)
+        self._inboxes.save()
         write_rows(
             self._transaction,
             "REPLACE INTO chat_share (uid, sender, share, acknowledged) VALUES",
@@ -288,7 +288,7 @@ class SQLiteBatch:
             return
         is_its_own = inbox.generation == removal.generation
         if is_its_own and removal.leaving:
-            self._inboxes.leave_plain(removal.uid)
+            inbox.unnamed_used = self._now
         if not is_its_own or removal.up_to > inbox.last_id:
             self.refused.append(removal)
         elif removal.up_to > inbox.acknowledged:

@@ -18,11 +18,11 @@ UNNAMED = ""
 """The name of the unnamed device."""
 
 _INBOX = (
-    *("last_id", "acknowledged", "generation", "newest", "kept", "copies", "bytes"),
-    *("copies_acknowledged", "bytes_acknowledged", "unnamed_device", "registered"),
-    *("unnamed_behind", "unnamed_bytes", "unnamed_used", "unnamed_online"),
+    *("last_id", "acknowledged", "generation", "unnamed_used", "newest", "kept", "copies"),
+    *("bytes", "copies_acknowledged", "bytes_acknowledged", "unnamed_device", "registered"),
+    *("unnamed_behind", "unnamed_bytes"),
 )
-_PLAIN = _INBOX[:3]
+_PLAIN = _INBOX[:4]
 """The columns that messages change where no device is registered."""
 
 _DEVICE = (
@@ -43,9 +43,6 @@ _WRITE_PLAIN = f"INSERT INTO chat_reader (uid, {', '.join(_PLAIN)}) VALUES"
 _UPDATE_PLAIN = _UPDATE + ", ".join(f"{name} = excluded.{name}" for name in _PLAIN)
 _WRITE_INBOXES = f"INSERT INTO chat_reader (uid, {', '.join(_INBOX)}) VALUES"
 _UPDATE_INBOX = _UPDATE + ", ".join(f"{name} = excluded.{name}" for name in _INBOX)
-_LEAVE_PLAIN = """
-UPDATE chat_reader SET unnamed_online = 0, unnamed_used = ? WHERE uid IN (SELECT value FROM json_each(?))
-"""
 _RAISE_GENERATION = """
 INSERT INTO chat_reader (uid, newest) VALUES (?, ?)
 ON CONFLICT (uid) DO UPDATE SET newest = max(newest, excluded.newest)
@@ -103,15 +100,17 @@ class InboxState:
     ``last_id`` is the id given out last, ``acknowledged`` the highest position that any device ever had, ``front`` the
     id removed last; ``newest`` is the generation taken last. ``copies`` and ``bytes`` count what the inbox has taken up
     to ``last_id``, and, as ``copies_acknowledged`` and ``bytes_acknowledged``, up to ``acknowledged``. The session of
-    the unnamed device has the generation ``generation`` and sends as ``unnamed_device``.
+    the unnamed device has the generation ``generation`` and sends as ``unnamed_device``; ``unnamed_used`` is when it
+    ended, in ms, 0 if it has not.
 
     A *plain* inbox has no registered device: nothing is counted, the unnamed device is where the inbox is acknowledged,
-    and of its state only ``has_unnamed``, whether it is registered, is known.
+    and of that nothing else is known than ``has_unnamed``, whether it is registered.
     """
 
     last_id: int = 0
     acknowledged: int = 0
     generation: int = 0
+    unnamed_used: int = 0
     is_plain: bool = False
     has_unnamed: bool = False
     front: int = 0
@@ -170,20 +169,20 @@ class InboxState:
     def row(self) -> list[Any]:
         """The columns ``_INBOX``."""
         unnamed = self.unnamed
-        its: tuple[int | None, int, int, int] = (None, 0, 0, 0)
+        its: tuple[int | None, int] = (None, 0)
         if unnamed is not None:
             self.generation = unnamed.generation
-            behind = self.acknowledged - unnamed.position
-            its = (behind, unnamed.bytes, unnamed.used, unnamed.online)
+            self.unnamed_used = 0 if unnamed.online else unnamed.used
+            its = (self.acknowledged - unnamed.position, unnamed.bytes)
         return [
-            *(self.last_id, self.acknowledged, self.generation, self.newest),
+            *(self.last_id, self.acknowledged, self.generation, self.unnamed_used, self.newest),
             *(self.acknowledged - self.front, self.copies, self.bytes),
             *(self.copies_acknowledged, self.bytes_acknowledged),
             *(self.unnamed_device, self.registered, *its),
         ]
 
 
-_NO_PLAIN = [0, 0, 0]
+_NO_PLAIN = [0] * len(_PLAIN)
 _NO_INBOX = InboxState().row()
 
 
@@ -205,7 +204,6 @@ class Inboxes(dict[int, InboxState]):
         self._transaction = transaction
         self._before: dict[int, list[Any]] = {}
         self._devices: dict[tuple[int, str], tuple[Any, ...]] = {}
-        self._left: list[int] = []
         self.serial = 0
         wanted, senders = list(uids), list(senders)
         found = self._read(wanted, may_be_plain, senders)
@@ -222,22 +220,18 @@ class Inboxes(dict[int, InboxState]):
         self.serial = max(self.serial + 10, now * 1000)
         return self.serial
 
-    def leave_plain(self, uid: int) -> None:
-        """Note that no session has the unnamed device of a plain inbox any more."""
-        self._left.append(uid)
-
     def raise_generation(self, uid: int, generation: int) -> None:
         """Take no generation again up to one that a session has, and of which nothing is known: it was lost."""
         if uid in self:
             self[uid].newest = max(self[uid].newest, generation)
         self._transaction.execute(_RAISE_GENERATION, (uid, generation))
 
-    def save(self, now: int) -> None:
-        """Write the rows that have changed; ``now`` is in ms."""
+    def save(self) -> None:
+        """Write the rows that have changed."""
         plain, whole = [], []
         for uid, inbox in self.items():
             if inbox.is_plain:
-                row = [inbox.last_id, inbox.acknowledged, inbox.generation]
+                row = [inbox.last_id, inbox.acknowledged, inbox.generation, inbox.unnamed_used]
                 if row != self._before.get(uid, _NO_PLAIN):
                     plain.append((uid, *row))
             else:
@@ -246,8 +240,6 @@ class Inboxes(dict[int, InboxState]):
                     whole.append((uid, *row))
         write_rows(self._transaction, _WRITE_PLAIN, plain, _UPDATE_PLAIN)
         write_rows(self._transaction, _WRITE_INBOXES, whole, _UPDATE_INBOX)
-        if self._left:
-            self._transaction.execute(_LEAVE_PLAIN, (now, json.dumps(self._left)))
         self._save_devices()
 
     def _read(
@@ -260,10 +252,18 @@ class Inboxes(dict[int, InboxState]):
         for row in json.loads(rows):
             uid = row[0]
             if len(row) == len(_PLAIN) + 2:
-                self._before[uid] = row[1:4]
-                last_id, acknowledged, generation, behind = row[1:]
+                _, last_id, acknowledged, generation, used, behind = row
+                self._before[uid] = row[1:-1]
                 self[uid] = InboxState(
-                    *(last_id, acknowledged, generation, True, behind is not None, acknowledged)
+                    *(
+                        last_id,
+                        acknowledged,
+                        generation,
+                        used,
+                        True,
+                        behind is not None,
+                        acknowledged,
+                    )
                 )
             else:
                 self._before[uid] = row[1:]
@@ -302,6 +302,7 @@ def _whole(
     last_id: int,
     acknowledged: int,
     generation: int,
+    used: int,
     newest: int,
     kept: int,
     copies: int,
@@ -312,16 +313,14 @@ def _whole(
     registered: int,
     unnamed_behind: int | None,
     unnamed_bytes: int,
-    used: int,
-    online: int,
 ) -> InboxState:
     """The inbox of a row with the columns ``_INBOX``."""
     inbox = InboxState(
-        *(last_id, acknowledged, generation, False, unnamed_behind is not None),
+        *(last_id, acknowledged, generation, used, False, unnamed_behind is not None),
         *(acknowledged - kept, newest, copies, bytes, copies_acknowledged, bytes_acknowledged),
         unnamed_device,
     )
     if unnamed_behind is not None:
         position = acknowledged - unnamed_behind
-        inbox.devices[UNNAMED] = DeviceState(generation, position, unnamed_bytes, used, online)
+        inbox.devices[UNNAMED] = DeviceState(generation, position, unnamed_bytes, used, used == 0)
     return inbox

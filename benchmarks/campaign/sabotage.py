@@ -87,7 +87,7 @@ def digests() -> None:
 
 def rollback() -> None:
     """A store that went back is not noticed."""
-    replace_rule("return batches < known_batches", "return false")
+    replace_rule("return batches < expected_batches", "return false")
     Watermark.known = property(lambda self: None)  # type: ignore[assignment, method-assign]
 
 

@@ -17,6 +17,7 @@ from chatsvc.wire.events import Message
 READER, OTHER = 10001, 10002
 A, B = 20001, 20002
 DEVICE = "0123456789abcdef"
+PHONE, DESK, LAPTOP = "a" * 16, "b" * 16, "c" * 16
 DAY = 86_400
 
 

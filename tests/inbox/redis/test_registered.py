@@ -12,8 +12,7 @@ from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.inbox.fixtures import OTHER, READER, A, draft, until
-from tests.inbox.redis.stores import OnTwoNodes
-from tests.inbox.redis.test_rollback import OlderData
+from tests.inbox.redis.stores import OlderData, OnTwoNodes
 from tests.support.script_rules import replace_rule
 from tests.support.servers import redis
 

@@ -19,10 +19,11 @@ local senders = {}
 local function session_of_sender(sender)
   local place = senders[sender]
   if not place then
-    place = {session(sender)}
+    place = {}
+    place.node, place.generation, place.is_marked = session(sender)
     senders[sender] = place
   end
-  return unpack(place)
+  return place
 end
 
 -- The generations of the devices that send in this batch, by sender and device.
@@ -45,18 +46,9 @@ end
 -- How many messages this batch has stored.
 local appended = 0
 
--- Why a session's message is not stored, whatever the message is; nil: nothing is in its way. Then also the inbox that a
--- copy goes into; nil: none does.
-local function sender_trouble(draft)
-  local to, sender, _, _, _, device, _, _, generation, sent_by, registered = unpack(draft)
-  local is_marked = false
-  if generation and generation > 0 then
-    local node, current
-    node, current, is_marked = session_of_sender(sender)
-    if is_taken(node, current, generation) then return {'moved'} end
-  end
-  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
-  if not (registered or is_marked) then return nil end
+-- Whether a session's message comes from the registered device that it says: nil, or why it is not stored. Then also the
+-- inbox that a copy goes into; nil: none does.
+local function check_own_inbox(to, sender, device, sent_by, registered)
   local own = log_of(sender)
   if registered then
     local known = own.devices and own.devices[device]
@@ -68,8 +60,7 @@ end
 
 -- What the inbox knows of a message's number: an outcome if it is not the next one, else the numbers and notes of the
 -- sender's devices with it.
-local function judge_number(log, draft, numbers, notes)
-  local _, _, _, _, text, device, n, again = unpack(draft)
+local function judge_number(log, text, device, n, again, numbers, notes)
   local newest, id, others = find_number(numbers, device)
   local _, digests, other_notes = find_note(notes, device, newest)
   local back = newest - tonumber(n)
@@ -88,23 +79,31 @@ local function judge_number(log, draft, numbers, notes)
 end
 
 -- Put a copy of what a user sends into that user's own inbox, for the other devices.
-local function add_copy(own, draft, serial)
-  local to, sender, name, at, text, device = unpack(draft)
-  device = device and device ~= '' and device or '-'
+local function add_copy(own, to, sender, name, at, text, serial, device)
+  device = device ~= '' and device or '-'
   add(own, sender, name, at, text, serial, to, device)
-  publish_later(own, {sender, number(own.last), sender, name, at, text}, {number(serial), to, device})
+  publish_later(own, {sender, number(own.last), sender, name, at, text}, {serial, to, device})
 end
 
--- Store a message, or say why not. draft: to, sender, name, at, text and perhaps device, n, again (strings, '' if there is
--- none), generation, sending, registered. All that can be refused comes before the first write.
+-- Store a message under a serial, or say why not. draft: to, sender, name, at, text and perhaps device, n, again (strings,
+-- '' if there is none), generation, sending, registered. All that can be refused comes before the first write.
 local function append(draft, serial)
-  local to, sender, name, at, text, _, n = unpack(draft)
-  local trouble, own = sender_trouble(draft)
-  if trouble then return trouble end
+  local to, sender, name, at, text, device, n, again, generation, sent_by, registered = unpack(draft)
+  local has_devices, trouble, own = registered, nil, nil
+  if generation and generation > 0 then
+    local place = session_of_sender(sender)
+    if is_taken(place.node, place.generation, generation) then return {'moved'} end
+    has_devices = place.is_marked
+  end
+  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
+  if has_devices then
+    trouble, own = check_own_inbox(to, sender, device, sent_by, registered)
+    if trouble then return trouble end
+  end
   local log = log_of(to)
   local share, since, numbers, notes = sender_of(log.senders, sender)
   if n and n ~= '' then
-    trouble, numbers, notes = judge_number(log, draft, numbers, notes)
+    trouble, numbers, notes = judge_number(log, text, device, n, again, numbers, notes)
     if trouble then return trouble end
   end
   if log.waiting >= args.waiting then
@@ -117,13 +116,12 @@ local function append(draft, serial)
   appended = appended + 1
   set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
   if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
-  publish_later(log, {to, number(log.last), sender, name, at, text}, {number(serial)})
-  if own then add_copy(own, draft, serial) end
-  local outcome = {'stored', log.last, log.waiting, #log.nodes > 0, number(serial)}
-  if own or #log.nodes > 0 then
-    outcome[6], outcome[7] = is_elsewhere(log.node), own and own.last or 0
-  end
-  return outcome
+  local is_elsewhere_too = #log.nodes > 0
+  if is_elsewhere_too then publish_later(log, {to, number(log.last), sender, name, at, text}, {serial}) end
+  if own then add_copy(own, to, sender, name, at, text, serial, device) end
+  if not (own or is_elsewhere_too) then return {'stored', log.last, log.waiting, false, serial} end
+  local taken = is_elsewhere(log.node)
+  return {'stored', log.last, log.waiting, is_elsewhere_too, serial, taken, own and own.last or 0}
 end
 
 -- Remove what the session of the unnamed device has received.
@@ -193,12 +191,12 @@ function commands.commit()
     if not lost then well, verdict = pcall(remove, unpack(removal)) end
     done[i] = well and verdict or 'failed'
   end
-  local ready, serial = true, 0
+  local ready, serial = false, 0
   if #args.drafts > 0 then ready, serial = pcall(reserve_serials, #args.drafts) end
   for i, draft in ipairs(args.drafts) do
     -- A message that fails leaves the others alone.
     local well, outcome = false, serial
-    if ready then well, outcome = pcall(append, draft, serial + 10 * (i - 1)) end
+    if ready then well, outcome = pcall(append, draft, number(serial + 10 * (i - 1))) end
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
   for _, log in pairs(logs) do settle(log) end
@@ -216,5 +214,6 @@ function commands.commit()
       epoch = redis.call('GET', 'chat:epoch'),
     })
   end
-  return {outcomes, done, lost and true or false, run, batches, expired, number(last_serial()), forgotten}
+  local last = ready and serial + 10 * (#args.drafts - 1) or 0
+  return {outcomes, done, lost and true or false, run, batches, expired, number(last), forgotten}
 end

@@ -77,11 +77,13 @@ local function has_another(log, device)
   return false
 end
 
+local NOWHERE = {}
+
 -- The other nodes at which devices of a log's user are logged in.
 local function nodes_of(log)
+  if not log.devices then return is_elsewhere(log.node) and {log.node} or NOWHERE end
   local found = {}
   if is_elsewhere(log.node) then found[1] = log.node end
-  if not log.devices then return found end
   local seen = {[log.node] = true}
   for name, device in pairs(log.devices) do
     if name ~= UNNAMED and not seen[device.node] and is_elsewhere(device.node) then

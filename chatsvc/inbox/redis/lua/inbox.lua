@@ -19,9 +19,10 @@ local function recount(log)
   log.waiting = waiting
 end
 
--- Append a message; its time `at` is in ms, 0 for what the older server left. `to` and `device` make it a copy.
+-- Append a message; its time `at` is in ms, 0 for what the older server left. Its serial is a text. `to` and `device` make
+-- it a copy.
 local function add(log, sender, name, at, text, serial, to, device)
-  local id, note = log.last + 1, number(serial)
+  local id, note = log.last + 1, serial
   if log.devices then
     log.bytes = log.bytes + #name + #text
     if to then log.copies = log.copies + 1 end
@@ -29,7 +30,7 @@ local function add(log, sender, name, at, text, serial, to, device)
     if to then note = note .. ' ' .. device .. ' ' .. to end
     log.is_changed = true
   end
-  redis.call('XADD', log.inbox, number(id), 'f', sender, 'u', name, 'a', at, 't', text, 'x', note)
+  redis.call('XADD', log.inbox, id, 'f', sender, 'u', name, 'a', at, 't', text, 'x', note)
   log.last, log.length = id, log.length + 1
   if to then return end
   log.waiting = log.waiting + 1
@@ -41,7 +42,7 @@ local function adopt(log)
   local old = old_list_of(log.uid)
   if redis.call('EXISTS', old) == 0 then return end
   for _, text in ipairs(redis.call('LRANGE', old, 0, -1)) do
-    add(log, '0', '', '0', text, 0)
+    add(log, '0', '', '0', text, '0')
   end
   redis.call('DEL', old)
   log.is_old = true

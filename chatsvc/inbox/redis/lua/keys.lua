@@ -1,5 +1,5 @@
--- The inbox in Redis: one script, whose parts stand in the files of this folder (script.py puts them together). ARGV[1]
--- is the command to carry out and ARGV[2] its arguments, one JSON object. Every answer is one JSON text, because one long
+-- The inbox in Redis: scripts, whose parts stand in the files of this folder (script.py puts them together). ARGV[1] is
+-- the command to carry out and ARGV[2] its arguments, one JSON object. Every answer is one JSON text, because one long
 -- string costs the calling process less than many short ones. Numbers travel as strings where Lua's doubles or its %.14g
 -- would round them.
 

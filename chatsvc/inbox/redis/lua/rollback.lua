@@ -1,12 +1,19 @@
 -- How a node finds out that this is not the data that it knows, as in rollback.py.
 
 -- The mark of this data: which process of Redis holds it (its run_id), and how many batches with messages it has taken.
+local known_run, known_batches
 local function data_mark()
-  local run, batches = string.match(redis.call('GET', 'chat:life') or '- 0', '^(%S+) (%d+)$')
-  return run, tonumber(batches)
+  if not known_run then
+    local run, batches = string.match(redis.call('GET', 'chat:life') or '- 0', '^(%S+) (%d+)$')
+    known_run, known_batches = run, tonumber(batches)
+  end
+  return known_run, known_batches
 end
 
-local function set_data_mark(run, batches) redis.call('SET', 'chat:life', run .. ' ' .. number(batches)) end
+local function set_data_mark(run, batches)
+  redis.call('SET', 'chat:life', run .. ' ' .. number(batches))
+  known_run, known_batches = run, batches
+end
 
 -- How many batches an earlier process had taken when it ended; nil: this data was never held by that process.
 local function batches_at_end_of(run)
@@ -37,10 +44,10 @@ end
 -- Whether this data lacks batches of which this node knows that they were stored.
 local function has_lost_writes()
   if not args.known then return false end
-  local known_run, known_batches = unpack(args.known)
+  local expected_run, expected_batches = unpack(args.known)
   local run, batches = data_mark()
-  if run ~= known_run then batches = batches_at_end_of(known_run) or -1 end
-  return batches < known_batches
+  if run ~= expected_run then batches = batches_at_end_of(expected_run) or -1 end
+  return batches < expected_batches
 end
 
 -- The most epochs that are remembered.

@@ -1,7 +1,8 @@
 """
 Which of the commands, keys and channels that a server needs its user of Redis may not use; nothing is changed.
 
-Redis 7 can be asked what a user may do, by those who may ask. Elsewhere each command is tried so that it does nothing.
+Each command is tried so that it does nothing. Redis 7 could be asked instead (``ACL DRYRUN``); but a server's user has no
+need of that right, and Redis notes in its ``ACL LOG`` whoever asks without it.
 """
 
 from __future__ import annotations
@@ -70,13 +71,11 @@ async def require_permissions(
     """
     Find out what the user of a connection that is logged in may not do.
 
-    Where Redis does not tell, ``locator`` is asked for another connection: one that has subscribed can do nothing else.
+    ``locator`` is asked for another connection: one that has subscribed can do nothing else.
 
     :raise StoreMisconfigured: something is missing; one line that says what to add to the ACL.
     """
-    missing = await _asked(protocol, url.user or "default")
-    if missing is None:
-        missing = await _tried(protocol) | await _tried_to_subscribe(reactor, locator)
+    missing = await _tried(protocol) | await _tried_to_subscribe(reactor, locator)
     if missing:
         words = " ".join(sorted(missing))
         raise StoreMisconfigured(
@@ -107,19 +106,6 @@ async def require_permissions_at(
         raise
     except Exception as problem:
         raise StoreUnavailable(f"{url}: {reason(problem)}") from None
-
-
-async def _asked(protocol: Any, user: str) -> set[str] | None:
-    """Ask Redis what its user may not do; None: it does not tell."""
-    missing: set[str] = set()
-    try:
-        for name, call in {**_TRIALS, **_SUBSCRIBE}.items():
-            verdict = await protocol.execute_command("ACL", "DRYRUN", user, *call)
-            if verdict not in (b"OK", "OK"):
-                missing.add(_word(name, call, verdict.decode(errors="replace")))
-    except txredisapi.ResponseError:
-        return None
-    return missing
 
 
 async def _tried(protocol: Any) -> set[str]:

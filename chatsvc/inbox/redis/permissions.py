@@ -1,8 +1,8 @@
 """
 Which of the commands, keys and channels that a server needs its user of Redis may not use; nothing is changed.
 
-Each command is tried so that it does nothing. Redis 7 could be asked instead (``ACL DRYRUN``); but a server's user has no
-need of that right, and Redis notes in its ``ACL LOG`` whoever asks without it.
+Each command is tried so that it does nothing. Redis 7 could be asked instead (``ACL DRYRUN``); but a server's user has
+no need of that right, and Redis notes in its ``ACL LOG`` whoever asks without it.
 """
 
 from __future__ import annotations

@@ -18,8 +18,10 @@ from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.inbox.features import FEATURES, FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
@@ -80,7 +82,7 @@ class Assembly:
         """
         config, reactor, metrics = self._config, self._reactor, self._metrics
         accounts = await self._accounts()
-        online: dict[int, Reader] = {}
+        online: OnlineUsers[Reader] = OnlineUsers()
         flush = FlushConsolidator(reactor)
         inbox, monitor = await self._make_inbox()
         router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
@@ -100,6 +102,7 @@ class Assembly:
             router=router,
             flush=flush,
             online=online,
+            features=FeatureGrants(inbox, reactor.seconds),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
                 request=RateLimiter(config.request_rate, reactor.seconds),
@@ -160,7 +163,7 @@ class Assembly:
 
     def _about(self) -> str:
         """Say what other nodes may know of this one."""
-        return NodeFacts(__version__, self.tokens.fingerprint).to_text()
+        return NodeFacts(__version__, self.tokens.fingerprint, FEATURES).to_text()
 
     async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
-from chatsvc.delivery.reader import Reader, _State
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.reader_state import State
 from chatsvc.inbox.outcome import Draft
 from chatsvc.inbox.redis import batch_codec
 from chatsvc.inbox.sqlite import batch
@@ -46,7 +47,7 @@ def cursor() -> None:
     honest = Reader.stored
 
     def stored(self: Reader, message: Message) -> None:
-        if self._state is _State.LIVE and message.id > self.cursor:
+        if self._state is State.LIVE and message.id > self.cursor:
             self.cursor = message.id - 1
         honest(self, message)
 

@@ -5,8 +5,9 @@ A registered device has a position of its own, the id and the serial of the last
 without a registered device are one device to the server, and one record in the file: an id and the epoch that it
 belongs to.
 
-A file of a client from before there were registered devices only has the latter. Its last id is kept as ``before``
-until a terminal has registered and knows where it begins (see ``conversation/reading.py``).
+What a terminal has shown without a registered device, because client or server knew of none, is only in the latter. The
+last id is kept as ``before`` until a terminal has registered and knows where it begins (see
+``conversation/reading.py``).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class ShownRecord:
 
     @property
     def before(self) -> int:
-        """The last id that older clients have shown, 0: there is none, or it no longer matters."""
+        """The last id that terminals have shown without a registered device; 0: it does not matter any more."""
         return int(one(self._database, "SELECT before FROM reading")[0])
 
     def settle(self, position: Position = START) -> None:
@@ -81,8 +82,14 @@ class ShownRecord:
             "UPDATE reading SET last = 0, before = 0, epoch = ? WHERE epoch <> ?", (epoch, epoch)
         )
 
-    def mark(self, epoch: str, up_to: int) -> None:
-        """Record that messages up to an id have been shown; when this returns, that is on the disk."""
+    def mark(self, epoch: str, up_to: int, *, at_terminal: bool = False) -> None:
+        """
+        Record that messages up to an id have been shown; when this returns, that is on the disk.
+
+        :param at_terminal: to somebody whose terminal registers its device as soon as the server knows how
+        """
         self._database.execute(
-            "UPDATE reading SET last = ? WHERE epoch = ? AND last < ?", (up_to, epoch, up_to)
+            "UPDATE reading SET last = ?, before = CASE WHEN ? THEN ? ELSE before END"
+            " WHERE epoch = ? AND last < ?",
+            (up_to, at_terminal, up_to, epoch, up_to),
         )

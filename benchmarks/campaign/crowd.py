@@ -114,6 +114,7 @@ async def main() -> None:
         "--beside", default="", help="the uids of those who have registered devices"
     )
     parser.add_argument("--others", required=True, help="the uids whom they write to")
+    parser.add_argument("--sabotage", default="", help="a rule to break, see campaign/sabotage.py")
     parser.add_argument("--target", action="append", required=True, help="HOST:PORT")
     parser.add_argument("--node", action="append", default=[], help="HOST:PORT of a node")
     parser.add_argument("--ca", required=True)

@@ -71,6 +71,7 @@ class World:
         self.folder = folder
         self.store = store
         self.uids = [FIRST_UID + i for i in range(users)]
+        self._sabotage = sabotage
         self.sessions = sessions_of(self.uids, devices)
         """The names of those who read, in the structured campaign, by uid."""
         limits = ("--devices", str(MOST_DEVICES), "--device-backlog", str(backlog))
@@ -174,7 +175,7 @@ class World:
         arguments = [
             *(sys.executable, str(HERE / "crowd.py"), "--part", part, "--rate", str(rate)),
             *("--users", ",".join(users), "--others", ",".join(map(str, others))),
-            *("--beside", ",".join(map(str, self.devices))),
+            *("--beside", ",".join(map(str, self.devices)), "--sabotage", self._sabotage),
             *("--slow", str(self.uids[-1])),
             *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
             *(word for target in targets for word in ("--target", target)),

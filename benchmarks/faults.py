@@ -106,6 +106,7 @@ _CERTAIN = {
     "shown twice": "shown_twice",
     "out of order": "out_of_order",
     "misdirected": "misdirected",
+    "missed for no reason": "missed_for_no_reason",
 }
 """By what a complaint is certain before the end, when what is not shown may still be on its way."""
 

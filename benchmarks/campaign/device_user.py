@@ -117,7 +117,7 @@ class DeviceUser(StructuredUser):
     def _show(self, thing: dict[str, Any]) -> None:
         self._look_at(thing)
         newer = thing.get("serial", 0) > self.journal.serial
-        if thing["id"] > self.journal.cursor or newer and self.options.sabotage != "serials":
+        if thing["id"] > self.journal.cursor or (newer and self.options.sabotage != "serials"):
             self.record_shown(thing)
 
     def _look_at(self, thing: dict[str, Any]) -> None:

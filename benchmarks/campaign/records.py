@@ -38,15 +38,28 @@ class Told:
 @dataclass(frozen=True)
 class Gone:
     """
-    A device that had shown the serial ``shown`` last was told at ``time`` that what follows is no longer kept: the ids
-    above ``after``, up to ``until``, before the message with ``serial``, 0: before whatever came later.
+    A device was told at ``time`` that the ids above ``after``, up to ``until``, are no longer kept: what comes before
+    the message with ``serial``, 0: before whatever came later. ``shown`` is what it had shown last by then, None:
+    nothing.
     """
 
     time: float
     after: int
     until: int
     serial: int
-    shown: int
+    last: Told | None
+
+    @property
+    def shown(self) -> int:
+        """The serial of what it had shown last."""
+        return self.last.serial if self.last else 0
+
+    @property
+    def lacks_nothing(self) -> bool:
+        """Whether it has shown all that since it asked, on the connection before."""
+        if self.last is None:
+            return False
+        return self.last.serial >= self.serial > 0 or self.last.id >= self.until
 
     def covers(self, low: int, high: int, said: float) -> bool:
         """Whether a message that was first said then, with a serial from ``low`` to ``high``, may be among them."""
@@ -107,7 +120,7 @@ class Session:
                 self._take_shown(entry)
             case "m":
                 after, until, serial = map(int, entry.words)
-                last = self.order[-1][1].serial if self.order else 0
+                last = self.order[-1][1] if self.order else None
                 self.gone.append(Gone(entry.time, after, until, serial, last))
             case "l":
                 self.logins.append(entry.time)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
-from chatsvc.delivery.reader import Reader, _State
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.reader_state import State
 from chatsvc.inbox.outcome import Draft, Removal
 from chatsvc.inbox.redis import batch_codec
-from chatsvc.inbox.sqlite import batch
+from chatsvc.inbox.sqlite import sending as sqlite_sending
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.message_log import MessageLog
+from chatsvc.inbox.sqlite.sending import SendingDevices
 from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.tap import launcher
@@ -48,7 +50,7 @@ def cursor() -> None:
     honest = Reader.stored
 
     def stored(self: Reader, message: Message) -> None:
-        if self._state is _State.LIVE and message.id > self.cursor:
+        if self._state is State.LIVE and message.id > self.cursor:
             self.cursor = message.id - 1
         honest(self, message)
 
@@ -63,7 +65,7 @@ def duplicates() -> None:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
     batch_codec._draft_fields = fields
-    SQLiteBatch._seen = lambda self, draft: ""  # type: ignore[method-assign]
+    SendingDevices.seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
 def receipts() -> None:
@@ -84,7 +86,7 @@ def generations() -> None:
 def digests() -> None:
     """Whatever has a number that was accepted passes for the message that was accepted."""
     replace_rule("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
-    batch._is_the_same = lambda digests, back, text: True
+    sqlite_sending._is_the_same = lambda digests, back, text: True
 
 
 def rollback() -> None:

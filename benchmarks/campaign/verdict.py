@@ -24,7 +24,8 @@ there.
 may be refused afterwards.
 
 *Missed* may be a message that a registered device was told of as no longer kept. This it may be told if the campaign
-has had it forgotten, if it was too far behind, or if a store lost that it was there; once for each of these.
+has had it forgotten, if it was too far behind, or if a store lost that it was there; once for each of these. Of what
+was sent while it was forgotten it may lack the copy.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Verdict:
     misdirected: int = 0
     """Copies that were shown to the device that sent them, or to who is not to have any."""
     missed: int = 0
-    """Confirmed ones that are not shown because the device was told so: exempt."""
+    """Confirmed ones that a device was told of as gone, or copies of when it was not registered: exempt."""
     missed_for_no_reason: int = 0
     """Times that a device was told so though nobody had it forgotten and it was not too far behind."""
     wrong: int = 0
@@ -125,6 +126,7 @@ class _Court:
         self._add_absent_readers()
         self._ids = self._all_ids()
         self._serials = self._all_serials()
+        self._absences = self._all_absences()
 
     def judge(self) -> Verdict:
         verdict = self._verdict
@@ -192,7 +194,7 @@ class _Court:
                 continue
             if any(_is_unknown(loss, pair, told) for loss in self._losses):
                 self._verdict.lost_with_store += 1
-            elif self._is_missed(reader, pair, k):
+            elif self._is_missed(reader, pair, k) or (copy and self._was_away(reader, pair, told)):
                 self._verdict.missed += 1
             else:
                 self._verdict.blame("lost", self._said_of(reader, pair, told), copy)
@@ -221,6 +223,24 @@ class _Court:
         said = self._sessions[pair[0]].said[pair[1]].get(k, 0.0)
         low, high = self._span(pair, k)
         return any(gone.covers(low, high, said) for gone in reader.gone)
+
+    def _was_away(self, reader: Session, pair: Pair, told: Told) -> bool:
+        """Whether a message may have been stored when this device was not registered: then it has no copy for it."""
+        said = self._sessions[pair[0]].said[pair[1]].get(told.k, told.time)
+        return any(begin <= told.time and said <= end for begin, end in self._absences[reader.name])
+
+    def _all_absences(self) -> dict[str, list[tuple[float, float]]]:
+        """When each registered device may have been forgotten."""
+        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for session in self._sessions.values():
+            logins = session.logins
+            for begin in self._forgettings.get(session.name, []):
+                later = bisect_right(logins, begin)
+                end = logins[later] if later < len(logins) else float("inf")
+                found[session.name].append((begin, end))
+            for gone in session.gone:
+                found[session.name].append((gone.last.time if gone.last else 0.0, gone.time))
+        return found
 
     def _span(self, pair: Pair, k: int) -> tuple[int, int]:
         """Between which serials a message has its own."""
@@ -283,7 +303,7 @@ class _Court:
         reasons = [*self._forgettings.get(reader.name, []), *(loss.end for loss in self._losses)]
         told: dict[int, Gone] = {}
         for gone in reader.gone:
-            if gone.shown in told:
+            if gone.shown in told or gone.lacks_nothing:
                 continue
             told[gone.shown] = gone
             if self._is_behind(reader, gone):

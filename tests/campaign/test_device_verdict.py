@@ -89,6 +89,17 @@ class Copies(DeviceCase):
         self.shown("1d2", "1s", 2, 6, 4)
         self.assertEqual(self.complaints(), ["misdirected: 1s>2#6 at 1d2"])
 
+    def test_while_forgotten(self) -> None:
+        """A copy would be asked for that was not made, because the device was forgotten, or one that was."""
+        self.shown("1d2", "1d1", 2, 5, 3)
+        self.forgotten("1d2", 4)
+        self.confirmed("1d1", 2, 6, 5)
+        self.registered("1d2", second=6)
+        self.confirmed("1d1", 2, 7, 7)
+        for k in (6, 7):
+            self.shown("2", "1d1", 2, k, 8)
+        self.assertEqual(self.complaints(), ["lost: 1d1>2#7 at 1d2"])
+
     def test_twice(self) -> None:
         """A copy that comes twice would not be counted, or not as a copy."""
         self.shown("1d2", "1d1", 2, 5, 3, serial=5)
@@ -151,6 +162,13 @@ class Devices(DeviceCase):
         self.delivered(2, 4, "2d1")
         self.missed("2d1", 6, 2, 9)
         self.assertEqual(self.complaints(), ["missed_for_no_reason: 2d1 lacks 2 to 9"])
+
+    def test_shown_meanwhile(self) -> None:
+        """A device would count as forgotten that has shown everything since it asked, where it was before."""
+        self.delivered(1, 2, "2d1")
+        self.delivered(2, 3, "2d1")
+        self.missed("2d1", 5, 1, 2)
+        self.assertEqual(self.complaints(), [])
 
     def test_behind(self) -> None:
         """A device that was too far behind would count as forgotten for no reason."""

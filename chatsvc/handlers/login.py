@@ -147,11 +147,11 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
         services.online.add(uid, reader)
         for one in older:
             one.taken_over(origin)
-    elif not older:
+        return reader, claim
+    if reader_of(older, device) is None:
         reader.close()
-    else:
-        for one in older:
-            one.stay()
+    for one in older:
+        one.stay()
     return reader, claim
 
 

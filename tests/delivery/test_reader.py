@@ -16,40 +16,10 @@ from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
+from tests.delivery.recording import RecordingOwner
 from tests.support.fakes import MemoryInbox
 
 UID = 2
-
-
-class RecordingOwner:
-    """A session that notes what it is told; ``room`` is how many messages it takes before it pauses its reader."""
-
-    def __init__(self) -> None:
-        self.delivered: list[int] = []
-        self.noted: list[str] = []
-        self.room = 10**9
-        self.reader: Reader
-
-    def deliver(self, message: Message) -> None:
-        self.delivered.append(message.id)
-        self.room -= 1
-        if not self.room:
-            self.reader.pause()
-
-    def poll_acks(self) -> None:
-        self.noted.append("poll")
-
-    def taken_over(self, by: str = "") -> None:
-        self.noted.append("taken over")
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def forgotten(self) -> None:
-        self.noted.append("forgotten")
-
-    def failed(self) -> None:
-        self.noted.append("failed")
 
 
 class ReaderTests(SynchronousTestCase):

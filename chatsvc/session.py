@@ -271,9 +271,10 @@ class Session(CommandPipeline):
         self.connection.logged_out()
         if user.reader is not None:
             self.connection.stop_tracking_acks()
-            self._forget(user.reader)
+            self.drop(user.reader)
 
-    def _forget(self, reader: Reader) -> None:
+    def drop(self, reader: Reader) -> None:
+        """End a reader, and take it out of the online-user map."""
         reader.close()
         self.services.online.discard(reader.uid, reader)
 

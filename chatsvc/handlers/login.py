@@ -83,13 +83,31 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation)
     session.enter(user)
     services.metrics.logins["ok"].inc()
-    token = services.auth.issue_token(identity, user.device)
+    token = services.auth.issue_token(identity)
     lifetime = int(services.auth.tokens.lifetime)
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     if missed is not None:
         session.say(missed)
-    if reader is not None:
+    if reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader)
+
+
+async def _may_stay(session: Session, identity: Identity) -> bool:
+    """
+    Return whether the log-in may read; end it if its device was forgotten since its token or password was checked.
+
+    Whoever forgot the device came before the claim, which has registered it again.
+    """
+    services, user = session.services, session.user
+    if not identity.device:
+        return True
+    try:
+        if await services.auth.was_forgotten(identity):
+            await services.inbox.forget(identity.account.uid, identity.device)
+            session.forgotten()
+    except StoreUnavailable:
+        session.connection.bye("store-unavailable")
+    return session.user is not None and session.user is user
 
 
 async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reader, InboxClaim]:

@@ -64,6 +64,6 @@ def _older_nodes(facts: Mapping[str, NodeFacts]) -> list[str]:
     if not older:
         return []
     return [
-        f"nodes of an older version keep all others from granting what clients ask for"
-        f" ({', '.join(sorted(known))}): stop them, and start the newer version instead ({', '.join(older)})"
+        f"nodes of an older version keep clients from what they ask for ({', '.join(sorted(known))}):"
+        f" stop them, and never start one again on these data ({', '.join(older)})"
     ]

@@ -148,18 +148,22 @@ def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
 
 
 def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
-    device = _text(thing, "device", "")
-    if device and not _DEVICE.fullmatch(device):
-        raise BadField("device")
     lang = thing.get("lang")
     return c.Hello(
         _number(thing, "version", 1, c.MAX_N, 1),
         _text(thing, "client", ""),
-        device.lower(),
+        _device(thing, ""),
         lang if lang in LANGUAGES else None,
         _words(thing, "features"),
         n=n,
     )
+
+
+def _device(thing: dict[str, Any], default: Any = _REQUIRED) -> str:
+    device: str = _text(thing, "device", default)
+    if device != default and not _DEVICE.fullmatch(device):
+        raise BadField("device")
+    return device.lower()
 
 
 def _words(thing: dict[str, Any], field: str) -> tuple[str, ...] | None:
@@ -205,7 +209,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
     "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
     "devices": lambda thing, n: c.Devices(n=n),
-    "forget": lambda thing, n: c.Forget(_text(thing, "device").lower(), n=n),
+    "forget": lambda thing, n: c.Forget(_device(thing), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
 }

@@ -12,12 +12,13 @@ ALTER TABLE chat_inbox ADD COLUMN copies integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_inbox ADD COLUMN bytes integer NOT NULL DEFAULT 0;
 
 -- From now on chat_reader.acknowledged is the highest position that any device ever had, and chat_reader.generation
--- that of the unnamed device's session.
+-- that of the unnamed device's session. The rest is 0 where there never was a registered device, so that it need not be
+-- written with each message.
 
 -- The generation that any session of the user took last.
 ALTER TABLE chat_reader ADD COLUMN newest integer NOT NULL DEFAULT 0;
--- The id removed last: all above it are kept, because some device has not acknowledged them.
-ALTER TABLE chat_reader ADD COLUMN front integer NOT NULL DEFAULT 0;
+-- How many ids up to `acknowledged` are still kept, because some device has not acknowledged them.
+ALTER TABLE chat_reader ADD COLUMN kept integer NOT NULL DEFAULT 0;
 -- What chat_inbox.copies and chat_inbox.bytes are at the id given out last, and at `acknowledged`.
 ALTER TABLE chat_reader ADD COLUMN copies integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_reader ADD COLUMN bytes integer NOT NULL DEFAULT 0;
@@ -25,12 +26,11 @@ ALTER TABLE chat_reader ADD COLUMN copies_acknowledged integer NOT NULL DEFAULT 
 ALTER TABLE chat_reader ADD COLUMN bytes_acknowledged integer NOT NULL DEFAULT 0;
 -- How many rows of chat_registered the user has.
 ALTER TABLE chat_reader ADD COLUMN registered integer NOT NULL DEFAULT 0;
--- The unnamed device's position (null: it is not registered) and `bytes` there; when it was used last, ms since 1970;
--- whether it is logged in, and as which device it sends.
-ALTER TABLE chat_reader ADD COLUMN unnamed integer;
+-- How far the unnamed device is behind `acknowledged` (null: it is not registered), and `bytes` where it is; when its
+-- last session ended, ms since 1970 (0: it is logged in); and as which device it sends.
+ALTER TABLE chat_reader ADD COLUMN unnamed_behind integer;
 ALTER TABLE chat_reader ADD COLUMN unnamed_bytes integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_reader ADD COLUMN unnamed_used integer NOT NULL DEFAULT 0;
-ALTER TABLE chat_reader ADD COLUMN unnamed_online integer NOT NULL DEFAULT 0;
 ALTER TABLE chat_reader ADD COLUMN unnamed_device text NOT NULL DEFAULT '';
 
 CREATE TABLE IF NOT EXISTS chat_registered (
@@ -56,10 +56,10 @@ INSERT OR IGNORE INTO chat_setting
     WHERE users > 0;
 
 -- One counter of generations for each user, and each user's unnamed device at what was acknowledged. It counts as logged
--- in until the server starts, which is when it was used last.
+-- in until the server starts.
 UPDATE chat_reader SET
     newest = max(generation, coalesce((SELECT max(generation) FROM chat_generation WHERE uid = chat_reader.uid), 0)),
-    front = acknowledged, unnamed = acknowledged, unnamed_online = 1
+    unnamed_behind = 0
     WHERE newest = 0;
 INSERT OR IGNORE INTO chat_reader (uid, newest) SELECT uid, max(generation) FROM chat_generation GROUP BY uid;
 

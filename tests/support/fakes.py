@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,7 +99,7 @@ class MemoryInbox(Turns):
         """The generation of each device, by uid and device."""
         self.positions: dict[int, int] = {}
         """The position of each user's unnamed device."""
-        self.registered: dict[int, dict[str, MemoryDevice]] = {}
+        self.registered: defaultdict[int, dict[str, MemoryDevice]] = defaultdict(dict)
         self.most_devices = 8
         self.taken: set[int] = set()
         """The uids of those who are logged in at another node."""
@@ -153,7 +153,7 @@ class MemoryInbox(Turns):
         name: str,
         registration: Registration,
     ) -> InboxClaim:
-        devices, acknowledged = self.registered.setdefault(uid, {}), self.acknowledged(uid)
+        devices, acknowledged = self.registered[uid], self.acknowledged(uid)
         new = name not in devices
         if new and renewed is not None:
             raise NotRegistered
@@ -307,7 +307,7 @@ class MemoryInbox(Turns):
         if self.outcomes:
             return self.outcomes.pop(0)
         # Few calls, and none without registered devices: test_cost.py counts them.
-        named = self.registered[draft.sender] if draft.sender in self.registered else {}
+        named = self.registered[draft.sender] if self.registered else {}
         if draft.registered and draft.device not in named:
             return Unregistered()
         if draft.sending and draft.sending < self.sending.get((draft.sender, draft.device), 0):

@@ -63,7 +63,7 @@ def decode_batch(
         [removal for verdict, removal in verdicts if verdict == "taken"],
         expired,
         lost,
-        ended + decode_forgotten(forgotten),
+        list(dict.fromkeys(ended + decode_forgotten(forgotten))),
     )
 
 

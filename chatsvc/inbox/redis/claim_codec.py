@@ -46,7 +46,7 @@ def encode_claim(
         arguments["origin"] = origin
     if registration is not None:
         arguments["client"] = registration.client
-        if after is not None and registration.serial is not None:
+        if registration.serial is not None:
             arguments["serial"] = str(registration.serial)
     return arguments
 

@@ -6,7 +6,7 @@ So what is confirmed is stored once (P1 of docs/protocol.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from chatsvc.inbox.claim import InboxClaim, Registration
@@ -55,7 +55,7 @@ class SQLiteBatch:
         limits: InboxLimits,
         now: int,
         latest: int,
-        uids: Iterable[int] = (),
+        uids: Sequence[int] = (),
         drafts: Sequence[Draft] = (),
         removals: Sequence[Removal] = (),
     ) -> None:
@@ -67,7 +67,12 @@ class SQLiteBatch:
         self.refused: list[Removal] = []
         self.unregistered: dict[tuple[int, str], None] = {}
         """Sessions whose device is not registered, as this transaction has found or decided: uid and device."""
-        self._inboxes = Inboxes(transaction, {*uids, *_touched(drafts, removals)})
+        touched = {draft.to for draft in drafts} | {removal.uid for removal in removals}
+        # Whose other devices may have to see what they send.
+        readers = {
+            draft.sender for draft in drafts if draft.registered or draft.generation is not None
+        }
+        self._inboxes = Inboxes(transaction, [*uids, *touched], readers, may_be_plain=not uids)
         senders = {(draft.to, draft.sender) for draft in drafts}
         # By inbox and sender: the share, and what was acknowledged when it began.
         self._shares = {
@@ -75,6 +80,7 @@ class SQLiteBatch:
         }
         devices = {(draft.sender, draft.device) for draft in drafts if draft.sending}
         self._sending = SendingDevices(transaction, now, devices)
+        self._with_devices = {uid for uid, inbox in self._inboxes.items() if inbox.devices}
         self._log = MessageLog(transaction)
         self._places = self._log.places(self._wanted(removals))
         self._fronts: dict[int, int] = {}
@@ -91,7 +97,7 @@ class SQLiteBatch:
 
     def append(self, draft: Draft) -> Outcome:
         """Store a message, or say why not: first what is wrong with its session, then with its number, then space."""
-        if draft.registered and draft.device not in self._inboxes[draft.sender].devices:
+        if draft.registered and not self._is_registered(draft):
             self.unregistered[draft.sender, draft.device] = None
             return Unregistered()
         if draft.sending and self._is_superseded(draft, draft.sending):
@@ -114,12 +120,15 @@ class SQLiteBatch:
         id = self._log.append(draft.to, inbox, draft, serial)
         if draft.n is not None:
             self._sending.remember(draft, id, serial, digests)
-        waiting = inbox.waiting
-        return Stored(id, waiting, serial=serial, copy=self._copy(draft, serial))
+        copy = self._copy(draft, serial) if draft.sender in self._with_devices else 0
+        return Stored(id, inbox.waiting, serial=serial, copy=copy)
 
     def remove(self, removal: Removal) -> None:
         """Take note of what a session has received, unless its device is another session's or not registered."""
         inbox = self._inboxes[removal.uid]
+        if inbox.is_plain:
+            self._remove_from_plain(inbox, removal)
+            return
         device = inbox.devices.get(removal.device)
         if device is None:
             if removal.device or inbox.generation == removal.generation:
@@ -195,6 +204,8 @@ class SQLiteBatch:
     def forget_unused(self) -> None:
         """Forget devices that are too far behind, or were not used for too long."""
         for uid, inbox in self._inboxes.items():
+            if inbox.is_plain:
+                continue
             for device in forget_unused(inbox, self._limits, self._latest):
                 self.unregistered[uid, device] = None
 
@@ -210,6 +221,8 @@ class SQLiteBatch:
         """
         for uid, inbox in self._inboxes.items():
             self._trim(uid, inbox)
+            if not inbox.is_plain:
+                inbox.begin_counts()
         self._log.flush()
         self._inboxes.save()
         write_rows(
@@ -225,13 +238,26 @@ class SQLiteBatch:
 
     def _wanted(self, removals: Sequence[Removal]) -> set[tuple[int, int]]:
         """The ids of which it must be known what the inbox had taken there, each with its uid."""
-        uneven = [one for one in removals if not self._inboxes[one.uid].is_even or one.device]
-        return {(one.uid, id) for one in uneven for id in (one.up_to, one.shown) if id}
+        return {
+            (one.uid, id)
+            for one in removals
+            if not self._inboxes[one.uid].is_plain
+            for id in (one.up_to, one.shown)
+            if id
+        }
+
+    def _is_registered(self, draft: Draft) -> bool:
+        inbox = self._inboxes.get(draft.sender)
+        return inbox is not None and draft.device in inbox.devices
 
     def _is_superseded(self, draft: Draft, sending: int) -> bool:
-        sender = self._inboxes[draft.sender]
-        sender.newest = max(sender.newest, sending)
-        return self._sending.is_superseded(draft, sending)
+        """Whether the device has logged in again since the session that sends this draft."""
+        newest = self._sending.generation(draft.sender, draft.device)
+        if newest < sending:
+            # An older file was put back, and has lost that log-in.
+            self._sending.set_generation(draft.sender, draft.device, sending)
+            self._inboxes.raise_generation(draft.sender, sending)
+        return sending < newest
 
     def _take_share(self, draft: Draft, inbox: InboxState) -> Full | None:
         """Count a message to its sender's share; not if the inbox is full, or the share used up."""
@@ -256,6 +282,18 @@ class SQLiteBatch:
         others = inbox.registered - (draft.device != "" and draft.device in inbox.devices)
         return self._log.append(draft.sender, inbox, draft, serial, draft.to) if others else 0
 
+    def _remove_from_plain(self, inbox: InboxState, removal: Removal) -> None:
+        if removal.device or (inbox.generation == removal.generation and not inbox.has_unnamed):
+            self.unregistered[removal.uid, removal.device] = None
+            return
+        is_its_own = inbox.generation == removal.generation
+        if is_its_own and removal.leaving:
+            inbox.unnamed_used = self._now
+        if not is_its_own or removal.up_to > inbox.last_id:
+            self.refused.append(removal)
+        elif removal.up_to > inbox.acknowledged:
+            inbox.acknowledged = removal.up_to
+
     def _acknowledge(self, inbox: InboxState, device: DeviceState, removal: Removal) -> None:
         device.used = self._now
         place = self._places.get((removal.uid, removal.up_to))
@@ -275,26 +313,13 @@ class SQLiteBatch:
         if up_to <= inbox.front:
             return
         counts = counts_at(uid, inbox, self._log, up_to)
-        for device in inbox.devices.values():
-            device.pass_to(up_to, counts[1])
+        if inbox.unnamed is not None:
+            inbox.unnamed.pass_to(up_to, counts[1])  # the others are told that they missed it
         inbox.acknowledge(up_to, *counts)
-        self._trim(uid, inbox)
+        self._fronts[uid] = inbox.front = up_to
 
     def _trim(self, uid: int, inbox: InboxState) -> None:
         """Let go of what every device has passed."""
-        front = min([inbox.acknowledged, *[one.position for one in inbox.devices.values()]])
+        front = inbox.acknowledged if inbox.is_plain else inbox.lowest
         if front > inbox.front:
             self._fronts[uid] = inbox.front = front
-
-
-def _touched(drafts: Sequence[Draft], removals: Sequence[Removal]) -> set[int]:
-    """The inboxes of recipients and readers, and of senders whose devices matter."""
-    return {
-        *(draft.to for draft in drafts),
-        *(removal.uid for removal in removals),
-        *(
-            draft.sender
-            for draft in drafts
-            if draft.sending or draft.registered or draft.generation is not None
-        ),
-    }

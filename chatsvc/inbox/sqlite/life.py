@@ -75,7 +75,7 @@ def begin_serving(transaction: Transaction, now: int) -> Upgraded | None:
     :return: what was upgraded, once after it was.
     """
     for change in (
-        "UPDATE chat_reader SET unnamed_online = 0, unnamed_used = ? WHERE unnamed_online",
+        "UPDATE chat_reader SET unnamed_used = ? WHERE unnamed_used = 0 AND unnamed_behind IS NOT NULL",
         "UPDATE chat_registered SET online = 0, used = ? WHERE online",
     ):
         transaction.execute(change, (now,))

@@ -12,10 +12,9 @@ from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.storage.sql import Transaction
 
-_WRITE = (
-    "INSERT INTO chat_inbox"
-    " (uid, id, sender, name, at, text, serial, recipient, device, copies, bytes) VALUES"
-)
+_PLAIN = "uid, id, sender, name, at, text, serial"
+_WRITE_PLAIN = f"INSERT INTO chat_inbox ({_PLAIN}) VALUES"
+_WRITE = f"INSERT INTO chat_inbox ({_PLAIN}, recipient, device, copies, bytes) VALUES"
 
 _PLACES = """
 SELECT json_group_array(json_array(uid, wanted, id, serial, copies, bytes))
@@ -47,6 +46,7 @@ class MessageLog:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._plain: list[tuple[Any, ...]] = []
         self._appended: list[tuple[Any, ...]] = []
 
     def append(self, uid: int, inbox: InboxState, draft: Draft, serial: int, to: int = 0) -> int:
@@ -55,23 +55,24 @@ class MessageLog:
 
         :return: its id.
         """
-        inbox.last_id += 1
+        inbox.last_id = id = inbox.last_id + 1
+        row = (uid, id, draft.sender, draft.name, draft.at, draft.text, serial)
+        if inbox.is_plain:
+            self._plain.append(row)
+            return id
         if to:
             inbox.copies += 1
         if inbox.registered:
             inbox.bytes += len(draft.name.encode()) + len(draft.text.encode())
-        self._appended.append(
-            (
-                *(uid, inbox.last_id, draft.sender, draft.name, draft.at, draft.text, serial, to),
-                *(draft.device if to else "", inbox.copies, inbox.bytes),
-            )
-        )
-        return inbox.last_id
+        device = draft.device if to else ""
+        self._appended.append((*row, to, device, inbox.copies, inbox.bytes))
+        return id
 
     def flush(self) -> None:
         """Write what was appended."""
+        write_rows(self._transaction, _WRITE_PLAIN, self._plain)
         write_rows(self._transaction, _WRITE, self._appended)
-        self._appended = []
+        self._plain, self._appended = [], []
 
     def delete(self, fronts: dict[int, int]) -> None:
         """Delete all entries up to an id, for each uid."""

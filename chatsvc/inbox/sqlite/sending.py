@@ -58,17 +58,13 @@ class SendingDevices:
             (by, device): generation for by, device, generation in rows
         }
 
-    def is_superseded(self, draft: Draft, sending: int) -> bool:
-        """Whether the device has logged in again since the session that sends this draft."""
-        key = (draft.sender, draft.device)
-        if self._generations.get(key, 0) < sending:
-            # An older file was put back, and has lost that log-in.
-            self._generations[key] = sending
-            self.set_generation(*key, sending)
-        return sending < self._generations[key]
+    def generation(self, uid: int, device: str) -> int:
+        """The generation that a device has taken; 0: that is not known."""
+        return self._generations.get((uid, device), 0)
 
     def set_generation(self, uid: int, device: str, generation: int) -> None:
         """Write down the generation that a device has taken."""
+        self._generations[uid, device] = generation
         self._execute(
             "REPLACE INTO chat_generation (uid, device, generation, used) VALUES (?, ?, ?, ?)",
             *(uid, device, generation, self._now),

@@ -8,15 +8,27 @@ function commands.total()
   return {tonumber(redis.call('GET', 'chat:waiting') or 0)}
 end
 
+-- When the first message was accepted that no device has acknowledged, as its node said.
+local function oldest_of(log)
+  local from = log.acknowledged + 1
+  repeat
+    local page = redis.call('XRANGE', log.inbox, number(from), '+', 'COUNT', 64)
+    for _, entry in ipairs(page) do
+      if note_of(entry).to == '' then return entry[2][6] or '0' end
+      from = id_of(entry) + 1
+    end
+  until #page < 64
+  return '0'
+end
+
 -- What waits for each user, what the older server left included; nothing is moved.
 function commands.backlogs()
   local found = {}
   for _, uid in ipairs(args.uids) do
     local log = look_at(uid)
     local old = redis.call('LLEN', old_list_of(uid))
-    local oldest = redis.call('XRANGE', log.inbox, '(' .. number(log.acknowledged), '+', 'COUNT', 1)[1]
     if log.waiting + old > 0 then
-      found[#found + 1] = {uid, log.waiting + old, log.last + old, oldest and oldest[2][6] or '0'}
+      found[#found + 1] = {uid, log.waiting + old, log.last + old, oldest_of(log)}
     end
   end
   return found

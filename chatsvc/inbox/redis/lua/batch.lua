@@ -52,7 +52,10 @@ local function check_own_inbox(to, sender, device, sent_by, registered)
   local own = log_of(sender)
   if registered then
     local known = own.devices and own.devices[device]
-    if not known then return {'unregistered'} end
+    if not known then
+      forgotten[#forgotten + 1] = {sender, device}
+      return {'unregistered'}
+    end
     if known.generation > sent_by then return {'moved'} end
   end
   if to ~= sender and own.devices and has_another(own, device) then return nil, own end

@@ -58,24 +58,27 @@ function commands.claim()
   return {generation, epoch(log.uid), log.last, log.waiting, position, expired, forgotten}
 end
 
--- Where a registered device begins to read, and what it should be told that it missed: false, or after, until and the
--- serial of the first message that is still there.
+-- Where a registered device begins to read.
 local function begin_of(log, device)
-  if not args.serial then
-    return device and math.min(math.max(device.position, log.front), log.last) or log.acknowledged, false
-  end
   local after, serial = args.after, tonumber(args.serial)
-  local begin = log.front
-  if after > 0 then
-    local note = note_at(log.inbox, after)
-    local is_there = note and note.id == after and note.serial == serial
-    begin = is_there and after or last_not_above(log, serial)
+  if not serial then
+    return device and math.min(math.max(device.position, log.front), log.last) or log.acknowledged
   end
-  -- What lies between what the client has shown and the position was not for this device, or it has an older state.
-  local has_all = device and serial >= device.serial and device.position >= log.front
-  if after >= log.front or has_all then return begin, false end
+  local note = after and after > log.front and note_at(log.inbox, after)
+  if note and note.id == after and note.serial == serial then return after end
+  local last = last_not_above(log, serial)
+  -- Who has shown nothing that has a serial knows what is older than serials are by its ids.
+  return serial == 0 and math.max(log.front, math.min(after or 0, last)) or last
+end
+
+-- What a registered device should be told that it missed: after, until and the serial of the first message that is still
+-- there; nil: nothing. What lies between what it has shown and its position was not for it, unless it has an older state.
+local function missed_by(log, device)
+  local after, serial = args.after, tonumber(args.serial)
+  if not (after and serial) or after >= log.front then return nil end
+  if device and serial >= device.serial and device.position >= log.front then return nil end
   local first = log.length > 0 and note_of(redis.call('XRANGE', log.inbox, '-', '+', 'COUNT', 1)[1])
-  return begin, {after, log.front, number(first and first.serial or 0)}
+  return {after, log.front, number(first and first.serial or 0)}
 end
 
 -- Make room for another registered device, if there has to be; whether there is.
@@ -84,6 +87,19 @@ local function has_room(log)
   if count < args.most_devices then return true end
   if unused then forget_device(log, unused) end
   return unused ~= nil
+end
+
+-- A device's client has shown all that lies before where it begins. A claim that only renews one passes nothing: what a
+-- session was handed may never be shown.
+local function pass_to_beginning(log, device, begin, note, missed)
+  device.position = math.min(math.max(device.position, begin), log.last)
+  if note and device.position == begin then device.bytes = note.bytes end
+  local serial = tonumber(args.serial or '0')
+  -- Until it has shown more it is told again: the answer may be lost.
+  if missed then serial = serial + 1 end
+  device.serial = math.max(device.serial, math.min(serial, last_serial() + 1))
+  raise_acknowledged(log, begin, note)
+  recount(log)
 end
 
 -- Claim an inbox for a registered device; the first claim registers it.
@@ -98,28 +114,25 @@ function commands.claim_registered()
   if not log.devices then begin_devices(log, redis.call('EXISTS', session_of(log.uid)) == 1) end
   if not device and not has_room(log) then return {'too-many'} end
   expire(log)
-  local begin, missed = begin_of(log, device)
+  local begin, missed = begin_of(log, device), missed_by(log, device)
   local before = math.max(log.generation, device and device.generation or 0)
   local is_same = is_unnamed_session_of(log, name)
   local generation = take_generation(log.uid, before, name)
   if is_same then end_unnamed(log, generation) end
   if device then
     notify_taken(device.node, log.uid, generation, name)
-    device.position = math.min(math.max(device.position, begin), log.last)
   else
-    device = {position = begin, serial = 0, first = now()}
+    device = {position = begin, serial = 0, first = now(), bytes = log.acknowledged_bytes}
     log.devices[name] = device
   end
-  local note = note_at(log.inbox, device.position)
-  device.bytes = note and note.bytes or math.min(device.bytes or log.acknowledged_bytes, log.bytes)
-  if args.serial then device.serial = math.max(device.serial, math.min(tonumber(args.serial), last_serial())) end
   device.node, device.generation, device.used, device.client = args.node, generation, now(), args.client
   device.is_changed, log.is_changed = true, true
-  raise_acknowledged(log, device.position, note)
-  recount(log)
+  local note = note_at(log.inbox, begin)
+  if not args.renewed then pass_to_beginning(log, device, begin, note, missed) end
   settle(log)
+  local serial = args.serial or number(note and note.id == begin and note.serial > 0 and note.serial or last_serial())
   return {
-    generation, log.last, log.waiting, device.position, expired, begin, number(last_serial()), missed, forgotten,
+    generation, log.last, log.waiting, device.position, expired, begin, serial, missed or false, forgotten,
   }
 end
 

@@ -104,9 +104,18 @@ def _apply(transaction: Transaction) -> list[str]:
     names = _pending(transaction)
     for name in names:
         for statement in _statements(_text(transaction.backend, name)):
-            transaction.execute(statement)
+            _carry_out(transaction, statement)
         transaction.execute("INSERT INTO chat_schema (version) VALUES (?)", (_version(name),))
     return names
+
+
+def _carry_out(transaction: Transaction, statement: str) -> None:
+    """Run a statement; SQLite has no ``ADD COLUMN IF NOT EXISTS``, so a column that is there already is no error."""
+    try:
+        transaction.execute(statement)
+    except sqlite3.OperationalError as problem:
+        if not str(problem).startswith("duplicate column name"):
+            raise
 
 
 def _version(name: str) -> int:

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS chat_sending (
     PRIMARY KEY (uid, sender, device)
 ) WITHOUT ROWID;
 
-INSERT OR IGNORE INTO chat_sending SELECT uid, sender, device, n, id, used, '' FROM chat_device;
+INSERT OR IGNORE INTO chat_sending (uid, sender, device, n, id, used, digests)
+    SELECT uid, sender, device, n, id, used, '' FROM chat_device;
 
 CREATE TABLE IF NOT EXISTS chat_generation (
     uid integer NOT NULL,           -- a sender's uid

@@ -6,9 +6,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.delivery.reader import _TRANSITIONS, Reader, _Input, _State
+from chatsvc.delivery.online import OnlineUsers
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.reader_state import TRANSITIONS, Input, State
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import PAGE
 from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
@@ -43,6 +45,9 @@ class RecordingOwner:
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
 
+    def forgotten(self) -> None:
+        self.noted.append("forgotten")
+
     def failed(self) -> None:
         self.noted.append("failed")
 
@@ -51,7 +56,7 @@ class ReaderTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
-        self.listeners: dict[int, Reader] = {}
+        self.listeners: OnlineUsers[Reader] = OnlineUsers()
         self.router = MessageRouter(self.clock, self.inbox, self.listeners)
         self.owner = RecordingOwner()
         self.delivered = Metrics().handed
@@ -63,7 +68,8 @@ class ReaderTests(SynchronousTestCase):
         reader = Reader(
             *(self.clock, self.inbox, self.router), UID, claim, owner, owner.deliver, self.delivered
         )
-        self.listeners[UID] = self.owner.reader = reader
+        self.owner.reader = reader
+        self.listeners[UID] = (reader,)
         self.inbox.calls.clear()
         return reader
 
@@ -126,7 +132,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin_reading()
         self.assertEqual(self.owner.delivered, [1, 3])
         reader.acknowledge(1)
-        self.assertEqual([removal.up_to for removal in self.removals()], [1])
+        self.assertEqual([removal.up_to for removal in self.removals()], [2])
 
     def test_entries_that_nobody_can_read(self) -> None:
         """An inbox that holds nothing else would say for ever that something waits."""
@@ -443,7 +449,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin_reading()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
-        self.router.store_returned([UID], [])
+        self.router.store_returned(Comparison(stale=[UID]))
         self.assertEqual(self.owner.noted, ["restarted"])
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4, 5, 1, 2])
         reader.acknowledge(1)
@@ -511,10 +517,10 @@ class ReaderTests(SynchronousTestCase):
     def test_transitions(self) -> None:
         """An input that a state does not name would change it, or a closed reader come to life again."""
         self.inbox.hold = {"read"}
-        for state, inputs in _TRANSITIONS.items():
-            for given in _Input:
+        for state, inputs in TRANSITIONS.items():
+            for given in Input:
                 reader = self.begin()
                 reader._state = state
                 self.assertEqual(reader._input(given), given in inputs)
                 self.assertEqual(reader._state, inputs.get(given, state))
-        self.assertEqual(_TRANSITIONS[_State.CLOSED], {})
+        self.assertEqual(TRANSITIONS[State.CLOSED], {})

@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent
 
-from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
 from chatsvc.inbox.outcome import Committed, Draft, Outcome
 from chatsvc.wire.events import Message
@@ -17,38 +17,56 @@ from chatsvc.wire.events import Message
 READER, OTHER = 10001, 10002
 A, B = 20001, 20002
 DEVICE = "0123456789abcdef"
+PHONE, DESK, LAPTOP = "a" * 16, "b" * 16, "c" * 16
 DAY = 86_400
 
 
 class RecordingWatcher:
-    """A watcher of a node whose readers are those in ``here``; it records how it is called."""
+    """
+    A watcher of a node whose readers are those in ``here``; it records how it is called.
+
+    ``taken`` has uid and generation of each session that was taken over, whatever its device; ``taken_devices`` has the
+    device too.
+    """
 
     def __init__(self) -> None:
         self.read: list[Cursor] = []
         self.here: set[int] = set()
+        self.comparisons: list[Comparison] = []
         self.returned: list[list[int]] = []
         self.taken: list[tuple[int, int]] = []
+        self.taken_devices: list[tuple[int, str, int]] = []
         self.by: list[str] = []
         self.stored: list[tuple[int, Message]] = []
+        self.gone: list[tuple[int, str]] = []
 
     def cursors(self) -> list[Cursor]:
         """Those that the test has put into ``read``."""
         return self.read
 
-    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+    def store_returned(self, found: Comparison) -> None:
         """Record what has changed while the store was away."""
-        self.returned.append(stale)
-        self.taken += taken
+        self.comparisons.append(found)
+        self.returned.append(found.stale)
+        self.taken += [(uid, generation) for uid, _, generation in found.taken]
+        self.taken_devices += found.taken
 
     def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
         """Record the messages; the readers who are not in ``here`` are absent."""
         self.stored += messages
         return [uid for uid, _ in messages if uid not in self.here]
 
-    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
+    def taken_over(
+        self, uid: int, generation: int, by: str = ANOTHER_NODE, device: str = ""
+    ) -> None:
         """Record who was taken over."""
         self.taken.append((uid, generation))
+        self.taken_devices.append((uid, device, generation))
         self.by.append(by)
+
+    def forgotten(self, uid: int, device: str) -> None:
+        """Record whose device is not registered any more."""
+        self.gone.append((uid, device))
 
 
 def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:

@@ -1,29 +1,91 @@
-"""A simple model of what an inbox promises."""
+"""A simple model of what inboxes promise."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from chatsvc.inbox.limits import InboxLimits
-from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Outcome, Removal, Stored
+from chatsvc.inbox.outcome import (
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    Moved,
+    Outcome,
+    Removal,
+    Stored,
+    Unregistered,
+)
 
-LIMITS = InboxLimits(waiting=9, share=5)
+LIMITS = InboxLimits(waiting=9, share=5, devices=3, device_backlog=14)
 
 
+@dataclass
+class Entry:
+    """A message that is kept; ``serial`` is known once the store has said it."""
+
+    id: int
+    sender: int
+    text: str
+    to: int = 0
+    device: str = ""
+    serial: int = 0
+
+
+@dataclass
+class Device:
+    """A device that is registered (the unnamed one: that has logged in): its session, and its position."""
+
+    generation: int
+    position: int
+
+
+@dataclass
 class Model:
     """One inbox as the interface describes it."""
 
-    def __init__(self) -> None:
-        self.messages: list[tuple[int, int, str]] = []
-        self.last_id = 0
-        self.generation = 0
-        self.epoch: str | None = None
-        self.shares: dict[int, int] = {}
-        # Devices of a sender: the texts that were accepted, and the id of the last. All are used within a day.
-        self.devices: dict[int, dict[str, tuple[list[str], int]]] = {}
+    kept: list[Entry] = field(default_factory=list)
+    last_id: int = 0
+    acknowledged: int = 0
+    front: int = 0
+    newest: int = 0
+    epoch: str | None = None
+    shares: dict[int, int] = field(default_factory=dict)
+    # Devices of a sender: the texts that were accepted, and the id of the last. All are used within a day.
+    numbers: dict[int, dict[str, tuple[list[str], int]]] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
+    # What this user's own devices send under.
+    sending: dict[str, int] = field(default_factory=dict)
+    unnamed_device: str = ""
+
+    @property
+    def waiting(self) -> int:
+        """How many messages no device has acknowledged."""
+        return sum(entry.id > self.acknowledged and not entry.to for entry in self.kept)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the unnamed device's session, 0 before the first."""
+        return self.devices[""].generation if "" in self.devices else 0
+
+    def named(self) -> list[str]:
+        """The devices that have a name."""
+        return [name for name in self.devices if name]
+
+    def put(self, draft: Draft, copy: bool = False) -> int:
+        """Append a message, or a copy of what this user has sent."""
+        self.last_id += 1
+        entry = Entry(self.last_id, draft.sender, draft.text)
+        if copy:
+            entry.to, entry.device = draft.to, draft.device
+        self.kept.append(entry)
+        return self.last_id
 
     def append(self, draft: Draft) -> Outcome:
         """The outcome of a message, which it stores or not."""
-        waiting = len(self.messages)
-        known = self.devices.setdefault(draft.sender, {})
+        waiting = self.waiting
+        known = self.numbers.setdefault(draft.sender, {})
         if draft.n is not None:
             texts, id = known.get(draft.device, ([], 0))
             newest = len(texts)
@@ -35,28 +97,151 @@ class Model:
             return Full(waiting, False)
         if self.shares.get(draft.sender, 0) >= LIMITS.share:
             return Full(waiting, True)
-        self.last_id += 1
-        self.messages.append((self.last_id, draft.sender, draft.text))
+        self.put(draft)
         self.shares[draft.sender] = self.shares.get(draft.sender, 0) + 1
         if draft.n is not None:
             known[draft.device] = ([*texts, draft.text], self.last_id)
         return Stored(self.last_id, waiting + 1)
 
+    def acknowledge(self, up_to: int) -> None:
+        """Note that some device is at ``up_to``."""
+        if up_to > self.acknowledged:
+            self.acknowledged, self.shares = up_to, {}
+
     def remove(self, removal: Removal) -> bool:
-        """Remove what a session has received; False: it is refused."""
-        if removal.generation != self.generation or removal.up_to > self.last_id:
+        """Note what the session of a device has received; False: it is refused."""
+        device = self.devices[removal.device]
+        if removal.generation != device.generation or removal.up_to > self.last_id:
             return False
-        self.purge(removal.up_to)
+        device.position = max(device.position, removal.up_to)
+        self.acknowledge(removal.up_to)
         return True
 
     def purge(self, up_to: int) -> int:
-        """Remove what waits up to an id; how many messages that were."""
-        before = len(self.messages)
-        kept = [message for message in self.messages if message[0] > up_to]
-        if len(kept) < before:
-            self.messages, self.shares = kept, {}
-        return before - len(kept)
+        """Remove all up to an id; how many messages that waited."""
+        before, up_to = self.waiting, min(up_to, self.last_id)
+        for device in self.devices.values():
+            device.position = max(device.position, up_to)
+        self.acknowledge(up_to)
+        self.trim()
+        return before - self.waiting
+
+    def trim(self) -> None:
+        """Let go of what every device has passed, and of nothing that waits."""
+        self.front = min([self.acknowledged, *[one.position for one in self.devices.values()]])
+        self.kept = [entry for entry in self.kept if entry.id > self.front]
+
+    def forget_those_behind(self) -> set[str]:
+        """Forget the devices that are too far behind; which those were."""
+        ends = {name: self.last_id if name else self.acknowledged for name in self.devices}
+        behind = {
+            name
+            for name, one in self.devices.items()
+            if ends[name] - one.position > LIMITS.device_backlog
+        }
+        for name in behind:
+            del self.devices[name]
+        return behind
+
+    def take_generation(self, device: str) -> int:
+        """The generation of the next log-in, of a device that sends."""
+        self.newest += 1
+        if device:
+            self.sending[device] = self.newest
+        return self.newest
+
+    def claim_unnamed(self, device: str = "") -> None:
+        """A log-in of the unnamed device, which sends as ``device``."""
+        generation = self.take_generation(device)
+        position = self.devices[""].position if "" in self.devices else self.acknowledged
+        self.devices[""] = Device(generation, position)
+        self.unnamed_device = device
+        if device in self.named():
+            self.devices[device].generation = generation
+
+    def beginning(self, device: str, after: int | None, serial: int | None) -> int:
+        """Where a log-in of a registered device begins to read."""
+        if serial is None:
+            known = self.devices.get(device)
+            return self.acknowledged if known is None else known.position
+        if any(entry.id == after and entry.serial == serial for entry in self.kept):
+            assert after is not None
+            return after
+        return max([self.front, *[entry.id for entry in self.kept if entry.serial <= serial]])
+
+    def claim_registered(self, device: str, begin: int) -> None:
+        """A log-in of a registered device that begins to read behind ``begin``."""
+        generation = self.take_generation(device)
+        known = self.devices.get(device)
+        position = begin if known is None else max(known.position, begin)
+        self.devices[device] = Device(generation, position)
+        self.acknowledge(position)
+        if self.unnamed_device == device and "" in self.devices:
+            self.devices[""].generation, self.unnamed_device = generation, ""
+        self.trim()
 
     def expected(self, sender: int, device: str) -> int:
         """The next number of a device."""
-        return len(self.devices.get(sender, {}).get(device, ([], 0))[0]) + 1
+        return len(self.numbers.get(sender, {}).get(device, ([], 0))[0]) + 1
+
+
+@dataclass
+class Result:
+    """What a batch comes to; ``found`` and ``behind`` are devices that are not registered, or not any more."""
+
+    outcomes: list[Outcome]
+    refused: list[Removal]
+    found: set[tuple[int, str]] = field(default_factory=set)
+    behind: set[tuple[int, str]] = field(default_factory=set)
+
+
+class Models(dict[int, Model]):
+    """All inboxes, by uid."""
+
+    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Result:
+        """Carry out a batch."""
+        result = Result([], [])
+        touched = set()
+        for removal in removals:
+            if removal.device not in self[removal.uid].devices:
+                result.found.add((removal.uid, removal.device))
+            elif self[removal.uid].remove(removal):
+                touched.add(removal.uid)
+            else:
+                result.refused.append(removal)
+        for draft in drafts:
+            outcome = self._append(draft, result)
+            result.outcomes.append(outcome)
+            if isinstance(outcome, Stored):
+                touched |= {draft.to, *([draft.sender] if outcome.copy else [])}
+        for uid in touched:
+            result.behind |= {(uid, name) for name in self[uid].forget_those_behind()}
+            self[uid].trim()
+        return result
+
+    def learn_serials(self, drafts: Sequence[Draft], outcomes: Sequence[Outcome]) -> None:
+        """Note the serials that the store gave out."""
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            if isinstance(outcome, Stored):
+                ids = {
+                    draft.to: outcome.id,
+                    **({draft.sender: outcome.copy} if outcome.copy else {}),
+                }
+                for uid, id in ids.items():
+                    for entry in self[uid].kept:
+                        if entry.id == id:
+                            entry.serial = outcome.serial
+
+    def _append(self, draft: Draft, result: Result) -> Outcome:
+        sender = self.get(draft.sender, Model())
+        if draft.registered and draft.device not in sender.devices:
+            result.found.add((draft.sender, draft.device))
+            return Unregistered()
+        if draft.sending and draft.sending < sender.sending[draft.device]:
+            return Moved()
+        outcome = self[draft.to].append(draft)
+        receives = draft.registered or draft.generation is not None
+        others = set(sender.named()) - {draft.device}
+        if isinstance(outcome, Stored) and receives and others and draft.to != draft.sender:
+            return Stored(outcome.id, outcome.waiting, copy=sender.put(draft, copy=True))
+        return outcome

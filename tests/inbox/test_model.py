@@ -22,19 +22,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox.claim import InboxClaim
+from chatsvc.inbox.claim import InboxClaim, Registration, TooManyDevices
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.inbox.limits import DEVICES
 from chatsvc.inbox.outcome import Committed, Draft, Removal
-from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Message, Missed
 from tests.inbox.blocking import BlockingDatabase, BlockingRedis, at_once
 from tests.inbox.fixtures import RecordingWatcher
-from tests.inbox.model import LIMITS, Model
+from tests.inbox.model import LIMITS, Entry, Model, Models
 from tests.support.servers import PrivateRedis, redis
 
 READERS = (1, 2)
@@ -49,6 +49,8 @@ BOUNDS = settings(
 )
 
 
+DEVICES_OF_READERS = ["a" * 16, "b" * 16, "c" * 16, "d" * 16]
+
 sends = st.tuples(
     st.sampled_from(READERS),
     st.sampled_from(SENDERS),
@@ -58,6 +60,12 @@ sends = st.tuples(
 )
 
 
+def of_message(message: Message) -> tuple[int, int, str, int, str, int]:
+    """The fields of the model's entry."""
+    fields = (message.id, message.sender, message.text)
+    return *fields, message.to, message.device, message.serial
+
+
 class InboxMachine(RuleBasedStateMachine):
     """Drives a store and its model side by side."""
 
@@ -65,9 +73,9 @@ class InboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.models = {uid: Model() for uid in READERS}
+        self.models = Models({uid: Model() for uid in READERS})
         self.unconfirmed: list[Draft] = []
-        self.copy: tuple[Any, dict[int, Model]] | None = None
+        self.copy: tuple[Any, Models] | None = None
         self.past_epochs: dict[int, set[str]] = {uid: set() for uid in READERS}
 
     def reopen(self) -> None:
@@ -91,10 +99,16 @@ class InboxMachine(RuleBasedStateMachine):
 
     def commit(self, drafts: list[Draft], removals: list[Removal]) -> None:
         """Carry out a batch in the store and in the model, and compare."""
-        committed = at_once(self.inbox.commit(drafts, removals))
-        refused = [r for r in removals if not self.models[r.uid].remove(r)]
-        outcomes = [self.models[draft.to].append(draft) for draft in drafts]
-        assert committed == Committed(outcomes, refused), (committed, outcomes, refused)
+        committed: Committed = at_once(self.inbox.commit(drafts, removals))
+        expected = self.models.commit(drafts, removals)
+        self.models.learn_serials(drafts, committed.outcomes)
+        refused = [one for one in committed.refused if (one.uid, one.device) not in expected.found]
+        assert (committed.outcomes, refused) == (expected.outcomes, expected.refused), (
+            committed,
+            expected,
+        )
+        told = set(committed.forgotten)
+        assert expected.found <= told <= expected.found | expected.behind, (committed, expected)
 
     @rule(batch=st.lists(sends, max_size=6))
     def send(self, batch: list[Any]) -> None:
@@ -108,20 +122,23 @@ class InboxMachine(RuleBasedStateMachine):
         """The reply was lost: the same messages come again."""
         self.commit(self.unconfirmed, [])
 
-    @rule(uid=st.sampled_from(READERS), beyond=st.sampled_from([None, -1, 0, 0, 1, 2**53 - 1]))
-    def claim(self, uid: int, beyond: int | None) -> None:
-        """A log-in."""
+    @rule(
+        uid=st.sampled_from(READERS),
+        beyond=st.sampled_from([None, -1, 0, 0, 1, 2**53 - 1]),
+        device=st.sampled_from(["", "", *DEVICES_OF_READERS]),
+    )
+    def claim(self, uid: int, beyond: int | None, device: str = "") -> None:
+        """A log-in of the unnamed device."""
         model = self.models[uid]
         after = None if beyond is None else max(0, min(model.last_id + beyond, 2**53 - 1))
-        claim: InboxClaim = at_once(self.inbox.claim(uid, after))
-        model.generation += 1
-        first = model.messages[0][0] if model.messages else model.last_id + 1
+        claim: InboxClaim = at_once(self.inbox.claim(uid, after, device=device))
+        model.claim_unnamed(device)
         assert (claim.generation, claim.last_id, claim.waiting, claim.acknowledged) == (
-            model.generation,
+            model.newest,
             model.last_id,
-            len(model.messages),
-            first - 1,
-        ), (claim, vars(model))
+            model.waiting,
+            model.devices[""].position,
+        ), (claim, model)
         if model.epoch is None or (after is not None and after > model.last_id):
             assert claim.epoch not in self.past_epochs[uid]
         elif model.epoch is not None:
@@ -131,26 +148,129 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(
         uid=st.sampled_from(READERS),
+        device=st.sampled_from(DEVICES_OF_READERS),
+        says=st.sampled_from(["nothing", "nothing", "entry", "serial", "none", "all"]),
+        place=st.integers(0, 20),
+    )
+    def claim_registered(self, uid: int, device: str, says: str, place: int) -> None:
+        """A log-in of a registered device, whose client says what it has shown, or nothing."""
+        model = self.models[uid]
+        after, serial = self.shown(model, says, place)
+        begin = model.beginning(device, after, serial)
+        there = {one.device: one.online for one in at_once(self.inbox.devices(uid))}
+        is_new, front, kept = device not in there, model.front, model.kept
+        claiming = self.inbox.claim(
+            uid, after, device=device, registration=Registration("x", serial)
+        )
+        if is_new and len(there) >= LIMITS.devices:
+            if all(there.values()):
+                try:
+                    at_once(claiming)
+                except TooManyDevices:
+                    return
+                raise AssertionError("it has made room")
+            claim: InboxClaim = at_once(claiming)
+            (gone,) = there.keys() - {one.device for one in at_once(self.inbox.devices(uid))}
+            assert not there[gone], "it was logged in"
+            del model.devices[gone]
+        else:
+            claim = at_once(claiming)
+        model.claim_registered(device, begin)
+        assert (claim.generation, claim.last_id, claim.waiting, claim.acknowledged) == (
+            model.newest,
+            model.last_id,
+            model.waiting,
+            model.devices[device].position,
+        ), (claim, model)
+        assert (claim.begin, claim.epoch) == (begin, ""), (claim, model)
+        first = next(iter(kept)).serial if kept else None
+        if after is None or after >= front:
+            assert claim.missed is None
+        elif is_new:
+            assert claim.missed == Missed(after, front, first)
+
+    def shown(self, model: Model, says: str, place: int) -> tuple[int | None, int | None]:
+        """What a client says that it has shown: an id and its serial."""
+        if says == "nothing" or not model.kept:
+            return None, None
+        entry = model.kept[place % len(model.kept)]
+        if says == "entry":
+            return entry.id, entry.serial
+        return {
+            "serial": (place, entry.serial + 5),
+            "none": (place, model.kept[0].serial - 10),
+            "all": (model.last_id + place, model.kept[-1].serial + 10),
+        }[says]
+
+    @rule(
+        uid=st.sampled_from(READERS),
+        device=st.sampled_from(["", "", *DEVICES_OF_READERS]),
         stale=st.sampled_from([0, 0, 0, 1]),
         up_to=st.sampled_from([-1, 0, 1, 2, 3, 99]),
+        leaving=st.booleans(),
         batch=st.lists(sends, max_size=2),
     )
-    def acknowledge(self, uid: int, stale: int, up_to: int, batch: list[Any]) -> None:
-        """A removal, maybe by an older log-in, maybe together with new messages."""
+    def acknowledge(
+        self, uid: int, device: str, stale: int, up_to: int, leaving: bool, batch: list[Any]
+    ) -> None:
+        """A removal, maybe by an older log-in or for no device, maybe together with new messages."""
         model = self.models[uid]
-        if not model.generation:
+        if not model.newest or (not device and not model.generation):
             return
-        first = model.messages[0][0] if model.messages else model.last_id
-        removal = Removal(uid, model.generation - stale, max(0, first - 1 + up_to))
+        known = model.devices.get(device)
+        generation = model.newest if known is None else known.generation
+        position = model.front if known is None else known.position
+        id = max(0, position + up_to)
+        removal = Removal(uid, generation - stale, id, leaving and bool(device), device, id)
         self.commit([self.draft(*send) for send in batch], [removal])
+
+    @rule(
+        uid=st.sampled_from(READERS),
+        device=st.sampled_from(["", *DEVICES_OF_READERS]),
+        stale=st.sampled_from([0, 0, 0, 1]),
+        to=st.lists(st.sampled_from(READERS), min_size=1, max_size=4),
+        numbered=st.booleans(),
+    )
+    def send_as_reader(
+        self, uid: int, device: str, stale: int, to: list[int], numbered: bool
+    ) -> None:
+        """Messages of a session that reads: of a registered device, or of the unnamed one."""
+        model = self.models[uid]
+        generation = model.sending.get(device)
+        if not device:
+            if model.generation:
+                drafts = [Draft(*self.plain(one, uid), generation=model.generation) for one in to]
+                self.commit(drafts, [])
+        elif generation is not None:
+            self.unconfirmed = [
+                Draft(
+                    *(*self.plain(one, uid), device),
+                    self.models[one].expected(uid, device) + place if numbered else None,
+                    sending=generation - stale,
+                    registered=True,
+                )
+                for place, one in enumerate(sorted(to))
+            ]
+            self.commit(self.unconfirmed, [])
+
+    def plain(self, to: int, sender: int) -> tuple[int, int, str, int, str]:
+        """A message that has no number."""
+        return to, sender, "名", 1_700_000_000_123, "x"
+
+    @rule(uid=st.sampled_from(READERS), device=st.sampled_from(DEVICES_OF_READERS))
+    def forget(self, uid: int, device: str) -> None:
+        """A device is forgotten."""
+        model = self.models[uid]
+        assert at_once(self.inbox.forget(uid, device)) == (device in model.devices)
+        if model.devices.pop(device, None) is not None:
+            model.trim()
 
     @rule(uid=st.sampled_from(READERS), up_to=st.sampled_from([-1, 0, 1, 2, 99]))
     def purge(self, uid: int, up_to: int) -> None:
         """An admin removes what waits, whoever reads it."""
         model = self.models[uid]
-        first = model.messages[0][0] if model.messages else model.last_id
-        removed = at_once(self.inbox.purge(uid, max(0, first - 1 + up_to)))
-        assert removed == model.purge(max(0, first - 1 + up_to))
+        removed = at_once(self.inbox.purge(uid, max(0, model.acknowledged + up_to)))
+        assert removed == model.purge(max(0, model.acknowledged + up_to))
 
     @rule(uid=st.sampled_from(READERS), sender=st.sampled_from(SENDERS))
     def devices(self, uid: int, sender: int) -> None:
@@ -165,8 +285,8 @@ class InboxMachine(RuleBasedStateMachine):
     def read(self, uid: int, after: int, limit: int) -> None:
         """A page."""
         page: list[Message] = at_once(self.inbox.read(uid, after, limit))
-        expected = [m for m in self.models[uid].messages if m[0] > after][:limit]
-        assert [(m.id, m.sender, m.text) for m in page] == expected
+        expected = [entry for entry in self.models[uid].kept if entry.id > after][:limit]
+        assert [Entry(*of_message(message)) for message in page] == expected
 
     @rule()
     def crash(self) -> None:
@@ -195,12 +315,14 @@ class InboxMachine(RuleBasedStateMachine):
         """Nothing is lost, added or moved."""
         for uid, model in self.models.items():
             page: list[Message] = at_once(self.inbox.read(uid, 0, 1000))
-            assert [(m.id, m.sender, m.text) for m in page] == model.messages
-            assert at_once(self.inbox.count(uid)) == len(model.messages)
+            assert [Entry(*of_message(message)) for message in page] == model.kept, (page, model)
+            assert at_once(self.inbox.count(uid)) == model.waiting, model
+            devices = {one.device for one in at_once(self.inbox.devices(uid))}
+            assert devices == set(model.named()), model
         waiting = [
-            Backlog(uid, len(model.messages), model.last_id, 1_700_000_000_123)
+            Backlog(uid, model.waiting, model.last_id, 1_700_000_000_123)
             for uid, model in self.models.items()
-            if model.messages
+            if model.waiting
         ]
         assert at_once(self.inbox.backlogs(None)) == waiting
 

@@ -6,29 +6,28 @@ So what is confirmed is stored once (P1 of docs/protocol.md).
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
-from chatsvc.inbox.limits import (
-    DEVICES,
-    DIGEST_DIGITS,
-    DIGESTS,
-    MEMORY_OF_SENDERS,
-    MOST_DEVICES,
-    RECENT,
-    InboxLimits,
+from chatsvc.inbox.claim import InboxClaim, Registration
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import (
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    Moved,
+    Outcome,
+    Removal,
+    Stored,
+    Unregistered,
 )
-from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Removal, Stored
+from chatsvc.inbox.sqlite.message_log import MessageLog
+from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused
+from chatsvc.inbox.sqlite.rows import read_rows, write_rows
+from chatsvc.inbox.sqlite.sending import SendingDevices
+from chatsvc.inbox.sqlite.state import DeviceState, Inboxes, InboxState
 from chatsvc.storage.sql import Transaction
-
-_READERS = """
-SELECT json_group_array(json_array(uid, last_id, acknowledged, generation))
-FROM chat_reader WHERE uid IN (SELECT value FROM json_each(?))
-"""
 
 _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
@@ -36,65 +35,18 @@ FROM json_each(?) AS wanted CROSS JOIN chat_share
 ON uid = json_extract(wanted.value, '$[0]') AND sender = json_extract(wanted.value, '$[1]')
 """
 
-_FORGET = """
-DELETE FROM {table} WHERE {owner} AND device IN (
-    SELECT device FROM (
-        SELECT device, used, row_number() OVER (ORDER BY used DESC, {newest} DESC) AS place
-        FROM {table} WHERE {owner}
-    ) WHERE used < ?1 OR place > ?2 OR (place > ?3 AND used < ?4)
-)
+_COUNT = """
+UPDATE chat_setting SET value = CASE name WHEN 'batches' THEN value + 1 ELSE ? END
+WHERE name IN ('batches', 'serial') RETURNING name, value
 """
-"""Time comes first: a device that was used a moment ago may have a message on its way."""
-
-_FORGET_NUMBERS = _FORGET.format(
-    table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
-)
-_FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", newest="generation")
-
-_GENERATIONS = """
-SELECT json_group_array(json_array(uid, device, generation))
-FROM json_each(?) AS wanted CROSS JOIN chat_generation
-ON uid = json_extract(wanted.value, '$[0]') AND device = json_extract(wanted.value, '$[1]')
-"""
-
-_NEXT_GENERATION = """
-SELECT 1 + max(
-    coalesce((SELECT generation FROM chat_reader WHERE uid = ?1), 0),
-    coalesce((SELECT max(generation) FROM chat_generation WHERE uid = ?1), 0)
-)
-"""
-
-_DELETE = """
-DELETE FROM chat_inbox WHERE (uid, id) IN (
-    SELECT waiting.uid, waiting.id FROM json_each(?) AS wanted CROSS JOIN chat_inbox AS waiting
-    ON waiting.uid = json_extract(wanted.value, '$[0]') AND waiting.id <= json_extract(wanted.value, '$[1]')
-)
-"""
-
-
-@dataclass(slots=True)
-class InboxState:
-    """One inbox in a batch: the last id given out, the last one acknowledged, and its session's generation."""
-
-    last_id: int = 0
-    acknowledged: int = 0
-    generation: int = 0
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait in it."""
-        return self.last_id - self.acknowledged
 
 
 class SQLiteBatch:
     """
     The work of one transaction.
 
-    It is about the inboxes of ``uids``, the (inbox, sender) of ``senders`` and the (sender, device) of ``devices``.
-    ``now`` is in ms; by ``latest``, also in ms, it is judged whether messages have waited too long.
-
-    The constructor reads and ``finish`` writes, each table by one statement: a row that is read or written by itself
-    costs a fight for the interpreter's lock with the reactor's thread.
+    It is about ``drafts`` and ``removals``, or about the inboxes of ``uids``. ``now`` is in ms; by ``latest``, also in
+    ms, it is judged whether messages have waited too long and devices were not used for too long.
     """
 
     def __init__(
@@ -103,211 +55,271 @@ class SQLiteBatch:
         limits: InboxLimits,
         now: int,
         latest: int,
-        uids: Iterable[int],
-        senders: Iterable[tuple[int, int]] = (),
-        devices: Iterable[tuple[int, str]] = (),
+        uids: Sequence[int] = (),
+        drafts: Sequence[Draft] = (),
+        removals: Sequence[Removal] = (),
     ) -> None:
         self._transaction = transaction
         self._limits = limits
         self._now = now
         self._latest = latest
         self.expired = 0
-        self._inboxes = {uid: InboxState() for uid in uids}
-        for uid, *state in self._rows(_READERS, list(self._inboxes)):
-            self._inboxes[uid] = InboxState(*state)
-        # By inbox and sender: the share, and what was acknowledged when it began.
-        self._shares = {(to, by): share for to, by, *share in self._rows(_SHARES, [*senders])}
-        self._generations: dict[tuple[int, str], int] = {
-            (by, device): generation
-            for by, device, generation in self._rows(_GENERATIONS, [*devices])
+        self.refused: list[Removal] = []
+        self.unregistered: dict[tuple[int, str], None] = {}
+        """Sessions whose device is not registered, as this transaction has found or decided: uid and device."""
+        touched = {draft.to for draft in drafts} | {removal.uid for removal in removals}
+        # Whose other devices may have to see what they send.
+        readers = {
+            draft.sender for draft in drafts if draft.registered or draft.generation is not None
         }
-        self._removed: dict[int, int] = {}
+        self._inboxes = Inboxes(transaction, [*uids, *touched], readers, may_be_plain=not uids)
+        senders = {(draft.to, draft.sender) for draft in drafts}
+        # By inbox and sender: the share, and what was acknowledged when it began.
+        self._shares = {
+            (to, by): share for to, by, *share in read_rows(transaction, _SHARES, senders)
+        }
+        devices = {(draft.sender, draft.device) for draft in drafts if draft.sending}
+        self._sending = SendingDevices(transaction, now, devices)
+        self._with_devices = {uid for uid, inbox in self._inboxes.items() if inbox.devices}
+        self._log = MessageLog(transaction)
+        self._places = self._log.places(self._wanted(removals))
+        self._fronts: dict[int, int] = {}
         self._stored = False
-        self._appended: list[tuple[int, int, int, str, int, str]] = []
+
+    @property
+    def serial(self) -> int:
+        """The serial given out last."""
+        return self._inboxes.serial
 
     def inbox(self, uid: int) -> InboxState:
         """The state of one of the inboxes."""
         return self._inboxes[uid]
 
     def append(self, draft: Draft) -> Outcome:
-        """Store a message, or say why not."""
+        """Store a message, or say why not: first what is wrong with its session, then with its number, then space."""
+        if draft.registered and not self._is_registered(draft):
+            self.unregistered[draft.sender, draft.device] = None
+            return Unregistered()
         if draft.sending and self._is_superseded(draft, draft.sending):
             return Moved()
-        inbox, key = self._inboxes[draft.to], (draft.to, draft.sender)
+        inbox = self._inboxes[draft.to]
         digests = ""
         if draft.n is not None:
-            seen = self._seen(draft)
+            seen = self._sending.seen(draft)
             if isinstance(seen, Duplicate):
-                return Duplicate(seen.id, inbox.waiting)
+                is_kept = seen.id is not None and seen.id > inbox.front
+                return Duplicate(seen.id, inbox.waiting, serial=seen.serial if is_kept else 0)
             if isinstance(seen, Gap):
                 return seen
             digests = seen
-        if inbox.waiting >= self._limits.waiting:
-            self.expire(draft.to)
-            if inbox.waiting >= self._limits.waiting:
-                return Full(inbox.waiting, share=False)
-        share, since = self._shares.get(key, (0, 0))
-        if since != inbox.acknowledged:
-            share = 0
-        if share >= self._limits.share:
-            return Full(inbox.waiting, share=True)
+        full = self._take_share(draft, inbox)
+        if full is not None:
+            return full
         self._stored = True
-        inbox.last_id += 1
-        self._shares[key] = [share + 1, inbox.acknowledged]
-        self._appended.append((*key, inbox.last_id, draft.name, draft.at, draft.text))
+        serial = self._inboxes.next_serial(self._now)
+        id = self._log.append(draft.to, inbox, draft, serial)
         if draft.n is not None:
-            self._remember_device(draft, inbox.last_id, digests)
-        return Stored(inbox.last_id, inbox.waiting)
+            self._sending.remember(draft, id, serial, digests)
+        copy = self._copy(draft, serial) if draft.sender in self._with_devices else 0
+        return Stored(id, inbox.waiting, serial=serial, copy=copy)
 
-    def remove(self, removal: Removal) -> bool:
-        """Remove what a session has received; False: the inbox is no longer that session's."""
+    def remove(self, removal: Removal) -> None:
+        """Take note of what a session has received, unless its device is another session's or not registered."""
         inbox = self._inboxes[removal.uid]
-        if inbox.generation != removal.generation or removal.up_to > inbox.last_id:
-            return False
-        self._acknowledge(removal.uid, removal.up_to)
-        return True
+        if inbox.is_plain:
+            self._remove_from_plain(inbox, removal)
+            return
+        device = inbox.devices.get(removal.device)
+        if device is None:
+            if removal.device or inbox.generation == removal.generation:
+                self.unregistered[removal.uid, removal.device] = None
+            else:
+                self.refused.append(removal)
+            return
+        if device.generation != removal.generation:
+            self.refused.append(removal)
+            return
+        if removal.leaving:
+            device.leave(self._now)
+        if removal.up_to > inbox.last_id:
+            self.refused.append(removal)
+            return
+        self._acknowledge(inbox, device, removal)
 
     def purge(self, uid: int, up_to: int) -> None:
-        """Remove what waits up to an id, whoever has the inbox."""
-        self._acknowledge(uid, min(up_to, self._inboxes[uid].last_id))
+        """Remove all up to an id, whoever has the inbox."""
+        self._remove(uid, min(up_to, self._inboxes[uid].last_id))
 
     def expire(self, uid: int) -> None:
         """Remove what has waited too long."""
         if not self._limits.days:
             return
-        self._write_messages()
-        oldest_kept = self._one(
-            "SELECT id FROM chat_inbox WHERE uid = ? AND at >= ? ORDER BY id LIMIT 1",
-            uid,
-            self._latest - self._limits.days * 86_400_000,
-        )
-        before = self._inboxes[uid].waiting
-        self._acknowledge(uid, oldest_kept[0] - 1 if oldest_kept else self._inboxes[uid].last_id)
-        self.expired += before - self._inboxes[uid].waiting
+        self._log.flush()
+        inbox = self._inboxes[uid]
+        at = self._latest - self._limits.days * 86_400_000
+        oldest_kept = self._log.first_since(uid, inbox, at)
+        before = inbox.waiting
+        self._remove(uid, inbox.last_id if oldest_kept is None else oldest_kept - 1)
+        self.expired += before - inbox.waiting
 
-    def take_generation(self, uid: int, device: str) -> int:
+    def claim_device(self, uid: int, device: str) -> int:
         """Take a generation above all that this user's sessions have taken, for the device too if there is one."""
-        (generation,) = self._one(_NEXT_GENERATION, uid)
+        generation = self._inboxes[uid].take_generation()
         if device:
-            self._set_generation(uid, device, generation)
-            self._forget(_FORGET_GENERATIONS, uid)
-        return int(generation)
+            self._sending.set_generation(uid, device, generation)
+            self._sending.forget_generations(uid)
+        return generation
+
+    def claim(
+        self,
+        uid: int,
+        after: int | None,
+        device: str,
+        registration: Registration | None,
+        renewed: bool,
+    ) -> InboxClaim:
+        """
+        Claim an inbox, for the unnamed device or, with ``registration``, for ``device``; the epoch is left empty.
+
+        :raise NotRegistered: the claim only renews one of a device that was forgotten.
+        :raise TooManyDevices: as many registered devices as may be are online.
+        """
+        inbox = self._inboxes[uid]
+        claims = DeviceClaims(uid, inbox, self._log, self._limits, self._now)
+        generation = self.claim_device(uid, device)
+        held = (generation, "", inbox.last_id)
+        if registration is None:
+            claims.claim_unnamed(generation, device, renewed)
+            position = inbox.devices[""].position
+            return InboxClaim(*held, inbox.waiting, position, self.expired, begin=position)
+        begins = claims.claim_registered(
+            generation, device, after, registration, renewed, self.serial
+        )
+        position = inbox.devices[device].position
+        return InboxClaim(
+            *(*held, inbox.waiting, position, self.expired),
+            *(begins.id, begins.serial, begins.missed),
+        )
+
+    def forget_unused(self) -> None:
+        """Forget devices that are too far behind, or were not used for too long."""
+        for uid, inbox in self._inboxes.items():
+            if inbox.is_plain:
+                continue
+            for device in forget_unused(inbox, self._limits, self._latest):
+                self.unregistered[uid, device] = None
+
+    def forget(self, uid: int, device: str) -> bool:
+        """Forget a device; False: it was not registered."""
+        return self._inboxes[uid].devices.pop(device, None) is not None
 
     def finish(self) -> int:
         """
-        Write what has changed.
+        Write what has changed, and delete what every device has passed.
 
         :return: how many batches with messages there have been; 0: this was none.
         """
-        self._write_messages()
-        self._write(
-            "INSERT INTO chat_reader (uid, last_id, acknowledged, generation) VALUES",
-            [
-                (uid, inbox.last_id, inbox.acknowledged, inbox.generation)
-                for uid, inbox in self._inboxes.items()
-            ],
-            " ON CONFLICT (uid) DO UPDATE SET last_id = excluded.last_id,"
-            " acknowledged = excluded.acknowledged, generation = excluded.generation",
-        )
-        self._write(
+        for uid, inbox in self._inboxes.items():
+            self._trim(uid, inbox)
+            if not inbox.is_plain:
+                inbox.begin_counts()
+        self._log.flush()
+        self._inboxes.save()
+        write_rows(
+            self._transaction,
             "REPLACE INTO chat_share (uid, sender, share, acknowledged) VALUES",
             [(*key, *share) for key, share in self._shares.items()],
         )
-        if self._removed:
-            self._execute(_DELETE, json.dumps(list(self._removed.items())))
+        self._log.delete(self._fronts)
         if not self._stored:
             return 0
-        count = "UPDATE chat_setting SET value = value + 1 WHERE name = 'batches' RETURNING value"
-        return int(self._one(count)[0])
+        counted: dict[str, Any] = dict(self._transaction.all(_COUNT, (self.serial,)))
+        return int(counted["batches"])
 
-    def _write_messages(self) -> None:
-        self._write(
-            "INSERT INTO chat_inbox (uid, sender, id, name, at, text) VALUES", self._appended
-        )
-        self._appended = []
+    def _wanted(self, removals: Sequence[Removal]) -> set[tuple[int, int]]:
+        """The ids of which it must be known what the inbox had taken there, each with its uid."""
+        return {
+            (one.uid, id)
+            for one in removals
+            if not self._inboxes[one.uid].is_plain
+            for id in (one.up_to, one.shown)
+            if id
+        }
 
-    def _write(self, sql: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
-        if rows:
-            places = f"({', '.join('?' * len(rows[0]))})"
-            values = ", ".join([places] * len(rows))
-            self._execute(f"{sql} {values}{rest}", *chain.from_iterable(rows))
-
-    def _acknowledge(self, uid: int, up_to: int) -> None:
-        inbox = self._inboxes[uid]
-        if up_to > inbox.acknowledged:
-            inbox.acknowledged = self._removed[uid] = up_to
+    def _is_registered(self, draft: Draft) -> bool:
+        inbox = self._inboxes.get(draft.sender)
+        return inbox is not None and draft.device in inbox.devices
 
     def _is_superseded(self, draft: Draft, sending: int) -> bool:
         """Whether the device has logged in again since the session that sends this draft."""
-        key = (draft.sender, draft.device)
-        if self._generations.get(key, 0) < sending:
+        newest = self._sending.generation(draft.sender, draft.device)
+        if newest < sending:
             # An older file was put back, and has lost that log-in.
-            self._generations[key] = sending
-            self._set_generation(*key, sending)
-        return sending < self._generations[key]
+            self._sending.set_generation(draft.sender, draft.device, sending)
+            self._inboxes.raise_generation(draft.sender, sending)
+        return sending < newest
 
-    def _set_generation(self, uid: int, device: str, generation: int) -> None:
-        self._execute(
-            "REPLACE INTO chat_generation (uid, device, generation, used) VALUES (?, ?, ?, ?)",
-            *(uid, device, generation, self._now),
-        )
+    def _take_share(self, draft: Draft, inbox: InboxState) -> Full | None:
+        """Count a message to its sender's share; not if the inbox is full, or the share used up."""
+        if inbox.waiting >= self._limits.waiting:
+            self.expire(draft.to)
+            if inbox.waiting >= self._limits.waiting:
+                return Full(inbox.waiting, share=False)
+        key = (draft.to, draft.sender)
+        share, since = self._shares.get(key, (0, 0))
+        if since != inbox.acknowledged:
+            share = 0
+        if share >= self._limits.share:
+            return Full(inbox.waiting, share=True)
+        self._shares[key] = [share + 1, inbox.acknowledged]
+        return None
 
-    def _seen(self, draft: Draft) -> Duplicate | Gap | str:
-        """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
-        row = self._one(
-            "SELECT n, id, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
-            draft.to,
-            draft.sender,
-            draft.device,
-        )
-        newest, id, digests = row or (0, 0, "")
-        assert draft.n is not None
-        back = newest - draft.n
-        if back >= 0 and _is_the_same(digests, back, draft.text):
-            return Duplicate(None if back else id, 0)
-        # Also for another text under a number that was accepted: that text was never stored.
-        return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
+    def _copy(self, draft: Draft, serial: int) -> int:
+        """Put a copy of a message into its sender's inbox, for the registered devices that did not send it; its id."""
+        if draft.to == draft.sender or not (draft.registered or draft.generation is not None):
+            return 0
+        inbox = self._inboxes[draft.sender]
+        others = inbox.registered - (draft.device != "" and draft.device in inbox.devices)
+        return self._log.append(draft.sender, inbox, draft, serial, draft.to) if others else 0
 
-    def _remember_device(self, draft: Draft, id: int, digests: str) -> None:
-        digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
-        to, sender = draft.to, draft.sender
-        known = self._execute(
-            "UPDATE chat_sending SET n = ?, id = ?, used = ?, digests = ?"
-            " WHERE uid = ? AND sender = ? AND device = ?",
-            *(draft.n, id, self._now, digests, to, sender, draft.device),
-        )
-        if known:
+    def _remove_from_plain(self, inbox: InboxState, removal: Removal) -> None:
+        if removal.device or (inbox.generation == removal.generation and not inbox.has_unnamed):
+            self.unregistered[removal.uid, removal.device] = None
             return
-        self._execute(
-            "INSERT INTO chat_sending (uid, sender, device, n, id, used, digests)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(to, sender, draft.device, draft.n, id, self._now, digests),
-        )
-        self._forget(_FORGET_NUMBERS, to, sender)
+        is_its_own = inbox.generation == removal.generation
+        if is_its_own and removal.leaving:
+            inbox.unnamed_used = self._now
+        if not is_its_own or removal.up_to > inbox.last_id:
+            self.refused.append(removal)
+        elif removal.up_to > inbox.acknowledged:
+            inbox.acknowledged = removal.up_to
 
-    def _forget(self, sql: str, *owner: int) -> None:
-        forgotten, recent = (self._now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
-        self._execute(sql, forgotten, MOST_DEVICES, DEVICES, recent, *owner)
+    def _acknowledge(self, inbox: InboxState, device: DeviceState, removal: Removal) -> None:
+        device.used = self._now
+        place = self._places.get((removal.uid, removal.up_to))
+        counts = (place.copies, place.bytes) if place else (inbox.copies, inbox.bytes)
+        if removal.up_to > device.position:
+            device.pass_to(removal.up_to, counts[1])
+            inbox.acknowledge(removal.up_to, *counts)
+        if removal.shown > device.shown:
+            device.shown = removal.shown
+            shown = self._places.get((removal.uid, removal.shown))
+            if shown is not None and shown.id == removal.shown:
+                device.serial = max(device.serial, shown.serial)
 
-    def _rows(self, sql: str, keys: list[Any]) -> list[Any]:
-        """The rows of some keys, which come as one JSON text."""
-        if not keys:
-            return []
-        rows: list[Any] = json.loads(self._one(sql, json.dumps(keys))[0])
-        return rows
+    def _remove(self, uid: int, up_to: int) -> None:
+        """Remove all up to an id, as if every device had acknowledged it."""
+        inbox = self._inboxes[uid]
+        if up_to <= inbox.front:
+            return
+        counts = counts_at(uid, inbox, self._log, up_to)
+        if inbox.unnamed is not None:
+            inbox.unnamed.pass_to(up_to, counts[1])  # the others are told that they missed it
+        inbox.acknowledge(up_to, *counts)
+        self._fronts[uid] = inbox.front = up_to
 
-    def _one(self, sql: str, *arguments: Any) -> Any:
-        return self._transaction.one(sql, arguments)
-
-    def _execute(self, sql: str, *arguments: Any) -> int:
-        return self._transaction.execute(sql, arguments)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
-
-
-def _is_the_same(digests: str, back: int, text: str) -> bool:
-    """Whether a message, ``back`` numbers before the last one accepted, may be the one accepted under its number."""
-    start = len(digests) - (back + 1) * DIGEST_DIGITS
-    return start < 0 or digests[start : start + DIGEST_DIGITS] == _digest(text)
+    def _trim(self, uid: int, inbox: InboxState) -> None:
+        """Let go of what every device has passed."""
+        front = inbox.acknowledged if inbox.is_plain else inbox.lowest
+        if front > inbox.front:
+            self._fronts[uid] = inbox.front = front

@@ -10,33 +10,47 @@ from sqlite3 import sqlite_version
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from chatsvc.inbox.claim import DeviceClaim, InboxClaim
+from chatsvc.inbox.claim import DeviceClaim, InboxClaim, Registration
 from chatsvc.inbox.foreign_entries import ForeignEntries
-from chatsvc.inbox.interface import Backlog, StoreWatcher
+from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Committed, Draft, Failed, Removal
 from chatsvc.inbox.rollback import DataMark, log_data_loss
+from chatsvc.inbox.sqlite import life
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
+from chatsvc.inbox.sqlite.forgotten_elsewhere import ForgottenElsewhere
+from chatsvc.inbox.sqlite.state import UNNAMED
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage import schema
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Device, Message
 
 T = TypeVar("T")
 
-_BACKLOGS = """
-SELECT uid, last_id - acknowledged, last_id,
-    (SELECT at FROM chat_inbox WHERE chat_inbox.uid = chat_reader.uid ORDER BY id LIMIT 1)
-FROM chat_reader WHERE last_id > acknowledged AND uid = coalesce(?, uid) ORDER BY uid
+_WAITING = "last_id - acknowledged - (copies - copies_acknowledged)"
+"""How many messages, copies not counted, no device has acknowledged."""
+
+_BACKLOGS = f"""
+SELECT uid, {_WAITING}, last_id, coalesce(
+    (SELECT at FROM chat_inbox
+     WHERE chat_inbox.uid = chat_reader.uid AND id > acknowledged AND recipient = 0 ORDER BY id LIMIT 1), 0)
+FROM chat_reader WHERE {_WAITING} > 0 AND uid = coalesce(?, uid) ORDER BY uid
+"""  # noqa: S608
+
+_PAGE = """
+SELECT id, serial, recipient, device, sender, name, at, text
+FROM chat_inbox WHERE uid = ? AND id > ? ORDER BY id LIMIT ?
 """
 
-_EPOCHS = 64
-"""Epochs before the present one that are remembered."""
+_DEVICES = """
+SELECT device, client, first, used, online FROM chat_registered WHERE uid = ? ORDER BY first, since
+"""
 
 _LEAP = 3600.0
 """Seconds by which the clock may be set forward while the server runs, without making messages older."""
@@ -47,7 +61,8 @@ class SQLiteInbox:
     All inboxes in one SQLite file; an :class:`~chatsvc.inbox.interface.Inbox`.
 
     ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward. ``watermark`` keeps how far the
-    file was; None: this process is no server, it only administers.
+    file was; None: this process is no server, it only administers. By ``clock`` it is looked, while registered devices
+    are logged in, whether another process has forgotten one; None: nobody looks.
     """
 
     _log = Logger()
@@ -59,6 +74,7 @@ class SQLiteInbox:
         now: Callable[[], float] = time.time,
         seconds: Callable[[], float] = time.monotonic,
         watermark: Watermark | None = None,
+        clock: IReactorTime | None = None,
     ) -> None:
         self._database = database
         self._limits = limits
@@ -68,57 +84,77 @@ class SQLiteInbox:
         self._foreign = ForeignEntries()
         self._watermark = watermark
         self._mark: DataMark | None = None
+        self._clock = clock
+        self._here = ForgottenElsewhere(database, NullWatcher(), None)
         self._disk = DiskSpace(database.url.path)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """
         Bring the tables up to date, and find out whether an older file was put back.
 
-        The watcher is never called: an open file does not go away and come back with something missing.
+        The watcher hears of devices that are forgotten, and of nothing else: an open file does not go away and come
+        back with something missing.
         """
         await schema.apply(self._database)
         if self._watermark is not None:
             await self._database.run(self._disk.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None
-        fresh = secrets.token_hex(8)
-        epoch, batches = await self._database.run(lambda t: _begin(t, known, fresh))
-        if known is not None and known.epoch != epoch == fresh:
+        fresh, now = secrets.token_hex(8), self._ms()
+        self._mark = await self._database.run(lambda t: life.begin(t, known, fresh, now))
+        if known is not None and known.epoch != self._mark.epoch == fresh:
             log_data_loss(self._log, self._database.url)
-        self._mark = DataMark(epoch, "", batches)
+        self._here = ForgottenElsewhere(self._database, watcher, self._clock)
+        if not isinstance(watcher, NullWatcher):
+            self._log_upgrade(await self._database.run(lambda t: life.begin_serving(t, now)))
         if self._watermark is not None:
             self._watermark.follow(lambda: self._mark)
         return []
 
     def close(self) -> Deferred[None]:
         """Write the watermark and close the database."""
+        self._here.close()
         if self._watermark is not None:
             self._watermark.close()
         self._database.close()
         return succeed(None)
 
+    def _log_upgrade(self, upgraded: life.Upgraded | None) -> None:
+        if upgraded is not None:
+            text = (
+                "{url}: upgraded for registered devices: {users} inboxes, {waiting} messages wait"
+            )
+            self._log.info(
+                text,
+                event="inbox-upgraded",
+                url=str(self._database.url),
+                users=upgraded.users,
+                waiting=upgraded.waiting,
+            )
+
+    def _ms(self) -> int:
+        return int(self._now() * 1000)
+
     def _latest(self) -> int:
         """The time, in ms, by which messages have waited too long; a clock that leaps makes none of them old."""
         return int(min(self._now(), self._began + self._seconds() + _LEAP) * 1000)
 
-    def _batch(self, transaction: Transaction, *keys: Any) -> SQLiteBatch:
-        return SQLiteBatch(
-            transaction, self._limits, int(self._now() * 1000), self._latest(), *keys
-        )
+    def _batch(self, transaction: Transaction, *what: Any) -> SQLiteBatch:
+        return SQLiteBatch(transaction, self._limits, self._ms(), self._latest(), *what)
 
     def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
         """Carry out a batch in one transaction; if the disk is full, its removals alone."""
 
         def interaction(transaction: Transaction) -> Committed:
-            uids = {draft.to for draft in drafts} | {removal.uid for removal in removals}
-            senders = {(draft.to, draft.sender) for draft in drafts}
-            devices = {(draft.sender, draft.device) for draft in drafts if draft.sending}
-            batch = self._batch(transaction, uids, senders, devices)
-            refused = [removal for removal in removals if not batch.remove(removal)]
+            batch = self._batch(transaction, (), drafts, removals)
+            for removal in removals:
+                batch.remove(removal)
             outcomes = [batch.append(draft) for draft in drafts]
+            batch.forget_unused()
             batches = batch.finish()
             if batches and self._mark is not None:
-                self._mark = DataMark(self._mark.epoch, "", batches)
-            return Committed(outcomes, refused, expired=batch.expired)
+                self._mark = DataMark(self._mark.epoch, "", batches, batch.serial)
+            gone = list(batch.unregistered)
+            return Committed(outcomes, batch.refused, expired=batch.expired, forgotten=gone)
 
         return Deferred.fromCoroutine(self._commit(interaction, len(drafts), removals))
 
@@ -129,13 +165,17 @@ class SQLiteInbox:
         removals: Sequence[Removal],
     ) -> Committed:
         try:
-            return await self._write(interaction)
+            committed = await self._write(interaction)
         except StoreUnavailable as problem:
             # Removals go all the same: they free space.
             if not (drafts and removals and is_disk_full(problem)):
                 raise
             alone = await self.commit([], removals)
             return replace(alone, outcomes=[Failed(str(problem))] * drafts)
+        ended = [(one.uid, one.device) for one in removals if one.leaving and one.device]
+        for uid, device in (*ended, *committed.forgotten):
+            self._here.logged_out(uid, device)
+        return committed
 
     async def _write(self, interaction: Callable[[Transaction], T]) -> T:
         """Run an interaction; if the disk was full, free the reserve and run it once more."""
@@ -154,17 +194,19 @@ class SQLiteInbox:
         renewed: int | None = None,
         device: str = "",
         origin: str = "",
+        registration: Registration | None = None,
     ) -> InboxClaim:
-        """Claim an inbox; ``renewed`` makes no difference, as a file has one server."""
+        """Claim an inbox; with a registered device, ``renewed`` makes sure that it is still one."""
         fresh = secrets.token_hex(8)
 
         def interaction(transaction: Transaction) -> InboxClaim:
             batch = self._batch(transaction, [uid])
             batch.expire(uid)
-            inbox = batch.inbox(uid)
-            inbox.generation = batch.take_generation(uid, device)
+            claim = batch.claim(uid, after, device, registration, renewed is not None)
             batch.finish()
-            if after is not None and after > inbox.last_id:
+            if registration is not None:
+                return claim
+            if after is not None and after > claim.last_id:
                 transaction.execute("UPDATE chat_reader SET epoch = ? WHERE uid = ?", (fresh, uid))
             row = transaction.one(
                 "SELECT (SELECT value FROM chat_setting WHERE name = 'epoch'), epoch"
@@ -172,33 +214,60 @@ class SQLiteInbox:
                 (uid,),
             )
             assert row is not None
-            return InboxClaim(
-                *(inbox.generation, f"{row[0]}.{row[1]}", inbox.last_id, inbox.waiting),
-                *(inbox.acknowledged, batch.expired),
-            )
+            return replace(claim, epoch=f"{row[0]}.{row[1]}")
 
-        return await self._write(interaction)
+        claim = await self._write(interaction)
+        if registration is not None:
+            self._here.logged_in(uid, device)
+        elif device:
+            self._here.logged_out(uid, device)
+        return claim
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         """Claim a device, and leave the inbox alone."""
 
         def interaction(transaction: Transaction) -> DeviceClaim:
             batch = self._batch(transaction, [uid])
-            return DeviceClaim(batch.take_generation(uid, device), batch.inbox(uid).waiting)
+            claim = DeviceClaim(batch.claim_device(uid, device), batch.inbox(uid).waiting)
+            batch.finish()
+            return claim
 
         return await self._write(interaction)
 
+    async def devices(self, uid: int) -> list[Device]:
+        """List the rows of chat_registered."""
+        rows = await self._database.run(lambda t: t.all(_DEVICES, (uid,)), write=False)
+        return [
+            Device(device, client, first, used, bool(online))
+            for device, client, first, used, online in rows
+        ]
+
+    async def forget(self, uid: int, device: str) -> bool:
+        """Forget a device; what it alone held back is let go."""
+
+        def interaction(transaction: Transaction) -> bool:
+            batch = self._batch(transaction, [uid])
+            was_there = device != UNNAMED and batch.forget(uid, device)
+            batch.finish()
+            return was_there
+
+        was_there = await self._write(interaction)
+        self._here.forgotten(uid, device)
+        return was_there
+
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         """Read a page of the table."""
-        rows = await self._database.run(
-            lambda t: t.all(
-                "SELECT id, sender, name, at, text FROM chat_inbox WHERE uid = ? AND id > ?"
-                " ORDER BY id LIMIT ?",
-                (uid, after, limit),
-            ),
-            write=False,
-        )
-        return [self._foreign.message(uid, *row) for row in rows]
+        rows = await self._database.run(lambda t: t.all(_PAGE, (uid, after, limit)), write=False)
+        return [self._message(uid, *row) for row in rows]
+
+    def _message(
+        self, uid: int, id: int, serial: object, to: object, device: object, *fields: object
+    ) -> Message:
+        message = self._foreign.message(uid, id, *fields)
+        if not (isinstance(serial, int) and isinstance(to, int) and isinstance(device, str)):
+            return message  # another program put something else there
+        sender, name, at, text = message.sender, message.name, message.at, message.text
+        return Message(id, sender, name, at, text, serial, to, device)
 
     async def examine(self) -> None:
         """Read; if the disk may be full, try to write, and raise if a message would not fit."""
@@ -210,11 +279,9 @@ class SQLiteInbox:
             raise StoreUnavailable(f"{self._database.url}: database or disk is full")
 
     async def count(self, uid: int) -> int:
-        """How many ids were given out and not acknowledged."""
-        row = await self._database.run(
-            lambda t: t.one("SELECT last_id - acknowledged FROM chat_reader WHERE uid = ?", (uid,)),
-            write=False,
-        )
+        """How many messages no device has acknowledged, copies not counted."""
+        sql = f"SELECT {_WAITING} FROM chat_reader WHERE uid = ?"  # noqa: S608
+        row = await self._database.run(lambda t: t.one(sql, (uid,)), write=False)
         return int(row[0]) if row else 0
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
@@ -226,16 +293,15 @@ class SQLiteInbox:
         return {}
 
     async def total(self) -> int:
-        """How many ids of all inboxes were given out and not acknowledged."""
-        row = await self._database.run(
-            lambda t: t.one("SELECT SUM(last_id - acknowledged) FROM chat_reader"), write=False
-        )
+        """How many messages of all inboxes no device has acknowledged."""
+        sql = f"SELECT SUM({_WAITING}) FROM chat_reader"  # noqa: S608
+        row = await self._database.run(lambda t: t.one(sql), write=False)
         return int(row[0] or 0) if row else 0
 
     async def renew_epoch(self) -> None:
         """Begin a new epoch, common to all inboxes."""
-        fresh = secrets.token_hex(8)
-        await self._database.run(lambda t: _begin_epoch(t, fresh))
+        fresh, now = secrets.token_hex(8), self._ms()
+        await self._database.run(lambda t: life.begin_epoch(t, fresh, now))
 
     async def about(self) -> str:
         """The version of the SQLite library."""
@@ -254,36 +320,7 @@ class SQLiteInbox:
             inbox = batch.inbox(uid)
             before = inbox.waiting
             batch.purge(uid, up_to)
-            if inbox.waiting < before:
-                batch.finish()
+            batch.finish()
             return before - inbox.waiting
 
         return await self._write(interaction)
-
-
-def _begin(transaction: Transaction, known: DataMark | None, fresh: str) -> tuple[str, int]:
-    """
-    Begin a new epoch if the file is behind what is known of it.
-
-    :return: the file's epoch, and how many batches it has taken.
-    """
-    transaction.execute("INSERT OR IGNORE INTO chat_setting VALUES ('epoch', ?)", (fresh,))
-    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
-    epoch, batches = settings["epoch"], int(settings["batches"])
-    if known is None:
-        return epoch, batches
-    is_behind = known.epoch == epoch and batches < known.batches
-    # If the file does not know the epoch, an older copy of it was put back after that epoch began.
-    if is_behind or known.epoch not in (epoch, *settings["epochs"].split()):
-        _begin_epoch(transaction, fresh, known.epoch)
-        epoch = fresh
-    return epoch, batches
-
-
-def _begin_epoch(transaction: Transaction, fresh: str, known: str = "") -> None:
-    """Begin an epoch, and remember those before it: that of this file, and the one that is known of it."""
-    settings: dict[str, str] = dict(transaction.all("SELECT name, value FROM chat_setting"))
-    before = dict.fromkeys([settings["epoch"], *known.split(), *settings["epochs"].split()])
-    change = "UPDATE chat_setting SET value = ? WHERE name = ?"
-    transaction.execute(change, (fresh, "epoch"))
-    transaction.execute(change, (" ".join([*before][:_EPOCHS]), "epochs"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import TestCase
 
+from chatsvc.inbox.claim import InboxClaim, Registration
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Committed, Draft, Outcome, Removal
@@ -31,6 +32,14 @@ class StoreCase(TestCase):
         """Make so much older when A's devices were used to write to READER."""
         raise NotImplementedError
 
+    async def pass_days_for_registered(self, days: float) -> None:
+        """Make so much older when READER's devices, the unnamed one among them, were used to read."""
+        raise NotImplementedError
+
+    async def leave_older(self, acknowledged: int, texts: Sequence[str]) -> None:
+        """Leave READER's inbox as the version before did, with what a reader acknowledged and A's texts that wait."""
+        raise NotImplementedError
+
     async def make(self, limits: InboxLimits) -> Inbox:
         """A store of the kind under test, open, with whatever is kept for this test."""
         raise NotImplementedError
@@ -40,11 +49,12 @@ class StoreCase(TestCase):
         self.inbox = await self.make(limits or InboxLimits())
 
     async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
-        """Carry out a batch; its outcomes. ``refused`` are its removals that were refused."""
+        """Carry out a batch; its outcomes. ``refused`` (``taken`` too) and ``forgotten`` are those of the batch."""
         committed = await self.inbox.commit(list(drafts), list(removals))
         self.assertIsInstance(committed, Committed)
         self.assertEqual(len(committed.outcomes), len(drafts))
-        self.refused = committed.refused
+        self.refused = committed.refused + committed.taken
+        self.forgotten = committed.forgotten
         return list(committed.outcomes)
 
     async def acknowledge(self, up_to: int, uid: int = READER) -> None:
@@ -60,3 +70,41 @@ class StoreCase(TestCase):
     async def ids(self, uid: int = READER) -> list[int]:
         """The ids that wait for a user."""
         return [message.id for message in await self.inbox.read(uid, 0, 10_000)]
+
+    async def claim(
+        self,
+        device: str,
+        after: int | None = None,
+        serial: int | None = None,
+        renewed: int | None = None,
+        uid: int = READER,
+    ) -> InboxClaim:
+        """Log in as a registered device."""
+        says = Registration("client 1", serial)
+        return await self.inbox.claim(uid, after, renewed, device=device, registration=says)
+
+    async def passed(
+        self,
+        device: str,
+        claim: InboxClaim,
+        up_to: int,
+        shown: int | None = None,
+        leaving: bool = False,
+        uid: int = READER,
+    ) -> None:
+        """Acknowledge under a claim of a device, registered or unnamed (empty)."""
+        shown = up_to if shown is None else shown
+        removal = Removal(uid, claim.generation, up_to, leaving, device, shown if device else 0)
+        await self.commit(removals=[removal])
+
+    async def left(self, device: str, claim: InboxClaim, up_to: int = 0, uid: int = READER) -> None:
+        """Acknowledge under a claim of a device, and log out."""
+        await self.passed(device, claim, up_to, leaving=True, uid=uid)
+
+    async def registered(self, uid: int = READER) -> set[str]:
+        """The names of a user's registered devices."""
+        return {one.device for one in await self.inbox.devices(uid)}
+
+    async def serials(self, uid: int = READER) -> list[int]:
+        """The serials of what is kept for a user."""
+        return [message.serial for message in await self.inbox.read(uid, 0, 10_000)]

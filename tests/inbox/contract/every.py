@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from tests.inbox.contract.admin import AdminContract
+from tests.inbox.contract.beginnings import BeginningsContract
 from tests.inbox.contract.claims import ClaimsContract
+from tests.inbox.contract.copies import CopiesContract
 from tests.inbox.contract.devices import DevicesContract
+from tests.inbox.contract.forgotten import ForgottenContract
 from tests.inbox.contract.limits import LimitsContract
 from tests.inbox.contract.messages import MessagesContract
+from tests.inbox.contract.registered import RegisteredContract
 
 
 class InboxContract(
-    MessagesContract, DevicesContract, LimitsContract, ClaimsContract, AdminContract
+    MessagesContract,
+    DevicesContract,
+    LimitsContract,
+    ClaimsContract,
+    AdminContract,
+    RegisteredContract,
+    CopiesContract,
+    BeginningsContract,
+    ForgottenContract,
 ):
     """A test module imports this one and not the class, or trial would run it without a store."""

@@ -40,6 +40,10 @@ class RisksTests(SynchronousTestCase):
         )
 
 
+_JOINED = b'[false,0,"e","r",0,false,"10"]'
+"""The script's answer to a node that takes its lease."""
+
+
 class _OldRedis(Protocol):
     """Answers as a Redis of a version would: enough to be asked for it."""
 
@@ -50,7 +54,7 @@ class _OldRedis(Protocol):
         for command in data.split(b"*")[1:]:
             upper = command.upper()
             if b"EVAL" in upper:
-                self.transport.write(b'$25\r\n[false,0,"e","r",0,false]\r\n')
+                self.transport.write(b"$30\r\n%b\r\n" % _JOINED)
             elif b"SUBSCRIBE" in upper:
                 self.transport.write(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n")
             elif b"INFO" in upper:

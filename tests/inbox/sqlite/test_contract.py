@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet import reactor
 
 from chatsvc.inbox.limits import InboxLimits
@@ -10,6 +12,7 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
 from tests.inbox.contract import every
 from tests.inbox.fixtures import DAY, READER, RecordingWatcher, draft
+from tests.inbox.sqlite.older import leave_older
 
 
 class SQLiteContractTests(every.InboxContract):
@@ -32,6 +35,11 @@ class SQLiteContractTests(every.InboxContract):
         self.now += days * DAY
 
     pass_days_for_devices = pass_days
+    pass_days_for_registered = pass_days
+
+    async def leave_older(self, acknowledged: int, texts: Sequence[str]) -> None:
+        """Leave READER's inbox as the version before did."""
+        leave_older(self.url.path, acknowledged, texts)
 
     async def test_leap(self) -> None:
         """A clock that is set forward while the server runs would delete what was stored a second ago."""

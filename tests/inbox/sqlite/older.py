@@ -1,0 +1,34 @@
+"""Files of the version before registered devices."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.resources import files
+
+from tests.inbox.fixtures import READER, A
+
+_NEWEST = 6
+"""The newest file of the schema that the version before had."""
+
+
+def leave_older(path: str, acknowledged: int, texts: Sequence[str]) -> None:
+    """Make a file in which READER has acknowledged ids up to one, and texts of A wait after it."""
+    with closing(sqlite3.connect(path)) as there, there:
+        for name in sorted(
+            file.name for file in files("chatsvc.schema").joinpath("sqlite").iterdir()
+        ):
+            number = name.partition("_")[0]
+            if number.isdecimal() and int(number) <= _NEWEST:
+                there.executescript(files("chatsvc.schema").joinpath("sqlite", name).read_text())
+                there.execute("INSERT INTO chat_schema (version) VALUES (?)", (int(number),))
+        there.execute(
+            "INSERT INTO chat_reader (uid, last_id, acknowledged, generation) VALUES (?, ?, ?, 7)",
+            (READER, acknowledged + len(texts), acknowledged),
+        )
+        there.execute("INSERT INTO chat_setting VALUES ('epoch', 'before')")
+        there.executemany(
+            "INSERT INTO chat_inbox (uid, id, sender, name, at, text) VALUES (?, ?, ?, '名', 1700000000000, ?)",
+            [(READER, id, A, text) for id, text in enumerate(texts, acknowledged + 1)],
+        )

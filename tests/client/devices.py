@@ -43,14 +43,15 @@ class DeviceServer:
     """
     The inbox of ``ME``, and the sessions that read it.
 
-    ``features`` are granted to whoever asks for them; None: it knows of none, as older servers. ``cut``: answers and
-    messages are lost from now on, as are commands, until a new connection is made.
+    ``features`` are granted to whoever asks for them; None: it knows of none, as older servers. ``stored`` are the
+    texts of all messages that ever were in the inbox, in order.
     """
 
     def __init__(self) -> None:
         self.features: tuple[str, ...] | None = ("devices",)
         self.epoch = "e1"
         self.log: list[Entry] = []
+        self.stored: list[str] = []
         self.last = 0
         self.serial = 10_000
         self.acknowledged = 0
@@ -72,6 +73,7 @@ class DeviceServer:
             self.serial += 10
             serial = self.serial
         self.log.append(Entry(self.last, serial, text, to, device))
+        self.stored.append(text)
         for link in list(self.links):
             link.hand_over()
 
@@ -83,8 +85,21 @@ class DeviceServer:
         self.positions = {who: min(at, self.last) for who, at in self.positions.items()}
         self.serial += 60_000_000
         self.epoch += "+"
-        for link in self.links:
+        for link in list(self.links):
             link.cursor = min(link.cursor, self.last)
+            if link.receives and not link.granted:
+                link.end()
+                link.say(type="bye", retry_after=0)
+
+    def forget(self, device: str) -> None:
+        """A device is forgotten; its session ends."""
+        self.registered = [one for one in self.registered if one != device]
+        self.positions.pop(device, None)
+        for link in list(self.links):
+            if link.reader == device:
+                link.end()
+                link.say(type="bye", retry_after=0)
+                self.void |= {f"t{number}" for number in range(self.tokens + 1)}
 
     def claim(self, device: str, after: int | None, serial: int | None) -> int:
         """The id behind which a registered device begins to read."""
@@ -244,15 +259,26 @@ class Link:
         self.say(type="ok", devices=listed, **re)
 
     def _forget(self, frame: Frame, re: Frame) -> None:
-        device = frame["device"]
-        self.server.registered = [one for one in self.server.registered if one != device]
-        self.server.positions.pop(device, None)
+        self.server.forget(frame["device"])
         self.say(type="ok", **re)
-        for other in list(self.server.links):
-            if other.reader == device:
-                other.end()
-                other.say(type="bye", retry_after=0)
-                self.server.void |= {f"t{number}" for number in range(self.server.tokens + 1)}
+
+
+class _Remembering(Outbox):
+    """An outbox that knows which others its process holds, for the end of that process."""
+
+    def __init__(self, *account: Any, **more: Any) -> None:
+        self.others: list[Outbox] = []
+        super().__init__(*account, **more)
+
+    def left(self) -> list[Outbox]:
+        found = super().left()
+        self.others += found
+        return found
+
+    def close(self) -> None:
+        for other in self.others:
+            other.close()
+        super().close()
 
 
 class Terminal:
@@ -282,7 +308,7 @@ class Terminal:
         self.commands = CommandRunner(self.conversation, presenter)
 
     def _open(self, uid: int) -> Outbox:
-        self.outboxes.append(Outbox(self._folder, SERVER, uid, terminal=self._terminal))
+        self.outboxes.append(_Remembering(self._folder, SERVER, uid, terminal=self._terminal))
         return self.outboxes[-1]
 
     def _show(self, messages: Any) -> Deferred[None]:

@@ -79,7 +79,7 @@ class DeviceClaims:
         known = inbox.devices.get(device)
         if known is None and renewed:
             raise NotRegistered
-        position = inbox.acknowledged if known is None else known.position
+        position = inbox.acknowledged if known is None else max(inbox.front, known.position)
         id = self._beginning(position, after, registration.serial)
         missed = self._missed(known, after, registration.serial)
         state = known or self._register(generation, device, id)

@@ -92,8 +92,6 @@ class Reader:
         self._shown = shown
         self._last: Message | None = None
         self._serial = claim.serial
-        # That of the last message that the client is known to have, None if nobody knows.
-        self._shown_serial = None if registration is None else registration.serial
         self._acknowledged = claim.acknowledged
         # On a registered device: the last message that was acknowledged by the client, not by being passed over.
         self._last_shown = 0
@@ -225,8 +223,7 @@ class Reader:
         say which message they mean, so only one of an id above all that it has seen counts.
         """
         self.generation = generation
-        self._serial = self._shown_serial = self._known_serial()
-        self._last = None
+        self._serial, self._last = self._known_serial(), None
         self._void = max(self._void, self.cursor)
         self.cursor = min(self.cursor, id)
         self._acknowledged = min(self._acknowledged, id)
@@ -309,15 +306,11 @@ class Reader:
 
     async def _claim_anew(self) -> None:
         registration = self._registration
-        after: int | None = self.cursor
         if registration is not None:
-            serial = self._last.serial if self._last is not None else self._shown_serial
-            registration = Registration(registration.client, serial)
-            if serial is None:
-                after = None  # nothing was delivered: the store goes by the position
+            registration = Registration(registration.client, self._known_serial())
         try:
             claim = await self._inbox.claim(
-                *(self.uid, after, self.generation, self.device), registration=registration
+                *(self.uid, self.cursor, self.generation, self.device), registration=registration
             )
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again

@@ -137,7 +137,7 @@ class Reader:
         elif message.id > self.cursor:
             self.stored(message)
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         """Say how far this reader is."""
         last = self._last
         at = last.at if last is not None else None

@@ -176,15 +176,15 @@ class BeginningTests(RegisteredCase):
     def test_place(self) -> None:
         """After a fail-over nobody could tell by the serial whether this device was handed what is there now."""
         self.assertEqual(
-            self.reader.position(),
+            self.reader.where(),
             Cursor(UID, 0, self.reader.generation, None, device=PHONE, serial=self.inbox.serial),
         )
         self.inbox.store(UID, "x", at=77)
         self.reader.resync()
         place = Cursor(UID, 1, self.reader.generation, 77, device=PHONE, serial=10)
-        self.assertEqual(self.reader.position(), place)
+        self.assertEqual(self.reader.where(), place)
         self.store(PHONE)
-        self.assertEqual((self.reader.position().id, self.reader.position().serial), (2, 10))
+        self.assertEqual((self.reader.where().id, self.reader.where().serial), (2, 10))
 
     def test_leaving(self) -> None:
         """A device that logs out would be online for ever, or its last acknowledgement be forgotten."""
@@ -308,7 +308,7 @@ class SteppingBackTests(RegisteredCase):
         self.store(None, None, None)
         self.lose(1)
         self.step_back(1)
-        where = self.reader.position()
+        where = self.reader.where()
         self.assertEqual((where.id, where.at, where.serial), (1, None, 30))
 
     def test_for_another_session(self) -> None:

@@ -3,6 +3,7 @@ How far is the service from a bare relay on Twisted? Both run here, over TLS, an
 
     python benchmarks/compare.py --quick
     python benchmarks/compare.py --rounds 5 --seconds 5 --store sqlite --dialect structured --shape hot:200x1
+    python benchmarks/compare.py --measure devices --measure idle
     python benchmarks/compare.py --all --rounds 5
 
 Each figure is the median of the rounds; its ratio, service to relay, is the median of the rounds' ratios. The relay
@@ -22,7 +23,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.comparing.board import Board
-from benchmarks.comparing.entering import idle, logins, start
+from benchmarks.comparing.devices import devices
+from benchmarks.comparing.entering import idle, idle_devices, logins, start
 from benchmarks.comparing.shapes import QUICK, USUAL, Shape, parse_shape
 from benchmarks.comparing.subjects import Pair, running
 from benchmarks.comparing.talking import Effort, talk
@@ -30,7 +32,7 @@ from benchmarks.comparing.waiting import large_drain, offline
 
 STORES = ("redis", "sqlite")
 DIALECTS = ("text", "structured")
-MEASURES = ("talk", "offline", "drain", "logins", "start", "idle")
+MEASURES = ("talk", "offline", "drain", "devices", "logins", "start", "idle")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -41,6 +43,8 @@ def compare(options: argparse.Namespace) -> None:
         with running(store) as pair:
             for dialect in options.dialect:
                 measure(board, pair, effort, dialect, options)
+            if "devices" in options.measure:
+                devices(board, pair, effort)
             if "logins" in options.measure:
                 logins(board, pair, effort)
             if "start" in options.measure:
@@ -48,6 +52,8 @@ def compare(options: argparse.Namespace) -> None:
         if "idle" in options.measure:
             with running(store) as pair:
                 idle(board, pair, effort)
+            with running(store) as pair:
+                idle_devices(board, pair)
         show(store, board)
 
 

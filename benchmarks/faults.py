@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.campaign.node_strikes import NodeFaults
 from benchmarks.campaign.strikes import Faults
-from benchmarks.campaign.verdict import reconcile
+from benchmarks.campaign.verdict import BACKLOG, Verdict, count_confirmed, reconcile
 from benchmarks.campaign.world import NAMES, World, pause
 
 _DRAIN = 180
@@ -39,38 +39,36 @@ _EMPTY = 2
 def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> bool:
     """Run one; True: as it is promised."""
     random.seed(options.seed)
-    world = World(folder, options.store, options.users, options.nodes, options.sabotage)
+    devices, backlog = options.devices, options.device_backlog
+    rule = options.sabotage
+    world = World(folder, options.store, options.users, options.nodes, rule, devices, backlog)
     kind = NodeFaults if options.nodes > 1 else Faults
     faults = kind(world, options.dialect, options.only)
     try:
         world.start()
         world.add_crowds(options.dialect, options.rate)
         began = time.monotonic()
-        while faults.struck.total() < options.faults and not _is_seen(options.until, folder):
+        while faults.struck.total() < options.faults and not _is_seen(
+            options.until, folder, backlog
+        ):
             pause()
             faults.strike()
             if faults.struck.total() % 50 == 0:
                 say(f"{time.monotonic() - began:.0f} s: {faults.struck.total()} faults")
         faults.end()
-        while reconcile(folder).confirmed < options.messages:
+        while count_confirmed(folder) < options.messages:
             time.sleep(2)
         drained = _drain(world)
         left = _left(world)
     finally:
         world.close()
-    verdict = reconcile(folder)
+    verdict = reconcile(folder, backlog)
     say(
         f"store {options.store}, dialect {options.dialect}, nodes {options.nodes},"
+        f" devices {'a mix' if devices is None else devices},"
         f" seed {options.seed}, rule off: {options.sabotage or 'none'}"
     )
-    say(f"confirmed {verdict.confirmed}")
-    say(f"lost {verdict.lost}")
-    say(f"shown twice {verdict.shown_twice}")
-    say(f"out of order {verdict.out_of_order}")
-    say(f"shown though refused {verdict.shown_though_refused} of {verdict.refused}")
-    say(f"lost with the store {verdict.lost_with_store}, shown again {verdict.shown_again}")
-    say(f"new devices {verdict.devices}")
-    say(f"kicked for no reason {verdict.kicked}")
+    _say_sums(say, verdict)
     counted = ", ".join(f"{name} {n}" for name, n in faults.struck.most_common())
     say(f"faults {faults.struck.total()}: {counted}")
     for example in verdict.examples:
@@ -82,18 +80,40 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     tracebacks = [node.name for node in world.all_nodes if node.has_traceback()]
     if tracebacks:
         say(f"the log of server {', '.join(tracebacks)} has a traceback")
-    repeats = 0 if options.dialect == "text" else verdict.shown_twice + verdict.out_of_order
-    broken = verdict.lost or verdict.shown_though_refused or repeats
+    broken = verdict.is_broken
     return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
-_CERTAIN = {"lost": "passed_over", "shown twice": "shown_twice", "out of order": "out_of_order"}
+def _say_sums(say: Callable[[str], None], verdict: Verdict) -> None:
+    say(f"confirmed {verdict.confirmed}, to be shown {verdict.owed} times")
+    say(f"lost {verdict.lost}")
+    say(f"shown twice {verdict.shown_twice}")
+    say(f"out of order {verdict.out_of_order}")
+    say(f"copies {verdict.copies}, of which lost, twice or out of order {verdict.copies_wrong}")
+    say(f"misdirected {verdict.misdirected}")
+    say(f"shown though refused {verdict.shown_though_refused} of {verdict.refused}")
+    say(
+        f"missed for no reason {verdict.missed_for_no_reason}, for a reason {verdict.missed} messages"
+    )
+    say(f"wrong frames {verdict.wrong}")
+    say(f"lost with the store {verdict.lost_with_store}, shown again {verdict.shown_again}")
+    say(f"new devices {verdict.devices}")
+    say(f"kicked for no reason {verdict.kicked}")
+
+
+_CERTAIN = {
+    "lost": "passed_over",
+    "shown twice": "shown_twice",
+    "out of order": "out_of_order",
+    "misdirected": "misdirected",
+    "missed for no reason": "missed_for_no_reason",
+}
 """By what a complaint is certain before the end, when what is not shown may still be on its way."""
 
 
-def _is_seen(complaint: str, folder: Path) -> bool:
+def _is_seen(complaint: str, folder: Path, backlog: int) -> bool:
     """Whether there is such a complaint; an empty one is never seen."""
-    return bool(complaint and getattr(reconcile(folder), _CERTAIN[complaint]))
+    return bool(complaint and getattr(reconcile(folder, backlog), _CERTAIN[complaint]))
 
 
 def _drain(world: World) -> bool:
@@ -136,6 +156,18 @@ def main() -> None:
         help="strike no more when there is such a complaint",
     )
     parser.add_argument("--messages", type=int, default=0, help="confirmed messages at least")
+    parser.add_argument(
+        "--devices",
+        type=int,
+        choices=range(4),
+        help="registered ones of each user (structured); default: a mix of users",
+    )
+    parser.add_argument(
+        "--device-backlog",
+        type=int,
+        default=BACKLOG,
+        help="ids that a device may be behind before it is forgotten",
+    )
     parser.add_argument("--users", type=int, default=12)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second of each user")
     parser.add_argument("--seed", type=int, default=1)
@@ -147,6 +179,8 @@ def main() -> None:
     )
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept afterwards")
     options = parser.parse_args()
+    if options.dialect == "text":
+        options.devices = 0
     if options.nodes > 1 and options.store == "sqlite":
         raise SystemExit(
             f"--nodes {options.nodes}: SQLite serves one node, several need --store redis"

@@ -13,12 +13,15 @@ from twisted.logger import Logger
 from chatsvc import __version__
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
+from chatsvc.accounts.rights import of_server
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.inbox.features import FEATURES, FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
@@ -79,7 +82,7 @@ class Assembly:
         """
         config, reactor, metrics = self._config, self._reactor, self._metrics
         accounts = await self._accounts()
-        online: dict[int, Reader] = {}
+        online: OnlineUsers[Reader] = OnlineUsers()
         flush = FlushConsolidator(reactor)
         inbox, monitor = await self._make_inbox()
         router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
@@ -99,6 +102,7 @@ class Assembly:
             router=router,
             flush=flush,
             online=online,
+            features=FeatureGrants(inbox, reactor.seconds),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
                 request=RateLimiter(config.request_rate, reactor.seconds),
@@ -131,7 +135,7 @@ class Assembly:
         monitor = self._monitor(self._config.accounts, "accounts")
         database = await self._database(self._config.accounts)
         accounts = AccountStore(database.monitored_by(monitor))
-        await accounts.open()
+        await accounts.open(of_server(self._config.registration))
         self.checks[monitor] = lambda: accounts.get(1)
         return accounts
 
@@ -159,7 +163,7 @@ class Assembly:
 
     def _about(self) -> str:
         """Say what other nodes may know of this one."""
-        return NodeFacts(__version__, self.tokens.fingerprint).to_text()
+        return NodeFacts(__version__, self.tokens.fingerprint, FEATURES).to_text()
 
     async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):

@@ -11,6 +11,7 @@ from typing import Any
 from chatsvc.inbox.interface import Inbox, NullWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.redis.permissions import require_permissions_at
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
@@ -60,3 +61,14 @@ async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:
         await database.open()
     inbox = make_inbox(url, reactor, InboxLimits(), database, None)
     return inbox, await inbox.open(NullWatcher())
+
+
+async def require_permissions(url: StoreURL, reactor: Any) -> None:
+    """
+    Find out whether a server may do all that it needs in the inbox store at ``url``; nothing is changed.
+
+    :raise StoreMisconfigured: it may not.
+    :raise StoreUnavailable: the store is away.
+    """
+    if url.scheme != "sqlite":
+        await require_permissions_at(url, reactor)

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.limits.connections import MOST_REFUSED
 from chatsvc.limits.network import network_of
@@ -67,8 +68,8 @@ class ChatFactory(Factory):
         self._kept_out = LogLimiter(services.clock.seconds, _FULL_LOGGED)
 
     @property
-    def online(self) -> dict[int, Reader]:
-        """The online-user map: uid to reader."""
+    def online(self) -> OnlineUsers[Reader]:
+        """The online-user map: uid to the readers of the user's devices."""
         return self.services.online
 
     @property

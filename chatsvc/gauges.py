@@ -46,6 +46,11 @@ class Gauges:
         )
         gauge("chatsvc_online_users", "Users who are online here.", lambda: len(services.online))
         gauge(
+            "chatsvc_registered_devices_online",
+            "Registered devices that are online here.",
+            lambda: sum(1 for reader in services.online.readers() if reader.device),
+        )
+        gauge(
             "chatsvc_password_queue",
             "Passwords that are being hashed, or wait for it.",
             lambda: services.auth.passwords.queue,

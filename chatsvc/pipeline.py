@@ -48,6 +48,9 @@ class Connection(Protocol):
     def speak(self, lang: str) -> None:
         """Use another language."""
 
+    def bring_devices(self) -> None:
+        """Say from now on what the feature ``devices`` brings."""
+
     def hold(self, reason: str) -> object:
         """Stop reading commands until every reason has been released."""
 
@@ -65,6 +68,9 @@ class Connection(Protocol):
 
     def inbox_restarted(self) -> None:
         """Forget the ids of the messages that were delivered: they no longer count."""
+
+    def bye(self, why: str) -> None:
+        """Ask the client to come back in a while, and close; ``why`` is a word for the log."""
 
     def close(self, why: str) -> None:
         """Send what was said, then close; ``why`` is a word for the log."""

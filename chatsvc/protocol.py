@@ -251,6 +251,10 @@ class ChatProtocol(FrameProtocol):
     def speak(self, lang: str) -> None:
         self._dialect.lang = lang
 
+    def bring_devices(self) -> None:
+        if isinstance(self._dialect, StructuredDialect):
+            self._dialect.bring_devices()
+
     def expect_again(self, seconds: float) -> None:
         deadline = self._deadline
         if deadline is None or self._closing:
@@ -293,7 +297,6 @@ class ChatProtocol(FrameProtocol):
     # The end
 
     def bye(self, why: str) -> None:
-        """Ask a program to come back in a while, and close."""
         self.say(e.Bye(self.factory.retry_after()))
         self.close(why)
 

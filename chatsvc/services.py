@@ -9,8 +9,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.store import AccountStore
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.inbox.features import FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.take_overs import TakeOverBrake
@@ -42,9 +44,9 @@ class Services:
     """
     A server's parts, as its factory, connections and sessions use them.
 
-    ``online`` is the online-user map: it maps the uid of every user who reads on this node to the reader. ``now`` gives
-    seconds since 1970, ``clock`` monotonic ones. ``lang`` is the language in which a connection begins. ``log_budget``
-    bounds how often peers can cause the same line of the log.
+    ``online`` is the online-user map: it maps the uid of every user who reads on this node to the readers of that
+    user's devices. ``now`` gives seconds since 1970, ``clock`` monotonic ones. ``lang`` is the language in which a
+    connection begins. ``log_budget`` bounds how often peers can cause the same line of the log.
     """
 
     clock: IReactorTime
@@ -55,7 +57,8 @@ class Services:
     inbox: Inbox
     router: MessageRouter
     flush: FlushConsolidator
-    online: dict[int, Reader]
+    online: OnlineUsers[Reader]
+    features: FeatureGrants
     rates: Rates
     limits: ConnectionLimits
     metrics: Metrics

@@ -13,7 +13,18 @@ from twisted.python.failure import Failure
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.delivery.reader import Reader
-from chatsvc.inbox.outcome import Draft, Duplicate, Full, Gap, Moved, Outcome, Stored
+from chatsvc.inbox.claim import Registration
+from chatsvc.inbox.features import DEVICES
+from chatsvc.inbox.outcome import (
+    Draft,
+    Duplicate,
+    Full,
+    Gap,
+    Moved,
+    Outcome,
+    Stored,
+    Unregistered,
+)
 from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog
@@ -33,7 +44,8 @@ class LoggedIn:
     """
     The user who is logged in, since when; ``reader`` is None for one who only sends.
 
-    ``device_generation`` is that of the device that messages are sent as, None without a device.
+    ``device_generation`` is that of the device that messages are sent as, None without a device. For a registered one
+    the reader knows it.
     """
 
     uid: int
@@ -41,6 +53,11 @@ class LoggedIn:
     reader: Reader | None
     since: float
     device_generation: int | None
+
+    @property
+    def device(self) -> str:
+        """The registered device of this log-in, empty if it is none's."""
+        return self.reader.device if self.reader is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,9 @@ class Session(CommandPipeline):
         self.user: LoggedIn | None = None
         # None: another device was asked for and could not be claimed, so nobody knows which numbers are free.
         self.device: str | None = ""
+        self.client = ""
+        # None: some were asked for, and nobody knows whether they are granted.
+        self.features: tuple[str, ...] | None = ()
         self.authenticating: Deferred[Any] | None = None
         self._paused = False
 
@@ -80,6 +100,12 @@ class Session(CommandPipeline):
     def logged_in(self) -> bool:
         """Whether a user is logged in."""
         return self.user is not None
+
+    def registration(self, command: c.Auth) -> Registration | None:
+        """Return what a log-in says of its registered device; None: it is on the unnamed one, or only sends."""
+        if not (command.receive and self.features and DEVICES in self.features):
+            return None
+        return Registration(self.client, None if command.after is None else command.serial)
 
     def charge_request(self) -> None:
         """Count something that makes work and is no message: a command, or bytes that lead to none."""
@@ -173,9 +199,13 @@ class Session(CommandPipeline):
         n = command.n if self.device else None
         reader = user.reader
         generation = reader.generation if reader is not None else None
+        sending, registered = user.device_generation, False
+        if reader is not None and reader.device:
+            generation, sending, registered = None, generation, True
         draft = Draft(
             *(command.to, user.uid, user.name, at, command.text),
-            *(self.device or "", n, command.again, generation, user.device_generation),
+            *(self.device or "", n, command.again),
+            *(generation, sending, registered),
         )
         self._in_router += 1
         services.router.send(draft, partial(self._on_outcome, command, size))
@@ -188,6 +218,9 @@ class Session(CommandPipeline):
     ) -> None:
         self._in_router -= 1
         self._unanswered_bytes -= size
+        if type(outcome) is Stored and outcome.copy:
+            # A copy costs what a message does: it is one, in the sender's own inbox.
+            self.slow_down("message-rate", self.services.rates.message.delay(message.sender))
         if self.closed:
             return
         try:
@@ -199,6 +232,8 @@ class Session(CommandPipeline):
             return
         if type(outcome) is Moved:
             self.taken_over()
+        elif type(outcome) is Unregistered:
+            self.forgotten()
         if self._queue:
             self._proceed()
         if self._overloaded:
@@ -236,12 +271,12 @@ class Session(CommandPipeline):
         self.connection.logged_out()
         if user.reader is not None:
             self.connection.stop_tracking_acks()
-            self._forget(user.reader)
+            self.drop(user.reader)
 
-    def _forget(self, reader: Reader) -> None:
+    def drop(self, reader: Reader) -> None:
+        """End a reader, and take it out of the online-user map."""
         reader.close()
-        if self.services.online.get(reader.uid) is reader:
-            del self.services.online[reader.uid]
+        self.services.online.discard(reader.uid, reader)
 
     # What a reader asks of its owner
 
@@ -251,12 +286,18 @@ class Session(CommandPipeline):
     def taken_over(self, by: str = "") -> None:
         if self.user is not None:
             if self.user.reader is not None:
-                self.services.rates.take_over.happened(self.user.uid)
+                self.services.rates.take_over.happened(self.user.uid, self.user.device)
             self.leave("logged-in-elsewhere", by)
             self.say(e.Kicked())
 
     def inbox_restarted(self) -> None:
         self.connection.inbox_restarted()
+
+    def forgotten(self) -> None:
+        if self.user is not None:
+            self.services.metrics.devices_forgotten.inc()
+            self.leave("device-forgotten")
+            self.connection.bye("device-forgotten")
 
     def failed(self) -> None:
         self.connection.close("inbox-unreadable")
@@ -278,7 +319,7 @@ def _answer(
     if isinstance(outcome, Full):
         problem = Problem.SHARE_FULL if outcome.share else Problem.INBOX_FULL
         return e.Refused(problem, to=to, waiting=outcome.waiting, re=n)
-    if isinstance(outcome, Moved):
+    if isinstance(outcome, Moved | Unregistered):
         return e.Refused(Problem.NOT_LOGGED_IN, to=to, re=n)
     if isinstance(outcome, Gap):
         return e.Refused(Problem.GAP, to=to, expected=outcome.expected, re=n)

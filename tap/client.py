@@ -115,7 +115,7 @@ def makeService(options: ClientOptions) -> IService:
         endpoint=location.endpoint(reactor),
         server=server,
         trust_policy=location.trust_policy(),
-        open_outbox=location.open_outbox,
+        open_outbox=location.open_terminal,
         lang=location.lang,
         saved_login=SavedLogin(folder, values["remember"]),
         account=location.account,

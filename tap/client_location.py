@@ -137,6 +137,10 @@ class ClientLocation:
         """Open the outbox of a uid; ``suits``: see :class:`~chatsvc.client.state.outbox.Outbox`."""
         return Outbox(self.folder, str(self.server), uid, suits)
 
+    def open_terminal(self, uid: int) -> Outbox:
+        """Open the outbox of a uid for a terminal."""
+        return Outbox(self.folder, str(self.server), uid, terminal=True)
+
 
 def _users_folder() -> Path:
     try:

@@ -111,6 +111,24 @@ class ServerOptions(TableOptions):
             "Days that a message waits, 0: until read.",
         ),
         Option(
+            "devices",
+            _number(_INBOX_LIMITS.devices),
+            whole(1, 64),
+            "Most registered devices of one user.",
+        ),
+        Option(
+            "device-days",
+            _number(_INBOX_LIMITS.device_days),
+            whole(1, 36_500),
+            "Days after its last use that a registered device is forgotten.",
+        ),
+        Option(
+            "device-backlog",
+            _number(_INBOX_LIMITS.device_backlog),
+            whole(1, 10**6),
+            "Ids that a registered device may be behind before it is forgotten.",
+        ),
+        Option(
             "rate",
             "20/100",
             parse_rate,
@@ -255,7 +273,12 @@ class ServerOptions(TableOptions):
             registration=registration == "open",
             lang=values["lang"],
             inbox_limits=InboxLimits(
-                values["inbox-limit"], values["inbox-share"], values["inbox-days"]
+                values["inbox-limit"],
+                values["inbox-share"],
+                values["inbox-days"],
+                values["devices"],
+                values["device-days"],
+                values["device-backlog"],
             ),
             rate=values["rate"],
             request_rate=values["request-rate"],

@@ -29,9 +29,10 @@ FLOORS = {
     # What is kept where.
     "chatsvc.accounts": 3,
     "chatsvc.inbox": 3,
-    "chatsvc.inbox.redis": 4,
+    "chatsvc.inbox.redis": 5,
+    "chatsvc.inbox.redis.transport": 4,
     "chatsvc.inbox.sqlite": 4,
-    "chatsvc.backends": 5,
+    "chatsvc.backends": 6,
     # The core: a message's way, from the bottom up.
     "chatsvc.config": 8,
     "chatsvc.delivery": 7,

@@ -13,6 +13,7 @@ from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
 from chatsvc.delivery.router import REMOVAL_DELAY
+from chatsvc.inbox.claim import Comparison
 from chatsvc.limits.token_bucket import Rate
 from chatsvc.transport import ack_tracker
 from chatsvc.transport.ack_tracker import ByteMeter, metered
@@ -275,7 +276,7 @@ class ConversationTests(ProtocolCase):
     def test_restarted(self) -> None:
         """A program would keep a cursor that no longer counts."""
         end = self.structured()
-        self.world.router.store_returned([ALICE], [])
+        self.world.router.store_returned(Comparison(stale=[ALICE]))
         self.turn()
         (bye,) = end.things()
         self.assertEqual(bye["type"], "bye")
@@ -285,7 +286,7 @@ class ConversationTests(ProtocolCase):
     def test_people_stay_when_an_inbox_restarts(self) -> None:
         """A person would be sent away over ids that the text dialect does not show."""
         end = self.text()
-        self.world.router.store_returned([ALICE], [])
+        self.world.router.store_returned(Comparison(stale=[ALICE]))
         self.turn()
         self.assertEqual((end.raw(), end.wire.disconnecting), ([], False))
 
@@ -378,7 +379,7 @@ class FlowTests(ProtocolCase):
         self.producer(end).pauseProducing()
         self.assertEqual(end.wire.producerState, "paused")
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         end.send("help")
         self.turn()
         self.assertEqual(end.raw(), [])
@@ -568,7 +569,7 @@ class ReceiptTests(ProtocolCase):
         self.turn()
         self.under_way = 1
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.turn(1)
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
         self.under_way = 0
@@ -584,14 +585,14 @@ class ReceiptTests(ProtocolCase):
         self.under_way = 10**6
         for _ in range(5):
             self.world.inbox.store(ALICE, "old")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.turn()
         # The store lost them, and has others under the same ids.
         self.world.inbox.waiting[ALICE], self.world.inbox.last_ids[ALICE] = [], 0
         end.protocol.hold("a test")
-        self.world.router.store_returned([ALICE], [])
+        self.world.router.store_returned(Comparison(stale=[ALICE]))
         self.world.inbox.store(ALICE, "new")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.under_way = 0
         end.protocol.poll_acks()
         self.world.clock.advance(0)
@@ -616,7 +617,7 @@ class ReceiptTests(ProtocolCase):
         end, _ = self.connect_metered()
         end.send({"type": "auth", "n": 1, "uid": ALICE, "password": "a"})
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.turn(5)
         self.assertEqual(len(self.world.inbox.waiting[ALICE]), 1)
 

@@ -306,7 +306,7 @@ class LogInTests(SessionTests):
         self.assertEqual(older.said, [e.Kicked()])
         self.assertFalse(older.session.logged_in)
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.assertEqual((len(older.delivered), len(newer.delivered)), (0, 1))
         older.answers()
         older.do(c.Send(BOB, "y"))
@@ -387,7 +387,7 @@ class LogInTests(SessionTests):
         """Messages that the older session has received would come again to the newer one."""
         older = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.assertEqual(len(older.delivered), 1)
         newer = self.connect()
         newer.do(c.Auth(ALICE, "a"))
@@ -434,7 +434,7 @@ class LogInTests(SessionTests):
     def test_epoch(self) -> None:
         """A reader would not be told that its ids no longer count."""
         connection = self.log_in()
-        self.world.online[ALICE].inbox_restarted()
+        self.world.online[ALICE][0].inbox_restarted()
         self.assertIn("restarted", connection.noted)
 
     def test_paused_while_logging_in(self) -> None:
@@ -452,7 +452,7 @@ class LogInTests(SessionTests):
         connection = self.log_in()
         connection.session.pause()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.assertEqual((connection.delivered, connection.held), ([], {"output"}))
         connection.session.resume()
         self.assertEqual(len(connection.delivered), 1)
@@ -777,7 +777,7 @@ class SendTests(SessionTests):
         """An acknowledgement would wait behind a slow command."""
         connection = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         self.world.accounts.hold = {"find"}
         connection.do(c.Find("bob"), c.Ack(1))
         self.world.clock.advance(REMOVAL_DELAY)
@@ -927,7 +927,7 @@ class AcknowledgementTests(SessionTests):
         connection = self.log_in()
         for _ in range(3):
             self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         connection.do(c.Ack(2))
         self.world.clock.advance(REMOVAL_DELAY)
         self.assertEqual([m.id for m in self.world.inbox.waiting[ALICE]], [3])
@@ -940,7 +940,7 @@ class AcknowledgementTests(SessionTests):
         """A reader that cannot acknowledge would get everything again at each log-in."""
         connection = self.log_in()
         self.world.inbox.store(ALICE, "x")
-        self.world.online[ALICE].resync()
+        self.world.online[ALICE][0].resync()
         assert connection.received is not None
         connection.received(1)
         self.world.clock.advance(REMOVAL_DELAY)

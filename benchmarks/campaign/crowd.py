@@ -14,7 +14,11 @@ how things are: ``UNCONFIRMED SHOWN``. Commands come on standard input:
 ``hoard S``        the one who acknowledges seldom does not for S seconds
 ``insist``         try again at once what was refused
 ``quiet S``        say nothing for S seconds
+``borrow KIND``    another process is the device for a moment: ``registered`` or ``plain``
+``let-in N``       so many more devices are registered
+``forget-device NAME``  have the device of this session forgotten
 ``finish``         write no more, only get the outbox confirmed
+``only NAME …``    what follows is for the session of this name alone
 =================  ==============================================================================
 """
 
@@ -27,13 +31,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks.campaign.device_user import DeviceUser
+from benchmarks.campaign.journal import split_name
 from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.structured_user import StructuredUser
 from benchmarks.campaign.text_user import TextReader, TextWriter
 from benchmarks.campaign.user import MakeUser, User
 
+
+def _structured(uid: int, others: list[int], options: argparse.Namespace, kind: str) -> User:
+    return (DeviceUser if kind else StructuredUser)(uid, others, options, kind)
+
+
 PARTS: dict[str, MakeUser] = {
-    "structured": StructuredUser,
+    "structured": _structured,
     "sender": SendingUser,
     "writer": TextWriter,
     "reader": TextReader,
@@ -46,7 +57,11 @@ async def obey(users: list[User]) -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while words := (await reader.readline()).decode().split():
-        for user in users:
+        chosen = users
+        if words[0] == "only":
+            chosen = [user for user in users if user.name == words[1]]
+            del words[:2]
+        for user in chosen:
             _tell(user, *words)
 
 
@@ -68,6 +83,12 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
             user.forget_numbers(detail)
         case "hoard":
             user.hoard_until = asyncio.get_running_loop().time() + float(detail)
+        case "borrow":
+            user.lend(detail == "registered")
+        case "let-in":
+            user.let_in(int(detail))
+        case "forget-device":
+            user.forget_device(detail)
         case "insist":
             user.insist()
         case "quiet":
@@ -86,8 +107,14 @@ async def report(users: list[User]) -> None:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", required=True, help="their uids, separated by commas")
+    parser.add_argument(
+        "--users", required=True, help="their sessions' names, separated by commas: UID or UIDKIND"
+    )
+    parser.add_argument(
+        "--beside", default="", help="the uids of those who have registered devices"
+    )
     parser.add_argument("--others", required=True, help="the uids whom they write to")
+    parser.add_argument("--sabotage", default="", help="a rule to break, see campaign/sabotage.py")
     parser.add_argument("--target", action="append", required=True, help="HOST:PORT")
     parser.add_argument("--node", action="append", default=[], help="HOST:PORT of a node")
     parser.add_argument("--ca", required=True)
@@ -97,10 +124,12 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="messages a second of each user")
     options = parser.parse_args()
     everybody = [int(uid) for uid in options.others.split(",") if uid]
-    users = [
-        PARTS[options.part](uid, [other for other in everybody if other != uid], options)
-        for uid in map(int, options.users.split(","))
-    ]
+    options.beside = {int(uid) for uid in options.beside.split(",") if uid}
+    make, users = PARTS[options.part], []
+    for name in options.users.split(","):
+        word, kind = split_name(name)
+        uid = int(word)
+        users.append(make(uid, [other for other in everybody if other != uid], options, kind))
     lives = [asyncio.ensure_future(user.live()) for user in users]
     commands = asyncio.ensure_future(obey(users))
     reports = asyncio.ensure_future(report(users))

@@ -20,20 +20,25 @@ from benchmarks.campaign.redis import Redis
 _CONTENT = """
 local waiting, last = {}, {}
 for _, inbox in ipairs(redis.call('KEYS', 'chat:{*}:inbox')) do
+  local uid = string.match(inbox, '{(.*)}')
   for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+')) do
-    waiting[#waiting + 1] = string.match(entry[2][8], '^%S+')
+    local text = string.match(entry[2][8], '^%S+')
+    if string.match(text, '>(%d+)#') == uid then  -- else it is a copy, in its sender's inbox
+      waiting[#waiting + 1] = text
+    end
   end
   local info = redis.call('XINFO', 'STREAM', inbox)
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
-      last[string.match(inbox, '{(.*)}')] = tonumber(string.match(info[i + 1], '^%d+'))
+      last[uid] = tonumber(string.match(info[i + 1], '^%d+'))
     end
   end
 end
 local batches = tonumber(string.match(redis.call('GET', 'chat:life') or '0', '%d+$'))
-return cjson.encode({batches, table.concat(waiting, ' '), last})
+local serial = string.match(redis.call('GET', 'chat:serial') or '0', '^%d+')
+return cjson.encode({batches, table.concat(waiting, ' '), last, serial})
 """
-"""The batches, the first words of all texts that wait, and the last id of each inbox."""
+"""The batches, the first words of all texts that wait, the last id of each inbox, and the last serial."""
 
 
 class EarlierState(Protocol):
@@ -143,15 +148,22 @@ class SQLiteCopy:
     def _content(self) -> Content:
         """SQLite tidies up when it closes a file: so the copy is looked at, not what was put back."""
         with closing(sqlite3.connect(self._folder / self._file.name)) as database:
-            texts = [text for (text,) in database.execute("SELECT text FROM chat_inbox")]
+            texts = list(database.execute("SELECT uid, text FROM chat_inbox"))
             last = dict(database.execute("SELECT uid, last_id FROM chat_reader"))
-            return Content(_batches_in(database), _messages(texts), last)
+            serial = _setting(database, "serial")
+            messages = (
+                message for uid, text in texts if (message := message_of(text))[1] == uid
+            )  # else it is a copy, in its sender's inbox
+            return Content(_batches_in(database), frozenset(messages), last, serial)
 
 
 def _batches_in(database: sqlite3.Connection) -> int:
-    count = "SELECT value FROM chat_setting WHERE name = 'batches'"
-    (batches,) = database.execute(count).fetchone()
-    return int(batches)
+    return _setting(database, "batches")
+
+
+def _setting(database: sqlite3.Connection, name: str) -> int:
+    found = database.execute("SELECT value FROM chat_setting WHERE name = ?", (name,)).fetchone()
+    return int(found[0]) if found else 0
 
 
 def _content(redis: Redis, folder: Path) -> Content:
@@ -161,10 +173,10 @@ def _content(redis: Redis, folder: Path) -> Content:
     other = Redis(folder)
     other.start()
     try:
-        batches, texts, last = json.loads(other.text("EVAL", _CONTENT, "0"))
+        batches, texts, last, serial = json.loads(other.text("EVAL", _CONTENT, "0"))
     finally:
         other.end()
-    return Content(batches, _messages(texts.split()), _by_uid(last))
+    return Content(batches, _messages(texts.split()), _by_uid(last), int(serial))
 
 
 def _by_uid(last: Mapping[str, int]) -> dict[int, int]:

@@ -5,22 +5,28 @@ One line an entry, appended with one ``write`` each, so that a SIGKILL loses not
 stands when it was recorded, in seconds since 1970; AT is when the server accepted a message, in ms since 1970, as it
 says itself:
 
-====================  =============================================
-``o TO N K``          message K to TO is in the outbox, as number N
-``c TO K AT ID``      it was confirmed, under ID in the recipient's inbox; 0: that is not known
-``x TO K``            it was refused for good: nobody may be shown it, and its number is free
-``g TO K``            it was given up, and nobody knows what became of it
-``s ID BY K AT``      message K of the sender BY was shown, under ID
-``e EPOCH``           the inbox's epoch is EPOCH: ids begin anew
-``d NUMBER``          it is the device with this number from now on, and all that is in the outbox has numbers from 1 on
-``b TO N``            it has forgotten its outbox to TO, and that it ever used the number N and those above
-``k``                 it was told of a log-in elsewhere that it knows nothing of
-====================  =============================================
+=============================  =============================================
+``o TO N K``                   message K to TO is in the outbox, as number N
+``c TO K AT ID SERIAL``        it was confirmed, under ID in the recipient's inbox; 0: that is not known
+``x TO K``                     it was refused for good: nobody may be shown it, and its number is free
+``g TO K``                     it was given up, and nobody knows what became of it
+``s ID BY TO K AT SERIAL``     message K of the sender BY to TO was shown, under ID; 0: that is not known
+``e EPOCH``                    the inbox's epoch is EPOCH: ids begin anew
+``d NUMBER``                   it is the device with this number from now on, and all that is in the outbox has numbers
+                               from 1 on
+``b TO N``                     it has forgotten its outbox to TO, and that it ever used the number N and those above
+``k``                          it was told of a log-in elsewhere that it knows nothing of
+``l``                          it has logged in, beside other devices of its user
+``m AFTER UNTIL SERIAL``       it was told that the ids above AFTER, up to UNTIL, are no longer kept; SERIAL is that of
+                               the first that is, 0: there is none
+``w WORDS``                    it was told what it should not be
+=============================  =============================================
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,7 +52,9 @@ class Journal:
         self.next_n: dict[int, int] = defaultdict(lambda: 1)
         self.next_k: dict[int, int] = defaultdict(lambda: 1)
         self.epoch = ""
-        self.cursor = 0
+        self.cursor = self.serial = 0
+        """The id and the serial of what was shown last; 0: none, or not known."""
+        self.logged_in = False
         self.device = 0
         self.doubtful: set[int] = set()
         """Recipients to whom the next number is not known, until one has been accepted."""
@@ -72,7 +80,9 @@ class Journal:
         elif kind == "x":
             self._give_number_back(*map(int, words))
         elif kind == "s":
-            self.cursor = int(words[0])
+            self.cursor, self.serial = int(words[0]), int(words[5])
+        elif kind == "l":
+            self.logged_in = True
         elif kind == "e":
             self.epoch, self.cursor = words[0], 0
         elif kind == "d":
@@ -111,6 +121,21 @@ def entries(path: Path) -> Iterator[Entry]:
             if line.endswith("\n"):
                 at, kind, *words = line.split()
                 yield Entry(float(at), kind, words)
+
+
+_NAME = re.compile(r"(\d+)(\w*)")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """
+    The user and the kind of a session.
+
+    :raise ValueError: it is none of a user.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"{name!r} is no session's name")
+    return found[1], found[2]
 
 
 def text_of(sender: str, to: int, k: int) -> str:

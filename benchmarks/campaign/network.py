@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,11 @@ class Network:
             yield
         finally:
             _ip("-n", name, "link", "set", end, "up")
+
+    def run(self, program: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run something where the servers are, in a folder, to its end."""
+        within = ["ip", "netns", "exec", self.servers, *program]
+        return subprocess.run(within, cwd=folder, capture_output=True, text=True, check=False)
 
     def close(self) -> None:
         for name in (self.servers, self.users):

@@ -41,7 +41,8 @@ class Ports:
 class Node:
     """
     A server named ``name``. With ``redis``, the path of its socket, messages wait there; ``accounts`` is the URL of
-    the accounts. ``sabotage`` names a rule that it is to break; it consists of so many ``workers``.
+    the accounts. ``sabotage`` names a rule that it is to break; it consists of so many ``workers``, and has more
+    ``options``.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Node:
         accounts: str = "sqlite:chat.db",
         sabotage: str = "",
         workers: int = 1,
+        options: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.workers = workers
@@ -65,13 +67,16 @@ class Node:
             proxy = [sys.executable, str(HERE / "proxy.py"), place, redis]
             self.link = Process(proxy, folder, f"link-{name}", namespace)
             stores = (*stores, "--inbox", f"redis://{place}/0")
+        self.stores = stores
+        """Options that say where its stores are."""
         listening = (
             *("--port", f"ssl:{ports.direct}"),
             *("--port", f"haproxy:ssl:{ports.behind}:interface=127.0.0.1"),
             *("--metrics", f"tcp:{ports.health}:interface=127.0.0.1"),
         )
         program = [sys.executable, str(HERE / "sabotage.py"), sabotage or "nothing", "-n", "chat"]
-        arguments = [*program, *listening, *stores, *_LIMITS, "--workers", str(workers)]
+        arguments = [*program, *listening, *stores, *_LIMITS, *options]
+        arguments += ["--workers", str(workers)]
         self.process = Process(arguments, folder, f"server-{name}", namespace)
 
     @property

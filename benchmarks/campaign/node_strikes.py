@@ -5,12 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.strikes import Faults
-from benchmarks.campaign.world import World
 
 _LEASE = 15
 """Seconds after which the others take a node for dead."""
@@ -26,21 +23,8 @@ _TIMES_CUT_OFF = (0.05, 0.3, 1, 3, 7, 17)
 """Seconds: blinks, more than a server waits for its store, more than its lease."""
 
 
-@dataclass(frozen=True)
-class _Lasting:
-    """A fault that holds ``node`` until ``until`` faults have struck; ``undo`` ends it."""
-
-    node: Node
-    until: int
-    undo: Callable[[], None]
-
-
 class NodeFaults(Faults):
     """A node that a fault still holds is left alone until it is over, so that always somebody is well."""
-
-    def __init__(self, world: World, dialect: str, only: list[str]) -> None:
-        super().__init__(world, dialect, only)
-        self._lasting: list[_Lasting] = []
 
     def _weights(self) -> dict[str, float]:
         weights = super()._weights()
@@ -56,26 +40,6 @@ class NodeFaults(Faults):
             "users hopped": 4,
             "redis asleep": 0.2,
         }
-
-    def strike(self) -> None:
-        self._undo(self.struck.total())
-        super().strike()
-
-    def end(self) -> None:
-        self._undo(None)
-
-    def _hold(self, node: Node, strikes: int, undo: Callable[[], None]) -> None:
-        """Undo something after so many more strikes: a number, so that the schedule hangs on the seed alone."""
-        self._lasting.append(_Lasting(node, self.struck.total() + strikes, undo))
-
-    def _undo(self, now: int | None) -> None:
-        for lasting in [one for one in self._lasting if now is None or one.until <= now]:
-            self._lasting.remove(lasting)
-            lasting.undo()
-
-    def _well(self) -> list[Node]:
-        held = [lasting.node for lasting in self._lasting]
-        return [node for node in self._world.nodes if node not in held]
 
     def _choose(self) -> str:
         """The last node that is well is left alone."""

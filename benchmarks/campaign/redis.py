@@ -75,6 +75,10 @@ class Redis(Process):
                 raise RuntimeError(f"Redis answered {head!r} to {words[0]}")
             return answer.read(int(size)).decode() if int(size) > 0 else ""
 
+    def run(self, script: str, key: str, *words: str) -> str:
+        """What a script answers."""
+        return self.text("EVAL", script, "1", key, *words)
+
     def left(self, uids: list[int]) -> int:
         """How many messages wait in these users' inboxes."""
         return sum(int(self.ask(f"XLEN chat:{{{uid}}}:inbox").lstrip(":")) for uid in uids)

@@ -12,11 +12,15 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
-from chatsvc.delivery.reader import Reader, _State
-from chatsvc.inbox.outcome import Draft
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.reader_state import State
+from chatsvc.inbox.outcome import Draft, Removal
 from chatsvc.inbox.redis import batch_codec
-from chatsvc.inbox.sqlite import batch
+from chatsvc.inbox.sqlite import sending as sqlite_sending
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
+from chatsvc.inbox.sqlite.message_log import MessageLog
+from chatsvc.inbox.sqlite.sending import SendingDevices
+from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.tap import launcher
 from chatsvc.transport.ack_tracker import AckTracker
@@ -46,7 +50,7 @@ def cursor() -> None:
     honest = Reader.stored
 
     def stored(self: Reader, message: Message) -> None:
-        if self._state is _State.LIVE and message.id > self.cursor:
+        if self._state is State.LIVE and message.id > self.cursor:
             self.cursor = message.id - 1
         honest(self, message)
 
@@ -61,7 +65,7 @@ def duplicates() -> None:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
     batch_codec._draft_fields = fields
-    SQLiteBatch._seen = lambda self, draft: ""  # type: ignore[method-assign]
+    SendingDevices.seen = lambda self, draft: ""  # type: ignore[method-assign]
 
 
 def receipts() -> None:
@@ -82,13 +86,97 @@ def generations() -> None:
 def digests() -> None:
     """Whatever has a number that was accepted passes for the message that was accepted."""
     replace_rule("return from < 1 or string.sub(digests,", "return true or string.sub(digests,")
-    batch._is_the_same = lambda digests, back, text: True
+    sqlite_sending._is_the_same = lambda digests, back, text: True
 
 
 def rollback() -> None:
     """A store that went back is not noticed."""
-    replace_rule("return batches < known_batches", "return false")
+    replace_rule("return batches < expected_batches", "return false")
     Watermark.known = property(lambda self: None)  # type: ignore[assignment, method-assign]
+
+
+def copies() -> None:
+    """A device is handed copies of what it has sent itself."""
+    honest_stored, honest_take = Reader.stored, Reader._take
+
+    def stored(self: Reader, message: Message) -> None:
+        honest_stored(self, _of_nobody(message))
+
+    def take(self: Reader, page: list[Message]) -> bool:
+        return honest_take(self, list(map(_of_nobody, page)))
+
+    Reader.stored = stored  # type: ignore[method-assign]
+    Reader._take = take  # type: ignore[method-assign]
+
+
+def _of_nobody(message: Message) -> Message:
+    """The same message, or copy, from an unknown device."""
+    words = (message.id, message.sender, message.name, message.at, message.text)
+    return Message(*words, serial=message.serial, to=message.to)
+
+
+def positions() -> None:
+    """What one device has acknowledged is removed, whoever else has not."""
+    replace_rule("do up_to = math.min(up_to, device.position) end", "do end")
+
+    def trim(self: SQLiteBatch, uid: int, inbox: InboxState) -> None:
+        if inbox.acknowledged > inbox.front:
+            self._fronts[uid] = inbox.front = inbox.acknowledged
+
+    SQLiteBatch._trim = trim  # type: ignore[method-assign]
+
+
+def step_back() -> None:
+    """A registered device that was handed what the store has lost reads on behind that."""
+
+    def stay(self: Reader, id: int, generation: int) -> None:
+        self.generation = generation
+
+    Reader.step_back = stay  # type: ignore[method-assign]
+
+
+def removals() -> None:
+    """What an older session of a device says is taken from it, too."""
+    replace_rule("if is_taken(device.node, device.generation, generation)", "if false")
+    replace_rule("if device.generation ~= generation", "if false")
+    honest = SQLiteBatch.remove
+
+    def remove(self: SQLiteBatch, removal: Removal) -> None:
+        device = self.inbox(removal.uid).devices.get(removal.device)
+        if device is not None:
+            removal = Removal(
+                removal.uid,
+                device.generation,
+                *(removal.up_to, removal.leaving, removal.device, removal.shown),
+            )
+        honest(self, removal)
+
+    SQLiteBatch.remove = remove  # type: ignore[method-assign]
+
+
+def beginnings() -> None:
+    """A device begins behind the id that it knows, whatever message has that id by now."""
+    replace_rule("note.id == after and note.serial == serial", "note.id == after")
+    honest = MessageLog.serial_of
+
+    def serial_of(self: MessageLog, uid: int, inbox: InboxState, id: int) -> int | None:
+        found = honest(self, uid, inbox, id)
+        return None if found is None else _AnySerial(found)
+
+    MessageLog.serial_of = serial_of  # type: ignore[method-assign]
+
+
+class _AnySerial(int):
+    """A serial that is the same as every other one."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = int.__hash__
+
+
+CLIENT_RULES = ("serials",)
+"""Rules that the users break: to show what has a serial above the last one, whatever its id."""
 
 
 RULES: dict[str, Callable[[], None]] = {
@@ -100,6 +188,12 @@ RULES: dict[str, Callable[[], None]] = {
     "generations": generations,
     "digests": digests,
     "rollback": rollback,
+    "copies": copies,
+    "positions": positions,
+    "step-back": step_back,
+    "removals": removals,
+    "beginnings": beginnings,
+    **dict.fromkeys(CLIENT_RULES, lambda: None),
 }
 
 

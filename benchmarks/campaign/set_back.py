@@ -68,7 +68,7 @@ class SetBack:
         content = state.put_back(batches)
         if not 0 < content.batches < batches:
             raise SystemExit(f"nothing was set back: {content.batches} batches of {batches}")
-        loss = Loss(begin, end, content.waiting, content.last)
+        loss = Loss(begin, end, content.waiting, content.last, content.serial)
         record_loss(self._world.folder / LOSSES, loss)
         time.sleep(random.uniform(0, 0.5))
         if redis is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
+from benchmarks.campaign.device_strikes import DeviceFaults
 from benchmarks.campaign.earlier import EarlierState, RedisCopy, RedisTruncation, SQLiteCopy
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
@@ -35,13 +35,12 @@ _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
 
 
-class Faults:
-    """The faults, by name, and how often each is to come; ``struck`` counts those that came."""
+class Faults(DeviceFaults):
+    """The faults, by name, and how often each is to come."""
 
     def __init__(self, world: World, dialect: str, only: list[str]) -> None:
-        self._world = world
+        super().__init__(world)
         self._dialect = dialect
-        self.struck: Counter[str] = Counter()
         chosen = {n: w for n, w in self._weights().items() if not only or n in only}
         if not chosen:
             raise SystemExit(f"no such fault here: {', '.join(only)}")
@@ -65,11 +64,12 @@ class Faults:
         else:
             weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
         if self._dialect == "structured":
-            weights |= {"connections cut": 4, "clients killed": 2}
+            weights |= {"connections cut": 4, "clients killed": 2, **self._device_weights()}
         return weights
 
     def strike(self) -> None:
         """One fault."""
+        self._undo_what_is_over()
         name = self._choose()
         getattr(self, "_" + name.replace(" ", "_"))()
         self.struck[name] += 1
@@ -78,12 +78,10 @@ class Faults:
         (name,) = random.choices(self._names, self._shares)
         return name
 
-    def end(self) -> None:
-        """Undo what still lasts."""
-
     def _well(self) -> list[Node]:
         """The nodes that no fault holds."""
-        return self._world.nodes
+        held = self._held()
+        return [node for node in self._world.nodes if node not in held]
 
     def _node(self) -> Node:
         """Whom it strikes."""

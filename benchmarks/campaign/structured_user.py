@@ -29,6 +29,11 @@ _BACK = 5
 """So many of the last numbers are lost at most."""
 
 
+def device_of(uid: int, number: int, change: int) -> str:
+    """The device of a user's session with this number, which has changed its device so many times."""
+    return f"{uid:016x}{number:08x}{change:08x}"
+
+
 class StructuredUser(User):
     """Keeps the promise's other half, as docs/protocol.md asks of a client."""
 
@@ -48,17 +53,18 @@ class StructuredUser(User):
     unknown: set[tuple[int, int]]
     """The unconfirmed (recipient, K) that may have been stored."""
 
-    def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
-        super().__init__(uid, others, options)
+    def __init__(
+        self, uid: int, others: list[int], options: argparse.Namespace, kind: str = ""
+    ) -> None:
+        super().__init__(uid, others, options, kind)
         self.again = {}
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)
         self.again, self.expected, self.collided = {}, {}, False
         self.unknown = {(to, k) for to, ks in self.journal.outbox.items() for k in ks}
-        device = f"{self.uid:016x}{self.number:08x}{self.journal.device:08x}"
-        self.say(type="hello", version=1, client="campaign/1", device=device)
-        self.say(type="auth", n=1, uid=self.uid, **self._proof(), **self._purpose())
+        self.say(**self.hello(), device=self.device)
+        self.say(type="auth", n=1, uid=self.uid, **self.proof(), **self._purpose())
         while True:
             thing = json.loads(await self.read(reader))
             if thing["type"] == "ok":
@@ -66,13 +72,31 @@ class StructuredUser(User):
             if thing["type"] == "error":
                 self.token = "" if thing["code"] == "bad-credentials" else self.token
                 raise ConnectionError(thing["code"])
+            self.welcomed(thing)
         self.token = thing["token"]
+        self._entered(thing)
+
+    @property
+    def device(self) -> str:
+        """What it calls itself in ``hello``."""
+        return device_of(self.uid, self.number, self.journal.device)
+
+    def hello(self) -> dict[str, Any]:
+        """The frame, without the device."""
+        return {"type": "hello", "version": 1, "client": "campaign/1"}
+
+    def welcomed(self, thing: dict[str, Any]) -> None:
+        """React to ``welcome``."""
+
+    def _entered(self, thing: dict[str, Any]) -> None:
         if self.receives and thing["epoch"] != self.journal.epoch:
             self.forget_older()
             self.journal.record("e", thing["epoch"])
+        if self.receives and self.is_beside_devices:
+            self.journal.record("l")
         self.acknowledged = 0
 
-    def _proof(self) -> dict[str, Any]:
+    def proof(self) -> dict[str, Any]:
         return {"token": self.token} if self.token else {"password": f"pw{self.uid}"}
 
     def _purpose(self) -> dict[str, Any]:
@@ -152,12 +176,13 @@ class StructuredUser(User):
             raise ConnectionError("the numbers of this device are used")
 
     def _acknowledge(self, now: float) -> None:
-        seldom = self.uid == self.options.slow and not self.finishing
-        if seldom and now < max(self.acknowledged_at + _SELDOM, self.hoard_until):
-            return
-        if self.journal.cursor > self.acknowledged:
+        if not self._waits_to_acknowledge(now) and self.journal.cursor > self.acknowledged:
             self.acknowledged, self.acknowledged_at = self.journal.cursor, now
             self.say(type="ack", id=self.acknowledged)
+
+    def _waits_to_acknowledge(self, now: float) -> bool:
+        seldom = self.uid == self.options.slow and not self.finishing
+        return seldom and now < max(self.acknowledged_at + _SELDOM, self.hoard_until)
 
     def _send_again(self, to: int) -> None:
         unconfirmed = self.journal.outbox[to]
@@ -180,11 +205,12 @@ class StructuredUser(User):
             _, k = self._answered(thing)
             self.unknown.discard((thing["to"], k))
             self.shunned = ""
-            self.journal.record("c", thing["to"], k, thing["at"], thing.get("id", 0))
+            told = (thing["at"], thing.get("id", 0), thing.get("serial", 0))
+            self.journal.record("c", thing["to"], k, *told)
         elif kind == "error":
             self._refused(thing)
         elif kind in ("bye", "kicked"):
-            if kind == "kicked":
+            if kind == "kicked" and not self.is_lent():
                 self.journal.record("k")
             raise ConnectionError(kind)
 
@@ -197,11 +223,22 @@ class StructuredUser(User):
         elif thing["type"] in ("bye", "kicked"):
             raise ConnectionError(thing["type"])
 
+    def is_lent(self) -> bool:
+        """Whether somebody else may be this device now."""
+        return False
+
     def _show(self, thing: dict[str, Any]) -> None:
         if thing["id"] > self.journal.cursor:
-            sender, _, k = message_of(thing["text"])
-            self.journal.record("s", thing["id"], sender, k, thing["at"])
-            self.shown += 1
+            self.record_shown(thing)
+        for word in ("serial", "to"):
+            if word in thing:
+                self.journal.record("w", "without-devices:", json.dumps(thing).replace(" ", ""))
+
+    def record_shown(self, thing: dict[str, Any]) -> None:
+        """Show a message, which is on disk then."""
+        message = message_of(thing["text"])
+        self.journal.record("s", thing["id"], *message, thing["at"], thing.get("serial", 0))
+        self.shown += 1
 
     def _answered(self, thing: dict[str, Any]) -> tuple[int, int]:
         """The N and the K that this is the answer to."""

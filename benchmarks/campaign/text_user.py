@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.campaign.journal import message_of
+from benchmarks.campaign.records import TEXT
 from benchmarks.campaign.user import LENGTH, User
 
 _TICK = 0.3
@@ -52,7 +53,7 @@ class TextWriter(User):
             to, _, k = self.outstanding.popleft()
             if (self.name, to, k) != message_of(header[2]):
                 raise AssertionError(f"{self.name} was confirmed {header[0]!r} instead of {to}#{k}")
-            self.journal.record("c", to, k, _milliseconds(header[1]), 0)
+            self.journal.record("c", to, k, _milliseconds(header[1]), 0, 0)
         elif self.outstanding and ("存储" in frame or frame.startswith(_REFUSED)):
             to, _, k = self.outstanding.popleft()
             self.journal.record("x" if frame.startswith(_REFUSED) else "g", to, k)
@@ -62,14 +63,18 @@ class TextWriter(User):
 
 class TextReader(User):
     """
-    Reads and never writes, on a blocking socket in a thread.
+    Reads and never writes, on a blocking socket in a thread; alone, or beside its user's registered devices.
 
     It takes whatever its kernel has acknowledged: asyncio's streams would drop what lies in their buffers when a
     connection ends badly, and nobody could tell that from a loss.
     """
 
-    def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
-        super().__init__(uid, others, options)
+    kind = TEXT
+
+    def __init__(
+        self, uid: int, others: list[int], options: argparse.Namespace, kind: str = ""
+    ) -> None:
+        super().__init__(uid, others, options, kind)
         self._moving = False
 
     async def live(self) -> None:
@@ -112,15 +117,19 @@ class TextReader(User):
         auth = f"auth {self.uid} pw{self.uid}".encode()
         connection.sendall(LENGTH.pack(len(auth)) + auth)
         connection.settimeout(_TICK)
-        return frames if next(frames) == _LOGGED_IN else None
+        if next(frames) != _LOGGED_IN:
+            return None
+        if self.is_beside_devices:
+            self.journal.record("l")
+        return frames
 
     def _read_frames(self, frames: Iterator[str], *, until_hop: bool) -> bool:
         """Read on; True: the user hopped, False: the connection is of no use any more."""
         for frame in frames:
             header = _HEADER.match(frame)
             if header:
-                sender, _, k = message_of(header[2])
-                self.journal.record("s", 0, sender, k, _milliseconds(header[1]))
+                message = message_of(header[2])
+                self.journal.record("s", 0, *message, _milliseconds(header[1]), 0)
                 self.shown += 1
             if frame == _KICKED:
                 return False

@@ -20,19 +20,28 @@ LENGTH = struct.Struct("!H")
 _SILENCE = 20
 """Seconds of silence that are taken for a dead connection."""
 
-_LOST = (OSError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError)
+LOST = (OSError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError)
+"""What ends a connection."""
 
 
 class User:
-    """Connects, talks, and starts over whenever that ends."""
+    """
+    One of a user's sessions: connects, talks, and starts over whenever that ends.
+
+    ``kind`` follows the uid in the session's name, where its user has several.
+    """
 
     kind = ""
-    """Follows the uid in the sender's name, of one whose user has another session."""
 
-    def __init__(self, uid: int, others: list[int], options: argparse.Namespace) -> None:
+    def __init__(
+        self, uid: int, others: list[int], options: argparse.Namespace, kind: str = ""
+    ) -> None:
         self.uid = uid
+        self.kind = kind or self.kind
         self.name = f"{uid}{self.kind}"
         self.others = others
+        self.is_beside_devices = uid in options.beside
+        """Whether its user has registered devices."""
         self.options = options
         self.journal = Journal(options.state / f"{self.name}.journal")
         self.shown = 0
@@ -55,20 +64,15 @@ class User:
     async def live(self) -> None:
         while True:
             await self.present.wait()
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(*LOST):
                 await self._connect()
             if not self.hopping.is_set():
                 await asyncio.sleep(random.uniform(0.05, 0.4))
 
     async def _connect(self) -> None:
         self.place = self.target()
-        host, port = self.place.rsplit(":", 1)
         self.hopping.clear()
-        context = ssl.create_default_context(cafile=self.options.ca)
-        connecting = asyncio.open_connection(
-            host, int(port), ssl=context, server_hostname="localhost", ssl_handshake_timeout=5
-        )
-        reader, writer = await asyncio.wait_for(connecting, 5)
+        reader, writer = await self.open(self.place)
         self.writer = writer
         self.outstanding.clear()
         try:
@@ -77,6 +81,15 @@ class User:
             writer.transport.abort()
             raise
         await self._talk(reader, writer)
+
+    async def open(self, place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to HOST:PORT."""
+        host, port = place.rsplit(":", 1)
+        context = ssl.create_default_context(cafile=self.options.ca)
+        connecting = asyncio.open_connection(
+            host, int(port), ssl=context, server_hostname="localhost", ssl_handshake_timeout=5
+        )
+        return await asyncio.wait_for(connecting, 5)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until the connection is lost, or the user hops; then it is heard until it ends."""
@@ -180,6 +193,15 @@ class User:
     def forget_numbers(self, target: str) -> None:
         """Lose what was written to disk last, if numbers are written there, and go on elsewhere than at ``target``."""
 
+    def forget_device(self, name: str) -> None:
+        """Have another of the user's devices forgotten, if that can be said."""
+
+    def let_in(self, strangers: int) -> None:
+        """Have so many more devices registered, if that can be said."""
+
+    def lend(self, registered: bool) -> None:
+        """Let another process be this device for a moment, as a registered one or not, if there is a device."""
+
     def hop(self) -> None:
         """Log in at another node while still logged in at this one."""
         self.hopping.set()
@@ -212,4 +234,4 @@ class User:
         """A frame on a connection that the user has left for another."""
 
 
-MakeUser = Callable[[int, list[int], argparse.Namespace], User]
+MakeUser = Callable[[int, list[int], argparse.Namespace, str], User]

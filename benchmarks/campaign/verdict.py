@@ -1,48 +1,50 @@
 """
 What the journals say: was everything that was confirmed shown, once and in order, and nothing that was refused?
 
+A message is owed to each session that reads its recipient's inbox, and, as a copy, to each registered device of its
+sender but the one that sent it. Where a user has several devices, to each from its first log-in on: what was first said
+after that.
+
 A store that goes back loses what came after a moment. The campaign records each such loss (``losses.py``): it began at
 FROM, just before the moment to which the store went back, or past which, and ended at TO, when the process that had
-more was dead; what waited in the data that came back, and the last id that each inbox had given out there. This alone
-is exempt, all else is strict:
+more was dead; what waited in the data that came back, the last id that each inbox had given out there, and the last
+serial. This alone is exempt, all else is strict:
 
 *Lost with the store* may be a message that was confirmed after FROM, that the server had accepted (``at`` of the
-answer) before TO, and that does not wait in the data which came back, under an id above the last one there, or one that
-nobody knows. Who was told before FROM was told of what is in these data; what was accepted after TO, a repetition too,
-was stored, or found, in them.
+answer) before TO, and that the data which came back know nothing of: its serial is above the last one there. Where its
+serial is not known, it does not wait there, and its id is above the last one there, or not known. Who was told before
+FROM was told of what is in these data; what was accepted after TO, a repetition too, was stored, or found, in them.
 
-*Shown again* after TO may be a message that waits in the data which came back, for they know no acknowledgement of it,
-or one that was shown after FROM, that the server had accepted (``at`` of the message) before TO, under an id above the
-last one in these data: they know nothing of it. For each loss once. The order is counted on from there.
+*Shown again* after TO may be a message that was shown after FROM, that the server had accepted (``at`` of the message)
+before TO, and of which the data know nothing, as above; in a session without a registered device also one that waits
+in the data which came back, for they know no acknowledgement of it. For each loss once. The order is counted on from
+there.
 
 *Refused* is a message for good, and must not be shown, but for one that was shown of what the store lost, as above: it
 may be refused afterwards.
+
+*Missed* may be a message that a registered device was told of as no longer kept. This it may be told if the campaign
+has had it forgotten, if it was too far behind, or if a store lost that it was there; once for each of these. Of what
+was sent while it was forgotten it may lack the copy.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.campaign.journal import Entry, entries
+from benchmarks.campaign.forgettings import read_forgettings
+from benchmarks.campaign.journal import entries
 from benchmarks.campaign.losses import LOSSES, Loss, read_losses
+from benchmarks.campaign.records import Gone, Pair, Session, Told, read_sessions
 
-_Pair = tuple[str, int]
-"""A sender and a reader."""
+BACKLOG = 1500
+"""Ids that a registered device may be behind, as the campaign's servers are told."""
 
-
-@dataclass(frozen=True)
-class _Told:
-    """
-    Of a message K: when it was confirmed or shown, when the server had accepted it, in seconds since 1970, and under
-    which id; 0: nobody knows.
-    """
-
-    k: int
-    time: float
-    at: float
-    id: int
+_UNACKNOWLEDGED = 500
+"""Ids by which what a device has acknowledged may lag behind what it has shown, at most."""
 
 
 @dataclass
@@ -51,12 +53,26 @@ class Verdict:
 
     confirmed: int = 0
     refused: int = 0
+    owed: int = 0
+    """Showings of confirmed messages, one for each session that it was for, copies among them."""
+    copies: int = 0
+    """Those of them that are copies…"""
+    copies_wrong: int = 0
+    """…and those of these that are lost, shown twice or out of order."""
     lost: int = 0
     passed_over: int = 0
     """Those lost ones whose reader was shown a later message of the same sender: they cannot come any more."""
     shown_twice: int = 0
     out_of_order: int = 0
     shown_though_refused: int = 0
+    misdirected: int = 0
+    """Copies that were shown to the device that sent them, or to who is not to have any."""
+    missed: int = 0
+    """Confirmed ones that a device was told of as gone, or copies of when it was not registered: exempt."""
+    missed_for_no_reason: int = 0
+    """Times that a device was told so though nobody had it forgotten and it was not too far behind."""
+    wrong: int = 0
+    """Frames that are not as they should be."""
     lost_with_store: int = 0
     """Confirmed ones that the store lost when it went back: exempt."""
     shown_again: int = 0
@@ -67,102 +83,295 @@ class Verdict:
     """Times that a user took a new device, because its numbers had been used."""
     examples: list[str] = field(default_factory=list)
 
-    def blame(self, kind: str, pair: _Pair, k: int) -> None:
+    def blame(self, kind: str, what: str, copy: bool = False) -> None:
+        """Count a complaint."""
         setattr(self, kind, getattr(self, kind) + 1)
-        if len(self.examples) < 10:
-            self.examples.append(f"{kind}: {pair[0]}>{pair[1]}#{k}")
+        self.copies_wrong += copy
+        if len(self.examples) < 20:
+            self.examples.append(f"{kind}: {what}")
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether any promise is."""
+        return bool(
+            self.lost
+            or self.shown_twice
+            or self.out_of_order
+            or self.shown_though_refused
+            or self.misdirected
+            or self.missed_for_no_reason
+            or self.wrong
+        )
 
 
-class _Records:
-    """All journals, by sender and reader."""
-
-    def __init__(self) -> None:
-        self.confirmed: dict[_Pair, dict[int, _Told]] = defaultdict(dict)
-        self.refused: dict[_Pair, set[int]] = defaultdict(set)
-        self.shown: dict[_Pair, list[_Told]] = defaultdict(list)
-
-    def take(self, owner: str, entry: Entry) -> None:
-        if entry.kind == "c":
-            to, k, at, id = map(int, entry.words)
-            self.confirmed[owner, to][k] = _Told(k, entry.time, at / 1000, id)
-        elif entry.kind == "x":
-            to, k = map(int, entry.words)
-            self.refused[owner, to].add(k)
-        elif entry.kind == "s":
-            sender = entry.words.pop(1)
-            id, k, at = map(int, entry.words)
-            told = _Told(k, entry.time, at / 1000, id)
-            self.shown[sender, int(owner)].append(told)
+def count_confirmed(folder: Path) -> int:
+    """How many messages have been confirmed so far: all that `reconcile` takes longer to say."""
+    return sum(entry.kind == "c" for path in folder.glob("*.journal") for entry in entries(path))
 
 
-def reconcile(folder: Path) -> Verdict:
+def reconcile(folder: Path, backlog: int = BACKLOG) -> Verdict:
     """Compare what every sender was told with what every reader was shown."""
-    verdict, records = Verdict(), _Records()
-    for path in folder.glob("*.journal"):
-        for entry in entries(path):
-            records.take(path.stem, entry)
-            verdict.kicked += entry.kind == "k"
-            verdict.devices += entry.kind == "d"
-    losses = read_losses(folder / LOSSES)
-    for pair, confirmed in records.confirmed.items():
-        _judge_confirmed(verdict, pair, confirmed, records.shown[pair], losses)
-    for pair, refused in records.refused.items():
-        _judge_refused(verdict, pair, refused, records.shown[pair], losses)
-    for pair, shown in records.shown.items():
-        _judge_shown(verdict, pair, shown, losses)
-    return verdict
+    return _Court(folder, backlog).judge()
 
 
-def _judge_confirmed(
-    verdict: Verdict,
-    pair: _Pair,
-    confirmed: dict[int, _Told],
-    shown: list[_Told],
-    losses: list[Loss],
-) -> None:
-    verdict.confirmed += len(confirmed)
-    for k in sorted(set(confirmed) - {told.k for told in shown}):
-        told = confirmed[k]
-        if any(_is_unknown(loss, pair, told) for loss in losses):
-            verdict.lost_with_store += 1
-        else:
-            verdict.blame("lost", pair, k)
-            verdict.passed_over += any(other.k > k for other in shown)
+class _Court:
+    """Judges all sessions, one reader at a time."""
+
+    def __init__(self, folder: Path, backlog: int) -> None:
+        self._sessions = {session.name: session for session in read_sessions(folder)}
+        self._losses = read_losses(folder / LOSSES)
+        self._forgettings = read_forgettings(folder)
+        self._backlog = backlog
+        self._verdict = Verdict()
+        self._add_absent_readers()
+        self._ids = self._all_ids()
+        self._serials = self._all_serials()
+        self._absences = self._all_absences()
+
+    def judge(self) -> Verdict:
+        verdict = self._verdict
+        for session in self._sessions.values():
+            verdict.kicked += session.kicked
+            verdict.devices += session.devices
+            verdict.confirmed += sum(map(len, session.confirmed.values()))
+            verdict.refused += sum(map(len, session.refused.values()))
+            for words in session.wrong:
+                verdict.blame("wrong", f"{session.name}: {words}")
+        for reader in self._sessions.values():
+            if reader.receives:
+                self._judge_reader(reader)
+        return verdict
+
+    def _add_absent_readers(self) -> None:
+        """Whoever was written to reads, even if it never wrote anything down."""
+        there = {session.uid for session in self._sessions.values() if session.receives}
+        written = {to for session in self._sessions.values() for to in session.confirmed}
+        for uid in written - there:
+            self._sessions[str(uid)] = Session(str(uid), uid, "")
+
+    def _judge_reader(self, reader: Session) -> None:
+        for sender in self._sessions.values():
+            for to in {*sender.confirmed, *sender.refused}:
+                pair = (sender.name, to)
+                if self._is_for(pair, reader):
+                    self._judge_confirmed(reader, pair)
+                    self._judge_refused(reader, pair)
+        for pair, shown in reader.shown.items():
+            if self._is_for(pair, reader):
+                self._judge_shown(reader, pair, shown)
+            else:
+                self._verdict.blame("misdirected", f"{_named(pair, shown[0].k)} at {reader.name}")
+        self._judge_order(reader)
+        self._judge_gone(reader)
+
+    def _is_for(self, pair: Pair, reader: Session) -> bool:
+        return pair[1] == reader.uid or self._is_copy(pair, reader)
+
+    def _is_copy(self, pair: Pair, reader: Session) -> bool:
+        """Whether what a sender wrote to somebody is for its user's device ``reader``."""
+        sender = self._sessions.get(pair[0])
+        return (
+            sender is not None
+            and pair[1] != reader.uid == sender.uid
+            and reader.is_registered
+            and sender.receives
+            and (sender is not reader or sender.devices > 0)
+        )
+
+    def _judge_confirmed(self, reader: Session, pair: Pair) -> None:
+        sender = self._sessions[pair[0]]
+        copy = pair[1] != reader.uid
+        if copy and sender is reader:
+            return
+        shown = reader.shown.get(pair, [])
+        ks, newest = {told.k for told in shown}, max((told.k for told in shown), default=0)
+        for k, told in sorted(sender.confirmed[pair[1]].items()):
+            if not self._was_there(reader, sender.said[pair[1]].get(k, told.time)):
+                continue
+            self._verdict.owed += 1
+            self._verdict.copies += copy
+            if k in ks:
+                continue
+            if any(_is_unknown(loss, pair, told) for loss in self._losses):
+                self._verdict.lost_with_store += 1
+            elif self._is_missed(reader, pair, k) or (copy and self._was_away(reader, pair, told)):
+                self._verdict.missed += 1
+            else:
+                self._verdict.blame("lost", self._said_of(reader, pair, told), copy)
+                self._verdict.passed_over += newest > k
+
+    def _was_there(self, reader: Session, said: float) -> bool:
+        """
+        Whether this reader was known to the store, and stayed so, when a message was first said.
+
+        Where a loss may have taken that away again it counts from the next log-in on.
+        """
+        if not reader.logins:
+            return not reader.is_registered
+        since = reader.logins[0]
+        for loss in self._losses:
+            if loss.begin <= since <= loss.end:
+                later = bisect_right(reader.logins, loss.end)
+                if later == len(reader.logins):
+                    return False
+                since = reader.logins[later]
+        return said > since
+
+    def _is_missed(self, reader: Session, pair: Pair, k: int) -> bool:
+        if not reader.gone:
+            return False
+        said = self._sessions[pair[0]].said[pair[1]].get(k, 0.0)
+        low, high = self._span(pair, k)
+        return any(gone.covers(low, high, said) for gone in reader.gone)
+
+    def _was_away(self, reader: Session, pair: Pair, told: Told) -> bool:
+        """Whether a message may have been stored when this device was not registered: then it has no copy for it."""
+        said = self._sessions[pair[0]].said[pair[1]].get(told.k, told.time)
+        return any(begin <= told.time and said <= end for begin, end in self._absences[reader.name])
+
+    def _all_absences(self) -> dict[str, list[tuple[float, float]]]:
+        """When each registered device may have been forgotten."""
+        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for session in self._sessions.values():
+            logins = session.logins
+            for begin in self._forgettings.get(session.name, []):
+                later = bisect_right(logins, begin)
+                end = logins[later] if later < len(logins) else float("inf")
+                found[session.name].append((begin, end))
+            for gone in session.gone:
+                found[session.name].append((gone.last.time if gone.last else 0.0, gone.time))
+        return found
+
+    def _span(self, pair: Pair, k: int) -> tuple[int, int]:
+        """Between which serials a message has its own."""
+        known = self._serials[pair]
+        ks = sorted(known)
+        place = bisect_left(ks, k)
+        if place < len(ks) and ks[place] == k:
+            return known[k], known[k]
+        low = known[ks[place - 1]] if place else 0
+        return low, known[ks[place]] if place < len(ks) else 1 << 53
+
+    def _judge_refused(self, reader: Session, pair: Pair) -> None:
+        refused = self._sessions[pair[0]].refused[pair[1]]
+        for told in reader.shown.get(pair, []):
+            if told.k in refused and not any(_is_unknown(one, pair, told) for one in self._losses):
+                self._verdict.blame("shown_though_refused", self._said_of(reader, pair, told))
+
+    def _judge_shown(self, reader: Session, pair: Pair, shown: list[Told]) -> None:
+        if reader.repeats:
+            return
+        seen: dict[int, list[Told]] = defaultdict(list)
+        newest = 0
+        for told in shown:
+            before, k = seen[told.k], told.k
+            reasons = [
+                loss for loss in self._losses if self._comes_again(reader, loss, pair, told, before)
+            ]
+            if before and len(before) <= len(reasons):
+                self._verdict.shown_again += 1
+                newest = k
+            elif before:
+                what = self._said_of(reader, pair, told)
+                self._verdict.blame("shown_twice", what, pair[1] != reader.uid)
+            elif k < newest:
+                what = self._said_of(reader, pair, told)
+                self._verdict.blame("out_of_order", what, pair[1] != reader.uid)
+            before.append(told)
+            newest = max(newest, k)
+
+    def _comes_again(
+        self, reader: Session, loss: Loss, pair: Pair, told: Told, before: list[Told]
+    ) -> bool:
+        waits = not reader.is_registered and (*pair, told.k) in loss.waiting
+        unknown = any(_is_unknown(loss, pair, other) for other in before)
+        return loss.end <= told.time and (waits or unknown)
+
+    def _judge_order(self, reader: Session) -> None:
+        """A registered device is shown its inbox in order: the serials of all that it is shown grow."""
+        if not reader.is_registered:
+            return
+        newest = 0
+        for pair, told in reader.order:
+            if told.serial <= newest:
+                what = f"{self._said_of(reader, pair, told)} behind the serial {newest}"
+                self._verdict.blame("out_of_order", what, pair[1] != reader.uid)
+            newest = max(newest, told.serial)
+
+    def _judge_gone(self, reader: Session) -> None:
+        """Whoever is told so again before it has shown anything is told of the same."""
+        reasons = [*self._forgettings.get(reader.name, []), *(loss.end for loss in self._losses)]
+        told: dict[int, Gone] = {}
+        for gone in reader.gone:
+            if gone.shown in told or gone.lacks_nothing:
+                continue
+            told[gone.shown] = gone
+            if self._is_behind(reader, gone):
+                continue
+            earlier = [time for time in reasons if time < gone.time]
+            if earlier:
+                reasons.remove(min(earlier))
+            else:
+                what = f"{reader.name} lacks {gone.after} to {gone.until}"
+                self._verdict.blame("missed_for_no_reason", what)
+        for told_of in reader.gone:
+            self._judge_until(reader, told_of)
+
+    def _judge_until(self, reader: Session, gone: Gone) -> None:
+        """What is shown next is not of what was said to be no longer kept."""
+        for pair, told in reader.order:
+            if told.time > gone.time:
+                if gone.serial and told.serial < gone.serial:
+                    what = self._said_of(reader, pair, told)
+                    self._verdict.blame("wrong", f"{what} after a word that it is gone")
+                return
+
+    def _is_behind(self, reader: Session, gone: Gone) -> bool:
+        times, ids = self._ids[reader.uid]
+        newest = max(ids[: bisect_right(times, gone.time)], default=0)
+        return newest - gone.after > self._backlog - _UNACKNOWLEDGED
+
+    def _all_ids(self) -> dict[int, tuple[list[float], list[int]]]:
+        """All ids that anybody knows of each user's inbox, and when, in the order of time."""
+        known: dict[int, list[tuple[float, int]]] = defaultdict(list)
+        for session in self._sessions.values():
+            known[session.uid] += [(told.time, told.id) for _, told in session.order]
+            for to, confirmed in session.confirmed.items():
+                known[to] += [(told.time, told.id) for told in confirmed.values()]
+        found: dict[int, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
+        for uid, pairs in known.items():
+            pairs.sort()
+            found[uid] = ([time for time, _ in pairs], [id for _, id in pairs])
+        return found
+
+    def _all_serials(self) -> dict[Pair, dict[int, int]]:
+        """The serials that anybody knows, by pair and K."""
+        known: dict[Pair, dict[int, int]] = defaultdict(dict)
+        for session in self._sessions.values():
+            for pair, told in session.order:
+                if told.serial:
+                    known[pair].setdefault(told.k, told.serial)
+        for session in self._sessions.values():
+            for to, confirmed in session.confirmed.items():
+                known[session.name, to].update(
+                    {k: told.serial for k, told in confirmed.items() if told.serial}
+                )
+        return known
+
+    def _said_of(self, reader: Session, pair: Pair, told: Told) -> str:
+        """Which message, where, and what is known of it."""
+        where = "" if reader.name == str(pair[1]) else f" at {reader.name}"
+        return f"{_named(pair, told.k)}{where}"
 
 
-def _judge_refused(
-    verdict: Verdict, pair: _Pair, refused: set[int], shown: list[_Told], losses: list[Loss]
-) -> None:
-    verdict.refused += len(refused)
-    for told in shown:
-        if told.k in refused and not any(_is_unknown(loss, pair, told) for loss in losses):
-            verdict.blame("shown_though_refused", pair, told.k)
+def _named(pair: Pair, k: int) -> str:
+    return f"{pair[0]}>{pair[1]}#{k}"
 
 
-def _judge_shown(verdict: Verdict, pair: _Pair, shown: list[_Told], losses: list[Loss]) -> None:
-    seen: dict[int, list[_Told]] = defaultdict(list)
-    newest = 0
-    for told in shown:
-        before, k = seen[told.k], told.k
-        reasons = [
-            loss
-            for loss in losses
-            if loss.end <= told.time
-            and ((*pair, k) in loss.waiting or any(_is_unknown(loss, pair, o) for o in before))
-        ]
-        if before and len(before) <= len(reasons):
-            verdict.shown_again += 1
-            newest = k
-        elif before:
-            verdict.blame("shown_twice", pair, k)
-        elif k < newest:
-            verdict.blame("out_of_order", pair, k)
-        before.append(told)
-        newest = max(newest, k)
-
-
-def _is_unknown(loss: Loss, pair: _Pair, told: _Told) -> bool:
+def _is_unknown(loss: Loss, pair: Pair, told: Told) -> bool:
     """Whether the data that came back know nothing of a message which was told of before the loss."""
-    lies_within = told.time >= loss.begin and told.at <= loss.end
-    is_known = (*pair, told.k) in loss.waiting or 0 < told.id <= loss.last.get(pair[1], 0)
-    return lies_within and not is_known
+    if told.time < loss.begin or told.at > loss.end:
+        return False
+    if told.serial and loss.serial:
+        return told.serial > loss.serial
+    return (*pair, told.k) not in loss.waiting and not 0 < told.id <= loss.last.get(pair[1], 0)

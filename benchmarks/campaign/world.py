@@ -12,15 +12,20 @@ import random
 import sqlite3
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.campaign.balancer import Balancer
+from benchmarks.campaign.device_user import device_named
+from benchmarks.campaign.journal import split_name
 from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
 from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.redis import Redis
+from benchmarks.campaign.sessions import MOST_DEVICES, is_device, is_text, sessions_of
+from benchmarks.campaign.verdict import BACKLOG
 from tests.support.servers import PrivateMariaDB
 
 BALANCER_PORT = 10_000
@@ -34,15 +39,43 @@ FIRST_UID = 20_001
 NAMES = "abcdefgh"
 
 
+_MAKE_OLD = """
+local value = redis.call('HGET', KEYS[1], ARGV[1])
+if not value then return '' end
+local before, used, client = string.match(value, '^(%S+ %d+ %d+ %d+ %d+ %d+) (%d+) (.*)$')
+redis.call('HSET', KEYS[1], ARGV[1], before .. ' ' .. string.format('%.0f', used - ARGV[2]) .. ' ' .. client)
+return ''
+"""
+"""Takes ms from the time at which a device was used last."""
+
+_TRIES = 30
+"""Times that an admin tries again, a second apart."""
+
+
 class World:
-    """``store`` is ``redis`` or ``sqlite``; ``sabotage`` names a rule that the servers are to break."""
+    """
+    ``store`` is ``redis`` or ``sqlite``; ``sabotage`` names a rule that the servers are to break. Each user has so many
+    ``devices``; None: a mix. They may be ``backlog`` ids behind.
+    """
 
     def __init__(
-        self, folder: Path, store: str, users: int, nodes: int = 1, sabotage: str = ""
+        self,
+        folder: Path,
+        store: str,
+        users: int,
+        nodes: int = 1,
+        sabotage: str = "",
+        devices: int | None = 0,
+        backlog: int = BACKLOG,
     ) -> None:
         self.folder = folder
         self.store = store
         self.uids = [FIRST_UID + i for i in range(users)]
+        self._sabotage = sabotage
+        self.sessions = sessions_of(self.uids, devices)
+        """The names of those who read, in the structured campaign, by uid."""
+        limits = ("--devices", str(MOST_DEVICES), "--device-backlog", str(backlog))
+        self._limits = limits if self.devices else ()
         self.network = Network()
         self.redis = Redis(folder) if store == "redis" else None
         self._mariadb = PrivateMariaDB() if nodes > 1 else None
@@ -89,37 +122,60 @@ class World:
         In the structured dialect all write to all, half of them through the proxy. In the text dialect one half writes
         and the other reads, and without proxy and balancer, which would acknowledge in the readers' place.
         """
-        half = len(self.uids) // 2
-        everybody, writers, readers = self.uids, self.uids[:half], self.uids[half:]
         nodes = [node.target for node in self.all_nodes]
-        if dialect == "structured":
-            doors = [self.front_door, PROXY]
-            for i in range(4):
-                self.readers.append(
-                    self._add_crowd("structured", self.uids[i::4], everybody, rate, doors)
-                )
-        else:
-            everybody = readers
-            for i in range(2):
-                self.readers.append(self._add_crowd("reader", readers[i::2], [], rate, nodes))
-                self._add_crowd("writer", writers[i::2], readers, rate, [self.front_door])
+        add = self._add_people if dialect == "text" else self._add_programs
+        readers = add(rate, nodes)
         doors = [*nodes, *([DETOUR] * len(nodes))]
         for i in range(2):
-            some = self.sending[i::2]
-            self.senders.append(self._add_crowd("sender", some, everybody, rate, doors))
+            some = names(self.sending[i::2])
+            self.senders.append(self._add_crowd("sender", some, readers, rate, doors))
         wait_until(lambda: self.waiting()[1] > 0, "the users", 60)
+
+    def _add_programs(self, rate: float, nodes: list[str]) -> list[int]:
+        """All sessions of a user together say as much as one alone; who speaks text only reads. The uids that read."""
+        everybody = [name for sessions in self.sessions.values() for name in sessions]
+        talking = [name for name in everybody if not is_text(name)]
+        texts = [name for name in everybody if is_text(name)]
+        each = rate * len(self.uids) / len(talking)
+        for i in range(4):
+            some = talking[i::4]
+            doors = [self.front_door, PROXY]
+            self.readers.append(self._add_crowd("structured", some, self.uids, each, doors))
+        if texts:
+            self._add_crowd("reader", texts, [], rate, nodes)
+        return self.uids
+
+    def _add_people(self, rate: float, nodes: list[str]) -> list[int]:
+        half = len(self.uids) // 2
+        writers, readers = self.uids[:half], self.uids[half:]
+        for i in range(2):
+            self.readers.append(self._add_crowd("reader", names(readers[i::2]), [], rate, nodes))
+            self._add_crowd("writer", names(writers[i::2]), readers, rate, [self.front_door])
+        return readers
 
     @property
     def all_nodes(self) -> list[Node]:
         """The spare one among them."""
         return [*self.nodes, *([self.spare] if self.spare else [])]
 
+    @property
+    def devices(self) -> dict[int, list[str]]:
+        """The names of the registered devices, by uid, of those who have any."""
+        found = {uid: list(filter(is_device, names)) for uid, names in self.sessions.items()}
+        return {uid: devices for uid, devices in found.items() if devices}
+
+    def tell(self, name: str, command: str) -> None:
+        """Tell one session something."""
+        for crowd in self.crowds:
+            crowd.tell(f"only {name} {command}")
+
     def _add_crowd(
-        self, part: str, uids: list[int], others: list[int], rate: float, targets: list[str]
+        self, part: str, users: list[str], others: list[int], rate: float, targets: list[str]
     ) -> Process:
         arguments = [
             *(sys.executable, str(HERE / "crowd.py"), "--part", part, "--rate", str(rate)),
-            *("--users", ",".join(map(str, uids)), "--others", ",".join(map(str, others))),
+            *("--users", ",".join(users), "--others", ",".join(map(str, others))),
+            *("--beside", ",".join(map(str, self.devices)), "--sabotage", self._sabotage),
             *("--slow", str(self.uids[-1])),
             *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
             *(word for target in targets for word in ("--target", target)),
@@ -137,6 +193,34 @@ class World:
             [int(word) for word in crowd.last_line().split()] or [1, 0] for crowd in self.crowds
         ]
         return sum(count[0] for count in counts), sum(count[1] for count in counts)
+
+    def make_old(self, name: str, days: int) -> None:
+        """Let the store say that a registered device was used last so many days ago."""
+        device, uid = device_named(name), int(split_name(name)[0])
+        if self.redis is not None:
+            age = days * 86_400_000
+            self.redis.run(_MAKE_OLD, f"chat:{{{uid}}}:devices", device, str(age))
+            return
+        with closing(sqlite3.connect(self.folder / "chat.db", timeout=20)) as database, database:
+            older = "UPDATE chat_registered SET used = used - ? WHERE uid = ? AND device = ?"
+            database.execute(older, (days * 86_400_000, uid, device))
+
+    def remove_device(self, name: str) -> None:
+        """
+        Have a device forgotten from the command line, as an admin does; a store that is away is asked again.
+
+        :raise SystemExit: it cannot be done.
+        """
+        device, uid = device_named(name), split_name(name)[0]
+        program = [sys.executable, "-m", "chatsvc.cli", "account", "devices", uid]
+        stores = self.nodes[0].stores
+        wanted = [*program, "--forget", device, *stores]
+        for _ in range(_TRIES):
+            done = self.network.run(wanted, self.folder)
+            if not done.returncode:
+                return
+            time.sleep(1)
+        raise SystemExit(f"{' '.join(wanted)}: {done.stdout}{done.stderr}")
 
     def lock_sqlite(self, seconds: float) -> None:
         """Hold the write lock of the store, as a back-up that hangs would."""
@@ -168,7 +252,15 @@ class World:
             accounts = f"mysql://{account}@/chat?unix_socket={self._mariadb.socket}"
         workers = 2 if number % 2 else 1
         return Node(
-            self.folder, NAMES[number], ports, namespace, redis, accounts, sabotage, workers
+            self.folder,
+            NAMES[number],
+            ports,
+            namespace,
+            redis,
+            accounts,
+            sabotage,
+            workers,
+            self._limits,
         )
 
     def _make_accounts(self) -> None:
@@ -180,6 +272,11 @@ class World:
             return
         with closing(sqlite3.connect(self.folder / "chat.db", timeout=10)) as database, database:
             database.executemany(insert, rows)
+
+
+def names(uids: Iterable[int]) -> list[str]:
+    """The names of sessions of users who have one of that kind."""
+    return list(map(str, uids))
 
 
 def pause() -> None:

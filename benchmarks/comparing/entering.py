@@ -48,6 +48,18 @@ def _note_logins(board: Board, one: Subject, title: str, said: Said) -> None:
     check(board, one, title, said)
 
 
+def idle_devices(board: Board, pair: Pair) -> None:
+    """What a silent connection of a registered device takes, beside what one without features does."""
+    service, plain = pair.service, f"{IDLE:,} idle: KiB/connection"
+    before = service.resident()
+    with service.load("talk", "text", idle=IDLE, patience=300, features=1, **_BESIDE.crowd) as load:
+        each = (service.resident() - before) / load.arrival["lines"]
+    row, than = f"{IDLE:,} idle devices: KiB/connection", "without features"
+    board.value(row, each, than)
+    board.base(row, board.rows[plain].value, than)
+    board.at_most(row, 1.05)
+
+
 def idle(board: Board, pair: Pair, effort: Effort) -> None:
     """What a silent connection takes, and whether messages flow beside `IDLE` of them; on fresh processes."""
     title = f"{IDLE:,} idle"

@@ -49,6 +49,33 @@ static void choose_device(char *device)
         sprintf(device + 2 * i, "%02x", random[i]);
 }
 
+/* Those who have further devices: all who read. */
+static long readers(const struct options *options)
+{
+    return options->one_way ? options->lines / 2 : options->lines;
+}
+
+/* The lines of devices beside everybody's first. */
+long more_screens(const struct options *options)
+{
+    return (options->screens - 1) * readers(options);
+}
+
+/* Lines that talk, then further devices of those who read, then silent ones. */
+static void name_line(const struct options *options, struct line *line, long i)
+{
+    long more = more_screens(options), beyond = i - options->lines;
+    line->index = i;
+    line->uid = options->uid + i;
+    if (beyond >= more)
+        line->uid -= more;
+    else if (beyond >= 0) {
+        long reader = beyond % readers(options);
+        line->screen = 1 + beyond / readers(options);
+        line->uid = options->uid + (options->one_way ? 2 * reader + 1 : reader);
+    }
+}
+
 void crowd_make(struct crowd *crowd, const struct options *options, long size)
 {
     *crowd = (struct crowd){.options = options, .size = size, .tls = trusting(options->ca)};
@@ -60,9 +87,8 @@ void crowd_make(struct crowd *crowd, const struct options *options, long size)
     choose_device(crowd->device);
     for (long i = 0; i < size; i++) {
         struct line *line = &crowd->lines[i];
-        line->index = i;
-        line->uid = options->uid + i;
-        line->structured = i < options->lines ? !strcmp(options->dialect, "structured") : crowd->tokens != NULL;
+        name_line(options, line, i);
+        line->structured = i < options->lines + more_screens(options) ? !strcmp(options->dialect, "structured") : crowd->tokens != NULL;
     }
 }
 

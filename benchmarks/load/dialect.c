@@ -78,8 +78,9 @@ void say_auth(struct crowd *crowd, struct line *line)
     const char *token = crowd->tokens ? crowd->tokens[line->uid - crowd->options->tokens_uid] : NULL;
     int size;
     if (line->structured) {
-        size = snprintf(frame, sizeof frame, "{\"type\":\"hello\",\"version\":1,\"client\":\"load/1\",\"device\":\"%s\"}",
-                        crowd->device);
+        size = snprintf(frame, sizeof frame,
+                        "{\"type\":\"hello\",\"version\":1,\"client\":\"load/1\",\"device\":\"%.30s%02lx\"%s}", crowd->device,
+                        line->screen & 255, crowd->options->features ? ",\"features\":[\"devices\"]" : "");
         line_say(crowd, line, frame, (size_t)size);
         size = snprintf(frame, sizeof frame, "{\"type\":\"auth\",\"n\":1,\"uid\":%ld,\"%s\":\"%s\"}", line->uid,
                         token ? "token" : "password", token ? token : crowd->options->password);

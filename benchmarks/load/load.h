@@ -22,6 +22,9 @@ struct options {
     long uid;             /* of the first line; the others count up from it */
     long lines;           /* connections that talk */
     long idle;            /* connections that are logged in and silent, structured if there are tokens */
+    long features;        /* 1: structured lines are registered devices */
+    long screens;         /* devices, each with a line, of everybody who reads */
+    long one_way;         /* 1: lines 0, 2, … write to lines 1, 3, …, who only read */
     long to;              /* everybody writes to this uid; 0: lines write to each other in pairs */
     long away;            /* 1: line i writes to uid + lines, who is not here */
     long accounts;        /* log-ins go round so many accounts */
@@ -56,6 +59,7 @@ struct line {
     enum state state;
     bool structured, dirty, wants_write;
     long index, uid;
+    long screen; /* which of its user's devices it is; the first one talks */
     struct bytes in, out;
     uint64_t began; /* when it began to connect, ns */
     /* Talk. */
@@ -128,6 +132,7 @@ void say_message(struct crowd *, struct line *, uint64_t due);
 void say_ack(struct crowd *, struct line *);
 
 /* crowd.c */
+long more_screens(const struct options *);
 void crowd_make(struct crowd *, const struct options *, long size);
 void crowd_turn(struct crowd *, uint64_t until);
 void crowd_enter(struct crowd *);

@@ -35,12 +35,13 @@ struct options read_options(int count, char **words)
 {
     struct options o = {
         .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .lines = 40, .accounts = 1000,
-        .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
+        .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
     };
     const struct name names[] = {
         {"port", .number = &o.port}, {"ca", .text = &o.ca}, {"dialect", .text = &o.dialect},
         {"password", .text = &o.password}, {"tokens", .text = &o.tokens}, {"watch", .text = &o.watch},
         {"tokens_uid", .number = &o.tokens_uid}, {"uid", .number = &o.uid}, {"lines", .number = &o.lines}, {"idle", .number = &o.idle},
+        {"features", .number = &o.features}, {"screens", .number = &o.screens}, {"one_way", .number = &o.one_way},
         {"to", .number = &o.to}, {"away", .number = &o.away}, {"accounts", .number = &o.accounts},
         {"size", .number = &o.size}, {"gather", .number = &o.gather},
         {"at_once", .number = &o.at_once}, {"ack_every", .number = &o.ack_every},

@@ -8,11 +8,17 @@
 
 static const uint64_t LAST_ANSWERS = 10ull * SECOND;
 
-static long under_way(const struct line *line)
+/* How often a message is handed out: to each device of its reader, and to the other devices of its sender. */
+static long showings(const struct options *options)
 {
-    long answered = line->confirmed;
-    if (line->online && line->delivered < answered)
-        answered = line->delivered;
+    return options->screens + (options->one_way ? 0 : options->screens - 1);
+}
+
+static long under_way(const struct crowd *crowd, const struct line *line)
+{
+    long answered = line->confirmed, delivered = line->delivered / showings(crowd->options);
+    if (line->online && delivered < answered)
+        answered = delivered;
     return line->sent - answered;
 }
 
@@ -22,9 +28,9 @@ static void fill(struct crowd *crowd, struct line *line)
     const struct run *run = &crowd->run;
     if (!crowd->sending || run->rate || !line->to || line->state != IN)
         return;
-    if (run->burst && under_way(line))
+    if (run->burst && under_way(crowd, line))
         return;
-    for (long i = under_way(line); i < run->flight && (!run->messages || crowd->to_come); i++) {
+    for (long i = under_way(crowd, line); i < run->flight && (!run->messages || crowd->to_come); i++) {
         crowd->to_come -= run->messages != 0;
         say_message(crowd, line, now_ns());
     }
@@ -41,7 +47,7 @@ static void delivered(struct crowd *crowd, struct line *reader, const struct hea
         if (++reader->unacknowledged >= crowd->options->ack_every)
             say_ack(crowd, reader);
     }
-    if (writer >= 0 && writer < crowd->size) {
+    if (writer >= 0 && writer < crowd->options->lines) {
         crowd->lines[writer].delivered++;
         fill(crowd, &crowd->lines[writer]);
     }
@@ -65,14 +71,14 @@ static void choose_readers(struct crowd *crowd)
         struct line *line = &crowd->lines[i];
         line->to = o->to ? o->to : o->away ? line->uid + o->lines : o->uid + (i ^ 1);
         line->online = line->to >= o->uid && line->to < o->uid + o->lines;
-        if (line->to == line->uid || (!o->to && !o->away && !line->online))
-            line->to = 0; /* the hot reader, or one left over */
+        if (line->to == line->uid || (!o->to && !o->away && !line->online) || (o->one_way && i % 2))
+            line->to = 0; /* the hot reader, one left over, or one who only reads */
     }
 }
 
 static void acknowledge_all(struct crowd *crowd)
 {
-    for (long i = 0; i < crowd->options->lines; i++)
+    for (long i = 0; i < crowd->options->lines + more_screens(crowd->options); i++)
         if (crowd->lines[i].unacknowledged && crowd->lines[i].state == IN)
             say_ack(crowd, &crowd->lines[i]);
 }
@@ -81,7 +87,7 @@ static long all_under_way(const struct crowd *crowd)
 {
     long sum = 0;
     for (long i = 0; i < crowd->options->lines; i++)
-        sum += under_way(&crowd->lines[i]);
+        sum += under_way(crowd, &crowd->lines[i]);
     return sum;
 }
 
@@ -184,7 +190,7 @@ void talk(const struct options *options)
 {
     struct crowd *crowd = malloc(sizeof *crowd);
     char words[1024];
-    crowd_make(crowd, options, options->lines + options->idle);
+    crowd_make(crowd, options, options->lines + more_screens(options) + options->idle);
     crowd->heard = hear;
     double began = (double)now_ns() / 1e9;
     crowd_enter(crowd);

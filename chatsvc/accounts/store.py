@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 
 import pymysql
 from cachetools import TTLCache
 from twisted.logger import Logger
 
-from chatsvc.accounts import creation, name_index
+from chatsvc.accounts import creation, name_index, session_device
 from chatsvc.accounts.creation import NameTaken, NewAccount, UidsUsedUp
 from chatsvc.accounts.name_index import HIGHEST, LOWEST, as_text
 from chatsvc.accounts.names import BadName, display_name, enforce
-from chatsvc.accounts.stored_password import ACCOUNT, change_lock, replace, require_readable
+from chatsvc.accounts.rights import READING, Rights, of_server, require
+from chatsvc.accounts.stored_password import change_lock, replace
 from chatsvc.limits.token_bucket import Rate
 from chatsvc.observability.log_limiter import KeyedLogLimiter
 from chatsvc.storage import schema
@@ -30,7 +31,7 @@ from chatsvc.storage.sql import Row, Transaction
 
 _log = Logger()
 
-_LONGEST = 255
+LONGEST = 255
 """Characters of a name in the table. Comparing much longer ones takes seconds."""
 
 MOST_FOUND = 100
@@ -49,13 +50,15 @@ class Account:
     One account.
 
     ``name`` is safe to show. ``stored`` is the password column as it stands: a PHC string, an old plain password, or
-    None. ``locks`` counts how often the account was locked and unlocked.
+    None. ``locks`` counts how often the account was locked and unlocked, ``forgets`` how often each of the devices was
+    forgotten that were asked for.
     """
 
     uid: int
     name: str
     stored: str | None
     locks: int = 0
+    forgets: Mapping[str, int] = field(default_factory=dict)
 
 
 class AccountStore:
@@ -78,14 +81,14 @@ class AccountStore:
         self._not_changed: KeyedLogLimiter[int] = KeyedLogLimiter(now, Rate(1 / 60, 1))
         self._used_up_logged = False
 
-    async def open(self) -> None:
+    async def open(self, rights: Rights = READING) -> None:
         """
         Create missing tables and index the names that are not indexed yet.
 
-        :raise StoreMisconfigured: when tables are missing and may not be created, or may not be read.
+        :raise StoreMisconfigured: when tables are missing and may not be created, or ``rights`` are.
         """
         await schema.apply(self._database)
-        await self._database.run(require_readable, write=False)
+        await self._database.run(partial(require, rights=rights), write=rights is not READING)
         after: int | None = LOWEST
         while after is not None:
             page = partial(name_index.unindexed, after=after)
@@ -104,15 +107,34 @@ class AccountStore:
         account = await self.get(uid)
         return None if account is None else account.name
 
-    async def get(self, uid: int) -> Account | None:
-        """Return the account of a user, or None if there is no such user."""
+    async def get(self, uid: int, *devices: str) -> Account | None:
+        """
+        Return the account of a user, or None if there is no such user.
+
+        It says how often these ``devices`` of the user were forgotten.
+        """
         if not _possible(uid):
             return None
-        row = await self._database.run(lambda t: t.one(ACCOUNT, (uid,)), write=False)
+        row = await self._database.run(partial(_row, uid, devices), write=False)
+        return self._remembered(row, devices)
+
+    async def get_by_name(self, name: str, *devices: str) -> Account | None:
+        """
+        Return the account with this name, or None unless exactly one has it, as ``find`` compares names.
+
+        The database is asked the same, however many have the name.
+        """
+        if len(name) > LONGEST:
+            return None
+        await self._index_new()
+        search = partial(_row_by_name, name, devices)
+        return self._remembered(await self._database.run(search, write=False), devices)
+
+    def _remembered(self, row: Row | None, devices: Sequence[str]) -> Account | None:
         if row is None:
             return None
-        account = _account(row)
-        self._names[uid] = account.name
+        account = _account(row, devices)
+        self._names[account.uid] = account.name
         return account
 
     async def register(self, name: str, phc: str) -> int:
@@ -170,7 +192,7 @@ class AccountStore:
 
     async def find(self, name: str) -> list[int]:
         """Return the uids of the accounts with this name, ascending, ``MOST_FOUND`` at most."""
-        if len(name) > _LONGEST:
+        if len(name) > LONGEST:
             return []
         await self._index_new()
         search = partial(name_index.find, name=name, most=MOST_FOUND)
@@ -207,6 +229,10 @@ class AccountStore:
         change = "UPDATE user SET password = ? WHERE id = ?"
         return await self._database.run(lambda t: t.execute(change, (stored, uid))) > 0
 
+    async def forget_device(self, uid: int, device: str) -> None:
+        """Make all tokens void that were issued to a device of an account so far."""
+        await self._database.run(lambda t: session_device.forget(t, uid, device))
+
     async def plain_passwords(self) -> int:
         """Count the accounts whose password is still an old plain text."""
         count, after = 0, LOWEST
@@ -218,11 +244,16 @@ class AccountStore:
                 return count
             after = last
 
-    async def check_usable(self) -> None:
-        """Check that accounts can be read and written, without a change; raise the driver's error if not."""
+    async def check_usable(self, registers: bool = True) -> None:
+        """
+        Check that a server, which perhaps makes accounts, can work with these, without a change.
+
+        :raise Exception: the driver's error, when it cannot write.
+        :raise StoreMisconfigured: when it lacks a right.
+        """
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
-        await self._database.run(require_readable, write=False)
+        await self._database.run(partial(require, rights=of_server(registers)))
 
     async def _index_new(self) -> None:
         """Bring the index up to the highest uid, in short transactions."""
@@ -251,12 +282,38 @@ _PLAIN = (
 )
 
 
-def _account(row: Row) -> Account:
-    uid, name, stored, *times = row
+_NOBODY = 0
+"""A uid that no account has: it marks messages that the older server left."""
+
+
+@cache
+def _account_query(devices: int) -> str:
+    """One account, how often it was locked and unlocked, and how often each device was forgotten (NULL: never)."""
+    counts = "".join([f", {session_device.TIMES}"] * devices)
+    return (
+        f"SELECT user.id, user.username, user.password, chat_lock.times{counts}"  # noqa: S608
+        " FROM user LEFT JOIN chat_lock ON chat_lock.uid = user.id WHERE user.id = ?"
+    )
+
+
+def _row(uid: int, devices: Sequence[str], transaction: Transaction) -> Row | None:
+    return transaction.one(_account_query(len(devices)), (*devices, uid))
+
+
+def _row_by_name(name: str, devices: Sequence[str], transaction: Transaction) -> Row | None:
+    uids = name_index.find(transaction, name, MOST_FOUND)
+    uid = uids[0] if len(uids) == 1 and _possible(uids[0]) else _NOBODY
+    row = _row(uid, devices, transaction)
+    return row if uid != _NOBODY else None
+
+
+def _account(row: Row, devices: Sequence[str] = ()) -> Account:
+    uid, name, stored, *counts = row
     stored = None if stored is None else as_text(stored)
-    return Account(uid, display_name(as_text(name), uid), stored, *(n or 0 for n in times))
+    locks, *forgets = (count or 0 for count in counts) if counts else (0,)
+    forgotten = dict(zip(devices, forgets, strict=True))
+    return Account(uid, display_name(as_text(name), uid), stored, locks, forgotten)
 
 
 def _possible(uid: int) -> bool:
-    # 0 is nobody: it marks messages that the older server left.
-    return uid != 0 and LOWEST <= uid <= HIGHEST
+    return uid != _NOBODY and LOWEST <= uid <= HIGHEST

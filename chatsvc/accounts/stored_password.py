@@ -7,35 +7,7 @@ tokens that a lock has ended must not become valid again.
 
 from __future__ import annotations
 
-import pymysql
-from pymysql.constants import ER
-
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.url import StoreMisconfigured
-
-ACCOUNT = (
-    "SELECT user.id, user.username, user.password, chat_lock.times"
-    " FROM user LEFT JOIN chat_lock ON chat_lock.uid = user.id WHERE user.id = ?"
-)
-"""One account, and how often it was locked and unlocked (NULL: never)."""
-
-
-def require_readable(transaction: Transaction) -> None:
-    """
-    Check that ``chat_lock`` may be read: no log-in works without it.
-
-    :raise StoreMisconfigured: when this account of MySQL may not.
-    """
-    try:
-        transaction.one("SELECT uid FROM chat_lock LIMIT 1")
-    except pymysql.OperationalError as problem:
-        if problem.args[0] != ER.TABLEACCESS_DENIED_ERROR:
-            raise
-        raise StoreMisconfigured(
-            "this account of MySQL may not read chat_lock:"
-            " GRANT SELECT, INSERT, UPDATE ON the database's chat_lock TO it"
-        ) from problem
-
 
 _REPLACE = {
     # Compared as bytes: as text the comparison would ignore case, accents or spaces at the end.
@@ -56,7 +28,16 @@ def change_lock(transaction: Transaction, uid: int, old: str, new: str) -> bool:
     if not replace(transaction, uid, old, new):
         return False
     if old != new:
-        change = "UPDATE chat_lock SET times = times + 1 WHERE uid = ?"
-        if not transaction.execute(change, (uid,)):
-            transaction.execute("INSERT INTO chat_lock (uid, times) VALUES (?, 1)", (uid,))
+        count_lock(transaction, uid)
     return True
+
+
+_COUNT = {
+    "mysql": "INSERT INTO chat_lock (uid, times) VALUES (?, 1) ON DUPLICATE KEY UPDATE times = times + 1",
+    "sqlite": "INSERT INTO chat_lock (uid, times) VALUES (?, 1) ON CONFLICT (uid) DO UPDATE SET times = times + 1",
+}
+
+
+def count_lock(transaction: Transaction, uid: int) -> None:
+    """Make all tokens of an account void, as a lock does."""
+    transaction.execute(_COUNT[transaction.backend], (uid,))

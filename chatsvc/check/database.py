@@ -20,7 +20,8 @@ _SETTINGS = (
 )
 _ENGINES = (
     "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
-    " AND table_name IN ('user', 'chat_name', 'chat_lock', 'chat_schema') AND engine <> 'InnoDB'"
+    " AND table_name IN ('user', 'chat_name', 'chat_lock', 'chat_schema', 'chat_session_device')"
+    " AND engine <> 'InnoDB'"
 )
 _COLUMNS = (
     "SELECT column_name, character_set_name, character_maximum_length"

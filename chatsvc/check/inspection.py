@@ -10,12 +10,13 @@ from typing import Any
 from chatsvc import __version__
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
-from chatsvc.backends import inbox_at
+from chatsvc.backends import inbox_at, require_permissions
 from chatsvc.check.certificates import judge
 from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.check.limits import compare_limits
 from chatsvc.config import Config
+from chatsvc.inbox.features import FEATURES
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.storage import schema
 from chatsvc.storage.database import Database
@@ -37,7 +38,7 @@ async def inspect(reactor: Any, config: Config, now: float) -> list[Finding]:
         *compare_limits(config.connection_limits, config.workers),
         *_inspect_keys(KeyFolder(config.keys), now),
         *_inspect_listeners(reactor, config, now),
-        *await _inspect_accounts(reactor, config.accounts),
+        *await _inspect_accounts(reactor, config),
         *await _inspect_inbox(reactor, config),
     ]
 
@@ -105,7 +106,8 @@ def _inspect_listener(listener: Listener, now: float) -> Iterator[Finding]:
     yield from _inspect_modes("port", listener.keys)
 
 
-async def _inspect_accounts(reactor: Any, url: StoreURL) -> list[Finding]:
+async def _inspect_accounts(reactor: Any, config: Config) -> list[Finding]:
+    url = config.accounts
     if missing := _missing("accounts", url):
         return missing
     database = Database(url, reactor)
@@ -113,7 +115,7 @@ async def _inspect_accounts(reactor: Any, url: StoreURL) -> list[Finding]:
     try:
         await database.open()
         try:
-            found += await _inspect_open_accounts(database)
+            found += await _inspect_open_accounts(database, config.registration)
         finally:
             database.close()
     except (StoreMisconfigured, StoreUnavailable) as problem:
@@ -123,7 +125,7 @@ async def _inspect_accounts(reactor: Any, url: StoreURL) -> list[Finding]:
     return found
 
 
-async def _inspect_open_accounts(database: Database) -> list[Finding]:
+async def _inspect_open_accounts(database: Database, registers: bool) -> list[Finding]:
     what, oldest = await version(database)
     found = [ok("accounts", f"{database.url} answers: {what}")]
     if oldest:
@@ -131,7 +133,7 @@ async def _inspect_open_accounts(database: Database) -> list[Finding]:
     if pending := await _pending(database):
         return found + pending
     accounts = AccountStore(database)
-    await accounts.check_usable()
+    await accounts.check_usable(registers)
     found.append(ok("schema", "the tables are up to date and can be written"))
     found += [warn("accounts", risk) for risk in await risks(database)]
     if plain := await accounts.plain_passwords():
@@ -149,6 +151,7 @@ async def _inspect_inbox(reactor: Any, config: Config) -> list[Finding]:
     try:
         if url.scheme == "sqlite" and (pending := await _pending_in_file(reactor, url)):
             return found + pending
+        await require_permissions(url, reactor)
         inbox, inbox_risks = await inbox_at(url, reactor)
         try:
             await inbox.purge(
@@ -180,7 +183,7 @@ def _inspect_nodes(config: Config, nodes: Mapping[str, str]) -> list[Finding]:
     all_of_us = dict(nodes)
     with suppress(BadKeys):  # they are among the findings already
         secret = Tokens(KeyFolder(config.keys).token_secret())
-        all_of_us[config.keys] = NodeFacts(__version__, secret.fingerprint).to_text()
+        all_of_us[config.keys] = NodeFacts(__version__, secret.fingerprint, FEATURES).to_text()
     return found + [warn("nodes", line) for line in differences(all_of_us)]
 
 

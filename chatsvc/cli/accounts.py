@@ -1,23 +1,35 @@
-"""``chatsvc account``: accounts, one at a time."""
+"""``chatsvc account``: accounts, one at a time, and their devices."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 import click
 
 from chatsvc.accounts import phc
 from chatsvc.accounts.names import BadName, enforce
 from chatsvc.accounts.store import Account
-from chatsvc.cli.options import UID, accounts_option, json_option, new_password, password_options
-from chatsvc.cli.output import print_rows
-from chatsvc.cli.runner import OpenAccounts, run_on_accounts
+from chatsvc.cli.options import (
+    UID,
+    accounts_option,
+    as_of_server,
+    json_option,
+    new_password,
+    password_options,
+)
+from chatsvc.cli.output import in_one_line, local_time, print_json, print_rows
+from chatsvc.cli.runner import OpenAccounts, open_inbox, run_on_accounts
+from chatsvc.tap.server_options import INBOX
 from chatsvc.tap.standard_streams import done, require_output
+from chatsvc.wire.events import Device
 
 _PAGE = 1000
 
 
 @click.group()
 def account() -> None:
-    """Add, import, list, lock and unlock accounts."""
+    """Add, import, list, lock and unlock accounts; list and forget their devices."""
 
 
 @account.command()
@@ -99,6 +111,94 @@ def unlock(url: str, uid: int) -> None:
             await opened.change_lock(found, phc.unlock(found.stored))
 
     run_on_accounts(url, work)
+
+
+class _DeviceName(click.ParamType):
+    """The name of a device, as `devices` prints it."""
+
+    name = "device"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        name = str(value).lower()
+        if not re.fullmatch(r"[0-9a-f]{16,32}", name):
+            self.fail("a device is 16 to 32 hexadecimal digits", parameter, context)
+        return name
+
+
+@account.command()
+@click.argument("uid", type=UID)
+@click.option(
+    "--forget",
+    "forgotten",
+    type=_DeviceName(),
+    metavar="DEVICE",
+    help="Forget this one: it is logged out, its tokens end, and nothing is kept for it.",
+)
+@json_option
+@as_of_server(INBOX, "inbox_url", "URL", "Where messages wait.")
+@accounts_option
+def devices(url: str, uid: int, forgotten: str | None, as_json: bool, inbox_url: str) -> None:
+    """
+    Print the registered devices of the account UID, or forget one, such as a phone that was lost.
+
+    The columns: the device's name, its program, when it was registered, when it was last used, whether it is logged in
+    now (yes or no). Servers may run meanwhile. A device that was forgotten is out at every server at once; whoever has
+    the password can log in with it again, as with any other.
+    """
+    if forgotten is None:
+        found = run_on_accounts(url, lambda opened: _registered(opened, inbox_url, uid))
+        print_rows(
+            list(map(_fields, found)),
+            as_json,
+            ("device", "client", "first", "last", "online"),
+            client=in_one_line,
+            first=local_time,
+            last=local_time,
+            online=_yes_or_no,
+        )
+        return
+    require_output()
+    name = forgotten
+    if not run_on_accounts(url, lambda opened: _forget(opened, inbox_url, uid, name)):
+        raise click.ClickException(
+            f"account {uid} has no device {name}; a token that was issued to it no longer counts"
+        )
+    with done(f"the device {name} of account {uid} was forgotten"):
+        if as_json:
+            print_json({"uid": uid, "forgotten": name})
+        else:
+            click.echo(f"Forgot {name}.")
+
+
+async def _registered(opened: OpenAccounts, inbox_url: str, uid: int) -> list[Device]:
+    await opened.account(uid)
+    async with open_inbox(inbox_url, opened.reactor) as inbox:
+        return await inbox.devices(uid)
+
+
+async def _forget(opened: OpenAccounts, inbox_url: str, uid: int, name: str) -> bool:
+    """Forget a device; return whether there was such a one."""
+    await opened.account(uid)
+    async with open_inbox(inbox_url, opened.reactor) as inbox:
+        # First, or the device would come back by its token.
+        await opened.accounts.forget_device(uid, name)
+        return await inbox.forget(uid, name)
+
+
+def _fields(device: Device) -> dict[str, Any]:
+    return {
+        "device": device.device,
+        "client": device.client,
+        "first": device.first,
+        "last": device.last,
+        "online": device.online,
+    }
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 @account.command("list")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from chatsvc.backends import INBOX_SCHEMES, inbox_at
+from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.cli.options import (
     UID,
     inbox_option,
@@ -17,18 +17,21 @@ from chatsvc.cli.options import (
     require_terminal,
     yes_option,
 )
-from chatsvc.cli.output import local_time, print_json, print_rows
-from chatsvc.cli.runner import require_file, store_errors, under_reactor
+from chatsvc.cli.output import in_one_line, local_time, print_json, print_rows
+from chatsvc.cli.runner import open_inbox, require_file, store_errors, under_reactor
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.tap.standard_streams import done, require_output
-from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.events import Message
 from chatsvc.wire.structured import message_fields
 
 T = TypeVar("T")
 
 _LARGEST_ID = 2**53 - 1
+
+_PAGE = 256
+"""Messages that are read at once to be counted."""
 
 
 @click.group()
@@ -44,7 +47,8 @@ def count(url: str, uid: int | None, as_json: bool) -> None:
     """
     Print how many messages wait for UID, or all users for whom some do.
 
-    The columns: uid, how many wait, the newest one's id, when the oldest was sent. Nothing is changed.
+    Messages that one device has acknowledged wait no more, and copies of what the user has sent do not count. The
+    columns: uid, how many wait, the newest one's id, when the oldest was sent. Nothing is changed.
     """
     found = _at_inbox(url, lambda waiting: waiting.backlogs(uid))
     if uid is None:
@@ -76,15 +80,17 @@ def count(url: str, uid: int | None, as_json: bool) -> None:
 @inbox_option
 def show(url: str, uid: int, limit: int, as_json: bool) -> None:
     """
-    Print the messages that wait for UID; they go on waiting.
+    Print the messages that are kept for UID; nothing is taken from any device.
 
-    The columns: id, sender's uid, sender's name, time, text, in one line each: control characters are shown as
-    pictures, line breaks as ␊. What the older server left moves into the inbox, as whenever it is read.
+    Those are the messages that wait, and, with registered devices, those that one of them has acknowledged and another
+    has not. The columns: id, sender's uid, sender's name, time, text, in one line each: control characters are shown as
+    pictures, line breaks as ␊. Of a copy, of what UID has sent from another device, the name is followed by → and the
+    recipient's uid; in JSON it has `to`. What the older server left moves into the inbox, as whenever it is read.
     """
     page = _at_inbox(url, lambda waiting: waiting.read(uid, 0, limit))
-    rows = list(map(message_fields, page))
+    rows = list(map(_message_with_serial if as_json else _message, page))
     columns = ("id", "from", "name", "at", "text")
-    print_rows(rows, as_json, columns, name=_in_one_line, at=local_time, text=_in_one_line)
+    print_rows(rows, as_json, columns, name=in_one_line, at=local_time, text=in_one_line)
 
 
 @inbox.command()
@@ -99,8 +105,9 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
 @inbox_option
 def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
     """
-    Remove the messages that wait for UID, unread: nobody will get them.
+    Remove the messages that wait for UID, unread: nobody will get them, on any device.
 
+    With them go those before them that only some devices have acknowledged, and copies of what UID has sent.
     Servers may run meanwhile. What comes after the question was asked is not removed.
     """
     require_terminal(yes)
@@ -108,10 +115,10 @@ def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
 
     async def work(waiting: Inbox) -> int:
         for backlog in await waiting.backlogs(uid):
-            first = backlog.last_id - backlog.waiting + 1
             last = min(up_to or backlog.last_id, backlog.last_id)
-            if last >= first:
-                what = f"{last - first + 1} of {backlog.waiting}"
+            some = await _waiting_up_to(waiting, backlog, last)
+            if some:
+                what = f"{some} of {backlog.waiting}"
                 make_sure(f"Remove {what} messages that wait for {uid} (up to id {last})?", yes)
                 return await waiting.purge(uid, last)
         return 0
@@ -166,16 +173,37 @@ def _at_inbox(url: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
     """Run ``work`` on the inboxes at ``url`` under a reactor, once in a process."""
 
     async def run(reactor: Any) -> T:
-        place = parse_store_url(url, INBOX_SCHEMES)
-        require_file(place)
-        waiting, _ = await inbox_at(place, reactor)
-        try:
+        async with open_inbox(url, reactor) as waiting:
             return await work(waiting)
-        finally:
-            await waiting.close()
 
-    with store_errors(url):
-        return under_reactor(run)
+    return under_reactor(run)
+
+
+async def _waiting_up_to(waiting: Inbox, backlog: Backlog, last: int) -> int:
+    """Count the messages that wait up to an id: all that wait are the last ones of the log, but for copies."""
+    if last == backlog.last_id:
+        return backlog.waiting
+    later, after = 0, last
+    while page := await waiting.read(backlog.uid, after, _PAGE):
+        later += sum(not message.to for message in page)
+        after = page[-1].id
+    return max(0, backlog.waiting - later)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    thing = message_fields(message)
+    if message.to:
+        thing["name"] += f" → {message.to}"
+    return thing
+
+
+def _message_with_serial(message: Message) -> dict[str, Any]:
+    thing = message_fields(message)
+    if message.serial:
+        thing["serial"] = message.serial
+    if message.to:
+        thing["to"] = message.to
+    return thing
 
 
 def _backlog(backlog: Backlog) -> dict[str, int | None]:
@@ -185,7 +213,3 @@ def _backlog(backlog: Backlog) -> dict[str, int | None]:
         "last_id": backlog.last_id,
         "oldest": backlog.oldest or None,
     }
-
-
-def _in_one_line(text: str) -> str:
-    return sanitized(text).replace("\n    ", "␊")

@@ -11,6 +11,8 @@ import click
 import orjson
 from wcwidth import wcswidth
 
+from chatsvc.wire.sanitize import sanitized
+
 _GAP = "  "
 
 
@@ -58,6 +60,11 @@ def local_time(milliseconds: int | None) -> str:
     if not milliseconds:
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds // 1000))
+
+
+def in_one_line(text: str) -> str:
+    """Make any text one line that is safe to show: control characters as pictures, line breaks as ␊."""
+    return sanitized(text).replace("\n    ", "␊")
 
 
 def _plain(value: Any) -> str:

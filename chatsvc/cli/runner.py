@@ -1,10 +1,10 @@
-"""Running a command: the reactor that it runs under, the accounts that it works on, and its errors, a line each."""
+"""Running a command: the reactor that it runs under, the stores that it works on, and its errors, a line each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +14,8 @@ from twisted.internet.error import ReactorNotRunning
 from chatsvc.accounts import passwords
 from chatsvc.accounts.creation import NameTaken
 from chatsvc.accounts.store import Account, AccountStore
+from chatsvc.backends import INBOX_SCHEMES, inbox_at
+from chatsvc.inbox.interface import Inbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
 from chatsvc.storage.url import (
@@ -30,9 +32,16 @@ T = TypeVar("T")
 
 
 class OpenAccounts:
-    """The accounts of one open database, and a way to hash passwords, for the length of one command."""
+    """
+    The accounts of one open database, and a way to hash passwords, for the length of one command.
 
-    def __init__(self, database: Database, hasher: passwords.PasswordHasherPool) -> None:
+    ``reactor`` is the one that the command runs under.
+    """
+
+    def __init__(
+        self, reactor: Any, database: Database, hasher: passwords.PasswordHasherPool
+    ) -> None:
+        self.reactor = reactor
         self.database = database
         self.accounts = AccountStore(database)
         self.hash = hasher.hash
@@ -98,6 +107,7 @@ def run_on_accounts(
             require_file(place)
         return under_reactor(
             lambda reactor: _with_accounts(
+                reactor,
                 Database(place, reactor, patience),
                 passwords.PasswordHasherPool(reactor, hashing or passwords.Hashing()),
                 work,
@@ -144,7 +154,25 @@ def store_errors(url: str) -> Iterator[None]:
         raise click.ClickException(f"{without_password(url)}: {first_line(problem)}") from None
 
 
+@asynccontextmanager
+async def open_inbox(url: str, reactor: Any) -> AsyncIterator[Inbox]:
+    """
+    Open the inbox store at ``url``.
+
+    :raise click.ClickException: what went wrong with it, in one line.
+    """
+    with store_errors(url):
+        place = parse_store_url(url, INBOX_SCHEMES)
+        require_file(place)
+        store, _ = await inbox_at(place, reactor)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
 async def _with_accounts(
+    reactor: Any,
     database: Database,
     hasher: passwords.PasswordHasherPool,
     work: Callable[[OpenAccounts], Awaitable[T]],
@@ -152,7 +180,7 @@ async def _with_accounts(
     await database.open()
     hasher.start()
     try:
-        return await work(OpenAccounts(database, hasher))
+        return await work(OpenAccounts(reactor, database, hasher))
     finally:
         hasher.stop()
         database.close()

@@ -190,7 +190,7 @@ def _hang_up(
 
 
 def _begin(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:
-    core.conversation.connection_made(protocol.sendString)
+    core.conversation.connection_made(protocol.sendString, protocol.close)
 
 
 def _found(inputs: Inputs, core: Core, protocol: ClientProtocol) -> None:

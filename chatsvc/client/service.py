@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from chatsvc.client.connector import Connector
+from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
@@ -83,6 +84,7 @@ class Client(Service):
             reactor,
             config.open_outbox,
             presenter,
+            LoginIntent(devices=True),
             saved_login=config.saved_login,
             server=config.server,
         )
@@ -134,7 +136,7 @@ class Client(Service):
 
     def lost(self, reason: str, delay: float) -> None:
         # Who is not logged in misses nothing; a server does not keep such connections for long.
-        if self._conversation.logged_in:
+        if self._conversation.logged_in and not self._conversation.renewing:
             messages = self._conversation.client_messages
             self._warn(messages.lost.format(server=self._server, reason=reason, delay=delay))
         self._front.changed()

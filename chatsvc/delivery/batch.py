@@ -48,10 +48,16 @@ class Pending:
         """Tell the sender that the outcome is unknown."""
         self.report(None, self.message(0))
 
-    def message(self, id: int) -> Message:
-        """Make the message that the draft is once it has an id."""
+    def message(self, id: int, serial: int = 0) -> Message:
+        """Make the message that the draft is once it has an id and a serial."""
         draft = self.draft
-        return Message(id, draft.sender, draft.name, draft.at, draft.text)
+        return Message(id, draft.sender, draft.name, draft.at, draft.text, serial)
+
+    def copy(self, id: int, serial: int) -> Message:
+        """Make the copy for the sender's own inbox, where it has the id ``id``."""
+        draft = self.draft
+        what = draft.sender, draft.name, draft.at, draft.text, serial
+        return Message(id, *what, draft.to, draft.device)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,12 +72,13 @@ class BatchQueue:
     """
     Messages and removals that wait for the next batch.
 
-    Of several removals from one inbox the last stands for all. Removals wait until they are ``due``; messages never do.
+    Of several removals of one device (uid and name) the last stands for all. Removals wait until they are ``due``;
+    messages never do.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self.waiting: deque[Pending] = deque()
-        self.removals: dict[int, Removal] = {}
+        self.removals: dict[tuple[int, str], Removal] = {}
         self.due = False
         self._limits = limits
 
@@ -92,7 +99,7 @@ class BatchQueue:
     def put_back(self, removals: list[Removal]) -> None:
         """Let removals of a batch that failed go with a later one, unless newer ones have taken their place."""
         for removal in removals:
-            self.removals.setdefault(removal.uid, removal)
+            self.removals.setdefault((removal.uid, removal.device), removal)
             self.due = True
 
     def next_batch(self) -> Batch:
@@ -112,7 +119,7 @@ class BatchQueue:
     def _take_removals(self) -> list[Removal]:
         if not self.due:
             return []
-        uids = list(islice(self.removals, self._limits.messages))
-        removals = [self.removals.pop(uid) for uid in uids]
+        devices = list(islice(self.removals, self._limits.messages))
+        removals = [self.removals.pop(device) for device in devices]
         self.due = bool(self.removals)
         return removals

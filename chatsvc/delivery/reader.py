@@ -1,17 +1,20 @@
 """
-A reader: one log-in's cursor over its user's inbox.
+A reader: the cursor of one log-in, on one device, over its user's inbox.
 
 It *catches up* page by page until a page comes back short; then it is *live* and takes messages as they are stored.
 A live reader takes only the message after its cursor. Any other id means that something was stored which this
 process did not see, so it catches up again. While its connection can take no more it is *paused*, and messages stay
 in the inbox. A reader that missed nothing meanwhile is live at once. By the cursor each message is delivered once
 and in order (P2 of docs/protocol.md); a reader that is paused keeps nothing in memory (P8).
+
+What is not for its device, it *passes over*: copies of what its own device has sent and, on the unnamed device, all
+copies. That counts as acknowledged as soon as everything before it is.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,8 +23,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatsvc.delivery.reader_state import TRANSITIONS, Input, State
 from chatsvc.delivery.router import MessageRouter
-from chatsvc.inbox.claim import Cursor, InboxClaim, TakenOver
+from chatsvc.inbox.claim import Cursor, InboxClaim, NotRegistered, Registration, TakenOver
 from chatsvc.inbox.interface import ANOTHER_NODE, PAGE, Inbox
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
@@ -31,47 +35,6 @@ from chatsvc.wire.events import Message
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
-
-
-class _State(Enum):
-    CATCHING_UP = auto()
-    LIVE = auto()
-    PAUSED = auto()
-    CLOSED = auto()
-
-
-class _Input(Enum):
-    MISSED = auto()
-    """The inbox may hold messages that this reader has not seen."""
-    CAUGHT_UP = auto()
-    """All that the inbox holds was delivered."""
-    PAUSE = auto()
-    RESUME = auto()
-    """The connection can take messages, and none was missed."""
-    RESUME_BEHIND = auto()
-    """The connection can take messages, and some were missed."""
-    CLOSE = auto()
-
-
-_TRANSITIONS: dict[_State, dict[_Input, _State]] = {
-    _State.PAUSED: {
-        _Input.RESUME: _State.LIVE,
-        _Input.RESUME_BEHIND: _State.CATCHING_UP,
-        _Input.CLOSE: _State.CLOSED,
-    },
-    _State.CATCHING_UP: {
-        _Input.CAUGHT_UP: _State.LIVE,
-        _Input.PAUSE: _State.PAUSED,
-        _Input.CLOSE: _State.CLOSED,
-    },
-    _State.LIVE: {
-        _Input.MISSED: _State.CATCHING_UP,
-        _Input.PAUSE: _State.PAUSED,
-        _Input.CLOSE: _State.CLOSED,
-    },
-    _State.CLOSED: {},
-}
-"""All transitions of a reader. An input that a state does not name changes nothing."""
 
 
 class ReaderOwner(Protocol):
@@ -86,6 +49,9 @@ class ReaderOwner(Protocol):
     def inbox_restarted(self) -> None:
         """Forget the ids of delivered messages: the inbox began a new epoch."""
 
+    def forgotten(self) -> None:
+        """End the connection: the device is not registered any more."""
+
     def failed(self) -> None:
         """End the connection: this inbox cannot be read any further."""
 
@@ -94,7 +60,8 @@ class Reader:
     """
     Reads the inbox of ``uid`` for one log-in, whose client was ``shown`` messages up to an id before.
 
-    ``deliver`` sends a message to the client; ``delivered`` counts them.
+    ``deliver`` sends a message to the client; ``delivered`` counts them. ``registration`` is that of a registered
+    device, None on the unnamed one. ``speaks_as`` is the device as which the log-in sends, registered or not.
     """
 
     _log = Logger()
@@ -110,22 +77,34 @@ class Reader:
         deliver: Callable[[Message], object],
         delivered: Tally,
         shown: int = 0,
+        registration: Registration | None = None,
+        speaks_as: str = "",
     ) -> None:
         self._clock = clock
         self._inbox = inbox
         self._router = router
         self.uid = uid
-        self.generation = claim.generation
-        self.cursor = claim.acknowledged
+        self.speaks_as = speaks_as
+        self.device = speaks_as if registration is not None else ""
+        self._registration = registration
+        self.claimed = self.generation = claim.generation
+        self.cursor = claim.acknowledged if registration is None else claim.begin
         self._shown = shown
         self._last: Message | None = None
-        self._acknowledged = self.cursor
+        self._serial = claim.serial
+        self._acknowledged = claim.acknowledged
+        # On a registered device: the last message that was acknowledged by the client, not by being passed over.
+        self._last_shown = 0
+        # Acknowledgements up to this id count for nothing: they may be of messages that the store has lost.
+        self._void = 0
+        # Runs of entries that were passed over before all before them was acknowledged: the id before, the last id.
+        self._passed_over: deque[tuple[int, int]] = deque()
         self._owner = owner
         self._deliver_to_client = deliver
         self._delivered = delivered
-        self._state = _State.PAUSED
+        self._state = State.PAUSED
         # Whether the inbox may hold something that no page has shown.
-        self._missed = claim.last_id > claim.acknowledged
+        self._missed = claim.last_id > self.cursor
         # The highest id that is known to be stored.
         self._newest = 0
         self._reading = False
@@ -134,15 +113,18 @@ class Reader:
 
     def stored(self, message: Message) -> None:
         """Take ``message``, which was stored in this inbox just now."""
-        if self._state is _State.LIVE:
+        if self._state is State.LIVE:
             if message.id == self.cursor + 1:
-                self._deliver(message)
+                if message.to and (not self.device or message.device == self.device):
+                    self._pass_over(message)
+                else:
+                    self._deliver(message)
                 return
             if message.id <= self.cursor:
                 self._check_claim()  # an id given out twice: the store has lost the first
                 return
         self._newest = max(self._newest, message.id)
-        self._input(_Input.MISSED)
+        self._input(Input.MISSED)
 
     def stored_elsewhere(self, message: Message) -> None:
         """
@@ -150,37 +132,41 @@ class Reader:
 
         That is told on another connection, so a page may have shown it before.
         """
-        if self._state is _State.LIVE and message.id == self.cursor + 1:
+        if self._state is State.LIVE and message.id == self.cursor + 1 and not message.to:
             self._deliver(message)
         elif message.id > self.cursor:
             self.stored(message)
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         """Say how far this reader is."""
         last = self._last
         at = last.at if last is not None else None
-        return Cursor(self.uid, self.cursor, self.generation, at, self._shown)
+        where = self.uid, self.cursor, self.generation, at
+        if not self.device:
+            return Cursor(*where, self._shown)
+        return Cursor(*where, device=self.device, serial=self._known_serial())
 
     def resync(self) -> None:
         """Read again: something may have been stored that nobody told."""
         self._missed = True
-        self._input(_Input.MISSED)
+        self._input(Input.MISSED)
 
     def pause(self) -> None:
         """Deliver nothing for now: the connection can take no more."""
-        if self._state is _State.CATCHING_UP:
+        if self._state is State.CATCHING_UP:
             self._missed = True
-        self._input(_Input.PAUSE)
+        self._input(Input.PAUSE)
 
     def resume(self) -> None:
         """Deliver messages (again). Every reader begins paused."""
         behind = self._missed or self._newest > self.cursor
-        self._input(_Input.RESUME_BEHIND if behind else _Input.RESUME)
+        self._input(Input.RESUME_BEHIND if behind else Input.RESUME)
 
     def close(self) -> None:
         """End the log-in. What was not acknowledged stays in the inbox."""
-        if self._input(_Input.CLOSE):
-            self._router.leave(self.uid, self.generation, self._acknowledged)
+        if self._input(Input.CLOSE):
+            where = self.uid, self.generation, self._acknowledged
+            self._router.leave(*where, self.device, self._last_shown)
 
     def acknowledge(self, up_to: int) -> bool:
         """
@@ -188,11 +174,18 @@ class Reader:
 
         Only what this reader has delivered counts. Returns whether that was news.
         """
-        up_to = min(up_to, self.cursor)
-        if up_to <= self._acknowledged or self._state is _State.CLOSED:
+        shown = up_to = min(up_to, self.cursor)
+        if up_to <= self._acknowledged or up_to <= self._void or self._state is State.CLOSED:
             return False
+        runs = self._passed_over
+        while runs and runs[0][0] <= up_to:
+            before, last = runs.popleft()
+            if last >= up_to:
+                shown, up_to = before, last
+        if self.device:
+            self._last_shown = shown
         self._acknowledged = up_to
-        self._router.remove(self.uid, self.generation, up_to)
+        self._router.remove(self.uid, self.generation, up_to, self.device, self._last_shown)
         return True
 
     def poll_acks(self) -> None:
@@ -201,7 +194,7 @@ class Reader:
 
     def taken_over(self, by: str = "") -> None:
         """End, and leave the inbox to another log-in, from ``by`` (empty: nobody knows)."""
-        self._input(_Input.CLOSE)
+        self._input(Input.CLOSE)
         self._owner.taken_over(by)
 
     def superseded(self, generation: int) -> None:
@@ -213,10 +206,35 @@ class Reader:
         if generation == self.generation:
             self._check_claim()
 
+    def stay(self) -> None:
+        """Claim the device anew: a log-in that was given up has taken it, and this one goes on."""
+        self._check_claim()
+
     def inbox_restarted(self) -> None:
         """Begin anew: the inbox has a new epoch, so what was delivered no longer counts."""
         self._start_over()
         self._check_claim()
+
+    def step_back(self, id: int, generation: int) -> None:
+        """
+        Read on behind the message ``id``, under ``generation``: the store has lost what was delivered after it.
+
+        What got the same ids since is told apart by its serials, so the client goes on. Its acknowledgements do not
+        say which message they mean, so only one of an id above all that it has seen counts.
+        """
+        self.generation = generation
+        self._serial, self._last = self._known_serial(), None
+        self._void = max(self._void, self.cursor)
+        self.cursor = min(self.cursor, id)
+        self._acknowledged = min(self._acknowledged, id)
+        self._newest = 0
+        self._passed_over.clear()
+        self.resync()
+
+    def forgotten(self) -> None:
+        """End: the device is not registered any more."""
+        self._input(Input.CLOSE)
+        self._owner.forgotten()
 
     def failed(self, failure: Failure) -> None:
         """
@@ -227,18 +245,18 @@ class Reader:
         self._log.failure(
             "reading the inbox failed", redacted(failure), event="inbox-unreadable", uid=self.uid
         )
-        self._input(_Input.PAUSE)
+        self._input(Input.PAUSE)
         self._owner.failed()
 
-    def _input(self, given: _Input) -> bool:
+    def _input(self, given: Input) -> bool:
         """Change the state as the table says; whether it has changed."""
-        state = _TRANSITIONS[self._state].get(given)
+        state = TRANSITIONS[self._state].get(given)
         if state is None:
             return False
         self._state = state
-        if state is _State.CATCHING_UP:
+        if state is State.CATCHING_UP:
             self._read_on()
-        elif state is _State.CLOSED and self._retry is not None:
+        elif state is State.CLOSED and self._retry is not None:
             self._retry.cancel()
         return True
 
@@ -253,41 +271,67 @@ class Reader:
             raise
 
     def _pass_over(self, message: Message) -> None:
-        """Skip a message that nobody can read: it is removed with the one before it."""
-        all_received = self._acknowledged == self.cursor
+        """Skip a message that is not for this device, or that nobody can read."""
+        before = self.cursor
         self.cursor, self._last = message.id, message
-        if all_received:
-            self.acknowledge(message.id)
+        runs = self._passed_over
+        if self._acknowledged >= before:
+            if self._acknowledged < message.id:
+                self._acknowledged = message.id
+                self._remove()
+        elif runs and runs[-1][1] == before:
+            runs[-1] = runs[-1][0], message.id
+        else:
+            runs.append((before, message.id))
+
+    def _remove(self) -> None:
+        where = self.uid, self.generation, self._acknowledged
+        self._router.remove(*where, self.device, self._last_shown)
+
+    def _known_serial(self) -> int:
+        """Return the serial up to which the client was delivered all there is, as far as this reader knows."""
+        return self._last.serial if self._last is not None else self._serial
 
     def _start_over(self) -> None:
         self.cursor = self._acknowledged = self._newest = self._shown = 0
         self._last = None
+        self._passed_over.clear()
         self._missed = True
         self._owner.inbox_restarted()
 
     def _check_claim(self) -> None:
-        if self._state is not _State.CLOSED and not self._claiming:
+        if self._state is not State.CLOSED and not self._claiming:
             self._claiming = True
             Deferred.fromCoroutine(self._claim_anew()).addErrback(self.failed)
 
     async def _claim_anew(self) -> None:
+        registration = self._registration
+        if registration is not None:
+            registration = Registration(registration.client, self._known_serial())
         try:
-            claim = await self._inbox.claim(self.uid, self.cursor, self.generation)
+            claim = await self._inbox.claim(
+                *(self.uid, self.cursor, self.generation, self.device), registration=registration
+            )
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again
         except TakenOver:
             self.taken_over(ANOTHER_NODE)
             return
+        except NotRegistered:
+            self.forgotten()
+            return
         finally:
             self._claiming = False
         self._router.expired(claim.expired)
-        if self._state is _State.CLOSED:
+        if self._state is State.CLOSED:
             return
         self.generation = claim.generation
-        if claim.last_id < self.cursor:
+        if registration is not None and claim.begin < self.cursor:
+            self.step_back(claim.begin, claim.generation)
+        elif registration is None and claim.last_id < self.cursor:
             self._start_over()
-        elif self._acknowledged:
-            self._router.remove(self.uid, self.generation, self._acknowledged)
+        if self._acknowledged:
+            self._remove()
         self.resync()
 
     def _read_on(self) -> None:
@@ -297,19 +341,21 @@ class Reader:
 
     async def _read_pages(self) -> None:
         try:
-            while self._state is _State.CATCHING_UP:
-                self._missed, known = False, self._newest
+            while self._state is State.CATCHING_UP:
+                self._missed, known, generation = False, self._newest, self.generation
                 page = await self._read_page()
+                if generation != self.generation:
+                    continue  # the page may hold what the store has lost since
                 last = self._take(page) and not self._missed
                 # What was known before the page was read is in it, or is gone for good.
                 if last and (self.cursor >= self._newest or known == self._newest):
-                    self._input(_Input.CAUGHT_UP)
+                    self._input(Input.CAUGHT_UP)
         finally:
             self._reading = False
 
     async def _read_page(self) -> list[Message]:
         backoff = Backoff(_FIRST_RETRY, _LAST_RETRY, spread=(1.0, 1.0))
-        while self._state is _State.CATCHING_UP:
+        while self._state is State.CATCHING_UP:
             try:
                 return await self._inbox.read(self.uid, self.cursor, PAGE)
             except StoreUnavailable:
@@ -328,12 +374,13 @@ class Reader:
     def _take(self, page: list[Message]) -> bool:
         """Deliver a page, as far as the connection takes it; True: it was the last one."""
         for message in page:
-            if self._state is not _State.CATCHING_UP:
+            if self._state is not State.CATCHING_UP:
                 return False
             if message.id <= self.cursor:
                 continue
-            if message.text:
-                self._deliver(message)
-            else:
+            is_copy = message.to and (not self.device or message.device == self.device)
+            if is_copy or not message.text:
                 self._pass_over(message)
-        return self._state is _State.CATCHING_UP and len(page) < PAGE
+            else:
+                self._deliver(message)
+        return self._state is State.CATCHING_UP and len(page) < PAGE

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol
 
 from twisted.internet.defer import TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -27,7 +26,8 @@ from chatsvc.delivery.batch import (
     OnOutcome,
     Pending,
 )
-from chatsvc.inbox.claim import Cursor
+from chatsvc.delivery.online import InboxListener
+from chatsvc.delivery.readers_here import ReadersHere
 from chatsvc.inbox.interface import ANOTHER_NODE, Inbox
 from chatsvc.inbox.outcome import (
     Committed,
@@ -40,13 +40,13 @@ from chatsvc.inbox.outcome import (
     Outcome,
     Removal,
     Stored,
+    Unregistered,
 )
 from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.waiters import Waiters
-from chatsvc.wire.events import Message
 
 _AT_ONCE = 2
 """Batches that may be under way."""
@@ -67,46 +67,17 @@ STATE_LABELS: dict[type[Outcome], str] = {
     Gap: "gap",
     Failed: "failed",
     Moved: "moved",
+    Unregistered: "unregistered",
 }
 """The metric's label for each outcome: the label stays when a class gets another name."""
 
 
-class InboxListener(Protocol):
-    """A reader, as the router knows it."""
-
-    generation: int
-
-    def position(self) -> Cursor:
-        """Say how far the reader is."""
-
-    def stored(self, message: Message) -> None:
-        """Take a message that was stored in the inbox just now."""
-
-    def stored_elsewhere(self, message: Message) -> None:
-        """Take a message that another node has stored in the inbox."""
-
-    def resync(self) -> None:
-        """Read again: something may have been stored that the router did not see."""
-
-    def superseded(self, generation: int) -> None:
-        """Learn that a removal was refused because ``generation`` is stale."""
-
-    def inbox_restarted(self) -> None:
-        """Begin anew: the inbox has a new epoch, and what was delivered no longer counts."""
-
-    def taken_over(self, by: str = "") -> None:
-        """End: another log-in, from ``by``, has the inbox now."""
-
-    def failed(self, failure: Failure) -> None:
-        """End reading because of an error of ours: the client has to log in again."""
-
-
-class MessageRouter:
+class MessageRouter(ReadersHere):
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-    ``listeners`` maps the uid of everybody who reads here to its reader; ``after_batch`` is called when the outcomes
-    of a batch have been reported.
+    ``listeners`` maps the uid of everybody who reads here to the readers of that user's devices; ``after_batch`` is
+    called when the outcomes of a batch have been reported.
     """
 
     _log = Logger()
@@ -115,17 +86,16 @@ class MessageRouter:
         self,
         clock: IReactorTime,
         inbox: Inbox,
-        listeners: Mapping[int, InboxListener],
+        listeners: Mapping[int, tuple[InboxListener, ...]],
         metrics: Metrics | None = None,
         limits: BatchLimits | None = None,
         after_batch: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(listeners, BatchQueue(limits or BatchLimits()))
         self._after_batch = after_batch
-        self._queue = BatchQueue(limits or BatchLimits())
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._inbox = inbox
-        self._listeners = listeners
         self._under_way: deque[Batch] = deque()
         self._delay = 0.0
         self._start: IDelayedCall | None = None
@@ -148,15 +118,23 @@ class MessageRouter:
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
-    def remove(self, uid: int, generation: int, up_to: int) -> None:
-        """Remove a user's messages up to an id, with a batch of the next ``REMOVAL_DELAY`` seconds."""
-        self._queue.removals[uid] = Removal(uid, generation, up_to)
+    def remove(
+        self, uid: int, generation: int, up_to: int, device: str = "", shown: int = 0
+    ) -> None:
+        """
+        Take note that a device has all up to an id, with a batch of the next ``REMOVAL_DELAY`` seconds.
+
+        ``device`` and ``shown`` are as in :class:`~chatsvc.inbox.outcome.Removal`.
+        """
+        self._queue.removals[uid, device] = Removal(uid, generation, up_to, False, device, shown)
         if self._gathering is None and not self._queue.due:
             self._gathering = self._clock.callLater(REMOVAL_DELAY, self.send_now)
 
-    def leave(self, uid: int, generation: int, up_to: int) -> None:
+    def leave(
+        self, uid: int, generation: int, up_to: int, device: str = "", shown: int = 0
+    ) -> None:
         """Remove what an ended session has received, at once, so that the next one finds the inbox as it was left."""
-        self._queue.removals[uid] = Removal(uid, generation, up_to, leaving=True)
+        self._queue.removals[uid, device] = Removal(uid, generation, up_to, True, device, shown)
         self.send_now()
 
     async def drained(self) -> None:
@@ -165,18 +143,19 @@ class MessageRouter:
             self.send_now()
             await self._batch_end.wait()
 
-    async def removed(self, uid: int) -> None:
-        """Wait until this user's removals have been tried, so that a claim finds them done."""
+    async def removed(self, uid: int, device: str = "") -> None:
+        """Wait until the removals of this user's device have been tried, so that a claim finds them done."""
         for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
-            if uid in self._queue.removals:
+            if (uid, device) in self._queue.removals:
                 self.send_now()
-            elif not self._is_removing(uid):
+            elif not self._is_removing(uid, device):
                 return
             with suppress(TimeoutError):
                 await self._batch_end.wait().addTimeout(REMOVAL_PATIENCE, self._clock)
 
-    def _is_removing(self, uid: int) -> bool:
-        return any(removal.uid == uid for batch in self._under_way for removal in batch.removals)
+    def _is_removing(self, uid: int, device: str) -> bool:
+        removals = (removal for batch in self._under_way for removal in batch.removals)
+        return any(removal.uid == uid and removal.device == device for removal in removals)
 
     def send_now(self) -> None:
         """Let the removals that have gathered go with the next batch."""
@@ -185,39 +164,6 @@ class MessageRouter:
             gathering.cancel()
         self._queue.release_removals()
         self._schedule()
-
-    def cursors(self) -> list[Cursor]:
-        return [listener.position() for listener in self._listeners.values()]
-
-    def store_returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
-        for uid in stale:
-            self._queue.removals.pop(uid, None)
-            listener = self._listeners.get(uid)
-            if listener is not None:
-                listener.inbox_restarted()
-        for uid, generation in taken:
-            self.taken_over(uid, generation)
-        for listener in list(self._listeners.values()):
-            listener.resync()
-
-    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
-        absent = []
-        for uid, message in messages:
-            listener = self._listeners.get(uid)
-            if listener is None:
-                absent.append(uid)
-                continue
-            try:
-                listener.stored_elsewhere(message)
-            except Exception:
-                self._reader_broken(listener)
-        # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
-        return absent
-
-    def taken_over(self, uid: int, generation: int, by: str = ANOTHER_NODE) -> None:
-        listener = self._listeners.get(uid)
-        if listener is not None and listener.generation < generation:
-            listener.taken_over(by)
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
@@ -254,11 +200,13 @@ class MessageRouter:
             self._metrics.message_states[STATE_LABELS[kind]].inc(count)
         self.expired(committed.expired)
         for removal in committed.refused:
-            listener = self._listeners.get(removal.uid)
+            listener = self._listener(removal.uid, removal.device)
             if listener is not None:
                 listener.superseded(removal.generation)
         for removal in committed.taken:
-            self.taken_over(removal.uid, removal.generation + 1)
+            self.taken_over(removal.uid, removal.generation + 1, device=removal.device)
+        for uid, device in committed.forgotten:
+            self.forgotten(uid, device)
 
     def expired(self, count: int) -> None:
         """Count and log messages that had waited too long and were removed unread."""
@@ -271,36 +219,55 @@ class MessageRouter:
             self._log.warn(text, event="expired", count=said)
 
     def _dispatch(self, one: Pending, outcome: Outcome, lost: bool) -> None:
-        """Give a stored message to its reader, and report to its sender whatever the reader does."""
+        """Give a stored message to its readers, and report to its sender whatever the readers do."""
         if type(outcome) is Stored:
-            message = one.message(outcome.id)
-            # The reader first: to a user who writes to himself in the text dialect, the message is the answer.
-            listener = self._listeners.get(one.draft.to)
-            if listener is not None:
+            message = one.message(outcome.id, outcome.serial)
+            # The readers first: to a user who writes to himself in the text dialect, the message is the answer.
+            for listener in self._listeners.get(one.draft.to, ()):
                 try:
-                    if outcome.elsewhere:
+                    if outcome.taken and not listener.device:
                         listener.taken_over(ANOTHER_NODE)  # it has not heard that it was taken over
                     elif not lost:  # else readers are compared with the store first
                         listener.stored(message)
                 except Exception:
                     self._reader_broken(listener)
+            if outcome.copy:
+                self._metrics.copies.count += 1
+                if not lost:
+                    self._dispatch_copy(one, outcome)
             one.report(outcome, message)
         elif type(outcome) is Moved:
-            one.report(outcome, one.message(0))
-            self.taken_over(one.draft.sender, (one.draft.generation or 0) + 1)
+            self._dispatch_moved(one, outcome)
         elif isinstance(outcome, Failed):
             self._log_refused(one, outcome)
             one.give_up()
+        elif type(outcome) is Duplicate:
+            one.report(outcome, one.message(0, outcome.serial))
         else:
             one.report(outcome, one.message(0))
 
-    def _reader_broken(self, listener: InboxListener) -> None:
-        """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""
-        failure = Failure()
-        try:
-            listener.failed(failure)
-        except Exception:
-            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
+    def _dispatch_copy(self, one: Pending, outcome: Stored) -> None:
+        """Give the copy of a message to the readers of its sender's devices."""
+        copy = one.copy(outcome.copy, outcome.serial)
+        for listener in self._listeners.get(one.draft.sender, ()):
+            try:
+                listener.stored(copy)
+            except Exception:
+                self._reader_broken(listener)
+
+    def _dispatch_moved(self, one: Pending, outcome: Moved) -> None:
+        """Report that nothing was stored, because another session has the sender's device, and end the older one."""
+        draft, sending = one.draft, one.draft.sending or 0
+        if not draft.registered:
+            one.report(outcome, one.message(0))
+            self.taken_over(draft.sender, (draft.generation or 0) + 1)
+            return
+        listener = self._listener(draft.sender, draft.device)
+        if listener is not None and listener.claimed <= sending < listener.generation:
+            one.give_up()  # the same session has claimed its device anew since: it may try again
+            return
+        one.report(outcome, one.message(0))
+        self.taken_over(draft.sender, sending + 1, device=draft.device)
 
     def _log_refused(self, one: Pending, outcome: Failed) -> None:
         count = self._refused.hit()
@@ -319,10 +286,12 @@ class MessageRouter:
         self._put_back(batch)
         self._report_unknown(batch.pending)
         for one in batch.pending:
-            # It may have been stored all the same.
-            listener = self._listeners.get(one.draft.to)
-            if listener is not None:
+            # It may have been stored all the same, and so may its copy.
+            for listener in self._listeners.get(one.draft.to, ()):
                 listener.resync()
+            for listener in self._listeners.get(one.draft.sender, ()):
+                if listener.device:
+                    listener.resync()
 
     def _put_back(self, batch: Batch) -> None:
         self._delay = RETRY_DELAY

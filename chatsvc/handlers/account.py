@@ -26,7 +26,8 @@ async def passwd(session: Session, command: c.Passwd) -> None:
     """
     assert session.user is not None
     auth, uid = session.services.auth, session.user.uid
-    identity = await auth.change_password(session.caller, uid, command)
+    device = session.user.device
+    identity = await auth.change_password(session.caller, uid, command, device)
     session.log.password_changed(uid)
     token = auth.issue_token(identity) if command.token else ""
     session.say(e.PasswordChanged(token, re=command.n))

@@ -4,19 +4,45 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from chatsvc.accounts.authenticator import Denied
+from chatsvc.inbox.features import DEVICES
 from chatsvc.session import LoggedIn, Session
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.problems import Problem
+
+_CLIENT_LENGTH = 64
+"""Characters kept of a client's name and version: ``devices`` lists it, and a frame has to hold the list."""
 
 
 async def hello(session: Session, command: c.Hello) -> None:
-    """Learn as which device and in which language the client speaks."""
+    """
+    Learn as which device and in which language the client speaks, and grant features.
+
+    :raise Denied: the session's device is a registered one, which stays.
+    :raise StoreUnavailable: nobody knows whether the features can be granted, or the device could not be claimed.
+    """
+    if session.features and DEVICES in session.features:
+        raise Denied(Problem.BAD_FIELD)
+    granted = await _grant(session, command)
     if session.user is not None and command.device != session.device:
         await _change_device(session, session.user, command.device)
-    session.device = command.device
+    session.device, session.client = command.device, command.client[:_CLIENT_LENGTH]
     if command.lang:
         session.connection.speak(command.lang)
-    session.say(e.Welcome(session.services.auth.registration, re=command.n))
+    if DEVICES in granted:
+        session.connection.bring_devices()
+    features = None if command.features is None else granted
+    session.say(e.Welcome(session.services.auth.registration, features, re=command.n))
+
+
+async def _grant(session: Session, command: c.Hello) -> tuple[str, ...]:
+    """Return the features that are granted, and let the session have them."""
+    session.features = ()
+    if command.features and command.device and session.user is None:
+        session.features = None
+        session.features = await session.services.features.grant(command.features)
+    return session.features
 
 
 async def _change_device(session: Session, user: LoggedIn, device: str) -> None:
@@ -25,6 +51,8 @@ async def _change_device(session: Session, user: LoggedIn, device: str) -> None:
         generation = (await session.services.inbox.claim_device(user.uid, device)).generation
     if session.user is user:  # not logged out meanwhile
         session.user = replace(user, device_generation=generation)
+        if user.reader is not None:
+            user.reader.speaks_as = device
 
 
 async def ping(session: Session, command: c.Ping) -> None:

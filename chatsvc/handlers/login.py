@@ -6,9 +6,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from chatsvc.accounts.authenticator import Denied, Identity
+from chatsvc.delivery.online import holders_of, reader_of
 from chatsvc.delivery.reader import Reader
-from chatsvc.inbox.claim import InboxClaim
+from chatsvc.inbox.claim import InboxClaim, TooManyDevices
 from chatsvc.session import LoggedIn, Session
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
@@ -19,12 +21,18 @@ async def auth(session: Session, command: c.Auth) -> None:
     Log a user in.
 
     :raise Denied: a user is logged in already, the log-in is wrong, or it is throttled.
+    :raise StoreUnavailable: a store is away, or was when features were asked for.
     """
     if session.user is not None:
         raise Denied(Problem.ALREADY_LOGGED_IN)
-    services = session.services
+    if session.features is None:
+        raise StoreUnavailable("nobody knows which features are granted")
+    registration = session.registration(command)
+    if registration is not None and command.after is not None and command.serial is None:
+        raise Denied(Problem.BAD_FIELD)
+    services, device = session.services, session.device or ""
     session.authenticating = Deferred.fromCoroutine(
-        services.auth.authenticate(session.caller, command)
+        services.auth.authenticate(session.caller, command, device if registration else "")
     )
     try:
         identity = await session.authenticating
@@ -60,10 +68,10 @@ async def logout(session: Session, command: c.Logout) -> None:
 
 async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     services, account = session.services, identity.account
-    uid, reader, epoch, generation = account.uid, None, "", None
+    uid, reader, epoch, generation, missed = account.uid, None, "", None, None
     if command.receive:
-        reader, claim = await _take_over(session, uid, command.after)
-        epoch, waiting = claim.epoch, claim.waiting
+        reader, claim = await _take_over(session, uid, command)
+        epoch, waiting, missed = claim.epoch, claim.waiting, claim.missed
         generation = reader.generation if session.device else None
     elif session.device:
         hold = await services.inbox.claim_device(uid, session.device)
@@ -72,26 +80,54 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
         waiting = await services.inbox.count(uid)
     if session.closed:
         return
-    session.enter(LoggedIn(uid, account.name, reader, services.clock.seconds(), generation))
+    user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation)
+    session.enter(user)
     services.metrics.logins["ok"].inc()
-    token, lifetime = services.auth.issue_token(identity), int(services.auth.tokens.lifetime)
+    token = services.auth.issue_token(identity)
+    lifetime = int(services.auth.tokens.lifetime)
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
-    if reader is not None:
+    if missed is not None:
+        session.say(missed)
+    if reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader)
 
 
-async def _take_over(session: Session, uid: int, after: int | None) -> tuple[Reader, InboxClaim]:
-    """Claim the inbox, and log out the session that held it here, unless this connection has ended meanwhile."""
-    services = session.services
-    await _wait_for_turn(session, uid)
-    older = services.online.get(uid)
-    if older is not None:
-        older.poll_acks()
-    await services.router.removed(uid)  # or the claim would make these removals stale
+async def _may_stay(session: Session, identity: Identity) -> bool:
+    """
+    Return whether the log-in may read; end it if its device was forgotten since its token or password was checked.
+
+    Whoever forgot the device came before the claim, which has registered it again.
+    """
+    services, user = session.services, session.user
+    if not identity.device:
+        return True
+    try:
+        if await services.auth.was_forgotten(identity):
+            await services.inbox.forget(identity.account.uid, identity.device)
+            session.forgotten()
+    except StoreUnavailable:
+        session.connection.bye("store-unavailable")
+    return session.user is not None and session.user is user
+
+
+async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reader, InboxClaim]:
+    """Claim the inbox, and log out who held its device here, unless this connection has ended meanwhile."""
+    services, registration = session.services, session.registration(command)
+    speaks_as = session.device or ""
+    device = "" if registration is None else speaks_as
+    await _wait_for_turn(session, uid, device)
+    older = holders_of(services.online.get(uid, ()), device, speaks_as)
+    for one in older:
+        one.poll_acks()
+    for held in {device, *(one.device for one in older)}:
+        await services.router.removed(uid, held)  # or the claim would make these removals stale
     origin = session.log.address
-    claim: InboxClaim = await services.inbox.claim(
-        uid, after, device=session.device or "", origin=origin
-    )
+    try:
+        claim: InboxClaim = await services.inbox.claim(
+            *(uid, command.after, None, speaks_as, origin, registration)
+        )
+    except TooManyDevices:
+        raise Denied(Problem.TOO_MANY_DEVICES) from None
     services.router.expired(claim.expired)
     reader = Reader(
         services.clock,
@@ -102,24 +138,28 @@ async def _take_over(session: Session, uid: int, after: int | None) -> tuple[Rea
         session,
         session.connection.deliver,
         services.metrics.handed,
-        after or 0,
+        command.after or 0,
+        registration,
+        speaks_as,
     )
-    older = services.online.get(uid)
+    older = holders_of(services.online.get(uid, ()), device, speaks_as)
     if not session.closed:
-        services.online[uid] = reader
-        if older is not None:
-            older.taken_over(origin)
-    elif older is None:
-        reader.close()
-    # Else the older one stays; it claims anew when its next removal is refused.
+        services.online.add(uid, reader)
+        for one in older:
+            one.taken_over(origin)
+        return reader, claim
+    reader.close()
+    for one in older:
+        one.stay()
     return reader, claim
 
 
-async def _wait_for_turn(session: Session, uid: int) -> None:
-    """Let some time pass before another log-in is ended, if log-ins of this user have just ended one another."""
+async def _wait_for_turn(session: Session, uid: int, device: str) -> None:
+    """Let some time pass before another log-in is ended, if log-ins of this device have just ended one another."""
     services, waited = session.services, 0.0
-    while (wait := services.rates.take_over.wait(uid)) > waited:
-        if not (uid in services.online or await services.inbox.elsewhere([uid])):
+    while (wait := services.rates.take_over.wait(uid, device)) > waited:
+        here = reader_of(services.online.get(uid, ()), device)
+        if here is None and not await services.inbox.elsewhere([uid]):
             return
         session.log.take_over_slowed(uid, wait)
         session.authenticating = deferLater(services.clock, wait - waited)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatsvc.handlers import account, connection, login, messages
+from chatsvc.handlers import account, connection, devices, login, messages
 from chatsvc.session import Route, Session
 from chatsvc.wire import commands as c
 
@@ -19,6 +19,8 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Passwd: Route(account.passwd, needs_login=True),
     c.Renew: Route(login.renew, needs_login=True),
     c.Find: Route(account.find, needs_login=True),
+    c.Devices: Route(devices.list_devices, needs_login=True),
+    c.Forget: Route(devices.forget, needs_login=True),
     c.Logout: Route(login.logout, needs_login=True),
     c.Ping: Route(connection.ping),
     c.Help: Route(connection.show_help),

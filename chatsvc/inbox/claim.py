@@ -49,8 +49,9 @@ class Comparison:
 
     ``stale`` are the uids whose unnamed device's cursor lies beyond their inbox's last id, or at another message than
     it was handed: those inboxes have begun a new epoch, and that session's generation is stale. ``taken`` are the
-    sessions that other nodes have taken over: uid, device, the generation of that claim. ``stepped_back`` are registered devices
-    that go on further back. ``forgotten`` are sessions whose device is not registered any more: uid and device.
+    sessions that other nodes have taken over: uid, device, the generation of that claim. ``stepped_back`` are
+    registered devices that go on further back. ``forgotten`` are sessions whose device is not registered any more: uid
+    and device.
     """
 
     stale: list[int] = field(default_factory=list)

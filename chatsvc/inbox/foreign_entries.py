@@ -22,15 +22,19 @@ class ForeignEntries:
     def __init__(self) -> None:
         self._logged: LRUCache[tuple[int, int], None] = LRUCache(_REMEMBERED)
 
-    def message(self, uid: int, id: int, *fields: object) -> Message:
+    def message(
+        self, uid: int, id: int, *fields: object, serial: int = 0, to: int = 0, device: str = ""
+    ) -> Message:
         """
         The message of an entry with ``fields`` (sender, name, time in ms, text) in the inbox of ``uid``.
 
-        If they are no message's, it has an empty text.
+        ``serial``, ``to`` and ``device`` are as in :class:`Message`. If the fields are no message's, it has an empty
+        text.
         """
         try:
             sender, name, at, text = fields
-            return Message(id, _number(sender), _text(name), _number(at), _text(text))
+            words = _number(sender), _text(name), _number(at), _text(text)
+            return Message(id, *words, serial, to, device)
         except (ValueError, OverflowError, TypeError):
             # The errors quote the entry, so their words are not logged.
             self._log_once(uid, id)

@@ -10,10 +10,15 @@ import orjson
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a node publishes about itself; ``secret`` is the fingerprint of its token secret."""
+    """
+    What a node publishes about itself.
+
+    ``secret`` is the fingerprint of its token secret, ``features`` are those of clients that it knows.
+    """
 
     version: str
     secret: str
+    features: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """The facts as JSON, for :func:`parse_facts`."""
@@ -24,8 +29,9 @@ def parse_facts(text: str) -> NodeFacts:
     """Read the facts of a node; they are empty if ``text`` does not have them."""
     try:
         facts = orjson.loads(text)
-        return NodeFacts(str(facts["version"]), str(facts["secret"]))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        features = tuple(map(str, facts.get("features", ())))
+        return NodeFacts(str(facts["version"]), str(facts["secret"]), features)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return NodeFacts("", "")
 
 
@@ -36,6 +42,10 @@ def differences(nodes: Mapping[str, str]) -> list[str]:
     ``nodes`` are the published facts by the node's name. The result has a line for each difference.
     """
     facts = {name: parse_facts(text) for name, text in sorted(nodes.items())}
+    return [*_other_secrets(facts), *_older_nodes(facts)]
+
+
+def _other_secrets(facts: Mapping[str, NodeFacts]) -> list[str]:
     by_secret: dict[str, list[str]] = {}
     for name, one in facts.items():
         by_secret.setdefault(one.secret, []).append(name)
@@ -45,4 +55,15 @@ def differences(nodes: Mapping[str, str]) -> list[str]:
     return [
         "nodes do not share the token secret, so users who move must type their passwords: give all"
         f" the same token.secret ({groups})"
+    ]
+
+
+def _older_nodes(facts: Mapping[str, NodeFacts]) -> list[str]:
+    known = {feature for one in facts.values() for feature in one.features}
+    older = [name for name, one in facts.items() if not known.issubset(one.features)]
+    if not older:
+        return []
+    return [
+        f"nodes of an older version keep clients from what they ask for ({', '.join(sorted(known))}):"
+        f" stop them, and never start one again on these data ({', '.join(older)})"
     ]

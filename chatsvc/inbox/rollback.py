@@ -9,7 +9,7 @@ counted less than a node knows has gone back: it gives ids out again, and begins
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.logger import Logger
@@ -21,7 +21,7 @@ class DataMark:
     How far a store's data was.
 
     ``epoch`` is its epoch, ``run`` the ``run_id`` of the Redis process that held it (empty with SQLite), ``batches``
-    how many batches with messages it had taken, ``serial`` the greatest serial that it had given out.
+    how many batches with messages it had taken, ``serial`` the greatest serial that is known of it.
     """
 
     epoch: str
@@ -41,11 +41,13 @@ class RollbackDetector:
         self.went_back = False
         """Whether the data, when it was last observed, had taken fewer batches than was known."""
         self._known = self._newest = known
+        self.serial = known.serial if known is not None else 0
+        """The greatest serial that this node has seen, whichever data it was in."""
 
     @property
     def mark(self) -> DataMark | None:
         """How far the data was when it was last observed; None: it never was."""
-        return self._known
+        return self._known and replace(self._known, serial=self.serial)
 
     @property
     def is_replaced(self) -> bool:
@@ -58,8 +60,12 @@ class RollbackDetector:
         known = self._known
         if known is None:
             return {}
-        fresh = secrets.token_hex(8)
-        return {"epoch": known.epoch, "known": [known.run, known.batches], "fresh": fresh}
+        return {
+            "epoch": known.epoch,
+            "known": [known.run, known.batches],
+            "seen": str(self.serial),
+            "fresh": secrets.token_hex(8),
+        }
 
     def observe(self, there: DataMark, went_back: bool = False) -> None:
         """Take note of the data that is there; ``went_back``: it has taken fewer batches than was known."""
@@ -67,8 +73,10 @@ class RollbackDetector:
         if self._known is None or not self.is_replaced:
             self._known = there
 
-    def advance(self, run: str, batches: int) -> None:
-        """Take note that the data of this Redis process has taken so many batches."""
+    def advance(self, run: str, batches: int, serial: int = 0) -> None:
+        """Take note that the data of this Redis process has taken so many batches, up to a serial."""
+        if serial > self.serial:
+            self.serial = serial
         known = self._known
         if known is not None and known.run == run and known.batches < batches:
             self._known = DataMark(known.epoch, run, batches)

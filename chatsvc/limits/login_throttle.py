@@ -18,7 +18,7 @@ from typing import Any, Generic
 from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
-from chatsvc.limits.token_bucket import Key, Now
+from chatsvc.limits.token_bucket import AddressLimit, Key, Now, Rate
 from chatsvc.limits.wait_list import Caller, Closed, WaitList
 
 
@@ -145,6 +145,9 @@ class _Budget(Generic[Key]):
         return closed is not None and self._now() < closed.opening
 
 
+_LOOKUPS = Rate(10, 1000)
+"""Names looked up for log-ins from an address: once for everybody in a large office. Each costs five SQL statements."""
+
 _Charge = tuple[_Budget[Any], Hashable, bool]
 """A budget, the key in it, and whether a right password erases its failures."""
 
@@ -157,7 +160,8 @@ class LoginThrottle:
     most ``longest``, so that nobody can lock another out for long. All is forgotten ``memory`` seconds after the last
     failure. An address from which an account's owner has logged in has a budget of its own for that account for
     ``known`` seconds, and uses none of the address's for it: attempts of strangers elsewhere, or of neighbours there,
-    do not delay the owner. ``size`` bounds each table.
+    do not delay the owner. An account is known by its uid, a name that is no account's by a text. ``size`` bounds each
+    table.
 
     Turns go to callers that come back when they were told to (``WaitList``). An owner who does so is checked within two
     of the longest waits, however many others ask without waiting, and however well others wait whose network has
@@ -175,36 +179,51 @@ class LoginThrottle:
         memory: float = 900.0,
         known: float = 30 * 86400.0,
     ) -> None:
-        self._accounts: _Budget[tuple[int, str]] = _Budget(
+        self._accounts: _Budget[tuple[int | str, str]] = _Budget(
             tries.account, longest, memory, now, size
         )
         self._addresses: _Budget[str] = _Budget(tries.address, longest, memory, now, size)
-        self._known: TTLCache[tuple[int, str], None] = TTLCache(size, known, timer=now)
+        self._known: TTLCache[tuple[int | str, str], None] = TTLCache(size, known, timer=now)
+        self._lookups = AddressLimit(_LOOKUPS, now, size)
+
+    def count_lookup(self, caller: Caller) -> None:
+        """
+        Count that a name is looked up before it is known whose attempt that is.
+
+        :raise Throttled: when the caller's address has had too many looked up.
+        """
+        wait = self._lookups.wait(caller.network)
+        if wait:
+            raise Throttled(wait)
+        self._lookups.count(caller.network)
 
     @asynccontextmanager
-    async def turn(self, caller: Caller, uid: int | None) -> AsyncIterator[Attempt]:
+    async def turn(self, caller: Caller, account: int | str | None) -> AsyncIterator[Attempt]:
         """
-        Enter an attempt to log in as ``uid``; None stands for no account, which has no budget.
+        Enter an attempt to log in to an account.
+
+        ``account`` is a uid, or a text for a name that is no account's; None stands for no account, which has no
+        budget.
 
         :raise Throttled: when the attempt must wait.
         """
-        charges = self._charges(caller, uid)
+        charges = self._charges(caller, account)
         await _admit(charges, caller)
         turn = Attempt()
         try:
             yield turn
         finally:
-            if turn.right and uid is not None:
-                self._known[uid, caller.network] = None
+            if turn.right and account is not None:
+                self._known[account, caller.network] = None
             for budget, key, forgiven in charges:
                 budget.end(key, caller, turn.right, forgiven)
 
-    def _charges(self, caller: Caller, uid: int | None) -> list[_Charge]:
-        if uid is not None and (uid, caller.network) in self._known:
-            return [(self._accounts, (uid, caller.network), True)]
+    def _charges(self, caller: Caller, account: int | str | None) -> list[_Charge]:
+        if account is not None and (account, caller.network) in self._known:
+            return [(self._accounts, (account, caller.network), True)]
         # The address's failures stay, or one account of the guesser's own would let it guess on.
         charges: list[_Charge] = [(self._addresses, caller.network, False)]
-        return charges if uid is None else [*charges, (self._accounts, (uid, ""), True)]
+        return charges if account is None else [*charges, (self._accounts, (account, ""), True)]
 
 
 async def _admit(charges: list[_Charge], caller: Caller) -> None:

@@ -51,15 +51,21 @@ PORTS = ("ordinary", "legacy")
 
 STORES = ("accounts", "inbox")
 
-LOGINS = ("ok", "bad-credentials", "throttled", "store-unavailable", "bad-request")
+LOGINS = (
+    *("ok", "bad-credentials", "throttled", "store-unavailable", "bad-request"),
+    "too-many-devices",
+)
 """
 The results of a log-in.
 
 ``throttled`` also counts log-ins refused because too many passwords wait to be checked, ``bad-request`` log-ins on a
-connection where somebody is logged in already.
+connection where somebody is logged in already. ``too-many-devices``: as many as may be registered are online.
 """
 
-MESSAGE_STATES = ("stored", "duplicate", "full", "gap", "failed", "moved", "unknown")
+MESSAGE_STATES = (
+    *("stored", "duplicate", "full", "gap", "failed", "moved", "unregistered"),
+    "unknown",
+)
 """What can become of a message: the store's outcome, or ``unknown`` if the sender got no certain answer."""
 
 COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
@@ -225,6 +231,17 @@ class Metrics(ProcessMetrics):
         )
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
+        )
+        self.copies = self._register(
+            Tally(
+                "chatsvc_copies",
+                "Messages put into their sender's own inbox too, for other devices.",
+            )
+        )
+        self.devices_forgotten = Counter(
+            "chatsvc_devices_forgotten",
+            "Sessions here that ended because their device is not registered any more.",
+            registry=self.registry,
         )
         self.expired = Counter(
             "chatsvc_messages_expired",

@@ -101,23 +101,30 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _encode_auth(command: c.Auth) -> dict[str, Any]:
-    thing = _given(
-        uid=command.uid, password=command.password, token=command.token, after=command.after
+def _encode_hello(command: c.Hello) -> dict[str, Any]:
+    return _given(
+        version=command.version,
+        client=command.client,
+        device=command.device or None,
+        lang=command.lang,
+        features=None if command.features is None else list(command.features),
     )
-    return thing if command.receive else {**thing, "receive": False}
+
+
+def _encode_auth(command: c.Auth) -> dict[str, Any]:
+    who: dict[str, Any] = {"uid": command.uid} if command.name is None else {"name": command.name}
+    more = _given(
+        password=command.password,
+        token=command.token,
+        after=command.after,
+        serial=command.serial,
+        receive=None if command.receive else False,
+    )
+    return {**who, **more}
 
 
 _ENCODERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
-    c.Hello: (
-        "hello",
-        lambda command: _given(
-            version=command.version,
-            client=command.client,
-            device=command.device or None,
-            lang=command.lang,
-        ),
-    ),
+    c.Hello: ("hello", _encode_hello),
     c.Auth: ("auth", _encode_auth),
     c.Send: (
         "msg",
@@ -134,6 +141,8 @@ _ENCODERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ),
     c.Renew: ("renew", lambda command: {"token": command.token}),
     c.Find: ("find", lambda command: {"name": command.name}),
+    c.Devices: ("devices", lambda command: {}),
+    c.Forget: ("forget", lambda command: {"device": command.device}),
     c.Logout: ("logout", lambda command: {}),
     c.Ping: ("ping", lambda command: {}),
 }
@@ -162,7 +171,22 @@ def _parse_message(thing: dict[str, Any]) -> e.Message:
         _text(thing["name"]),
         _whole(thing["at"]),
         _text(thing["text"]),
+        _whole(thing.get("serial", 0)),
+        _whole(thing.get("to", 0)),
     )
+
+
+def _parse_welcome(thing: dict[str, Any]) -> e.Welcome:
+    features = thing.get("features")
+    return e.Welcome(
+        thing.get("registration") == "open",
+        None if features is None else tuple(map(_text, features)),
+        re=_optional(thing.get("re")),
+    )
+
+
+def _parse_missed(thing: dict[str, Any]) -> e.Missed:
+    return e.Missed(_whole(thing["after"]), _whole(thing["until"]), _optional(thing.get("serial")))
 
 
 def _parse_sent(thing: dict[str, Any]) -> Confirmed:
@@ -189,13 +213,12 @@ def _parse_error(thing: dict[str, Any]) -> Rejected:
 
 
 _PARSERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
-    "welcome": lambda thing: e.Welcome(
-        thing.get("registration") == "open", re=_optional(thing.get("re"))
-    ),
+    "welcome": _parse_welcome,
     "ok": lambda thing: Accepted(thing, re=_optional(thing.get("re"))),
     "pong": lambda thing: e.Pong(re=_optional(thing.get("re"))),
     "sent": _parse_sent,
     "msg": _parse_message,
+    "missed": _parse_missed,
     "error": _parse_error,
     "kicked": lambda thing: e.Kicked(),
     "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
@@ -213,6 +236,22 @@ def _interpret_login(command: c.Auth, fields: Mapping[str, Any]) -> e.LoggedIn:
     )
 
 
+def _interpret_devices(command: c.Devices, fields: Mapping[str, Any]) -> e.DevicesListed:
+    listed = fields["devices"]
+    this = [_text(one["device"]) for one in listed if one.get("this")]
+    devices = (
+        e.Device(
+            _text(one["device"]),
+            _text(one.get("client", "")),
+            _whole(one["first"]),
+            _whole(one["last"]),
+            bool(one["online"]),
+        )
+        for one in listed
+    )
+    return e.DevicesListed(tuple(devices), this[0] if this else "")
+
+
 _INTERPRETERS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
     c.Auth: _interpret_login,
     c.Register: lambda command, fields: e.Registered(_whole(fields["uid"])),
@@ -222,5 +261,7 @@ _INTERPRETERS: dict[type, Callable[[Any, Mapping[str, Any]], e.Event]] = {
         command.name,
         tuple((_whole(user["uid"]), bool(user["online"])) for user in fields["users"]),
     ),
+    c.Devices: _interpret_devices,
+    c.Forget: lambda command, fields: e.DeviceForgotten(),
     c.Logout: lambda command, fields: e.LoggedOut(),
 }

@@ -27,6 +27,7 @@ class Problem(Enum):
     TOO_LONG = "too-long"
     GAP = "gap"
     THROTTLED = "throttled"
+    TOO_MANY_DEVICES = "too-many-devices"
     STORE_UNAVAILABLE = "store-unavailable"
     MAYBE_NOT_STORED = "maybe-not-stored"
     TOO_MANY_CONNECTIONS = "too-many-connections"
@@ -54,6 +55,7 @@ _CODES = {
     Problem.TOO_LONG: "too-long",
     Problem.GAP: "gap",
     Problem.THROTTLED: "throttled",
+    Problem.TOO_MANY_DEVICES: "too-many-devices",
     Problem.STORE_UNAVAILABLE: "store-unavailable",
     Problem.MAYBE_NOT_STORED: "store-unavailable",
     Problem.TOO_MANY_CONNECTIONS: "too-many-connections",

@@ -27,13 +27,23 @@ class BadField(Exception):
 
 
 class StructuredDialect:
-    """One connection's structured dialect; ``lang`` is the language of the errors' texts."""
+    """
+    One connection's structured dialect; ``lang`` is the language of the errors' texts.
+
+    Serials and copies are for those to whom ``bring_devices`` was granted: without it, all frames are as they were
+    before there were registered devices.
+    """
 
     acknowledges = True
     """Whether its clients can acknowledge messages."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
+        self._encoders = _ENCODERS
+
+    def bring_devices(self) -> None:
+        """Say from now on what the feature ``devices`` brings."""
+        self._encoders = _ENCODERS_WITH_DEVICES
 
     def parse(self, frame: bytes) -> c.Command:
         """Return the command in a frame, ``Malformed`` if it is none."""
@@ -47,7 +57,7 @@ class StructuredDialect:
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """Return the frames of an event: one, or none if programs have no use for it."""
-        encoder = _ENCODERS.get(type(event))
+        encoder = self._encoders.get(type(event))
         if encoder is None:
             return []
         thing = encoder(event, self.lang)
@@ -138,17 +148,32 @@ def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
 
 
 def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
-    device = _text(thing, "device", "")
-    if device and not _DEVICE.fullmatch(device):
-        raise BadField("device")
     lang = thing.get("lang")
     return c.Hello(
         _number(thing, "version", 1, c.MAX_N, 1),
         _text(thing, "client", ""),
-        device.lower(),
+        _device(thing, ""),
         lang if lang in LANGUAGES else None,
+        _words(thing, "features"),
         n=n,
     )
+
+
+def _device(thing: dict[str, Any], default: Any = _REQUIRED) -> str:
+    device: str = _text(thing, "device", default)
+    if device != default and not _DEVICE.fullmatch(device):
+        raise BadField("device")
+    return device.lower()
+
+
+def _words(thing: dict[str, Any], field: str) -> tuple[str, ...] | None:
+    """Return a list of texts, None if there is none."""
+    words = thing.get(field, ())
+    if words == ():
+        return None
+    if type(words) is not list or not all(type(word) is str for word in words):
+        raise BadField(field)
+    return tuple(words)
 
 
 def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
@@ -164,7 +189,12 @@ def _parse_auth(thing: dict[str, Any], n: int | None) -> c.Command:
         raise BadField("password")
     receive = _flag(thing, "receive", True)
     after = _number(thing, "after", 0, c.MAX_N, None)
-    return c.Auth(_uid(thing, "uid"), password, token, after, receive, n=n)
+    serial = _number(thing, "serial", 0, c.MAX_N, None)
+    name = _text(thing, "name", None)
+    if name is not None and "uid" in thing:
+        raise BadField("name")
+    uid = _uid(thing, "uid") if name is None else c.NO_UID
+    return c.Auth(uid, password, token, after, receive, name, serial, n=n)
 
 
 _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
@@ -178,6 +208,8 @@ _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     ),
     "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
     "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
+    "devices": lambda thing, n: c.Devices(n=n),
+    "forget": lambda thing, n: c.Forget(_device(thing), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
 }
@@ -216,6 +248,40 @@ def _encode_sent(event: e.Sent, lang: str) -> dict[str, Any]:
     return thing
 
 
+def _encode_message_with_serial(message: e.Message, lang: str) -> dict[str, Any]:
+    thing = _encode_message(message, lang)
+    if message.serial:
+        thing["serial"] = message.serial
+    if message.to:
+        thing["to"] = message.to
+    return thing
+
+
+def _encode_sent_with_serial(event: e.Sent, lang: str) -> dict[str, Any]:
+    thing = _encode_sent(event, lang)
+    if event.message.serial:
+        thing["serial"] = event.message.serial
+    return thing
+
+
+def _encode_device(device: e.Device, this: str) -> dict[str, Any]:
+    return {
+        "device": device.device,
+        "client": device.client,
+        "first": device.first,
+        "last": device.last,
+        "online": device.online,
+        "this": device.device == this,
+    }
+
+
+def _encode_missed(event: e.Missed, lang: str) -> dict[str, Any]:
+    thing: dict[str, Any] = {"type": "missed", "after": event.after, "until": event.until}
+    if event.serial is not None:
+        thing["serial"] = event.serial
+    return thing
+
+
 def _encode_refused(event: e.Refused, lang: str) -> dict[str, Any]:
     details = {
         "to": event.to,
@@ -244,6 +310,7 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
         "server": SERVER,
         "max_text": c.MAX_TEXT,
         "registration": "open" if event.registration else "closed",
+        **({} if event.features is None else {"features": event.features}),
     },
     e.LoggedIn: lambda event, lang: {
         "type": "ok",
@@ -264,9 +331,21 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
         "type": "ok",
         "users": [{"uid": uid, "online": here} for uid, here in event.users],
     },
+    e.DevicesListed: lambda event, lang: {
+        "type": "ok",
+        "devices": [_encode_device(device, event.this) for device in event.devices],
+    },
+    e.DeviceForgotten: _ok,
+    e.Missed: _encode_missed,
     e.LoggedOut: _ok,
     e.Pong: lambda event, lang: {"type": "pong"},
     e.Kicked: lambda event, lang: {"type": "kicked"},
     e.Bye: lambda event, lang: {"type": "bye", "retry_after": round(event.retry_after, 1)},
     e.Refused: _encode_refused,
+}
+
+_ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+    **_ENCODERS,
+    e.Message: _encode_message_with_serial,
+    e.Sent: _encode_sent_with_serial,
 }

@@ -14,14 +14,17 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 
+from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import Hashing, PasswordHasherPool
-from chatsvc.accounts.store import AccountStore
+from chatsvc.accounts.store import Account, AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.limits.wait_list import Caller
 from chatsvc.services import Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured import StructuredDialect
 from chatsvc.wire.text import TextDialect
 from tests.support.databases import OnSQLite
@@ -55,6 +58,8 @@ KNOWN: dict[int, str | None] = {
 
 SPELLINGS = ("caf\u00e9 x", "cafe\u0301\u3000x")
 """One password, as two keyboards have it."""
+
+PHONE, DESK = "0123456789abcdef", "f" * 32
 
 HEALTHY, LOCKED, CHEAPER = 1, 2, 7
 UNKNOWN = (77, -77, 2**40)
@@ -192,3 +197,165 @@ class EntranceTests(OnSQLite):
                 self.assertEqual(seen, expected)
         noted = [event for event in said if event.get("event") == "password-too-dear"]
         self.assertEqual([event["uid"] for event in noted], [HEALTHY])
+
+    async def test_names_that_nobody_has(self) -> None:
+        """A guesser could tell which names there are, or which several have, by the answer or by what it took."""
+        services = await self.services()
+        for uid in (30, 31):
+            self.sql("INSERT INTO user VALUES (?, 'twin', ?)", (uid, PHC))
+        await services.accounts.find("twin")
+        expected = await self.refused(services, **by_name("User 1"), password="wrong")
+        self.assertEqual(expected.work, [PASSES * MEMORY] * 2)
+        self.assertIn("认证失败!".encode(), expected.frames)
+        names = ("user 2", "user 5", "user 10", "twin", "nobody", "\u00e9" * 32, "[ ] |", "")
+        for name in names:
+            for wrong in ("wrong", *SPELLINGS, "right" if name == "twin" else "x"):
+                seen = await self.refused(services, **by_name(name), password=wrong)
+                self.assertEqual(seen, expected, f"{name}, {wrong!a}")
+        for name in ("user 1", "twin", "nobody"):
+            forged = Tokens(b"x" * 32).issue(HEALTHY, PHC)
+            seen = await self.refused(services, **by_name(name), token=forged)
+            self.assertEqual((seen.work, seen.transactions), ([], 0))
+
+    async def test_long_names(self) -> None:
+        """A name as long as a frame would take seconds, and fill memory with itself."""
+        services = await self.services()
+        auth = services.auth
+        for name in ("x" * 60_000, "\ufdfa" * 20_000, "\ufdfa" * 255):
+            seen = await self.refused(services, **by_name(name), password="wrong")
+            self.assertIn("认证失败!".encode(), seen.frames)
+        keys = [str(key[0]) for key in auth.throttle._accounts._failures]
+        self.assertLess(max(map(len, keys)), 100)
+
+    async def test_many_tries_by_name(self) -> None:
+        """A guesser could tell which names there are by when tries begin to cost time, or guess by name for ever."""
+        services = await self.services()
+        await services.accounts.find("indexed")
+        expected = [
+            await self.refused(services, **by_name("user 1"), password=f"{i}") for i in range(9)
+        ]
+        self.assertIn(b"throttled", expected[-1].frames[-1])
+        self.assertEqual(expected[-1].work, [])
+        for name in ("user 2", "nobody", "Somebody Else"):
+            seen = [
+                await self.refused(services, **by_name(name), password=f"{i}") for i in range(9)
+            ]
+            self.assertEqual(seen, expected, name)
+        by_uid = await self.refused(services, uid=HEALTHY, password="wrong")
+        self.assertIn(b"throttled", by_uid.frames[-1])
+        other = await self.refused(services, **by_name(" SOMEBODY  else"), password="wrong")
+        self.assertIn(b"throttled", other.frames[-1])
+
+    async def test_many_names(self) -> None:
+        """Somebody could keep the database busy with names, each of which is new."""
+        services = await self.services()
+        caller = Caller.at(new_address(), 1)
+        for _ in range(1000):
+            services.auth.throttle.count_lookup(caller)
+        token = services.auth.tokens.issue(HEALTHY, PHC)
+        for command in (
+            c.Auth(c.NO_UID, password="right", name="user 1"),
+            c.Auth(c.NO_UID, token=token, name="user 1"),
+        ):
+            with self.assertRaises(Denied) as denied:
+                self.statements = []
+                await services.auth.authenticate(caller, command)
+            self.assertEqual(denied.exception.problem, Problem.THROTTLED)
+            self.assertGreater(denied.exception.retry_after or 0, 0)
+            self.assertEqual(self.statements, [])
+
+    async def test_by_name(self) -> None:
+        """Who types a name would not come in, come in as another, or have failures before count for ever."""
+        services = await self.services()
+        caller = Caller.at(new_address(), 1)
+        for name in ("user 1", " USER  1"):
+            command = c.Auth(c.NO_UID, password="right", name=name)
+            identity = await services.auth.authenticate(caller, command)
+            self.assertEqual((identity.account.uid, identity.stored), (HEALTHY, PHC))
+        token = services.auth.issue_token(identity)
+        again = c.Auth(c.NO_UID, token=token, name="user 1")
+        self.assertEqual((await services.auth.authenticate(caller, again)).account.uid, HEALTHY)
+        # Somebody else may have the very same hash: the account was copied.
+        self.sql("UPDATE user SET password = ? WHERE id = ?", (PHC, CHEAPER))
+        for name in ("user 2", f"user {CHEAPER}", "nobody"):
+            with self.assertRaises(Denied) as denied:
+                command = c.Auth(c.NO_UID, token=token, name=name)
+                await services.auth.authenticate(caller, command)
+            self.assertEqual(denied.exception.problem, Problem.BAD_CREDENTIALS)
+        plain = c.Auth(c.NO_UID, password="right", name="user 3")
+        identity = await services.auth.authenticate(caller, plain)
+        self.assertTrue(identity.stored.startswith("$argon2id$"))
+
+    async def test_a_name_that_changes_hands(self) -> None:
+        """Who takes a name while a log-in by it waits would be logged in to without its own failures being asked."""
+        services = await self.services()
+        accounts = services.auth.accounts
+        look_up = accounts.get_by_name
+        uids = iter((HEALTHY, LOCKED))
+
+        async def other(name: str, *devices: str) -> Account | None:
+            self.sql("UPDATE user SET username = 'gone' WHERE username = 'wanted'")
+            self.sql("UPDATE user SET username = 'wanted' WHERE id = ?", (next(uids),))
+            return await look_up(name, *devices)
+
+        self.patch(accounts, "get_by_name", other)
+        self.sql("UPDATE user SET password = ? WHERE id = ?", (PHC, LOCKED))
+        with self.assertRaises(Denied):
+            command = c.Auth(c.NO_UID, password="right", name="wanted")
+            await services.auth.authenticate(Caller.at(new_address(), 1), command)
+
+    async def test_token_of_a_device(self) -> None:
+        """A device that was forgotten could go on, or another's token end with it."""
+        services = await self.services()
+        auth, caller = services.auth, Caller.at(new_address(), 1)
+        typed = c.Auth(HEALTHY, password="right")
+        first = await auth.authenticate(caller, typed, PHONE)
+        tokens = {
+            PHONE: auth.issue_token(first),
+            DESK: auth.issue_token(await auth.authenticate(caller, typed, DESK)),
+            "": auth.issue_token(await auth.authenticate(caller, typed)),
+        }
+        self.assertEqual([token.count(".") for token in tokens.values()], [4, 4, 3])
+        for token in tokens.values():
+            for device in (PHONE, DESK, ""):
+                identity = await auth.authenticate(caller, c.Auth(HEALTHY, token=token), device)
+                self.assertEqual((identity.device, identity.forgets), (device, 0))
+        await auth.forget_device(HEALTHY, PHONE)
+        self.assertTrue(await auth.was_forgotten(first))
+        refused = await self.refused(services, uid=HEALTHY, token=tokens[PHONE])
+        self.assertIn("认证失败!".encode(), refused.frames)
+        self.assertEqual((refused.work, len(refused.statements)), ([], 1))
+        self.assertEqual(
+            await self.refused(services, uid=HEALTHY, token=auth.issue_token(first)), refused
+        )
+        for device in (DESK, ""):
+            command = c.Auth(HEALTHY, token=tokens[device])
+            identity = await auth.authenticate(caller, command, PHONE)
+            self.assertEqual((identity.device, identity.forgets), (PHONE, 1))
+            self.assertFalse(await auth.was_forgotten(identity))
+            self.assertFalse(await auth.was_forgotten(replace(identity, device="")))
+        renewed = auth.issue_token(identity)
+        command = c.Auth(HEALTHY, token=renewed)
+        self.assertEqual((await auth.authenticate(caller, command, PHONE)).forgets, 1)
+        with self.assertRaises(Denied):
+            old = auth.renew_token(HEALTHY, tokens[PHONE])
+            await auth.authenticate(caller, c.Auth(HEALTHY, token=old), PHONE)
+
+    async def test_passwd_in_a_session_of_a_device(self) -> None:
+        """The token that comes with a new password would outlive the device, or be of no use at once."""
+        services = await self.services()
+        auth, caller = services.auth, Caller.at(new_address(), 1)
+        await auth.forget_device(HEALTHY, PHONE)
+        command = c.Passwd("right", "new", True)
+        identity = await auth.change_password(caller, HEALTHY, command, PHONE)
+        token = auth.issue_token(identity)
+        again = await auth.authenticate(caller, c.Auth(HEALTHY, token=token), PHONE)
+        self.assertEqual((again.device, again.forgets), (PHONE, 1))
+        await auth.forget_device(HEALTHY, PHONE)
+        with self.assertRaises(Denied):
+            await auth.authenticate(caller, c.Auth(HEALTHY, token=token), PHONE)
+
+
+def by_name(name: str) -> dict[str, Any]:
+    """What says in an `auth` that it is by name."""
+    return {"uid": c.NO_UID, "name": name}

@@ -326,6 +326,23 @@ class BothKinds:
 
         last_number = 0
 
+        async def test_get_by_name(self) -> None:
+            """Somebody would log in as another of the same name, or not by a name that is theirs alone."""
+            accounts = await self.accounts()
+            uid = await accounts.register("Alice Liddell", "$")
+            self.insert(20000, "Same")
+            self.insert(20001, "sAME")
+            for name in ("Alice Liddell", " ａlice  LIDDELL "):
+                found = await accounts.get_by_name(name)
+                self.assertEqual(found, Account(uid, "Alice Liddell", "$"))
+            self.assertEqual(await accounts.find("same"), [20000, 20001])
+            for name in ("same", "Same", "nobody", *HOSTILE):
+                self.assertIsNone(await accounts.get_by_name(name, "0" * 16), name)
+            self.sql("UPDATE user SET username = 'Other' WHERE id = 20001")
+            found = await accounts.get_by_name("same")
+            self.assertEqual(found and found.uid, 20000)
+            self.assertEqual(accounts.cached_name(20000), "Same")
+
         async def test_plain_passwords(self) -> None:
             """An admin could not see how many passwords are still plain."""
             accounts = await self.accounts()

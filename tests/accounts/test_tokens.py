@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import re
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,9 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.phc import lock
-from chatsvc.accounts.tokens import SKEW, Tokens
+from chatsvc.accounts.tokens import SKEW, TokenClaims, Tokens
 
 SECRET = bytes(range(32))
+DEVICE = "0123456789abcdef"
 STORED = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
 CHANGED = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaB"
 
@@ -139,3 +142,60 @@ class TokenTests(SynchronousTestCase):
         fitting = [locks for locks in range(5) if self.tokens.fits(claim, STORED, locks)]
         self.assertEqual(fitting, [2])
         self.assertEqual(self.token, self.tokens.issue(10001, STORED, 0))
+
+    def test_device(self) -> None:
+        """A forgotten device could go on with its token, or its token would end with another device."""
+        token = self.tokens.issue(10001, STORED, 2, DEVICE, 3)
+        claim = self.tokens.read(token)
+        assert claim is not None
+        self.assertEqual((claim.uid, claim.device), (10001, DEVICE))
+        fitting = [
+            (locks, forgets)
+            for locks in range(4)
+            for forgets in range(5)
+            if self.tokens.fits(claim, STORED, locks, forgets)
+        ]
+        self.assertEqual(fitting, [(2, 3)])
+        self.assertFalse(self.tokens.fits(claim, CHANGED, 2, 3))
+        self.assertTrue(self.tokens.may_have_been(token))
+        self.assertRegex(token, r"\A[\x21-\x7e]{20,200}\Z")
+        for index in range(token.rindex(".")):
+            other = "A" if token[index] != "A" else "B"
+            self.assertIsNone(self.tokens.read(token[:index] + other + token[index + 1 :]))
+
+    def test_device_of_any_length(self) -> None:
+        """A device whose name is as short or as long as may be would get a token that nobody reads."""
+        for device in ("0" * 16, "f" * 32):
+            claim = self.tokens.read(self.tokens.issue(-7, STORED, device=device))
+            self.assertEqual(claim and (claim.uid, claim.device), (-7, device))
+
+    def test_renewed_device(self) -> None:
+        """A session could renew its token into one that outlives its device."""
+        claim = self.tokens.read(self.tokens.issue(10001, STORED, 1, DEVICE, 4))
+        assert claim is not None
+        self.clock.advance(60)
+        renewed = self.tokens.read(self.tokens.renew(claim))
+        self.assertEqual(renewed, claim)
+        self.clock.advance(60)
+        self.assertIsNotNone(self.tokens.read(self.tokens.renew(claim)))
+
+    def test_without_a_device(self) -> None:
+        """A node of the release before would refuse tokens of sessions that have no registered device."""
+        older = re.compile(
+            r"-?\d+\.[0-9a-f]{32}\.[\w-]{1,11}\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII
+        )
+        for locks in (0, 3):
+            token = self.tokens.issue(10001, STORED, locks)
+            self.assertRegex(token, rf"\A{older.pattern}\Z")
+        # As that release makes it: of the stored password, then, if the account was ever locked, how often.
+        mark = hmac.digest(SECRET, b"chatsvc.stored\0" + STORED.encode() + b"\0003", "sha256")
+        self.assertEqual(token.split(".")[1], mark[:16].hex())
+
+    def test_a_token_for_a_device_is_no_other(self) -> None:
+        """Whoever has a token of a device could take the device out of it, and keep it after it was forgotten."""
+        uid, device, *rest = self.tokens.issue(10001, STORED, 0, DEVICE, 0).split(".")
+        self.assertEqual(device, DEVICE)
+        self.assertIsNone(self.tokens.read(".".join([uid, *rest])))
+        claim = self.tokens.read(self.token)
+        assert claim is not None
+        self.assertFalse(self.tokens.fits(TokenClaims(claim.uid, claim.mark, DEVICE), STORED))

@@ -22,14 +22,14 @@ class Complaints(TestCase):
         self.ids = 0
 
     def confirmed(self, k: int, second: int, at: float | None = None, id: int = 0) -> None:
-        self._append(_SENDER, second, f"c {_READER} {k}", at, str(id))
+        self._append(_SENDER, second, f"c {_READER} {k}", at, f"{id} 0")
 
     def refused(self, k: int, second: int) -> None:
         self._append(_SENDER, second, f"x {_READER} {k}", "")
 
     def shown(self, k: int, second: int, at: float | None = None) -> None:
         self.ids += 1
-        self._append(str(_READER), second, f"s {self.ids} {_SENDER} {k}", at)
+        self._append(str(_READER), second, f"s {self.ids} {_SENDER} {_READER} {k}", at, "0")
 
     def lost(self, begin: int, end: int, *waiting: int, last: int = 0) -> None:
         """The store went back from the second ``end`` to ``begin``: these K waited, and ``last`` was the last id."""

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+import orjson
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import inbox_at
 from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
+from chatsvc.inbox.features import FEATURES
+from chatsvc.inbox.interface import NullWatcher
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.nodes import NodeFacts
+from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.schema import apply
 from chatsvc.storage.url import parse_store_url
@@ -228,3 +236,61 @@ class ServersTests(Inspecting):
         await self.make_tables()
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         self.assert_found(found, (Severity.FAIL, "accounts", "UPDATE command denied"))
+
+    async def test_rights_that_are_missing(self) -> None:
+        """After an upgrade a server with the rights of before would be found in order, and not start."""
+        await self.make_tables()
+        name = self.stores.database
+        user = f"w_{name}"
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
+        for table in ("user", "chat_name", "chat_lock", "chat_schema"):
+            mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
+        accounts = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
+        words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-acl")
+        redis().execute("ACL", "SETUSER", user, "reset", "on", ">pw", *words)
+        self.addCleanup(redis().execute, "ACL", "DELUSER", user)
+        inbox = f"redis://{user}:pw@127.0.0.1:{redis().port}/{self.stores.db}"
+        self.assert_found(
+            await self.inspect("--accounts", accounts, "--inbox", inbox),
+            (Severity.FAIL, "accounts", "may not read chat_session_device: GRANT SELECT, INSERT"),
+            (Severity.FAIL, "inbox", "add +hgetall to its line in users.acl"),
+        )
+
+    async def test_no_registration(self) -> None:
+        """A server on which nobody registers would be refused for a right that it never uses."""
+        await self.make_tables()
+        name = self.stores.database
+        user = f"n_{name}"
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
+        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device"):
+            mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
+        mariadb().execute("", f"GRANT SELECT, UPDATE ON `{name}`.user TO {user}")
+        url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
+        words = ("--accounts", url, "--inbox", redis().url(self.stores.db))
+        lacks = (Severity.FAIL, "accounts", "may not write user: GRANT SELECT, INSERT, UPDATE")
+        self.assert_found(await self.inspect(*words, "--registration", "open"), lacks)
+        found = await self.inspect(*words, "--registration", "closed")
+        self.assertEqual([one for one in found if one.verdict is Severity.FAIL], [])
+
+    async def test_older_node(self) -> None:
+        """Nobody would hear why no client gets a registered device: a node of the release before still runs."""
+        await self.make_tables()
+        url = parse_store_url(redis().url(self.stores.db), ("redis",))
+        secret = Tokens(KeyFolder(self.at("keys")).token_secret()).fingerprint
+        about = [
+            NodeFacts("0.2", secret, FEATURES).to_text(),
+            orjson.dumps({"version": "0.1", "secret": secret}).decode(),
+        ]
+        words = ("--accounts", self.stores.accounts, "--inbox", redis().url(self.stores.db))
+        for number, facts in enumerate(about):
+            node = RedisInbox(
+                reactor, url, InboxLimits(), f"node{number}", about=partial(str, facts)
+            )
+            self.addCleanup(node.close)
+            await node.open(NullWatcher())
+            found = [one.text for one in await self.inspect(*words) if one.about == "nodes"]
+            self.assertEqual(len(found), number, found)
+        self.assertIn("of an older version", found[0])
+        self.assertIn("(node1)", found[0])

@@ -1,14 +1,20 @@
-"""``chatsvc inbox`` beside a running server, on both kinds of store."""
+"""``chatsvc inbox`` beside a running server, on both kinds of store, and with a store in memory."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pexpect
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.cli import inboxes as module
+from chatsvc.inbox.interface import Backlog
+from chatsvc.wire.events import Message
 from tests.cli.shell import chatsvc
 from tests.support.clients import StructuredClient
 from tests.support.processes import (
@@ -21,6 +27,85 @@ from tests.support.processes import (
 
 HARMFUL = "a\x1b[2J\tb\r\nc\u202e"
 HARMLESS = "a␛[2J␉b␊c\ufffd"
+
+
+class FakeInbox:
+    """A store in which ``waiting`` of ``entries`` wait; ``purged`` is up to which id it was purged."""
+
+    def __init__(self, waiting: int, entries: list[Message]) -> None:
+        self.waiting, self.entries = waiting, entries
+        self.purged = 0
+
+    async def backlogs(self, uid: int | None) -> list[Backlog]:
+        last = self.entries[-1].id
+        return [Backlog(uid or 1, self.waiting, last, 1)] if self.waiting else []
+
+    async def read(self, uid: int, after: int, limit: int) -> list[Message]:
+        return [message for message in self.entries if message.id > after][:limit]
+
+    async def purge(self, uid: int, up_to: int) -> int:
+        self.purged = up_to
+        return sum(message.id <= up_to for message in self.entries)
+
+
+class DevicesTests(SynchronousTestCase):
+    """Inboxes of users with registered devices: copies, and entries that only some devices have acknowledged."""
+
+    def setUp(self) -> None:
+        # 4 was acknowledged by one of two devices; 5 and 7 are copies.
+        copies = {5: 20001, 7: -3}
+        self.fake = FakeInbox(
+            3,
+            [
+                Message(id, 10001, "张三", 1000, "x", serial=id * 10, to=copies.get(id, 0))
+                for id in range(4, 10)
+            ],
+        )
+        self.patch(module, "_at_inbox", self.at_inbox)
+
+    def at_inbox(self, url: str, work: Callable[[Any], Any]) -> Any:
+        """Run something that never waits, on the store of this test."""
+        try:
+            work(self.fake).send(None)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("it waits")
+
+    def run_inbox(self, *words: str) -> str:
+        done = CliRunner().invoke(module.inbox, words)
+        self.assertEqual(done.exit_code, 0, done.output)
+        return done.output
+
+    def test_copies(self) -> None:
+        """What the user has sent from another device would pass for what somebody sent to the user."""
+        lines = [line.split("\t") for line in self.run_inbox("show", "10001").splitlines()]
+        self.assertEqual({len(line) for line in lines}, {5})
+        names = [line[2] for line in lines]
+        self.assertEqual(names[:4], ["张三", "张三 → 20001", "张三", "张三 → -3"])
+        found = orjson.loads(self.run_inbox("show", "10001", "--json"))
+        self.assertEqual([one["serial"] for one in found], [40, 50, 60, 70, 80, 90])
+        self.assertEqual({one["name"] for one in found}, {"张三"})
+        self.assertEqual([one.get("to") for one in found[:4]], [None, 20001, None, -3])
+        self.fake.entries = [Message(1, 2, "x", 3, "of before the upgrade")]
+        (found,) = orjson.loads(self.run_inbox("show", "10001", "--json"))
+        self.assertEqual(set(found), {"id", "from", "name", "at", "text"})
+
+    def test_how_many_would_go(self) -> None:
+        """An admin would be asked about other messages than those that wait: copies, or what was read elsewhere."""
+        self.patch(module, "_PAGE", 2)
+        asked: list[str] = []
+        self.patch(module, "make_sure", lambda question, yes: asked.append(question))
+        for up_to, some in ((9, 3), (8, 2), (7, 1), (6, 1), (5, 0), (4, 0), (3, 0), (99, 3)):
+            asked.clear()
+            self.fake.purged = 0
+            self.run_inbox("purge", "10001", "--up-to", str(up_to), "--yes")
+            if some:
+                last = min(up_to, 9)
+                self.assertIn(f"Remove {some} of 3 messages that wait for 10001", asked[0])
+                self.assertIn(f"(up to id {last})", asked[0])
+                self.assertEqual(self.fake.purged, last)
+            else:
+                self.assertEqual((asked, self.fake.purged), ([], 0))
 
 
 class BothKinds:
@@ -67,6 +152,7 @@ class BothKinds:
                 time.strptime(at, "%Y-%m-%d %H:%M:%S")
             *_, third = orjson.loads(self.run_inbox("show", str(reader), "--json").stdout)
             message = {"id": 3, "from": sender, "name": "张三", "at": sent[2]["at"]}
+            third.pop("serial")
             self.assertEqual(third, {**message, "text": HARMFUL})
 
             refused = self.run_inbox("purge", str(reader), status=1)

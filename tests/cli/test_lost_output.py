@@ -24,6 +24,7 @@ FULL = "/dev/full"
 
 PRINTING = {
     "account add": ("Bob", "--generate"),
+    "account devices": ("10001", "--json"),
     "account import": ("people.csv",),
     "account list": (),
     "account passwd": ("10001", "--generate"),

@@ -88,9 +88,11 @@ class CountedConversation(Conversation):
 
     given = 0
 
-    def connection_made(self, write: Callable[[bytes], None]) -> None:
+    def connection_made(
+        self, write: Callable[[bytes], None], close: Callable[[], None] = lambda: None
+    ) -> None:
         self.given += 1
-        super().connection_made(write)
+        super().connection_made(write, close)
 
 
 class Process:

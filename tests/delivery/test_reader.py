@@ -6,52 +6,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.delivery.reader import _TRANSITIONS, Reader, _Input, _State
+from chatsvc.delivery.online import OnlineUsers
+from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.reader_state import TRANSITIONS, Input, State
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import PAGE
 from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
+from tests.delivery.recording import RecordingOwner
 from tests.support.fakes import MemoryInbox
 
 UID = 2
-
-
-class RecordingOwner:
-    """A session that notes what it is told; ``room`` is how many messages it takes before it pauses its reader."""
-
-    def __init__(self) -> None:
-        self.delivered: list[int] = []
-        self.noted: list[str] = []
-        self.room = 10**9
-        self.reader: Reader
-
-    def deliver(self, message: Message) -> None:
-        self.delivered.append(message.id)
-        self.room -= 1
-        if not self.room:
-            self.reader.pause()
-
-    def poll_acks(self) -> None:
-        self.noted.append("poll")
-
-    def taken_over(self, by: str = "") -> None:
-        self.noted.append("taken over")
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def failed(self) -> None:
-        self.noted.append("failed")
 
 
 class ReaderTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
-        self.listeners: dict[int, Reader] = {}
+        self.listeners: OnlineUsers[Reader] = OnlineUsers()
         self.router = MessageRouter(self.clock, self.inbox, self.listeners)
         self.owner = RecordingOwner()
         self.delivered = Metrics().handed
@@ -63,7 +38,8 @@ class ReaderTests(SynchronousTestCase):
         reader = Reader(
             *(self.clock, self.inbox, self.router), UID, claim, owner, owner.deliver, self.delivered
         )
-        self.listeners[UID] = self.owner.reader = reader
+        self.owner.reader = reader
+        self.listeners[UID] = (reader,)
         self.inbox.calls.clear()
         return reader
 
@@ -126,7 +102,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin_reading()
         self.assertEqual(self.owner.delivered, [1, 3])
         reader.acknowledge(1)
-        self.assertEqual([removal.up_to for removal in self.removals()], [1])
+        self.assertEqual([removal.up_to for removal in self.removals()], [2])
 
     def test_entries_that_nobody_can_read(self) -> None:
         """An inbox that holds nothing else would say for ever that something waits."""
@@ -402,11 +378,11 @@ class ReaderTests(SynchronousTestCase):
     def test_place(self) -> None:
         """After a fail-over nobody could tell whether this reader was handed what the store has now."""
         reader = self.begin()
-        self.assertEqual(reader.position(), Cursor(UID, 0, reader.generation, None))
+        self.assertEqual(reader.where(), Cursor(UID, 0, reader.generation, None))
         reader.resume()
         self.inbox.store(UID, "x", at=77)
         reader.resync()
-        self.assertEqual(reader.position(), Cursor(UID, 1, reader.generation, 77))
+        self.assertEqual(reader.where(), Cursor(UID, 1, reader.generation, 77))
 
     def test_kicked_leaves_the_session_alone(self) -> None:
         """The end of a reader that was taken over would be told to the store, for nothing."""
@@ -443,7 +419,7 @@ class ReaderTests(SynchronousTestCase):
         reader = self.begin_reading()
         self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
         self.store(2)
-        self.router.store_returned([UID], [])
+        self.router.store_returned(Comparison(stale=[UID]))
         self.assertEqual(self.owner.noted, ["restarted"])
         self.assertEqual(self.owner.delivered, [1, 2, 3, 4, 5, 1, 2])
         reader.acknowledge(1)
@@ -501,7 +477,7 @@ class ReaderTests(SynchronousTestCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.owner.noted, ["failed"])
-        self.assertEqual((reader.position().id, reader.position().at), (1, 0))
+        self.assertEqual((reader.where().id, reader.where().at), (1, 0))
         reader._deliver_to_client = deliver
         self.send()
         reader.acknowledge(3)
@@ -511,10 +487,10 @@ class ReaderTests(SynchronousTestCase):
     def test_transitions(self) -> None:
         """An input that a state does not name would change it, or a closed reader come to life again."""
         self.inbox.hold = {"read"}
-        for state, inputs in _TRANSITIONS.items():
-            for given in _Input:
+        for state, inputs in TRANSITIONS.items():
+            for given in Input:
                 reader = self.begin()
                 reader._state = state
                 self.assertEqual(reader._input(given), given in inputs)
                 self.assertEqual(reader._state, inputs.get(given, state))
-        self.assertEqual(_TRANSITIONS[_State.CLOSED], {})
+        self.assertEqual(TRANSITIONS[State.CLOSED], {})

@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.batch import BatchLimits
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.claim import Comparison
 from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
@@ -28,50 +28,24 @@ from chatsvc.inbox.outcome import (
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
+from tests.delivery.recording import RecordingListener
 from tests.support.fakes import MemoryInbox
-
-
-class RecordingListener:
-    """A reading side that notes what it is told."""
-
-    def __init__(self, cursor: int = 0) -> None:
-        self.cursor = cursor
-        self.generation = 1
-        self.noted: list[Any] = []
-
-    def position(self) -> Cursor:
-        return Cursor(0, self.cursor, self.generation, None)
-
-    def stored(self, message: Message) -> None:
-        self.noted.append(message.id)
-
-    def stored_elsewhere(self, message: Message) -> None:
-        self.noted.append(("heard", message.id))
-
-    def taken_over(self, by: str = "") -> None:
-        self.noted.append("taken over")
-
-    def resync(self) -> None:
-        self.noted.append("resync")
-
-    def superseded(self, generation: int) -> None:
-        self.noted.append(("superseded", generation))
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def failed(self, failure: Failure) -> None:
-        self.noted.append(("failed", failure.type))
 
 
 class RouterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.inbox = MemoryInbox()
-        self.listeners: dict[int, RecordingListener] = {}
+        self.listeners: OnlineUsers[RecordingListener] = OnlineUsers()
         self.metrics = Metrics()
         self.router = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
         self.on_outcome: list[tuple[str, Outcome | None]] = []
+
+    def listen(self, uid: int, device: str = "", speaks_as: str = "") -> RecordingListener:
+        """Somebody who reads."""
+        listener = RecordingListener(0, device, speaks_as)
+        self.listeners.add(uid, listener)
+        return listener
 
     def send(self, text: str, to: int = 2, **more: Any) -> None:
         draft = Draft(to, 1, "a", 5, text, **more)
@@ -212,7 +186,7 @@ class RouterTests(SynchronousTestCase):
 
     def test_only_stored_messages_are_news(self) -> None:
         """A reader would be handed a message that was refused, or none at all."""
-        listener = self.listeners[2] = RecordingListener()
+        listener = self.listen(2)
         self.inbox.outcomes = [Full(3, True), Duplicate(4, 5), Gap(6), Stored(7, 8)]
         for text in "abcd":
             self.send(text)
@@ -296,7 +270,7 @@ class RouterTests(SynchronousTestCase):
 
     def test_late_outcome(self) -> None:
         """A message that was stored after its sender gave up would wait for the next log-in."""
-        listener = self.listeners[2] = RecordingListener()
+        listener = self.listen(2)
         self.inbox.hold = {"commit"}
         self.send("a")
         self.turn()
@@ -308,7 +282,7 @@ class RouterTests(SynchronousTestCase):
 
     def test_store_away(self) -> None:
         """A sender would not hear of an absent store, or a reader miss what was stored all the same."""
-        listener = self.listeners[2] = RecordingListener()
+        listener = self.listen(2)
         self.inbox.away = True
         self.send("a")
         self.turn()
@@ -355,7 +329,7 @@ class RouterTests(SynchronousTestCase):
     def test_refused_removals(self) -> None:
         """A reader whose removals are refused would never hear of it."""
         mine, others = RecordingListener(), RecordingListener()
-        self.listeners.update({2: mine, 3: others})
+        self.listeners.update({2: (mine,), 3: (others,)})
         self.inbox.generations = {2: 9, 3: 1}
         self.router.remove(2, 8, 5)
         self.router.remove(3, 1, 5)
@@ -366,7 +340,7 @@ class RouterTests(SynchronousTestCase):
         """A reader that another node has taken over would claim its inbox back, or never hear of it."""
         older, newer = RecordingListener(), RecordingListener()
         newer.generation = 5
-        self.listeners.update({2: older, 3: newer})
+        self.listeners.update({2: (older,), 3: (newer,)})
         self.inbox.taken = {2, 3}
         self.router.remove(2, 1, 5)
         self.router.remove(3, 4, 5)
@@ -375,16 +349,16 @@ class RouterTests(SynchronousTestCase):
 
     def test_stored_for_another_node(self) -> None:
         """A message would be shown twice: by the node that has the reader now, and by the one that had it."""
-        listener = self.listeners[2] = RecordingListener()
-        self.inbox.outcomes = [Stored(1, 1, True)]
+        listener = self.listen(2)
+        self.inbox.outcomes = [Stored(1, 1, True, taken=True)]
         self.send("a")
         self.turn()
         self.assertEqual(listener.noted, ["taken over"])
-        self.assertEqual(self.on_outcome, [("a", Stored(1, 1, True))])
+        self.assertEqual(self.on_outcome, [("a", Stored(1, 1, True, taken=True))])
 
     def test_sender_has_moved(self) -> None:
         """A sender who logged in elsewhere would stay logged in here, or not hear that nothing was stored."""
-        listener = self.listeners[1] = RecordingListener()
+        listener = self.listen(1)
         self.inbox.outcomes = [Moved()]
         self.send("a", generation=1)
         self.turn()
@@ -402,18 +376,20 @@ class RouterTests(SynchronousTestCase):
 
     def test_news(self) -> None:
         """A message that another node stored would not reach its reader here."""
-        listener = self.listeners[2] = RecordingListener()
+        listener = self.listen(2)
         message = Message(4, 1, "a", 5, "x")
         self.assertEqual(self.router.stored_elsewhere([(2, message), (3, message)]), [3])
         self.assertEqual(listener.noted, [("heard", 4)])
 
     def test_heard_of_a_take_over(self) -> None:
         """A kick that comes late would log out who has logged in here since."""
-        self.listeners.update({2: RecordingListener(), 3: RecordingListener()})
-        self.listeners[3].generation = 9
+        self.listeners.update({2: (RecordingListener(),), 3: (RecordingListener(),)})
+        self.listeners[3][0].generation = 9
         for uid in (2, 3, 4):
             self.router.taken_over(uid, 7)
-        self.assertEqual([self.listeners[2].noted, self.listeners[3].noted], [["taken over"], []])
+        self.assertEqual(
+            [self.listeners[2][0].noted, self.listeners[3][0].noted], [["taken over"], []]
+        )
 
     def test_broken_batch(self) -> None:
         """An exception of a store would leave senders waiting, or end the router."""
@@ -432,7 +408,7 @@ class RouterTests(SynchronousTestCase):
         """A reader whose code raises would leave its sender unanswered, and read on past what it dropped (P8)."""
         broken, other = RecordingListener(), RecordingListener()
         broken.stored = self.explode  # type: ignore[method-assign, assignment]
-        self.listeners.update({2: broken, 3: other})
+        self.listeners.update({2: (broken,), 3: (other,)})
         self.send("a")
         self.send("b", to=3)
         self.turn()
@@ -441,7 +417,7 @@ class RouterTests(SynchronousTestCase):
 
     def test_reader_that_cannot_even_fail(self) -> None:
         """A reader that raises when it is ended would leave its sender without an answer."""
-        broken = self.listeners[2] = RecordingListener()
+        broken = self.listen(2)
         broken.stored = broken.failed = self.explode  # type: ignore[method-assign, assignment]
         self.send("a")
         self.turn()
@@ -452,7 +428,7 @@ class RouterTests(SynchronousTestCase):
         """A reader whose code raises would keep what another node stored from the readers after it."""
         broken, other = RecordingListener(), RecordingListener()
         broken.stored_elsewhere = self.explode  # type: ignore[method-assign, assignment]
-        self.listeners.update({2: broken, 3: other})
+        self.listeners.update({2: (broken,), 3: (other,)})
         message = Message(4, 1, "a", 5, "x")
         self.assertEqual(self.router.stored_elsewhere([(2, message), (3, message)]), [])
         self.assertEqual((broken.noted, other.noted), ([("failed", ValueError)], [("heard", 4)]))
@@ -463,7 +439,7 @@ class RouterTests(SynchronousTestCase):
 
     def test_broken_sender(self) -> None:
         """An exception of one sender's code would take others' confirmations and messages along."""
-        listener = self.listeners[3] = RecordingListener()
+        listener = self.listen(3)
         self.router.send(Draft(2, 1, "a", 5, "a"), self.explode)
         self.send("b", to=3)
         self.turn()
@@ -485,11 +461,11 @@ class RouterTests(SynchronousTestCase):
 
     def test_store_returned(self) -> None:
         """A reader would not look for what was stored while its store was away."""
-        self.listeners.update({2: RecordingListener(7), 3: RecordingListener(8)})
+        self.listeners.update({2: (RecordingListener(7),), 3: (RecordingListener(8),)})
         self.assertEqual([(c.id, c.generation) for c in self.router.cursors()], [(7, 1), (8, 1)])
-        self.router.store_returned([3, 99], [])
-        self.assertEqual(self.listeners[2].noted, ["resync"])
-        self.assertEqual(self.listeners[3].noted, ["restarted", "resync"])
+        self.router.store_returned(Comparison(stale=[3, 99]))
+        self.assertEqual(self.listeners[2][0].noted, ["resync"])
+        self.assertEqual(self.listeners[3][0].noted, ["restarted", "resync"])
 
     def test_settled(self) -> None:
         """A server that stops would not wait for the batches under way."""

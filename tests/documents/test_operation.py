@@ -54,6 +54,7 @@ class SQLiteTests(Operation):
         epochs = [self.read(li, [])]
         self.assertEqual(writer.ask(type="msg", n=1, to=10002, text="unread")["waiting"], 1)
         self.assert_purged("unread")
+        self.assertEqual(self.type("devices"), "")  # 李四 has none that is registered
         self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="one")["type"], "sent")
         self.type("back-up-folder")
         self.type("back-up-sqlite")
@@ -106,7 +107,7 @@ class SQLiteTests(Operation):
         hook = self.block("shell deploy")
         self.assertTrue(hook.startswith("#!/bin/sh\n"))
         self.type_in(f"RENEWED_LINEAGE={lineage}\n{hook}")
-        self.assertEqual(self.server.log().count("Reloaded: certificate"), 2)
+        self.assertTrue(self.server.wait_for("Reloaded: certificate", times=2))
         key = self.server.folder / "keys" / "server.key"
         self.assertEqual(key.stat().st_mode & 0o777, 0o600)
         self.assertIn("help", talking.ask("help"))
@@ -128,6 +129,7 @@ class ServersTests(OnServers):
         self.assertEqual(reader.ask("find 张三"), "张三: 10001 (在线)")
         self.assertEqual(reader.ask("quit"), "再见!")
         self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="two")["waiting"], 1)
+        self.assertEqual(self.type("devices"), "")
         self.type("back-up-folder")
         self.type("back-up")
         added = self.type_in("chatsvc account add late --generate\n").split()

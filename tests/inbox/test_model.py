@@ -26,8 +26,8 @@ from chatsvc.inbox.claim import InboxClaim, Registration, TooManyDevices
 from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.inbox.limits import DEVICES
 from chatsvc.inbox.outcome import Committed, Draft, Removal
-from chatsvc.inbox.redis.connection import RedisConnection
 from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url

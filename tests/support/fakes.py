@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import StringTransport
 
 from chatsvc.accounts.passwords import WRONG, PasswordCheck
 from chatsvc.accounts.store import Account
-from chatsvc.inbox.claim import DeviceClaim, InboxClaim, TakenOver
-from chatsvc.inbox.interface import Backlog
-from chatsvc.inbox.outcome import Committed, Draft, Duplicate, Gap, Moved, Outcome, Removal, Stored
+from chatsvc.inbox.claim import (
+    DeviceClaim,
+    InboxClaim,
+    NotRegistered,
+    Registration,
+    TakenOver,
+    TooManyDevices,
+)
+from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
+from chatsvc.inbox.outcome import (
+    Committed,
+    Draft,
+    Duplicate,
+    Gap,
+    Moved,
+    Outcome,
+    Removal,
+    Stored,
+    Unregistered,
+)
 from chatsvc.storage.url import StoreUnavailable
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Device, Message, Missed
 
 
 class Turns:
@@ -53,6 +71,17 @@ class Turns:
             self.let()
 
 
+@dataclass
+class MemoryDevice:
+    """A registered device of :class:`MemoryInbox`: its position, the serial there, its log-in's generation."""
+
+    client: str
+    position: int
+    serial: int = 0
+    generation: int = 0
+    online: bool = True
+
+
 class MemoryInbox(Turns):
     """Inboxes without limits; ``batches`` are the (drafts, removals) of every commit."""
 
@@ -60,17 +89,30 @@ class MemoryInbox(Turns):
         super().__init__()
         self.batches: list[tuple[list[Draft], list[Removal]]] = []
         self.waiting: dict[int, list[Message]] = {}
+        """What is kept of each inbox."""
         self.last_ids: dict[int, int] = {}
+        self.serial = 0
         self.generations: dict[int, int] = {}
+        """The generation of each user's unnamed device."""
         self.newest: dict[tuple[int, int, str], int] = {}
         self.sending: dict[tuple[int, str], int] = {}
         """The generation of each device, by uid and device."""
+        self.positions: dict[int, int] = {}
+        """The position of each user's unnamed device."""
+        self.registered: defaultdict[int, dict[str, MemoryDevice]] = defaultdict(dict)
+        self.most_devices = 8
         self.taken: set[int] = set()
         """The uids of those who are logged in at another node."""
         self.outcomes: list[Outcome] = []
         """What to say of the next messages instead of storing them."""
+        self.forgetting: list[tuple[int, str]] = []
+        """The devices that the next batch forgets."""
+        self.alive: dict[str, str] = {}
+        """What the nodes publish."""
+        self.watcher: StoreWatcher = NullWatcher()
 
-    async def open(self, watcher: Any) -> list[str]:
+    async def open(self, watcher: StoreWatcher) -> list[str]:
+        self.watcher = watcher
         return []
 
     def close(self) -> Deferred[None]:
@@ -88,20 +130,108 @@ class MemoryInbox(Turns):
         renewed: int | None = None,
         device: str = "",
         origin: str = "",
+        registration: Registration | None = None,
     ) -> InboxClaim:
         await self.turn("claim")
         if renewed is not None and uid in self.taken:
             raise TakenOver
-        self.generations[uid] = self.generations.get(uid, 0) + 1
-        last_id, waiting = self.last_ids.get(uid, 0), len(self.waiting.get(uid, []))
+        if registration is not None:
+            return self._claim_registered(uid, after, renewed, device, registration)
+        generation = self.generations[uid] = self._next_generation(uid)
+        last_id, acknowledged = self.last_ids.get(uid, 0), self.acknowledged(uid)
+        position = self.positions.setdefault(uid, acknowledged)
         if device:
-            self.sending[uid, device] = self.generations[uid]
-        return InboxClaim(self.generations[uid], "epoch", last_id, waiting, last_id - waiting)
+            self.sending[uid, device] = generation
+        waiting = self._waiting(uid)
+        return InboxClaim(generation, "epoch", last_id, waiting, position, begin=position)
+
+    def _claim_registered(
+        self,
+        uid: int,
+        after: int | None,
+        renewed: int | None,
+        name: str,
+        registration: Registration,
+    ) -> InboxClaim:
+        devices, acknowledged = self.registered[uid], self.acknowledged(uid)
+        new = name not in devices
+        if new and renewed is not None:
+            raise NotRegistered
+        if new and len(devices) >= self.most_devices:
+            offline = [one for one, device in devices.items() if not device.online]
+            if not offline:
+                raise TooManyDevices
+            del devices[offline[0]]
+        device = devices.setdefault(name, MemoryDevice(registration.client, acknowledged))
+        begin = self._begin(uid, after, registration.serial, device.position)
+        if renewed is None:
+            device.position = begin if new else max(device.position, begin)
+        device.generation = self.sending[uid, name] = self._next_generation(uid)
+        device.online = True
+        known = registration.serial if registration.serial is not None else device.serial
+        missed = self._missed(uid, after, known if new else min(known, device.serial - 1))
+        return InboxClaim(
+            device.generation,
+            "",
+            self.last_ids.get(uid, 0),
+            self._waiting(uid),
+            device.position,
+            begin=begin,
+            serial=known or self.serial,
+            missed=missed,
+        )
+
+    def _begin(self, uid: int, after: int | None, serial: int | None, position: int) -> int:
+        if after is None:
+            return position
+        page = self.waiting.get(uid, [])
+        if any((one.id, one.serial) == (after, serial) for one in page):
+            return after
+        return max((one.id for one in page if one.serial <= (serial or 0)), default=self.front(uid))
+
+    def front(self, uid: int) -> int:
+        """The id before the first entry that is kept, the last id if none is."""
+        page = self.waiting.get(uid, [])
+        return page[0].id - 1 if page else self.last_ids.get(uid, 0)
+
+    def _missed(self, uid: int, after: int | None, serial: int) -> Missed | None:
+        front, page = self.front(uid), self.waiting.get(uid, [])
+        if after is None or after >= front or serial < 0:
+            return None
+        return Missed(after, front, page[0].serial if page else None)
+
+    def acknowledged(self, uid: int) -> int:
+        """The highest position of any device ever."""
+        named = [device.position for device in self.registered.get(uid, {}).values()]
+        return max([self.front(uid), self.positions.get(uid, 0), *named])
+
+    def _waiting(self, uid: int) -> int:
+        page = self.waiting.get(uid, [])
+        if uid not in self.registered:
+            return len(page)
+        acknowledged = self.acknowledged(uid)
+        return sum(1 for one in page if one.id > acknowledged and not one.to)
+
+    def _next_generation(self, uid: int) -> int:
+        named = [device.generation for device in self.registered.get(uid, {}).values()]
+        return max([self.generations.get(uid, 0), *named]) + 1
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         await self.turn("claim_device")
         generation = self.sending[uid, device] = max(0, *self.sending.values(), 0) + 1
-        return DeviceClaim(generation, len(self.waiting.get(uid, [])))
+        return DeviceClaim(generation, self._waiting(uid))
+
+    async def devices(self, uid: int) -> list[Device]:
+        await self.turn("devices")
+        named = self.registered.get(uid, {})
+        return [Device(name, one.client, 0, 0, one.online) for name, one in named.items()]
+
+    async def forget(self, uid: int, device: str) -> bool:
+        await self.turn("forget")
+        there = self.registered.get(uid, {}).pop(device, None) is not None
+        if there:
+            self.watcher.forgotten(uid, device)
+        return there
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         await self.turn("read")
@@ -112,18 +242,19 @@ class MemoryInbox(Turns):
 
     async def count(self, uid: int) -> int:
         await self.turn("count")
-        return len(self.waiting.get(uid, []))
+        return self._waiting(uid)
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
         await self.turn("elsewhere")
         return self.taken.intersection(uids)
 
     async def nodes(self) -> dict[str, str]:
-        return {}
+        await self.turn("nodes")
+        return self.alive
 
     async def total(self) -> int:
         await self.turn("total")
-        return sum(map(len, self.waiting.values()))
+        return sum(map(self._waiting, self.waiting))
 
     async def renew_epoch(self) -> None:
         await self.turn("renew_epoch")
@@ -145,22 +276,41 @@ class MemoryInbox(Turns):
         self.waiting[uid] = [message for message in page if message.id > up_to]
         return len(page) - len(self.waiting[uid])
 
-    def store(self, to: int, text: str, sender: int = 7, name: str = "七", at: int = 0) -> Message:
-        """Put a message into an inbox, as another node would."""
-        id = self.last_ids[to] = self.last_ids.get(to, 0) + 1
-        message = Message(id, sender, name, at, text)
-        self.waiting.setdefault(to, []).append(message)
+    def store(
+        self,
+        uid: int,
+        text: str,
+        sender: int = 7,
+        name: str = "七",
+        at: int = 0,
+        to: int = 0,
+        device: str = "",
+    ) -> Message:
+        """Put a message, or a copy of one ``to`` another, into an inbox, as another node would."""
+        id = self.last_ids[uid] = self.last_ids.get(uid, 0) + 1
+        if not to:
+            self.serial += 10
+        message = Message(id, sender, name, at, text, self.serial, to, device)
+        self.waiting.setdefault(uid, []).append(message)
         return message
 
     def _commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Committed:
+        forgotten, self.forgetting = self.forgetting, []
+        for uid, device in forgotten:
+            self.registered.get(uid, {}).pop(device, None)
         outcomes = [self._append(draft) for draft in drafts]
         refused = [removal for removal in removals if not self._remove(removal)]
         taken = [removal for removal in refused if removal.uid in self.taken]
-        return Committed(outcomes, [r for r in refused if r.uid not in self.taken], taken)
+        kept = [r for r in refused if r.uid not in self.taken]
+        return Committed(outcomes, kept, taken, forgotten=forgotten)
 
     def _append(self, draft: Draft) -> Outcome:
         if self.outcomes:
             return self.outcomes.pop(0)
+        # Few calls, and none without registered devices: test_cost.py counts them.
+        named = self.registered[draft.sender] if self.registered else {}
+        if draft.registered and draft.device not in named:
+            return Unregistered()
         if draft.sending and draft.sending < self.sending.get((draft.sender, draft.device), 0):
             return Moved()
         if draft.n is not None:
@@ -169,16 +319,37 @@ class MemoryInbox(Turns):
             if draft.n > expected:
                 return Gap(expected)
             if draft.n < expected:
-                return Duplicate(None, len(self.waiting.get(draft.to, [])))
+                return Duplicate(None, self._waiting(draft.to))
             self.newest[key] = draft.n
-        stored = self.store(draft.to, draft.text, draft.sender, draft.name, draft.at)
-        return Stored(stored.id, len(self.waiting[draft.to]))
+        what = draft.sender, draft.name, draft.at
+        stored = self.store(draft.to, draft.text, *what)
+        receives = draft.registered or draft.generation is not None
+        copy = 0
+        if named and receives and draft.to != draft.sender and set(named) - {draft.device}:
+            copy = self.store(draft.sender, draft.text, *what, draft.to, draft.device).id
+        there = draft.to in self.registered
+        waiting = self._waiting(draft.to) if there else len(self.waiting[draft.to])
+        return Stored(stored.id, waiting, serial=stored.serial, copy=copy)
 
     def _remove(self, removal: Removal) -> bool:
-        if removal.generation != self.generations.get(removal.uid, 0):
+        uid, named = removal.uid, self.registered.get(removal.uid, {})
+        if removal.device:
+            device = named.get(removal.device)
+            if device is None or removal.generation != device.generation:
+                return False
+            device.position = max(device.position, removal.up_to)
+            device.online = not removal.leaving
+            shown = [m.serial for m in self.waiting.get(uid, []) if m.id == removal.shown]
+            device.serial = shown[0] if shown else device.serial
+        elif removal.generation != self.generations.get(uid, 0):
             return False
-        kept = [m for m in self.waiting.get(removal.uid, []) if m.id > removal.up_to]
-        self.waiting[removal.uid] = kept
+        else:
+            self.positions[uid] = max(self.positions.get(uid, 0), removal.up_to)
+        positions = [device.position for device in named.values()]
+        if uid in self.positions:
+            positions.append(self.positions[uid])
+        kept = [m for m in self.waiting.get(uid, []) if m.id > min(positions)]
+        self.waiting[uid] = kept
         return True
 
 
@@ -189,6 +360,7 @@ class MemoryAccounts(Turns):
         super().__init__()
         self.rows = {int(uid.removeprefix("u")): row for uid, row in rows.items()}
         self.cached: set[int] = set()
+        self.forgets: Counter[tuple[int, str]] = Counter()
 
     def cached_name(self, uid: int) -> str | None:
         return self.rows[uid][0] if uid in self.cached else None
@@ -199,9 +371,21 @@ class MemoryAccounts(Turns):
             self.cached.add(uid)
         return self.rows[uid][0] if uid in self.rows else None
 
-    async def get(self, uid: int) -> Account | None:
+    async def get(self, uid: int, *devices: str) -> Account | None:
         await self.turn("get")
-        return Account(uid, *self.rows[uid]) if uid in self.rows else None
+        if uid not in self.rows:
+            return None
+        forgets = {device: self.forgets[uid, device] for device in devices}
+        return Account(uid, *self.rows[uid], 0, forgets)
+
+    async def get_by_name(self, name: str, *devices: str) -> Account | None:
+        await self.turn("get_by_name")
+        uids = [uid for uid, row in self.rows.items() if row[0] == name]
+        return await self.get(uids[0], *devices) if len(uids) == 1 else None
+
+    async def forget_device(self, uid: int, device: str) -> None:
+        await self.turn("forget_device")
+        self.forgets[uid, device] += 1
 
     async def register(self, name: str, phc: str) -> int:
         await self.turn("register")

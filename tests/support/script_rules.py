@@ -1,8 +1,7 @@
-"""Rules taken out of the Lua script, to see that it is they which keep a promise."""
+"""Rules taken out of the Lua scripts, to see that it is they which keep a promise."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from chatsvc.inbox.redis import script
@@ -12,15 +11,15 @@ def replace_rule(
     rule: str, instead: str, patch: Callable[[object, str, object], object] = setattr
 ) -> None:
     """
-    Replace a piece of the script that this process runs in Redis.
+    Replace a piece of the scripts that this process runs in Redis.
 
     ``patch`` sets an attribute of an object, as ``setattr`` does for good, or a test's ``patch`` until its end.
 
-    :raise ValueError: the script has no such piece, or more than one.
+    :raise ValueError: no script has such a piece, or one has it more than once.
     """
-    pieces = script.SCRIPT.count(rule.encode())
-    if pieces != 1:
-        raise ValueError(f"the script has {rule!r} {pieces} times, not once")
-    changed = script.SCRIPT.replace(rule.encode(), instead.encode())
-    patch(script, "SCRIPT", changed)
-    patch(script, "SCRIPT_HASH", hashlib.sha1(changed).hexdigest())
+    pieces = [one.source.count(rule.encode()) for one in (script.BATCHES, script.REST)]
+    if max(pieces) != 1:
+        raise ValueError(f"the scripts have {rule!r} {pieces} times, not once")
+    for name in ("BATCHES", "REST"):
+        source = getattr(script, name).source.replace(rule.encode(), instead.encode())
+        patch(script, name, script.LuaScript(source))

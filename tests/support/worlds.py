@@ -11,9 +11,11 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
 from chatsvc.handlers.routes import ROUTES
+from chatsvc.inbox.features import FeatureGrants
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
 from chatsvc.limits.take_overs import TakeOverBrake
@@ -52,11 +54,12 @@ class World:
             u10001=("alice", "a"), u10002=("bob", "b"), u10003=("carol", "c")
         )
         self.passwords = PlainPasswords()
-        self.online: dict[int, Reader] = {}
+        self.online: OnlineUsers[Reader] = OnlineUsers()
         self.flush = FlushConsolidator(self.clock)
         self.router = MessageRouter(
             self.clock, self.inbox, self.online, after_batch=self.flush.flush
         )
+        self.inbox.watcher = self.router
         now = self.clock.seconds
         accounts, log_budget = cast(AccountStore, self.accounts), LogBudget(now)
         self.services = Services(
@@ -78,6 +81,7 @@ class World:
             router=self.router,
             flush=self.flush,
             online=self.online,
+            features=FeatureGrants(self.inbox, now),
             rates=Rates(
                 message=RateLimiter(rate, now),
                 request=RateLimiter(request_rate, now),
@@ -133,6 +137,9 @@ class RecordingConnection:
     def speak(self, lang: str) -> None:
         self.noted.append(lang)
 
+    def bring_devices(self) -> None:
+        self.noted.append("devices")
+
     def hold(self, reason: str) -> None:
         self.held.add(reason)
 
@@ -150,6 +157,10 @@ class RecordingConnection:
 
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
+
+    def bye(self, why: str) -> None:
+        self.say(e.Bye(1.0))
+        self.close(why)
 
     def close(self, why: str) -> None:
         self.noted.append("closed")

@@ -65,6 +65,7 @@ class OptionsTests(SynchronousTestCase):
             *("--port", "ssl:1", "--port", "tcp:2", "--legacy-port", "ssl:3", "--keys", "k"),
             *("--accounts", "mysql://u:p@h/d", "--inbox", "redis://h/1", "--lang", "en"),
             *("--inbox-limit", "5", "--inbox-share", "4", "--inbox-days", "3", "--rate", "2/9"),
+            *("--devices", "2", "--device-days", "6", "--device-backlog", "7"),
             *("--max-connections", "7", "--max-per-ip", "6", "--login-timeout", "8"),
             *("--frame-timeout", "9", "--max-unanswered", "10", "--max-unanswered-kib", "11"),
             *(
@@ -86,7 +87,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((list(config.legacy_ports), config.keys), (["ssl:3"], "k"))
         self.assertEqual((config.accounts.host, config.accounts.password), ("h", "p"))
         self.assertEqual((config.inbox.scheme, config.inbox.path), ("redis", "1"))
-        self.assertEqual((config.lang, config.inbox_limits), ("en", InboxLimits(5, 4, 3)))
+        self.assertEqual((config.lang, config.inbox_limits), ("en", InboxLimits(5, 4, 3, 2, 6, 7)))
         self.assertEqual(config.connection_limits, ConnectionLimits(7, 6, 8, 9, 10, 11 * 1024))
         self.assertEqual(
             (config.rate, config.request_rate, config.find_rate, config.registration_rate),
@@ -110,6 +111,7 @@ class OptionsTests(SynchronousTestCase):
         for name in (
             *("PORT", "LEGACY_PORT", "KEYS", "ACCOUNTS", "INBOX", "REGISTRATION", "LANG"),
             *("INBOX_LIMIT", "INBOX_SHARE", "INBOX_DAYS", "RATE", "MAX_CONNECTIONS"),
+            *("DEVICES", "DEVICE_DAYS", "DEVICE_BACKLOG"),
             *("MAX_PER_IP", "LOGIN_TIMEOUT", "TRUSTED_PROXY"),
         ):
             self.assertIn(f"CHATSVC_{name}", variables)

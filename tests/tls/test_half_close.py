@@ -169,7 +169,7 @@ class HalvesCase(SynchronousTestCase):
         for _ in range(count):
             self.world.inbox.store(ALICE, "x" * 100)
         if ALICE in self.world.online:
-            self.world.online[ALICE].resync()
+            self.world.online[ALICE][0].resync()
         self.turn()
 
     def waiting(self) -> list[int]:
@@ -238,7 +238,7 @@ class EndTests(HalvesCase):
             client.meter.abortConnection()
             self.store(1)
             if ALICE in self.world.online:
-                self.world.online[ALICE].poll_acks()
+                self.world.online[ALICE][0].poll_acks()
             self.turn(1)
             self.turn(REMOVAL_DELAY)
             self.assertEqual(self.waiting(), [1])

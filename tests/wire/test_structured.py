@@ -22,13 +22,13 @@ DEVICE = "0123456789abcdef"
 CODES = {
     *("bad-request", "bad-credentials", "not-logged-in", "unknown-user", "inbox-full", "too-long"),
     *("gap", "throttled", "store-unavailable", "registration-closed", "not-utf8"),
-    "too-many-connections",
+    *("too-many-connections", "too-many-devices"),
 }
 
 
 FIELDS = [
     *("type", "n", "uid", "to", "text", "id", "name", "old", "new", "password", "after"),
-    *("token", "receive", "device", "lang", "version", "client"),
+    *("token", "receive", "device", "lang", "version", "client", "serial", "features"),
 ]
 
 

@@ -11,9 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.client.conversation.credentials import Credentials
 from chatsvc.client.conversation.presenter import Presenter
+from chatsvc.client.conversation.reading import Reading, ReadingByEpoch, reading_of_device
 from chatsvc.client.conversation.receiver import MessageQuota, Receiver
 from chatsvc.client.conversation.sender import Sender
 from chatsvc.client.state.outbox import Outbox, OutboxEntry
+from chatsvc.client.state.shown import Position
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
@@ -28,11 +30,13 @@ class LoginIntent:
     What somebody logs in for.
 
     ``receive``: to read messages. A client that does not only sends: it ends no other log-in and is given no message.
+    ``devices``: as a registered device, where the server grants that, so that the user's other devices stay logged in.
     ``quota``: how many messages it reads. ``resumes``: what it sends is what an earlier process left unconfirmed, in
     the same order, as long as recipients and texts are the same.
     """
 
     receive: bool = True
+    devices: bool = False
     quota: MessageQuota = field(default_factory=MessageQuota)
     resumes: bool = False
 
@@ -43,6 +47,8 @@ class AccountSession:
 
     :param notify: sends a command whose answer, if any, carries no request number; drops it without a connection
     :param switch_device: called when messages wait for the connection to speak as the outbox's device
+    :param ask_epoch: called when only the inbox's epoch tells what was shown
+        (:class:`~chatsvc.client.conversation.reading.FirstReading`)
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class AccountSession:
         notify: Callable[[c.Command], None],
         switch_device: Callable[[], None],
         intent: LoginIntent,
+        ask_epoch: Callable[[Position], None] = lambda place: None,
     ) -> None:
         self.uid = uid
         self.name = name
@@ -64,6 +71,7 @@ class AccountSession:
         self._presenter = presenter
         self._notify = notify
         self._intent = intent
+        self._ask_epoch = ask_epoch
         self._sender = Sender(
             clock, outbox, notify, self._on_result, self._on_postponed, switch_device
         )
@@ -89,14 +97,12 @@ class AccountSession:
 
     # The connection
 
-    def logged_in(self, event: e.LoggedIn, device: str) -> None:
-        """A connection is logged in, and speaks as a device."""
+    def logged_in(self, event: e.LoggedIn, device: str, *, registered: bool = False) -> None:
+        """A connection is logged in, and speaks as a device; ``registered``: as a registered one."""
         if self._intent.receive:
-            self.outbox.logged_in(event.epoch)
             self._receiver = Receiver(
                 self._clock,
-                self.outbox,
-                event.epoch,
+                self._reading(event.epoch, registered=registered),
                 event.waiting,
                 self._presenter.view,
                 lambda id: self._notify(c.Ack(id)),
@@ -104,6 +110,13 @@ class AccountSession:
                 self._intent.quota,
             )
         self._sender.start(device)
+
+    def _reading(self, epoch: str, *, registered: bool) -> Reading:
+        shown = self.outbox.shown
+        if registered:
+            return reading_of_device(shown, self._ask_epoch)
+        shown.enter(epoch)
+        return ReadingByEpoch(shown, epoch, at_terminal=self._intent.devices)
 
     def connection_lost(self) -> None:
         """The connection is gone; what is unconfirmed is sent on the next one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,15 @@ from twisted.internet.defer import Deferred
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import RequestLost
+from chatsvc.client.i18n.device_list import DEVICE_TEXTS, SHORT_ID, device_lines
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Confirmed, Rejected
 from chatsvc.wire.problems import Problem
 
-_NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Logout})
+_NEED_LOGIN = frozenset({c.Send, c.Passwd, c.Find, c.Devices, c.Forget, c.Logout})
+
+_DEVICE = re.compile("[0-9a-f]{16,32}")
 
 
 class CommandRunner:
@@ -25,6 +29,8 @@ class CommandRunner:
     def __init__(self, conversation: Conversation, presenter: Presenter) -> None:
         self._conversation = conversation
         self._presenter = presenter
+        self._listed: tuple[e.Device, ...] = ()
+        """The devices as they were shown last, whose numbers a user knows."""
 
     def run(self, command: c.Command) -> Deferred[bool]:
         """Run a command and say what comes of it; fires with whether it was carried out."""
@@ -95,6 +101,40 @@ class CommandRunner:
             self._conversation.password_changed(command.new, None)
             raise
 
+    async def _devices(self, command: c.Devices) -> bool:
+        answer = await self._conversation.ask(command)
+        if isinstance(answer, Rejected):
+            self._presenter.view.say(answer.text)
+        if not isinstance(answer, e.DevicesListed):
+            return False
+        self._listed = answer.devices
+        for line in device_lines(answer, self._conversation.lang):
+            self._presenter.view.say(line)
+        return True
+
+    async def _forget(self, command: c.Forget) -> bool:
+        texts = DEVICE_TEXTS[self._conversation.lang]
+        device = self._meant(command.device.lower())
+        if device is None:
+            self._presenter.view.say(texts.not_listed)
+            return False
+        answer = await self._conversation.ask(c.Forget(device))
+        if isinstance(answer, Rejected):
+            self._presenter.view.say(answer.text)
+            return False
+        self._presenter.view.say(texts.forgotten.format(id=device[:SHORT_ID]))
+        return True
+
+    def _meant(self, word: str) -> str | None:
+        """The device that a user means by its number in the list, by its id, or by how that begins."""
+        if word.isascii() and word.isdigit() and len(word) < SHORT_ID:
+            listed = self._listed[max(0, int(word) - 1) : int(word)]
+            return listed[0].device if listed else None
+        if _DEVICE.fullmatch(word):
+            return word
+        begun = [one.device for one in self._listed if one.device.startswith(word)]
+        return begun[0] if len(begun) == 1 and len(word) >= SHORT_ID else None
+
     async def _set_lang(self, command: c.SetLang) -> bool:
         self._conversation.set_lang(command.lang)
         return await self._show(e.LangSet())
@@ -116,6 +156,8 @@ _RUNNERS: dict[type, Callable[[CommandRunner, Any], Coroutine[Any, Any, bool]]] 
     c.Register: CommandRunner._request,
     c.Passwd: CommandRunner._passwd,
     c.Find: CommandRunner._request,
+    c.Devices: CommandRunner._devices,
+    c.Forget: CommandRunner._forget,
     c.Logout: CommandRunner._logout,
     c.Help: CommandRunner._help,
     c.SetLang: CommandRunner._set_lang,

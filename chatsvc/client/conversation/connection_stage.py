@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum, auto
 
 
@@ -24,12 +25,15 @@ class ConnectionStage:
     The stage of the present connection.
 
     ``number`` is another one after each connection and each loss, so that a coroutine can tell after an ``await``
-    whether its connection is still there. ``retry_after`` is the server's wish in its goodbye, in seconds.
+    whether its connection is still there. ``retry_after`` is the server's wish in its goodbye, in seconds. ``renewed``:
+    this connection is to replace, or replaces, one that was closed on purpose, of which the user hears nothing.
     """
 
     number: int = 0
     stage: Stage = Stage.DISCONNECTED
     retry_after: float | None = None
+    renewed: bool = False
+    _close: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def welcomed(self) -> bool:
@@ -41,11 +45,24 @@ class ConnectionStage:
         """Whether the connection takes what a user asks."""
         return self.stage is Stage.READY
 
-    def made(self) -> None:
-        """There is a new connection."""
+    def made(self, close: Callable[[], None]) -> None:
+        """There is a new connection, which ``close`` closes."""
         self.number += 1
         self.stage = Stage.CONNECTED
         self.retry_after = None
+        self._close = close
+
+    def ready_now(self) -> None:
+        """The connection takes what a user asks."""
+        self.stage = Stage.READY
+        self.renewed = False
+
+    def renew(self) -> None:
+        """Close the connection, for another one that is made at once."""
+        if self.stage is not Stage.DISCONNECTED and self.retry_after is None:
+            self.stage = Stage.CONNECTED
+            self.renewed, self.retry_after = True, 0.0
+            self._close()
 
     def lost(self) -> None:
         """The connection is gone; ``retry_after`` stays readable until the next one."""

@@ -19,9 +19,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.client.conversation.account import DeliveryResult, LoginIntent
-from chatsvc.client.conversation.login import LoginFlow, ignore_lost_request
+from chatsvc.client.conversation.login import LoginFlow
 from chatsvc.client.conversation.presenter import Presenter
-from chatsvc.client.conversation.requests import MESSAGE_PATIENCE, RequestTracker
+from chatsvc.client.conversation.requests import (
+    MESSAGE_PATIENCE,
+    RequestTracker,
+    ignore_lost_request,
+)
 from chatsvc.client.i18n.client_messages import ClientMessages
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
@@ -85,6 +89,11 @@ class Conversation:
         return self._login.connection.ready
 
     @property
+    def renewing(self) -> bool:
+        """Whether the connection is being replaced on purpose, which is no news to the user."""
+        return self._login.connection.renewed
+
+    @property
     def logged_in(self) -> bool:
         """Whether somebody is logged in, even if the connection is lost just now."""
         return self._login.account is not None
@@ -119,9 +128,11 @@ class Conversation:
 
     # The connection
 
-    def connection_made(self, write: Callable[[bytes], None]) -> None:
-        """There is a connection; ``write`` sends a frame."""
-        self._login.connection_made(write)
+    def connection_made(
+        self, write: Callable[[bytes], None], close: Callable[[], None] = lambda: None
+    ) -> None:
+        """There is a connection; ``write`` sends a frame, ``close`` closes it when all was sent."""
+        self._login.connection_made(write, close)
 
     def frame(self, frame: bytes) -> None:
         """
@@ -144,7 +155,9 @@ class Conversation:
         :return: seconds; None: it owes no answer
         """
         requests, account = self._requests.patience, self._login.account
-        messages = MESSAGE_PATIENCE if account is not None and account.owed else None
+        errand = self._login.devices.errand
+        owed = (account is not None and account.owed) or (errand is not None and errand.owed)
+        messages = MESSAGE_PATIENCE if owed else None
         return max((one for one in (requests, messages) if one is not None), default=None)
 
     def ping(self) -> None:
@@ -180,7 +193,9 @@ class Conversation:
     def set_lang(self, lang: str) -> None:
         """Use another language from now on, and ask the server to."""
         self._presenter.lang = lang
-        if self.connected:
+        if self.connected and self._login.hello.granted:
+            self._login.reconnect()  # such a connection takes no second hello
+        elif self.connected:
             self._login.hello.hello().addErrback(ignore_lost_request)
 
     # Logging in and out
@@ -200,7 +215,7 @@ class Conversation:
 
     def password_changed(self, password: str, token: str | None) -> None:
         """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
-        self._login.password_changed(password, token)
+        self._login.tokens.password_changed(password, token)
 
     async def log_out(self) -> None:
         """Log out, and do not come back by a token."""
@@ -249,8 +264,9 @@ class Conversation:
         if isinstance(event, Confirmed | Rejected) and event.to is not None:
             if isinstance(event, Confirmed):
                 self._login.confirmed()
-            if self._login.account is not None:
-                self._login.account.answered(event)
+            target = self._login.devices.errand or self._login.account
+            if target is not None:
+                target.answered(event)
         elif isinstance(event, e.Event) and event.re is not None:
             self._requests.answered(event)
         elif type(event) in _HANDLERS:
@@ -267,6 +283,10 @@ class Conversation:
         self._login.connection.retry_after = event.retry_after
         self._presenter.show_result(event)
 
+    def _on_missed(self, event: e.Missed) -> None:
+        count = event.until - event.after
+        self._presenter.view.say(self.client_messages.missed.format(count=count))
+
     def _on_rejected(self, event: Rejected) -> None:
         if event.code != "not-logged-in":  # an acknowledgement that came too late
             self._presenter.view.say(event.text)
@@ -276,5 +296,6 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     e.Message: Conversation._on_message,
     e.Kicked: Conversation._on_kicked,
     e.Bye: Conversation._on_bye,
+    e.Missed: Conversation._on_missed,
     Rejected: Conversation._on_rejected,
 }

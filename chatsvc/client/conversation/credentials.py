@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chatsvc.client.conversation.requests import RequestLost
+from chatsvc.client.state.outbox import StateUnusable
+from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
+
+TEMPORARY = frozenset({"throttled", "store-unavailable"})
+"""Refusals of a log-in that say nothing against it."""
 
 _LONGEST_TERM = 86_400.0
 """Seconds between two renewals at most: timers stand still while a machine sleeps, and tokens do not."""
@@ -100,3 +106,79 @@ class TokenRenewal:
         self._ask(c.Renew(token)).addCallbacks(
             answered, lambda failure: failure.trap(RequestLost) and None
         )
+
+
+class TokenKeeper:
+    """
+    The tokens of the account that is logged in: the newest one in use, and in the state folder, renewed in time.
+
+    :param ask: asks the server on the present connection
+    :param saved_login: where the account is kept; None: nowhere
+    :param server: ``HOST:PORT``, under which it is kept
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        ask: Callable[[c.Command], Deferred[e.Event]],
+        saved_login: SavedLogin | None,
+        server: str,
+    ) -> None:
+        self._saved_login = saved_login
+        self._server = server
+        self._credentials: Credentials | None = None
+        self._lifetime = 0
+        self._renewal = TokenRenewal(clock, ask, self._renewed)
+
+    def begin(self, credentials: Credentials, answer: e.LoggedIn) -> None:
+        """Take the token of a log-in."""
+        self._credentials, self._lifetime = credentials, answer.token_seconds
+        self.use(answer.token)
+
+    def use(self, token: str) -> None:
+        """
+        Use another token from now on for the account that is logged in.
+
+        :raise StateUnusable: it cannot be kept
+        """
+        if self._credentials is not None:
+            self._credentials.has_token(token)
+            self._renewal.begin(token, self._lifetime)
+            if self._saved_login is not None:
+                self._saved_login.keep(SavedAccount(self._server, self._credentials.uid, token))
+
+    def password_changed(self, password: str, token: str | None) -> None:
+        """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
+        if self._credentials is None:
+            return
+        if token is None:
+            self._credentials.may_have_password(password)
+            return
+        self._credentials.has_password(password)
+        if token:
+            self.use(token)
+
+    def pause(self) -> None:
+        """Renew nothing: the connection is lost."""
+        self._renewal.end()
+
+    def end(self) -> None:
+        """Nobody is logged in any more."""
+        self._renewal.end()
+        self._credentials = None
+
+    def saved(self, uid: int) -> str:
+        """The token that is saved for an account; empty: none is."""
+        saved = self._saved_login.account() if self._saved_login is not None else None
+        known = saved is not None and (saved.server, saved.uid) == (self._server, uid)
+        return saved.token if saved is not None and known else ""
+
+    def forget(self, uid: int, tokens: Collection[str] | None = None) -> bool:
+        """Forget the saved account if it is this one, and its token one of these; return whether it was."""
+        if self._saved_login is None:
+            return False
+        return self._saved_login.forget(self._server, uid, tokens)
+
+    def _renewed(self, token: str) -> None:
+        with suppress(StateUnusable):  # the one that is saved works for a while, and the next comes
+            self.use(token)

@@ -7,7 +7,7 @@ welcome and that moment, an account that was logged in before comes back by its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,23 +15,26 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.account import AccountSession, LoginIntent
 from chatsvc.client.conversation.connection_stage import ConnectionStage, Stage
-from chatsvc.client.conversation.credentials import TokenRenewal
-from chatsvc.client.conversation.hello import HelloSession
-from chatsvc.client.conversation.presenter import Presenter
-from chatsvc.client.conversation.requests import RequestLost, RequestTracker, request_backoff
-from chatsvc.client.state.outbox import Outbox, StateUnusable
+from chatsvc.client.conversation.credentials import TEMPORARY, TokenKeeper
+from chatsvc.client.conversation.device_login import DeviceLogin
+from chatsvc.client.conversation.hello import DEVICES, HelloSession, NotIntroduced
+from chatsvc.client.conversation.presenter import TOO_MANY_DEVICES, Presenter
+from chatsvc.client.conversation.requests import (
+    RequestLost,
+    RequestTracker,
+    ignore_lost_request,
+    request_backoff,
+)
+from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedAccount, SavedLogin
+from chatsvc.client.state.shown import Position
 from chatsvc.waiters import Waiters
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.client_codec import Rejected
-
-TEMPORARY = frozenset({"throttled", "store-unavailable"})
-"""Refusals of a log-in that say nothing against it."""
 
 _MOST_DEVICE_TAKINGS = 8
 """How often a program that only sends logs in again after others with its device, before something is confirmed."""
@@ -61,36 +64,41 @@ class LoginFlow:
         self.account: AccountSession | None = None
         self.last_account: AccountSession | None = None
         self.connection = ConnectionStage()
-        self.hello = HelloSession(clock, requests, presenter)
+        self.hello = HelloSession(
+            clock, requests, presenter, (DEVICES,) if intent.devices else None
+        )
+        self.devices = DeviceLogin(clock, requests, self.hello, presenter)
         self._clock = clock
         self._open_outbox = open_outbox
         self._outboxes: dict[int, Outbox] = {}
         self._presenter = presenter
         self._requests = requests
         self._intent = intent
-        self._saved_login = saved_login
-        self._server = server
         self._saved_account: SavedAccount | None = None
         self._was_ready = False
-        self._first_ready = Waiters[None]()
+        self._readied = Waiters[None]()
         self._device_takings = 0
-        self._token_seconds = 0
         self._device_backoff = request_backoff()
-        self._renewal = TokenRenewal(clock, requests.ask_at_once, self._renewed)
+        self.tokens = TokenKeeper(clock, requests.ask_at_once, saved_login, server)
 
     def ready(self) -> Deferred[None]:
         """Fires when a connection is ready for the first time, so after the log-in by a saved token was tried."""
-        return succeed(None) if self._was_ready else self._first_ready.wait()
+        return succeed(None) if self._was_ready else self._readied.wait()
 
     # The connection
 
-    def connection_made(self, write: Callable[[bytes], None]) -> None:
-        """Say hello on a new connection; ``write`` sends a frame."""
-        self.connection.made()
+    def connection_made(
+        self, write: Callable[[bytes], None], close: Callable[[], None] = lambda: None
+    ) -> None:
+        """Say hello on a new connection; ``write`` sends a frame, ``close`` says goodbye."""
+        self.connection.made(close)
         self._requests.connected(write)
-        if self.account is not None:
+        self.hello.connection_made()
+        if self._intent.devices:
+            self.hello.device = ""  # who is what is said when it is known what the server knows
+        elif self.account is not None:
             self.hello.device = self.account.outbox.device
-        self.hello.hello().addCallbacks(self._welcomed, ignore_lost_request)
+        self.hello.begin().addCallbacks(self._welcomed, ignore_lost_request)
 
     def connection_lost(self) -> float | None:
         """
@@ -99,11 +107,17 @@ class LoginFlow:
         :return: the seconds after which the server wants to be asked again, where it said so
         """
         self.connection.lost()
-        self._renewal.end()
+        self.tokens.pause()
         if self.account is not None:
             self.account.connection_lost()
+        self.devices.connection_lost()
         self._requests.lost()
         return self.connection.retry_after
+
+    def reconnect(self) -> None:
+        """Go on, on a new connection, at once and without a word."""
+        self._requests.hold()
+        self.connection.renew()
 
     def _welcomed(self, answer: e.Event) -> None:
         if not isinstance(answer, e.Welcome):
@@ -117,13 +131,13 @@ class LoginFlow:
             self._become_ready()
 
     def _become_ready(self) -> None:
-        self.connection.stage = Stage.READY
+        self.connection.ready_now()
         self._requests.ready()
         if not self._was_ready:
             self._was_ready = True
             if self.account is None:
                 self._presenter.show_result(e.Greeting())
-            self._first_ready.fire(None)
+        self._readied.fire(None)
 
     def _run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         Deferred.fromCoroutine(coroutine).addErrback(self._presenter.report)
@@ -144,25 +158,56 @@ class LoginFlow:
         :raise RequestLost: only ``at_once``: the connection was lost before the answer came
         """
         await self.drained()
-        outbox = self._outbox(command.uid)
-        self.hello.device = outbox.device
-        if self.connection.ready or at_once:
-            self.hello.hello().addErrback(ignore_lost_request)
-        ask = self._requests.ask_at_once if at_once else self._requests.ask
-        answer = await ask(self._with_cursor(command, outbox))
-        if isinstance(answer, e.LoggedIn):
-            self.account = AccountSession(
-                self._clock,
-                answer.uid,
-                answer.name,
-                outbox,
-                self._presenter,
-                self._requests.notify,
-                self.switch_device,
-                self._intent,
-            )
-            self._logged_in(self.account, command, answer)
+        if not self._intent.devices:
+            outbox = self._outbox(command.uid)
+            self.hello.device = outbox.device
+            if self.connection.ready or at_once:
+                self.hello.hello().addErrback(ignore_lost_request)
+            ask = self._requests.ask_at_once if at_once else self._requests.ask
+            answer = await ask(self._with_cursor(command, outbox))
+            self._entered(command, answer)
+            return answer
+        while True:
+            if not at_once and not self.connection.ready:
+                await self._readied.wait()
+            try:
+                return await self._enter(command)
+            except RequestLost:
+                if at_once:
+                    raise
+            except NotIntroduced:
+                self.reconnect()
+                if at_once:
+                    raise RequestLost from None
+
+    async def _enter(self, command: c.Auth) -> e.Event:
+        """On the present connection, as a registered device where the server grants that."""
+        way = command
+        if command.name is not None:
+            found = await self.devices.find_uid(command)
+            if not isinstance(found, e.LoggedIn):
+                return found
+            way = c.Auth(found.uid, token=found.token)
+        outbox = self._outbox(way.uid)
+        answer = await self.devices.enter(way, outbox, first=True)
+        self._entered(command, answer)
         return answer
+
+    def _entered(self, command: c.Auth, answer: e.Event) -> None:
+        if not isinstance(answer, e.LoggedIn):
+            return
+        self.account = AccountSession(
+            self._clock,
+            answer.uid,
+            answer.name,
+            self._outbox(answer.uid),
+            self._presenter,
+            self._requests.notify,
+            self.switch_device,
+            self._intent,
+            self._ask_epoch,
+        )
+        self._logged_in(self.account, command, answer)
 
     async def _log_in_by_token(self, saved: SavedAccount) -> None:
         """For the first time in this process."""
@@ -175,7 +220,7 @@ class LoginFlow:
             self._presenter.show_result(answer)
         elif isinstance(answer, Rejected) and answer.code == "bad-credentials":
             self._presenter.forgotten(saved.uid)
-            self._forget_saved(saved.uid, {saved.token})
+            self.tokens.forget(saved.uid, {saved.token})
         else:
             self._presenter.reject_login(answer)
         self._become_ready()
@@ -184,19 +229,22 @@ class LoginFlow:
         """On a new connection, by the newest token, and by what else is known where that is refused."""
         connection, backoff = self.connection.number, request_backoff()
         await self.drained()
-        ways = account.credentials.ways(self._saved_token(account.uid))
+        ways = account.credentials.ways(self.tokens.saved(account.uid))
         while self.connection.number == connection and self.account is account:
-            auth = self._with_cursor(ways[0], account.outbox)
             try:
-                answer = await self._requests.ask_at_once(auth)
+                answer = await self._ask_again(ways[0], account)
             except RequestLost:
+                return
+            except NotIntroduced:
+                self.reconnect()
                 return
             if isinstance(answer, Rejected) and answer.code in TEMPORARY:
                 await deferLater(self._clock, max(answer.retry_after, backoff.delay()))
                 continue
             if isinstance(answer, e.LoggedIn):
-                self._presenter.view.say(self._presenter.client_messages.back)
-                self._logged_in(account, auth, answer)
+                if not self.connection.renewed:
+                    self._presenter.view.say(self._presenter.client_messages.back)
+                self._logged_in(account, ways[0], answer)
             elif len(ways) > 1:
                 ways.pop(0)
                 continue
@@ -207,10 +255,16 @@ class LoginFlow:
         if self.connection.number == connection:  # the user has logged out meanwhile
             self._become_ready()
 
+    async def _ask_again(self, way: c.Auth, account: AccountSession) -> e.Event:
+        if self._intent.devices:
+            return await self.devices.enter(way, account.outbox, first=False)
+        return await self._requests.ask_at_once(self._with_cursor(way, account.outbox))
+
     def _refused_again(self, account: AccountSession, answer: e.Event) -> None:
-        """Nothing that is known logs the account in any more."""
-        tokens = account.credentials.tokens | {self._saved_token(account.uid)}
-        forgotten = self._forget_saved(account.uid, tokens)
+        """Nothing that is known logs the account in any more, or no device has a place."""
+        full = isinstance(answer, Rejected) and answer.code == TOO_MANY_DEVICES
+        tokens = account.credentials.tokens | {self.tokens.saved(account.uid)}
+        forgotten = not full and self.tokens.forget(account.uid, tokens)
         self.leave()
         if forgotten:
             self._presenter.forgotten(account.uid)
@@ -221,55 +275,17 @@ class LoginFlow:
         return replace(command, after=outbox.last_shown if receive else None, receive=receive)
 
     def _logged_in(self, account: AccountSession, command: c.Auth, answer: e.LoggedIn) -> None:
-        account.logged_in(answer, self.hello.device)
+        account.logged_in(answer, self.hello.device, registered=self.hello.granted)
         if command.password is not None:
             account.credentials.has_password(command.password)
-        self._token_seconds = answer.token_seconds
-        self._use_token(answer.token)
-
-    def _use_token(self, token: str) -> None:
-        """Use another token from now on for the account that is logged in."""
-        if self.account is not None:
-            self.account.credentials.has_token(token)
-            self._renewal.begin(token, self._token_seconds)
-            if self._saved_login is not None:
-                self._saved_login.keep(SavedAccount(self._server, self.account.uid, token))
-
-    def _renewed(self, token: str) -> None:
-        with suppress(
-            StateUnusable
-        ):  # the one that is saved works for a while, and the next one comes
-            self._use_token(token)
-
-    def password_changed(self, password: str, token: str | None) -> None:
-        """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
-        if self.account is None:
-            return
-        if token is None:
-            self.account.credentials.may_have_password(password)
-            return
-        self.account.credentials.has_password(password)
-        if token:
-            self._use_token(token)
-
-    def _saved_token(self, uid: int) -> str:
-        """The token that is saved for an account; empty: none is."""
-        saved = self._saved_login.account() if self._saved_login is not None else None
-        known = saved is not None and (saved.server, saved.uid) == (self._server, uid)
-        return saved.token if saved is not None and known else ""
-
-    def _forget_saved(self, uid: int, tokens: Collection[str] | None = None) -> bool:
-        """Forget the saved account if it is this one, and its token one of these; return whether it was."""
-        if self._saved_login is None:
-            return False
-        return self._saved_login.forget(self._server, uid, tokens)
+        self.tokens.begin(account.credentials, answer)
 
     # Logging out
 
     async def log_out(self) -> None:
         """Log out, and do not come back by a token."""
         if self.account is not None:
-            self._forget_saved(self.account.uid)
+            self.tokens.forget(self.account.uid)
         await self.log_out_quietly()
         self.leave()
 
@@ -283,7 +299,7 @@ class LoginFlow:
     def leave(self) -> None:
         """Nobody is logged in any more."""
         account, self.account = self.account, None
-        self._renewal.end()
+        self.tokens.end()
         if account is not None:
             self.last_account = account
             account.logged_out()
@@ -296,7 +312,7 @@ class LoginFlow:
 
     async def close(self) -> None:
         """Close all state when everything that has arrived is recorded. Results of unconfirmed messages never come."""
-        self._renewal.end()
+        self.tokens.end()
         if self.account is not None:
             self.account.connection_lost()
         await self.drained()
@@ -307,9 +323,17 @@ class LoginFlow:
 
     # Devices
 
+    def _ask_epoch(self, place: Position) -> None:
+        """Learn by the inbox's epoch whether all up to a message was shown."""
+        if self.account is not None:
+            self.devices.doubt(self.account.outbox, place)
+            self.reconnect()
+
     def switch_device(self) -> None:
         """Speak as the outbox's device, for which messages wait."""
-        if self.account is not None:
+        if self.hello.granted:
+            self.reconnect()
+        elif self.account is not None:
             account, connection = self.account, self.connection.number
             self._run(
                 self.hello.switch_device(
@@ -323,9 +347,18 @@ class LoginFlow:
         Another client has logged in to the account.
 
         A user who reads is logged out. A program that only sends comes back as another device: nobody else reads, so
-        another process has a copy of its state.
+        another process has a copy of its state. That is so of a registered device, too, which its user finds another
+        one after the next log-in.
         """
-        if (
+        if self.devices.errand is not None:
+            self.devices.errand.device_taken()
+        elif self.devices.entering:
+            return  # it was the session of an errand, which is over
+        elif self.account is not None and self.hello.granted:
+            self.account.device_taken()
+            self._presenter.view.say(self._presenter.client_messages.device_taken)
+            self.leave()
+        elif (
             self.account is None
             or self._intent.receive
             or self._device_takings >= _MOST_DEVICE_TAKINGS
@@ -361,8 +394,3 @@ class LoginFlow:
         if uid not in self._outboxes:
             self._outboxes[uid] = self._open_outbox(uid)
         return self._outboxes[uid]
-
-
-def ignore_lost_request(failure: Failure) -> None:
-    """Of a hello: the next connection begins with one of its own."""
-    failure.trap(RequestLost)

@@ -19,6 +19,9 @@ from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
 from chatsvc.wire.text import TextDialect
 
+TOO_MANY_DEVICES = "too-many-devices"
+"""The code of a refusal to log in: all places of the account's devices are taken by such as are online."""
+
 
 class View(MessageSink, Protocol):
     """
@@ -82,7 +85,8 @@ class Presenter:
     def reject_login(self, answer: e.Event) -> None:
         """Say why the server refused a log-in."""
         if isinstance(answer, Rejected):
-            self.view.say(answer.text)
+            full = answer.code == TOO_MANY_DEVICES
+            self.view.say(self.client_messages.too_many_devices if full else answer.text)
             if answer.code == "bad-credentials":
                 self.show_result(e.Greeting())
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from chatsvc.client.state.outbox import Outbox
+from chatsvc.client.conversation.reading import Reading
 from chatsvc.waiters import Waiters
 from chatsvc.wire.events import Message
 
@@ -56,8 +56,9 @@ class Receiver:
     Receives one log-in's messages.
 
     ``awaited`` counts the messages that waited at log-in and have not come yet; it goes below 0 with those that are
-    new.
+    new. Copies of what the user's other devices have sent do not count.
 
+    :param reading: which messages were shown before
     :param waiting: how many messages waited at log-in
     :param acknowledge: tells the server that all messages up to an id are on record
     :param failed: called with the reason why nothing can be shown or recorded any more
@@ -66,8 +67,7 @@ class Receiver:
     def __init__(
         self,
         clock: IReactorTime,
-        outbox: Outbox,
-        epoch: str,
+        reading: Reading,
         waiting: int,
         sink: MessageSink,
         acknowledge: Callable[[int], None],
@@ -75,8 +75,7 @@ class Receiver:
         quota: MessageQuota,
     ) -> None:
         self._clock = clock
-        self._outbox = outbox
-        self._epoch = epoch
+        self._reading = reading
         self.awaited = waiting
         self._sink = sink
         self._acknowledge = acknowledge
@@ -88,7 +87,7 @@ class Receiver:
 
     def received(self, message: Message) -> None:
         """The server has delivered a message."""
-        self.awaited -= 1
+        self.awaited -= not message.to
         self._unshown.append(message)
         if not self._busy:
             self._busy = True
@@ -116,8 +115,8 @@ class Receiver:
 
     async def _show(self) -> None:
         received, self._unshown = self._unshown, []
-        last = self._outbox.last_shown
-        fresh = [message for message in received if message.id > last][: self._quota.left]
+        last = self._reading.last
+        fresh = self._reading.fresh(received, all_came=self.awaited <= 0)[: self._quota.left]
         cut: ShownInPart | None = None
         if fresh:
             try:
@@ -126,10 +125,11 @@ class Receiver:
                 cut, fresh = problem, fresh[: problem.shown]
         if fresh:
             last = fresh[-1].id
-            self._outbox.mark_shown(self._epoch, last)
+            self._reading.mark(fresh[-1])
             self._quota.left -= len(fresh)
             self._sink.recorded(fresh)
         # Also what is not fresh: that it came again shows that its acknowledgement was lost.
-        self._acknowledge(min(received[-1].id, last))
+        if last:
+            self._acknowledge(min(received[-1].id, last))
         if cut is not None:
             raise cut

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from chatsvc.transport.backoff import Backoff
 from chatsvc.wire import commands as c
@@ -27,6 +28,11 @@ _HASHED = frozenset({c.Auth, c.Register, c.Passwd})
 
 class RequestLost(Exception):
     """The connection was lost before the answer came; whether the command was carried out is not known."""
+
+
+def ignore_lost_request(failure: Failure) -> None:
+    """Of a hello: the next connection begins with one of its own."""
+    failure.trap(RequestLost)
 
 
 MESSAGE_PATIENCE = _PATIENCE
@@ -104,6 +110,10 @@ class RequestTracker:
         for n, request in list(self._open.items()):
             if not request.sent:
                 self._send(n, request)
+
+    def hold(self) -> None:
+        """Send nothing more that can wait for another connection."""
+        self._ready = False
 
     def lost(self) -> None:
         """The connection is gone: fail what was sent, unless it may be sent again."""

@@ -36,6 +36,9 @@ class ClientMessages:
     given_up: str
     state_unusable: str
     forgotten: str
+    missed: str
+    device_taken: str
+    too_many_devices: str
     causes: Mapping[Cause, str]
     flaws: Mapping[Flaw, str]
     troubles: Mapping[KnownServersProblem, str]
@@ -94,6 +97,9 @@ ZH = ClientMessages(
     given_up="与 {server} 的连接在 {seconds:.0f} 秒内未能恢复: {reason}",
     state_unusable="无法使用状态文件: {reason}",
     forgotten="已保存的登录 (UID: {uid}) 不再有效, 请重新登录!",
+    missed="有些消息 (最多 {count} 条) 已不再保存, 此处无法显示!",
+    device_taken="本终端状态文件夹的副本已在别处登录, 您已被挤下线! 再次登录后, 本终端将成为另一台设备",
+    too_many_devices="登录失败: 您的设备已达上限, 且全部在线! 请在其中一台上输入 devices, 再用 forget 编号 移除一台",
     causes={
         Cause.REFUSED: "连接被拒绝",
         Cause.NO_SUCH_HOST: "找不到该主机",
@@ -186,6 +192,11 @@ Ask the server's admin. If the change is right, start the client again.""",
     given_up="The connection to {server} did not come back within {seconds:.0f} s: {reason}",
     state_unusable="The state cannot be used: {reason}",
     forgotten="The remembered log-in of UID {uid} no longer works, please log in again!",
+    missed="Some messages ({count} at most) are no longer kept, and cannot be shown here!",
+    device_taken="A copy of this terminal's state folder logged in elsewhere, you are logged out here! When you log in"
+    " again, this terminal is another device",
+    too_many_devices="Log-in failed: you have as many devices as are allowed, and all are online! On one of them, type"
+    " devices, then forget NUMBER",
     causes={
         Cause.REFUSED: "connection refused",
         Cause.NO_SUCH_HOST: "no such host",

@@ -78,7 +78,9 @@ ZH = Labels(
     help="""终端命令 (前面可加 / ):
   to UID或用户名         直接输入的内容发给此人; 单独的 to 结束
   reply [内容]           回复最近给您发消息的人
-  login UID              登录, 密码不显示
+  login UID或用户名      登录, 密码不显示
+  devices                您的设备: 编号, 程序, 首次登录, 最近使用
+  forget 编号            移除一台设备, 它保存的登录随之失效
   //内容                 发送以 / 开头的内容
   Tab 补全, 上下键和 Ctrl-R 查找历史, Ctrl-C 清空本行, 空行时退出""",
 )
@@ -119,7 +121,9 @@ EN = Labels(
     help="""At a terminal (with or without / before them):
   to UID or NAME         what you type goes to this person; to alone ends it
   reply [TEXT]           answer whoever wrote last
-  login UID              log in, the password is not shown
+  login UID or NAME      log in, the password is not shown
+  devices                your devices: number, program, first seen, last used
+  forget NUMBER          forget a device, and the log-in that it remembers
   //TEXT                 send a text that begins with /
   Tab completes, arrows and Ctrl-R find earlier lines,
   Ctrl-C clears the line, on an empty one it ends the client""",

@@ -6,6 +6,7 @@ It is a command, with or without a slash, or a message to the person whom the us
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,6 +66,8 @@ WORDS = (
     "register",
     "passwd",
     "find",
+    "devices",
+    "forget",
     "lang",
     "help",
     "logout",
@@ -94,6 +97,18 @@ def interpret(line: str, talking_to: int | None) -> Typed:
 def is_unicode(text: str) -> bool:
     """Whether the terminal sent UTF-8: other bytes come as lone surrogates (PEP 383)."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def device_command(line: str) -> c.Command | None:
+    """Tell which command about devices a line is, None if it is none: they are no commands of the text dialect."""
+    command, _, rest = line.partition(" ")
+    return _COMMANDS_OF_DEVICES[command](rest) if command in _COMMANDS_OF_DEVICES else None
+
+
+def auth_as(whom: str, password: str) -> c.Auth:
+    """Make the log-in of a uid, or of the only one who has a name."""
+    uid = parse_uid(whom)
+    return c.Auth(c.NO_UID, password, name=whom) if uid is None else c.Auth(uid, password)
 
 
 _NEVER_SAID = (c.Auth, c.Register, c.Passwd, c.Malformed, Ask)
@@ -140,7 +155,7 @@ def _send(line: str, end: int) -> Typed:
     return _dialect(f"msg {to.text} {line[to.end + 1 :]}" if to else "msg")
 
 
-def _log_in(line: str, end: int) -> Typed:
+def _authenticate(line: str, end: int) -> Typed:
     uid = next_word(line, end)
     if uid is None:
         return _dialect("auth")
@@ -150,6 +165,17 @@ def _log_in(line: str, end: int) -> Typed:
     if password:
         return _dialect(f"auth {uid.text} {password}".rstrip(" "))
     return Ask(c.Auth, uid.text)
+
+
+def _log_in(line: str, end: int) -> Typed:
+    """Take a name, too, as it is written."""
+    whom = next_word(line, end)
+    if whom is None or parse_uid(whom.text) is not None:
+        return _authenticate(line, end)
+    name, password = line[whom.start : whom.end], line[after_blanks(line, whom.end) :]
+    if " " in password.rstrip(" "):
+        return c.Malformed(Problem.AUTH_USAGE, c.Auth)
+    return auth_as(name, password.rstrip(" ")) if password else Ask(c.Auth, name)
 
 
 def _change_password(line: str, end: int) -> Typed:
@@ -181,19 +207,36 @@ def _find(line: str, end: int) -> Typed:
     return _dialect(f"find {stripped(line, end)}")
 
 
+def _forget(rest: str) -> c.Command:
+    device = folded(rest)
+    if _DEVICE.fullmatch(device) is None:
+        return c.Malformed(Problem.UNKNOWN_COMMAND, c.Forget)
+    return c.Forget(device)
+
+
 def _set_lang(line: str, end: int) -> Typed:
     return _dialect(f"lang {folded(line[end:])}")
 
+
+_DEVICE = re.compile("[0-9]{1,3}|[0-9a-f]{8,32}")
+"""The number of a device in a list, its id, or how that begins."""
+
+_COMMANDS_OF_DEVICES: dict[str, Callable[[str], c.Command]] = {
+    "devices": lambda rest: c.Devices(),
+    "forget": _forget,
+}
 
 _COMMANDS: dict[str, Callable[[str, int], Typed]] = {
     "msg": _send,
     "to": _talk_to,
     "reply": _reply,
-    "auth": _log_in,
+    "auth": _authenticate,
     "login": _log_in,
     "passwd": _change_password,
     "register": _register,
     "find": _find,
+    "devices": lambda line, end: c.Devices(),
+    "forget": lambda line, end: _forget(line[end:]),
     "lang": _set_lang,
     "logout": lambda line, end: c.Logout(),
     "help": lambda line, end: c.Help(),
@@ -201,7 +244,7 @@ _COMMANDS: dict[str, Callable[[str, int], Typed]] = {
     "quit": lambda line, end: c.Quit(),
 }
 
-_ALONE = frozenset({"help", "?", "quit", "logout"})
+_ALONE = frozenset({"devices", "help", "?", "quit", "logout"})
 """Commands of one word: with more words after it, the line is a message."""
 
 _DIALECT = TextDialect("en")

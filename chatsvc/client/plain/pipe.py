@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.presenter import ExitHandler
+from chatsvc.client.input.parser import device_command
 from chatsvc.client.plain.line_reader import LONGEST, LineQueue
 from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
@@ -65,7 +66,8 @@ class Pipe(Printer):
     def _command(self, line: bytes) -> c.Command:
         if len(line) > LONGEST:
             return c.Malformed(Problem.TOO_LONG)
-        return TextDialect(self.conversation.lang).parse(line)
+        command = device_command(line.decode(errors="replace"))
+        return command or TextDialect(self.conversation.lang).parse(line)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""

@@ -101,8 +101,12 @@ class PlainTerminal(Printer):
     def show_result(self, event: e.Event, lines: Sequence[str]) -> None:
         if isinstance(event, e.Sent) and lines:
             *lines, last = lines
-            lines = [*lines, f"{last}  → {self._talk.contacts.label(event.to)}"]
+            lines = [*lines, f"{last}  → {self.label(event.to)}"]
         super().show_result(event, lines)
+
+    def label(self, uid: int) -> str:
+        """Name a user as far as they are known."""
+        return self._talk.contacts.label(uid)
 
     # Lines
 

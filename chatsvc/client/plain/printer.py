@@ -54,8 +54,16 @@ class Printer(Service):
         """Do nothing: the connection was found or lost, and there is no status line."""
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        self._print("\n".join(map(show, messages)))
+        self._print("\n".join(map(self._shown, messages)))
         return succeed(None)
+
+    def _shown(self, message: Message) -> str:
+        """A message, and whom it went to if it was sent from another device of one's own."""
+        return f"{show(message)}  → {self.label(message.to)}" if message.to else show(message)
+
+    def label(self, uid: int) -> str:
+        """Name a user."""
+        return str(uid)
 
     def recorded(self, messages: Sequence[Message]) -> None:
         pass

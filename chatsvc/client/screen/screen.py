@@ -21,7 +21,7 @@ from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.graphemes import bar, cut
-from chatsvc.client.input.parser import Ask, Doubtful, is_unicode
+from chatsvc.client.input.parser import Ask, Doubtful, auth_as, is_unicode
 from chatsvc.client.input.secrecy import awaits_secret, discreet, may_be_secret
 from chatsvc.client.input.talk import Talk
 from chatsvc.client.screen.editor import Editor, GivenUp, Interrupted, Prompt
@@ -138,12 +138,14 @@ class Screen(Service):
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
         written: Deferred[None] = Deferred()
-        self._mark_unread()
-        self._status.unread += len(messages)
+        news = sum(not message.to for message in messages)  # not what one's other devices sent
+        if news:
+            self._mark_unread()
+            self._status.unread += news
         for message in messages[:-1]:
             self._show_one(message, None)
         self._show_one(messages[-1], written)
-        if self._options.bell:
+        if self._options.bell and news:
             self._editor.bell()
         self._retitle()
         return written
@@ -186,7 +188,8 @@ class Screen(Service):
             self._talk.contacts.seen(message.sender, message.name)
             if message.sender != self.conversation.uid:
                 self._talk.contacts.last = message.sender
-        self._write(self._theme.message(message), written)
+        whom = sanitized(self._talk.contacts.label(message.to)) if message.to else ""
+        self._write(self._theme.handed(message, whom), written)
 
     def _mark_unread(self) -> None:
         if not self._marked and self._reactor.seconds() - self._last_key >= AWAY:
@@ -274,7 +277,7 @@ class Screen(Service):
             return typed
 
         if ask.kind is c.Auth:
-            return c.Auth(int(ask.whom), password=await secret(labels.password))
+            return auth_as(ask.whom, await secret(labels.password))
         old = await secret(labels.old_password) if ask.kind is c.Passwd else ""
         new = await secret(labels.new_password)
         if await secret(labels.again) != new:

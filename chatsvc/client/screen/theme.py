@@ -46,6 +46,10 @@ class Theme:
         first = "" if sent.online else f"{offline}\n"
         return f"{self.message(sent.message, first)}  {self.faint(f'→ {whom} {mark}')}"
 
+    def handed(self, message: e.Message, whom: str) -> str:
+        """Paint a message that came; ``whom``: to whom it was sent, from another device of one's own."""
+        return self.message(message) + (f"  {self.faint(f'→ {whom}')}" if whom else "")
+
     def faint(self, text: str) -> str:
         """Paint something that stands beside the conversation."""
         return f"{_FAINT}{text}{_PLAIN}" if self._coloured else text

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from chatsvc.client.connector import Connector
 from chatsvc.client.conversation.account import LoginIntent
 from chatsvc.client.conversation.conversation import Conversation
-from chatsvc.client.conversation.login import TEMPORARY
+from chatsvc.client.conversation.credentials import TEMPORARY
 from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.conversation.requests import request_backoff
 from chatsvc.client.i18n.client_messages import ClientMessages

@@ -4,8 +4,8 @@ Keeps what a client must not forget: one SQLite file for each account on each se
 It outlives SIGKILL at any moment: a message is in it before it is sent, and leaves it when the server has confirmed or
 refused it; what was read is in it before it is acknowledged.
 
-Several processes may use an account at once. Each holds a *device* of its own by a lock on a file, with its own numbers
-and unconfirmed messages; what was read is known to all.
+Several processes may use an account at once. Each holds a *device* of its own by a lock on a file (``slots.py``), with
+its own numbers and unconfirmed messages, and a terminal's with what it has shown (``shown.py``).
 
 The file may be an older one that was put back, or a copy that another machine uses, too: then its device's numbers are
 used already. Such a device is given up for a new one. What may have been stored under it stays with it until that is
@@ -14,47 +14,17 @@ decided, and only what was certainly not stored goes on under the new one.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-_BUSY = 10.0
-"""Seconds to wait for another process of the same user that holds the file."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS device (
-    slot INTEGER PRIMARY KEY,  -- whose lock file is UID.SLOT.lock
-    id TEXT NOT NULL           -- 32 hex digits
-);
-CREATE TABLE IF NOT EXISTS recipient (
-    slot INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    next INTEGER NOT NULL,     -- the number of the next message to them
-    PRIMARY KEY (slot, uid)
-);
-CREATE TABLE IF NOT EXISTS unconfirmed (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,
-    slot INTEGER NOT NULL,
-    recipient INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    device TEXT                -- of which n is a number; NULL, as older clients have it: of the slot's device
-);
-CREATE TABLE IF NOT EXISTS reading (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    epoch TEXT NOT NULL,       -- of the inbox's ids
-    last INTEGER NOT NULL      -- the last id shown, 0 before the first
-);
-INSERT OR IGNORE INTO reading (one, epoch, last) VALUES (1, '', 0);
-"""
+from chatsvc.client.state.database import one, open_database
+from chatsvc.client.state.shown import ShownRecord
+from chatsvc.client.state.slots import SlotLock, SlotTaken, slots_to_read, slots_to_send
 
 
 class StateUnusable(Exception):
@@ -80,12 +50,16 @@ class Outbox:
     The state of one account on one server, with a device that no other process uses until :meth:`close`.
 
     ``present_device`` is the one under which messages are numbered now. ``is_new``: this process has made it, so that
-    there is no older copy of its numbers.
+    there is no older copy of its numbers. ``shown`` is the record of messages shown.
 
     :param server: ``HOST:PORT``
     :param suits: whether to take over the device of a crashed process, given the first message that it left
         unconfirmed; such a device is taken before all others
+    :param terminal: take the device of a terminal that is gone, or a new one for a terminal, whatever ``suits``;
+        what other processes left is found by :meth:`left`
+    :param slot: take this one and no other
     :raise StateUnusable: the folder cannot be used. Any later method may raise ``sqlite3.Error``
+    :raise SlotTaken: another process holds ``slot``
     """
 
     def __init__(
@@ -94,27 +68,43 @@ class Outbox:
         server: str,
         uid: int,
         suits: Callable[[OutboxEntry], bool] = lambda entry: True,
+        *,
+        terminal: bool = False,
+        slot: int | None = None,
     ) -> None:
-        home = folder / quote(server, safe="")
-        self.path = home / f"{uid}.db"
-        self._lock = -1
+        self._account = folder, server, uid
+        self.path = folder / quote(server, safe="") / f"{uid}.db"
+        self._lock: SlotLock | None = None
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
-            self._prepare()
-            self._slot = self._take_slot(suits)
+            self._database = open_database(self.path)
+            wanted = self._slots_wanted(suits, terminal) if slot is None else [slot]
+            self._lock = SlotLock(self.path, wanted)
+            self._slot = self._lock.slot
             self.is_new = False
             self.present_device = self._name_device()
+        except SlotTaken:
+            self.close()
+            raise
         except (OSError, sqlite3.Error) as problem:
             self._let_go()
             reason = getattr(problem, "strerror", None) or str(problem)
             raise StateUnusable(f"{self.path}: {reason}") from None
+        self.shown = ShownRecord(self._database, self._slot)
 
     def close(self) -> None:
         """Let another process use the device."""
         self._database.close()
         self._let_go()
+
+    def left(self) -> list[Outbox]:
+        """What processes that are gone have left unconfirmed: their outboxes, which are this process's now."""
+        found = []
+        for slot in self._first_left():
+            try:
+                found.append(Outbox(*self._account, slot=slot))
+            except SlotTaken:
+                continue
+        return found
 
     # Messages on their way
 
@@ -244,66 +234,40 @@ class Outbox:
         )
         self._set_next(to, first + len(entries))
 
-    # Messages shown
+    # Messages shown, without a registered device
 
     @property
     def last_shown(self) -> int:
         """The id of the last message shown in this epoch by any process, 0 before the first."""
-        return int(self._one("SELECT last FROM reading")[0])
+        return self.shown.last
 
     def logged_in(self, epoch: str) -> None:
         """Take the epoch of a log-in: in a new one, ids begin anew."""
-        self._database.execute(
-            "UPDATE reading SET last = 0, epoch = ? WHERE epoch <> ?", (epoch, epoch)
-        )
+        self.shown.enter(epoch)
 
     def mark_shown(self, epoch: str, up_to: int) -> None:
         """Record that messages up to an id have been shown; when this returns, that is on the disk."""
-        self._database.execute(
-            "UPDATE reading SET last = ? WHERE epoch = ? AND last < ?", (up_to, epoch, up_to)
-        )
+        self.shown.mark(epoch, up_to)
 
     # Opening
 
-    def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(_SCHEMA)
-        if "token" in self._columns("reading"):  # older clients kept one unasked
-            self._database.execute("PRAGMA secure_delete = ON")
-            self._database.execute("ALTER TABLE reading DROP COLUMN token")
-        with self._transaction():  # another process may be about to do the same
-            if "device" not in self._columns("unconfirmed"):
-                self._database.execute("ALTER TABLE unconfirmed ADD COLUMN device TEXT")
+    def _slots_wanted(self, suits: Callable[[OutboxEntry], bool], terminal: bool) -> Iterable[int]:
+        left = self._first_left()
+        terminals = [
+            slot for (slot,) in self._database.execute("SELECT slot FROM shown ORDER BY 1")
+        ]
+        if terminal:
+            return slots_to_read(terminals, left)
+        suitable = (slot for slot, first in left.items() if suits(first))
+        return slots_to_send(suitable, left, terminals)
 
-    def _columns(self, table: str) -> list[str]:
-        columns = self._database.execute(f"PRAGMA table_info({table})").fetchall()
-        return [name for _, name, *_ in columns]
-
-    def _take_slot(self, suits: Callable[[OutboxEntry], bool]) -> int:
-        """A device that no process holds."""
+    def _first_left(self) -> dict[int, OutboxEntry]:
+        """The first unconfirmed message of each slot that has one."""
         # Beside min(), SQLite gives the other columns of the row that has it.
         rows = self._database.execute(
             "SELECT slot, min(key), recipient, n, text FROM unconfirmed GROUP BY slot"
         )
-        left: dict[int, OutboxEntry] = {slot: OutboxEntry(*row) for slot, *row in rows}
-        suitable = (slot for slot, first in left.items() if suits(first))
-        empty = (slot for slot in count(1) if slot not in left)
-        return next(slot for slot in chain(suitable, empty) if self._try_lock(slot))
-
-    def _try_lock(self, slot: int) -> bool:
-        path = self.path.with_suffix(f".{slot}.lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except OSError:
-            os.close(descriptor)
-            raise
-        self._lock = descriptor
-        return True
+        return {slot: OutboxEntry(*row) for slot, *row in rows}
 
     def _name_device(self) -> str:
         made = self._database.execute(
@@ -318,9 +282,8 @@ class Outbox:
         return device
 
     def _let_go(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            self._lock.release()
 
     # SQL
 
@@ -332,8 +295,7 @@ class Outbox:
         self._database.execute("REPLACE INTO recipient VALUES (?, ?, ?)", (self._slot, to, n))
 
     def _one(self, sql: str, *arguments: object) -> Any:
-        with closing(self._database.execute(sql, arguments)) as cursor:
-            return cursor.fetchone()
+        return one(self._database, sql, *arguments)
 
     def _transaction(self) -> sqlite3.Connection:
         self._database.execute("BEGIN IMMEDIATE")

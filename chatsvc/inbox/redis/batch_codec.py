@@ -16,15 +16,21 @@ from chatsvc.inbox.outcome import (
     Outcome,
     Removal,
     Stored,
+    Unregistered,
 )
 
 _OUTCOMES: dict[str, Callable[..., Outcome]] = {
-    "stored": Stored,
+    "stored": lambda id, waiting, elsewhere, serial, *rest: Stored(
+        id, waiting, elsewhere, int(serial), *rest
+    ),
     "full": Full,
-    "duplicate": lambda known, *rest: Duplicate(known or None, *rest),
+    "duplicate": lambda known, waiting, elsewhere, serial: Duplicate(
+        known or None, waiting, elsewhere, int(serial)
+    ),
     "gap": lambda expected: Gap(int(expected)),
     "failed": Failed,
     "moved": Moved,
+    "unregistered": Unregistered,
 }
 
 
@@ -32,22 +38,48 @@ def encode_batch(drafts: Sequence[Draft], removals: Sequence[Removal]) -> dict[s
     """The script's arguments for a batch; lua/batch.lua says what their fields are."""
     return {
         "drafts": [_draft_fields(draft) for draft in drafts],
-        "removals": [[str(r.uid), r.generation, r.up_to, r.leaving] for r in removals],
+        "removals": [_removal_fields(removal) for removal in removals],
     }
 
 
 def decode_batch(
-    removals: Sequence[Removal], outcomes: list[Any], done: list[str], expired: int, lost: bool
+    removals: Sequence[Removal],
+    outcomes: list[Any],
+    done: list[str],
+    expired: int,
+    lost: bool,
+    forgotten: list[Any],
 ) -> Committed:
-    """The result of a batch with these ``removals``: an answer's outcomes, and what was done with each removal."""
+    """
+    The result of a batch with these ``removals``.
+
+    It is made of an answer's outcomes, of what was done with each removal, and of the devices that were forgotten.
+    """
     verdicts = list(zip(done, removals, strict=False))
+    ended = [(one.uid, one.device) for verdict, one in verdicts if verdict == "unregistered"]
     return Committed(
         [_OUTCOMES[kind](*details) for kind, *details in outcomes],
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
         expired,
         lost,
+        list(dict.fromkeys(ended + decode_forgotten(forgotten))),
     )
+
+
+def decode_forgotten(forgotten: list[Any]) -> list[tuple[int, str]]:
+    """The sessions of this node whose device was forgotten, as the script answers: uid and device each."""
+    return [(int(uid), device) for uid, device in forgotten]
+
+
+def _removal_fields(removal: Removal) -> list[str | int]:
+    fields: list[str | int] = [
+        *(str(removal.uid), removal.generation),
+        *(removal.up_to, removal.leaving),
+    ]
+    if removal.device:
+        fields += [removal.device, removal.shown]
+    return fields
 
 
 def _draft_fields(draft: Draft) -> list[str | int]:
@@ -56,8 +88,14 @@ def _draft_fields(draft: Draft) -> list[str | int]:
         *(str(draft.to), str(draft.sender)),
         *(draft.name, str(draft.at), draft.text),
     ]
-    if draft.n is None and draft.generation is None:
+    if draft.n is None and draft.generation is None and not draft.registered:
         return fields
     n = "" if draft.n is None else str(draft.n)
     again = "again" if draft.again else ""
-    return [*fields, draft.device, n, again, draft.generation or 0, draft.sending or 0]
+    fields += [draft.device, n, again, draft.generation or 0, draft.sending or 0]
+    return [*fields, True] if draft.registered else fields
+
+
+def device_name(written: str) -> str:
+    """The device that sent a copy, as the script writes it: ``-`` stands for none that has a name."""
+    return "" if written == "-" else written

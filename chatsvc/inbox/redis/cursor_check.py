@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from chatsvc.inbox.claim import Cursor
+from chatsvc.inbox.claim import Comparison, Cursor, SteppedBack
+from chatsvc.inbox.redis.batch_codec import decode_forgotten
 from chatsvc.inbox.redis.script import evaluate
 from chatsvc.inbox.rollback import RollbackDetector
 
@@ -15,17 +16,14 @@ _AT_ONCE = 500
 
 async def check_cursors(
     protocol: Any, node: str, cursors: list[Cursor], rollback: RollbackDetector
-) -> tuple[list[int], list[tuple[int, int]]]:
+) -> Comparison:
     """
     Compare the cursors of this node's readers with the inboxes, over a connection.
 
-    :return: the uids whose inboxes have begun a new epoch, and the users whom other nodes have taken over, each with
-        the generation of that claim; as ``StoreWatcher.store_returned`` takes them.
     :raise Exception: whatever is in the way of an answer.
     """
-    rows = [[str(c.uid), c.id, c.generation, c.at, c.shown] for c in cursors]
-    stale: list[int] = []
-    taken: list[tuple[int, int]] = []
+    rows = [_row(cursor) for cursor in cursors]
+    found = Comparison()
     for start in range(0, len(rows), _AT_ONCE):
         arguments = {
             "cursors": rows[start : start + _AT_ONCE],
@@ -33,7 +31,17 @@ async def check_cursors(
             "fresh": secrets.token_hex(8),
             **rollback.script_arguments(),
         }
-        restarted, claimed = await evaluate(protocol, b"check", arguments)
-        stale += map(int, restarted)
-        taken += [(int(uid), int(generation)) for uid, generation in claimed]
-    return stale, taken
+        stale, taken, back, forgotten = await evaluate(protocol, b"check", arguments)
+        found.stale.extend(map(int, stale))
+        found.taken.extend((int(uid), device, int(generation)) for uid, device, generation in taken)
+        found.stepped_back.extend(
+            SteppedBack(int(uid), device, id, int(generation))
+            for uid, device, id, generation in back
+        )
+        found.forgotten.extend(decode_forgotten(forgotten))
+    return found
+
+
+def _row(cursor: Cursor) -> list[Any]:
+    row = [str(cursor.uid), cursor.id, cursor.generation, cursor.at, cursor.shown]
+    return [*row, cursor.device, str(cursor.serial)] if cursor.device else row

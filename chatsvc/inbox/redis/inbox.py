@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.inbox.claim import DeviceClaim, InboxClaim, TakenOver
+from chatsvc.inbox.claim import Comparison, DeviceClaim, InboxClaim, Registration
 from chatsvc.inbox.foreign_entries import ForeignEntries
-from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
+from chatsvc.inbox.interface import ANOTHER_NODE, Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import (
     DEVICES,
     DIGEST_DIGITS,
@@ -26,28 +27,43 @@ from chatsvc.inbox.limits import (
     InboxLimits,
 )
 from chatsvc.inbox.outcome import Committed, Draft, Removal
-from chatsvc.inbox.redis.batch_codec import decode_batch, encode_batch
+from chatsvc.inbox.redis.batch_codec import (
+    decode_batch,
+    decode_forgotten,
+    device_name,
+    encode_batch,
+)
 from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
-from chatsvc.inbox.redis.connection import RedisConnection
+from chatsvc.inbox.redis.claim_codec import (
+    decode_claim,
+    decode_registered_claim,
+    encode_claim,
+    require_granted,
+)
 from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
-from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.redis.permissions import require_permissions
 from chatsvc.inbox.redis.scan import find_uids
-from chatsvc.inbox.redis.script import NO_ANSWER, evaluate, load, reason, timed_out, unavailable
+from chatsvc.inbox.redis.script import evaluate, load, reason, timed_out, unavailable
 from chatsvc.inbox.redis.sequence import OrderedScript
 from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
+from chatsvc.inbox.redis.transport.connection import RedisConnection
+from chatsvc.inbox.redis.transport.locator import RedisLocator
+from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 from chatsvc.transport.sockets import set_keepalive
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Device, Message
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds in which a Redis that is still there lets go of the lease."""
 
 _COUNTED_AT_ONCE = 256
 """Inboxes that Redis counts in one call, so that it is not held up."""
+
+_OTHER_DATA = "it does not hold the data that it held"
 
 _MEMORY = {
     "devices": DEVICES,
@@ -58,9 +74,6 @@ _MEMORY = {
     "digits": DIGEST_DIGITS,
 }
 """How long the script remembers devices, and how much of what they sent."""
-
-_LATE = ["late"]
-"""The script's answer to a claim that ran after it had been given up."""
 
 
 class RedisInbox:
@@ -92,9 +105,15 @@ class RedisInbox:
         self._node = node
         self._patience = patience
         self._watcher: StoreWatcher = NullWatcher()
-        self._expiry = {"days": limits.days} if limits.days else {}
-        self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | _MEMORY
-        self._batch_rules |= self._expiry
+        self._rules: dict[str, Any] = {
+            "device_days": limits.device_days,
+            "device_backlog": limits.device_backlog,
+            "device_bytes": limits.device_bytes,
+            "most_devices": limits.devices,
+            **({"days": limits.days} if limits.days else {}),
+            **_MEMORY,
+        }
+        self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | self._rules
         self._connected_before = False
         self._locator = locator = RedisLocator(reactor, url)
         self._connection = RedisConnection(
@@ -154,11 +173,11 @@ class RedisInbox:
         return Deferred.fromCoroutine(self._monitor.track(committed))
 
     def _committed(self, answer: Any, removals: Sequence[Removal]) -> Committed:
-        outcomes, done, lost, run, batches, expired = answer
-        self._rollback.advance(run, batches)
+        outcomes, done, lost, run, batches, expired, serial, forgotten = answer
+        self._rollback.advance(run, batches, int(serial))
         if lost:
             self._may_have_missed()
-        return decode_batch(removals, outcomes, done, expired, lost)
+        return decode_batch(removals, outcomes, done, expired, lost, forgotten)
 
     async def claim(
         self,
@@ -167,46 +186,73 @@ class RedisInbox:
         renewed: int | None = None,
         device: str = "",
         origin: str = "",
+        registration: Registration | None = None,
     ) -> InboxClaim:
         """Claim an inbox, and count in what was published about it before the answer came."""
-        arguments: dict[str, Any] = {"uid": str(uid), "fresh": secrets.token_hex(8)}
-        if after is not None:
-            arguments["after"] = after
-        if renewed is not None:
-            arguments["renewed"] = renewed
-        if device:
-            arguments["device"] = device
-        if origin:
-            arguments["origin"] = origin
-        arguments |= {**self._expiry, **_MEMORY, **self._rollback.script_arguments()}
+        arguments = encode_claim(uid, after, renewed, device, origin, registration)
+        arguments |= {**self._rules, **self._rollback.script_arguments()}
+        command, decode, name = b"claim", decode_claim, ""
+        if registration is not None:
+            command, decode, name = b"claim_registered", decode_registered_claim, device
         with self._subscriber.claiming(uid) as pending:
-            answer = await self._call(b"claim", arguments | self._deadline())
-            if not answer:
-                raise TakenOver
-            if answer == _LATE:
-                raise StoreUnavailable(NO_ANSWER)
-            generation, epoch, last_id, waiting, acknowledged, expired = answer
+            answer = await self._call(command, arguments | self._deadline())
+            require_granted(answer)
+            claim, forgotten = decode(answer)
+            self._end_forgotten(forgotten)
             # What was stored since the claim was already published, when no session was there to take it.
-            missed = max(0, pending.newest_id - last_id)
-            if pending.generation > generation:
-                self._clock.callLater(0, self._watcher.taken_over, uid, pending.generation)
-            last_id, waiting = last_id + missed, waiting + missed
-            return InboxClaim(generation, epoch, last_id, waiting, acknowledged, expired)
+            missed = max(0, pending.newest_id - claim.last_id)
+            newest = pending.generations.get(name, 0)
+            if newest > claim.generation:
+                taken = self._watcher.taken_over
+                self._clock.callLater(0, taken, uid, newest, ANOTHER_NODE, name)
+            last_id, waiting = claim.last_id + missed, claim.waiting + missed
+            return replace(claim, last_id=last_id, waiting=waiting)
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         """Claim a device, and leave the inbox alone."""
         arguments = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
         answer = await self._call(b"claim_device", arguments)
-        if answer == _LATE:
-            raise StoreUnavailable(NO_ANSWER)
+        require_granted(answer)
         return DeviceClaim(*answer)
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:
         """Read a page of the stream."""
         arguments = {"uid": str(uid), "from": f"{after + 1}-0", "limit": limit}
-        run, batches, page = await self._call(b"read", arguments)
-        self._rollback.advance(run, batches)
-        return [self._foreign.message(uid, *entry) for entry in page]
+        answer = await self._call(b"read", arguments | self._rollback.script_arguments())
+        if not answer:
+            self._may_have_missed()
+            raise StoreUnavailable(_OTHER_DATA)
+        run, batches, page, last = answer
+        self._rollback.advance(run, batches, int(last))
+        return [
+            self._foreign.message(
+                *(uid, id, *fields),
+                serial=int(serial),
+                to=int(to or 0),
+                device=device_name(device),
+            )
+            for id, serial, to, device, *fields in page
+        ]
+
+    async def devices(self, uid: int) -> list[Device]:
+        """The devices that the user's key names, the first registered first."""
+        found = await self._call(b"devices", {"uid": str(uid)})
+        listed = [
+            Device(name, client, int(first), int(used), online)
+            for name, client, first, used, online in found
+        ]
+        return sorted(listed, key=lambda device: (device.first, device.device))
+
+    async def forget(self, uid: int, device: str) -> bool:
+        """Forget a device, and publish that for the node at which it is logged in."""
+        arguments = {"uid": str(uid), "device": device, **self._rules}
+        found, forgotten = await self._call(b"forget", arguments)
+        self._end_forgotten(forgotten)
+        return bool(found)
+
+    def _end_forgotten(self, forgotten: list[Any]) -> None:
+        for uid, device in decode_forgotten(forgotten):
+            self._clock.callLater(0, self._watcher.forgotten, uid, device)
 
     async def examine(self) -> None:
         """Renew the lease, which is a write: a Redis that is full or misses its replicas can still be read."""
@@ -288,6 +334,8 @@ class RedisInbox:
     async def _prepare(self, protocol: Any) -> None:
         await self._locator.log_in(protocol)
         await require_version(protocol, self._url)
+        if self._lease is not None and not self._connected_before:
+            await require_permissions(protocol, self._url, self._clock, self._locator)
         await load(protocol)
         if self._connected_before:
             await self._check(protocol)
@@ -297,6 +345,8 @@ class RedisInbox:
             if self._rollback.went_back:
                 log_data_loss(self._log, self._url)
             self._rollback.accept()  # nobody reads yet
+            if not self._lease.has_serials:
+                await upgrade(partial(evaluate, protocol), protocol.execute_command, self._url)
         self._connected_before = True
         self._monitor.found()
 
@@ -325,13 +375,13 @@ class RedisInbox:
             await self._lease.take(partial(evaluate, protocol))  # which epoch is there now
         if self._rollback.is_replaced:
             log_data_loss(self._log, self._url)
-        stale, taken = await check_cursors(protocol, self._node, cursors, self._rollback)
-        self._clock.callLater(0, self._returned, stale, taken)
+        found = await check_cursors(protocol, self._node, cursors, self._rollback)
+        self._clock.callLater(0, self._returned, found)
 
-    def _returned(self, stale: list[int], taken: list[tuple[int, int]]) -> None:
+    def _returned(self, found: Comparison) -> None:
         # Not before: until then, what is stored is in data that these readers do not know.
         self._rollback.accept()
-        self._watcher.store_returned(stale, taken)
+        self._watcher.store_returned(found)
 
 
 def _time(at: str) -> int:

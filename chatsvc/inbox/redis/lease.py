@@ -46,6 +46,8 @@ class Lease:
         self._call = call
         self._missed = missed
         self._rollback = rollback
+        self.has_serials = True
+        """Whether the data has serials; else it is of before there were registered devices."""
         self._in_doubt = False
         """Whether a renewal was given up: it may have run since, and found no lease."""
         self._ahead: float | None = None
@@ -65,9 +67,11 @@ class Lease:
             "lease": int(self._seconds * 1000),
             "fresh": secrets.token_hex(8),
             **self._rollback.script_arguments(),
+            "seen": str(self._rollback.serial),
         }
-        had, now, epoch, run, batches, went_back = await call(b"join", arguments)
+        had, now, epoch, run, batches, went_back, serial = await call(b"join", arguments)
         self._rollback.observe(DataMark(epoch, run, batches), went_back)
+        self.has_serials = serial != "0"
         self._ahead = now - self._clock.seconds() * 1000
         return bool(had)
 

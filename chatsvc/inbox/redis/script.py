@@ -1,8 +1,10 @@
-"""The Lua script in Redis: how it is called, and what can stand in the way of an answer."""
+"""The Lua scripts in Redis: how they are called, and what can stand in the way of an answer."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -12,30 +14,47 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from chatsvc.storage.url import StoreUnavailable
 
-_PARTS = (
-    *("keys", "rollback", "stream", "session", "device", "batch"),
-    *("readers", "nodes", "admin", "dispatch"),
-)
-"""The files of the script in their order: each uses what stands in those before it."""
-
 _FOLDER = resources.files(__package__).joinpath("lua")
-SCRIPT = b"\n".join(_FOLDER.joinpath(f"{part}.lua").read_bytes() for part in _PARTS)
-SCRIPT_HASH = hashlib.sha1(SCRIPT).hexdigest()
-"""The name by which EVALSHA calls the script; it protects nothing."""
+_COMMON = ("keys", "serial", "rollback", "stream", "session", "sender", "devices", "inbox")
+
+
+@dataclass(frozen=True)
+class LuaScript:
+    """A script as Redis gets it; ``hash`` is the name by which EVALSHA calls it and protects nothing."""
+
+    source: bytes
+
+    @classmethod
+    def of(cls, *parts: str) -> LuaScript:
+        """Put a script together from files in their order: each uses what stands in those before it."""
+        return cls(b"\n".join(_FOLDER.joinpath(f"{part}.lua").read_bytes() for part in parts))
+
+    @cached_property
+    def hash(self) -> str:
+        """The SHA-1 of the source."""
+        return hashlib.sha1(self.source).hexdigest()
+
+
+BATCHES = LuaScript.of(*_COMMON, "batch", "dispatch")
+"""The script of the command `commit` alone: each call makes all functions anew, so the most frequent one has few."""
+
+REST = LuaScript.of(*_COMMON, "readers", "nodes", "admin", "dispatch")
+"""The script of all other commands."""
 
 NO_ANSWER = "no answer in time"
 
 
-def load(protocol: Any) -> Deferred[Any]:
-    """Load the script over a connection, so that it can be called by its hash."""
-    loaded: Deferred[Any] = protocol.execute_command("SCRIPT", "LOAD", SCRIPT)
-    return loaded
+async def load(protocol: Any) -> None:
+    """Load the scripts over a connection, so that they can be called by their hashes."""
+    for script in (BATCHES, REST):
+        await protocol.execute_command("SCRIPT", "LOAD", script.source)
 
 
 def evaluate(protocol: Any, command: bytes, arguments: dict[str, Any]) -> Deferred[Any]:
-    """Call a command of the script over a connection; its answer is a JSON value."""
+    """Call a command of its script over a connection; its answer is a JSON value."""
+    script = BATCHES if command == b"commit" else REST
     words = (0, command, orjson.dumps(arguments))
-    answer: Deferred[Any] = protocol.execute_command("EVALSHA", SCRIPT_HASH, *words)
+    answer: Deferred[Any] = protocol.execute_command("EVALSHA", script.hash, *words)
 
     def load_again(failure: Any) -> Any:
         failure.trap(txredisapi.ResponseError)
@@ -44,7 +63,7 @@ def evaluate(protocol: Any, command: bytes, arguments: dict[str, Any]) -> Deferr
         if not str(failure.value).startswith("NOSCRIPT"):
             return failure
         # Somebody flushed the server's scripts.
-        again: Deferred[Any] = protocol.execute_command("EVAL", SCRIPT, *words)
+        again: Deferred[Any] = protocol.execute_command("EVAL", script.source, *words)
         return again
 
     return answer.addErrback(load_again).addCallback(_parse)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import orjson
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.interface import ANOTHER_NODE, NullWatcher, StoreWatcher
-from chatsvc.inbox.redis.connection import RedisConnection
-from chatsvc.inbox.redis.locator import RedisLocator
+from chatsvc.inbox.redis.batch_codec import device_name
+from chatsvc.inbox.redis.transport.connection import RedisConnection
+from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire.events import Message
@@ -26,13 +28,13 @@ class PendingClaim:
     """
     What was published about a user while ``claims`` claims of the inbox were under way.
 
-    ``newest_id`` and ``generation`` are the highest that were published, 0 if none was. The answer to a claim comes on
-    another connection, perhaps later than these.
+    ``newest_id`` is the highest that was published, and ``generations`` has the highest by device; nothing if none was.
+    The answer to a claim comes on another connection, perhaps later than these.
     """
 
     claims: int = 0
     newest_id: int = 0
-    generation: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
 
 
 class Subscriber:
@@ -103,22 +105,25 @@ class Subscriber:
         Pass on one message of the channel, a JSON object.
 
         ``news`` are messages that were stored, each ``[uid, id, sender, name, at, text]``, with the ``epoch``, ``run``
-        and ``batches`` of their data; ``taken`` are users who logged in elsewhere, each ``[uid, generation]``,
-        ``by`` says from where, which older nodes leave out.
+        and ``batches`` of their data. ``marks`` says of each its serial and, if it is a copy, to whom it was sent and
+        by which device: ``[serial, to, device]``; older nodes leave it out. ``taken`` are devices that logged in
+        elsewhere, each ``[uid, generation, device]``, without a name for the unnamed one; ``by`` says from where, which
+        older nodes leave out. ``forgotten`` are devices that are not registered any more, each ``[uid, device]``.
         """
         content = orjson.loads(published)
         stored = content.get("news")
         if stored:
-            self._rollback.advance(content.get("run", ""), int(content.get("batches", 0)))
-            self._stored_elsewhere(
-                [
-                    (int(uid), Message(int(id), int(sender), name, int(at), text))
-                    for uid, id, sender, name, at, text in stored
-                ],
-                self._rollback.matches(content.get("epoch", ""), content.get("run", "")),
-            )
-        for uid, generation in content.get("taken", ()):
-            self._taken_over(int(uid), int(generation), str(content.get("by", ANOTHER_NODE)))
+            messages = list(map(_message, stored, content.get("marks") or repeat(("0",))))
+            serial = max(message.serial for _, message in messages)
+            run, batches = content.get("run", ""), int(content.get("batches", 0))
+            self._rollback.advance(run, batches, serial)
+            known = self._rollback.matches(content.get("epoch", ""), run)
+            self._stored_elsewhere(messages, known)
+        by = str(content.get("by", ANOTHER_NODE))
+        for uid, generation, *device in content.get("taken", ()):
+            self._taken_over(int(uid), int(generation), by, *device)
+        for uid, device in content.get("forgotten", ()):
+            self._watcher.forgotten(int(uid), device)
 
     def _stored_elsewhere(self, messages: list[tuple[int, Message]], of_known_data: bool) -> None:
         if self._pending:
@@ -134,8 +139,20 @@ class Subscriber:
             if uid not in self._pending:
                 self._absent(uid)
 
-    def _taken_over(self, uid: int, generation: int, by: str) -> None:
+    def _taken_over(self, uid: int, generation: int, by: str, device: str = "") -> None:
         pending = self._pending.get(uid)
         if pending is not None:
-            pending.generation = max(pending.generation, generation)
-        self._watcher.taken_over(uid, generation, by)
+            newest = pending.generations.get(device, 0)
+            pending.generations[device] = max(newest, generation)
+        self._watcher.taken_over(uid, generation, by, device)
+
+
+def _message(fields: list[Any], mark: Sequence[Any]) -> tuple[int, Message]:
+    """The reader's uid and the message, as the script publishes them."""
+    uid, id, sender, name, at, text = fields
+    serial, *copy = mark
+    to, device = copy or (0, "")
+    message = Message(
+        int(id), int(sender), name, int(at), text, int(serial), int(to), device_name(device)
+    )
+    return int(uid), message

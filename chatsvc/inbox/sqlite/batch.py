@@ -320,10 +320,10 @@ class SQLiteBatch:
         if up_to <= inbox.front:
             return
         counts = counts_at(uid, inbox, self._log, up_to)
-        for device in inbox.devices.values():
-            device.pass_to(up_to, counts[1])
+        if inbox.unnamed is not None:
+            inbox.unnamed.pass_to(up_to, counts[1])  # the others are told that they missed it
         inbox.acknowledge(up_to, *counts)
-        self._trim(uid, inbox)
+        self._fronts[uid] = inbox.front = up_to
 
     def _trim(self, uid: int, inbox: InboxState) -> None:
         """Let go of what every device has passed."""

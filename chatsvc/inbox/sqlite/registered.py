@@ -79,7 +79,7 @@ class DeviceClaims:
         known = inbox.devices.get(device)
         if known is None and renewed:
             raise NotRegistered
-        position = inbox.acknowledged if known is None else known.position
+        position = inbox.acknowledged if known is None else max(inbox.front, known.position)
         id = self._beginning(position, after, registration.serial)
         missed = self._missed(known, after, registration.serial)
         state = known or self._register(generation, device, id)
@@ -93,8 +93,7 @@ class DeviceClaims:
         self._take_from_unnamed(generation, device)
         serial = registration.serial
         if serial is None:
-            is_known = self._log.serial_of(self._uid, inbox, state.shown) == state.serial != 0
-            serial = state.serial if is_known else newest_serial
+            serial = self._log.serial_of(self._uid, inbox, id) or newest_serial
         return Beginning(id, serial, missed)
 
     def _beginning(self, position: int, after: int | None, serial: int | None) -> int:
@@ -115,8 +114,8 @@ class DeviceClaims:
         front = self._inbox.front
         if after is None or serial is None or after >= front:
             return None
-        if known is not None and serial >= known.serial:
-            return None
+        if known is not None and serial >= known.serial and known.position >= front:
+            return None  # what lies between what it has shown and its position was not for it
         return Missed(after, front, self._log.first_serial(self._uid, self._inbox))
 
     def _register(self, generation: int, device: str, id: int) -> DeviceState:

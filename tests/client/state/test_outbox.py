@@ -11,13 +11,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.client.state.outbox import Outbox, OutboxEntry, StateUnusable
+from chatsvc.client.state.outbox import Outbox, StateUnusable
 
 SERVER = "[::1]:10000"
 
@@ -27,7 +27,7 @@ class OutboxCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="chatsvc-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def open(self, uid: int = 10001, **more: Callable[[OutboxEntry], bool]) -> Outbox:
+    def open(self, uid: int = 10001, **more: Any) -> Outbox:
         return Outbox(self.folder, SERVER, uid, **more)
 
     def numbered(self, outbox: Outbox, to: int = 7) -> list[tuple[int, str]]:

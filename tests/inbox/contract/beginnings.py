@@ -104,7 +104,7 @@ class BeginningsContract(StoreCase):
         serials = await self.serials()
         await self.passed(PHONE, phone, 4, shown=3)
         claim = await self.claim(PHONE)
-        self.assertEqual((claim.begin, claim.serial), (4, serials[2]))
+        self.assertEqual((claim.begin, claim.serial), (4, serials[3]))
 
     async def missing(self) -> tuple[list[int], InboxClaim]:
         """Five messages, of which all that know them have acknowledged three; their serials, and PHONE's claim."""

@@ -49,11 +49,12 @@ class StoreCase(TestCase):
         self.inbox = await self.make(limits or InboxLimits())
 
     async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
-        """Carry out a batch; its outcomes. ``refused`` and ``forgotten`` are those of the batch."""
+        """Carry out a batch; its outcomes. ``refused`` (``taken`` too) and ``forgotten`` are those of the batch."""
         committed = await self.inbox.commit(list(drafts), list(removals))
         self.assertIsInstance(committed, Committed)
         self.assertEqual(len(committed.outcomes), len(drafts))
-        self.refused, self.forgotten = committed.refused, committed.forgotten
+        self.refused = committed.refused + committed.taken
+        self.forgotten = committed.forgotten
         return list(committed.outcomes)
 
     async def acknowledge(self, up_to: int, uid: int = READER) -> None:

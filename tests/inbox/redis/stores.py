@@ -94,3 +94,23 @@ class OnTwoNodes(OnRedis):
         """Store messages at the other node, one by default; their outcomes."""
         committed: Committed = await self.there.commit(drafts or [draft()], [])
         return committed.outcomes
+
+
+class OlderData(OnTwoNodes):
+    """A test that puts older data in the place of what is there, as a restored back-up does; Redis goes on."""
+
+    def keys(self) -> list[bytes]:
+        """All keys but the nodes'."""
+        reply = redis().execute("KEYS", "chat:*", db=self.db).split(b"\r\n")
+        return [key for key in reply if key.startswith(b"chat:") and b"chat:node" not in key]
+
+    def copy(self) -> list[tuple[bytes, bytes]]:
+        """A back-up of all keys, while Redis goes on."""
+        dumps = [(key, redis().execute("DUMP", key, db=self.db)) for key in self.keys()]
+        return [(key, dump.split(b"\r\n", 1)[1][:-2]) for key, dump in dumps]
+
+    def put_back(self, copy: list[tuple[bytes, bytes]]) -> None:
+        """Restore a back-up."""
+        redis().execute("DEL", *self.keys(), db=self.db)
+        for key, dump in copy:
+            redis().execute("RESTORE", key, 0, dump, db=self.db)

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from chatsvc.inbox.redis.connection import RedisConnection
+from chatsvc.inbox.redis.transport.connection import RedisConnection
 
 
 class OneConnection:

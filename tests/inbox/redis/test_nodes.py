@@ -22,7 +22,9 @@ class StoredElsewhereTests(OnTwoNodes):
         await self.begin()
         sent = [draft("第一"), draft('second\n"', sender=READER), draft("x", to=OTHER)]
         outcomes = await self.store_there(*sent)
-        self.assertEqual(outcomes, [Stored(1, 1, True), Stored(2, 2, True), Stored(1, 1)])
+        self.assertEqual(
+            outcomes, [Stored(1, 1, True, taken=True), Stored(2, 2, True, taken=True), Stored(1, 1)]
+        )
         await until(lambda: len(self.mine.stored) == 2)
         heard = [(uid, m.id, m.sender, m.name, m.at, m.text) for uid, m in self.mine.stored]
         expected = [(READER, i, d.sender, d.name, d.at, d.text) for i, d in enumerate(sent[:2], 1)]
@@ -59,7 +61,7 @@ class StoredElsewhereTests(OnTwoNodes):
         """A user whose log-in failed while Redis was slow would be told online for ever."""
         await self.begin()
         self.mine.here = set()
-        self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
+        self.assertEqual(await self.store_there(), [Stored(1, 1, True, taken=True)])
         await until(lambda: self.session().startswith(b"- "))
         self.assertEqual(await self.store_there(), [Stored(2, 2)])
 
@@ -97,7 +99,7 @@ class TakeOverTests(OnTwoNodes):
         late = Removal(READER, before.generation, 1)
         committed = await self.here.commit([draft()], [late])
         self.assertEqual((committed.refused, committed.taken), ([], [late]))
-        self.assertEqual(committed.outcomes, [Stored(2, 2, True)])
+        self.assertEqual(committed.outcomes, [Stored(2, 2, True, taken=True)])
         self.assertEqual(await self.here.count(READER), 2)
 
     async def test_sender_who_has_moved(self) -> None:
@@ -197,7 +199,7 @@ class MissedTests(OnTwoNodes):
         """Users of a node that died would be told online for ever, and messages to them not be counted as waiting."""
         await self.begin()
         self.lease_of_mine._renewing.stop()  # as if it had died
-        self.assertEqual(await self.store_there(), [Stored(1, 1, True)])
+        self.assertEqual(await self.store_there(), [Stored(1, 1, True, taken=True)])
         await deferLater(reactor, 0.7)  # type: ignore[arg-type]
         self.assertEqual(await self.store_there(), [Stored(2, 2)])
         self.assertEqual(await self.there.elsewhere([READER]), set())
@@ -212,7 +214,7 @@ class MissedTests(OnTwoNodes):
         await self.store_there()
         await until(lambda: self.mine.returned)
         self.assertEqual(self.mine.stored, [])
-        self.assertEqual(await self.store_there(), [Stored(2, 2, True)])
+        self.assertEqual(await self.store_there(), [Stored(2, 2, True, taken=True)])
 
     async def test_renewal_given_up(self) -> None:
         """A node whose renewal ran too late to be noticed would not read what was stored before, untold."""

@@ -17,29 +17,13 @@ from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.url import parse_store_url
 from tests.inbox.fixtures import READER, A, RecordingWatcher, draft, losses, until
-from tests.inbox.redis.stores import OnTwoNodes
+from tests.inbox.redis.stores import OlderData
 from tests.support.script_rules import replace_rule
 from tests.support.servers import PrivateRedis, redis
 
 
-class OlderData(OnTwoNodes):
-    """A test that puts older data in the place of what is there, as a restored back-up does; Redis goes on."""
-
-    def keys(self) -> list[bytes]:
-        """All keys but the nodes'."""
-        reply = redis().execute("KEYS", "chat:*", db=self.db).split(b"\r\n")
-        return [key for key in reply if key.startswith(b"chat:") and b"chat:node" not in key]
-
-    def copy(self) -> list[tuple[bytes, bytes]]:
-        """A back-up of all keys, while Redis goes on."""
-        dumps = [(key, redis().execute("DUMP", key, db=self.db)) for key in self.keys()]
-        return [(key, dump.split(b"\r\n", 1)[1][:-2]) for key, dump in dumps]
-
-    def put_back(self, copy: list[tuple[bytes, bytes]]) -> None:
-        """Restore a back-up."""
-        redis().execute("DEL", *self.keys(), db=self.db)
-        for key, dump in copy:
-            redis().execute("RESTORE", key, 0, dump, db=self.db)
+class ReadUpToTen(OlderData):
+    """A test whose READER knows messages that older data does not have."""
 
     async def read_up_to_ten(self) -> tuple[InboxClaim, list[tuple[bytes, bytes]]]:
         """READER has read ten messages and is away; the copy of when there were eight."""
@@ -53,7 +37,7 @@ class OlderData(OnTwoNodes):
         return claim, copy
 
 
-class WentBackTests(OlderData):
+class WentBackTests(ReadUpToTen):
     """What the nodes make of older data."""
 
     async def test_reader_who_is_away(self) -> None:
@@ -71,7 +55,7 @@ class WentBackTests(OlderData):
     async def test_it_is_the_count(self) -> None:
         """Something else would begin the epoch, and the count be of no use."""
         before, copy = await self.read_up_to_ten()
-        replace_rule("return batches < known_batches", "return false", self.patch)
+        replace_rule("return batches < expected_batches", "return false", self.patch)
         self.put_back(copy)
         await self.store_there(*[draft() for _ in range(3)])
         claim = await self.here.claim(READER, 10)

@@ -13,8 +13,8 @@ from chatsvc.inbox.claim import Cursor
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Outcome, Stored
 from chatsvc.inbox.redis.inbox import RedisInbox
-from chatsvc.inbox.redis.locator import RedisLocator
-from chatsvc.inbox.redis.sentinel import Sentinels
+from chatsvc.inbox.redis.transport.locator import RedisLocator
+from chatsvc.inbox.redis.transport.sentinel import Sentinels
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.inbox.fixtures import READER, A, RecordingWatcher, draft, until
 from tests.support.servers import PrivateRedis, PrivateSentinel

@@ -22,14 +22,14 @@ class OrderTests(OnRedis):
 
         def between(*words: Any) -> Any:
             nonlocal evals
-            if words[:2] != ("EVALSHA", script.SCRIPT_HASH):
+            if words[:2] != ("EVALSHA", script.BATCHES.hash):
                 return ask(*words)
             evals += 1
             if evals == 1:
                 ask("SCRIPT", "FLUSH")
             answer = ask(*words)
             if evals == 1:
-                ask("SCRIPT", "LOAD", script.SCRIPT)  # by another node
+                ask("SCRIPT", "LOAD", script.BATCHES.source)  # by another node
             return answer
 
         self.patch(protocol, "execute_command", between)

@@ -1,40 +1,29 @@
 -- A batch: removals, then messages. All of it is stored in one step, so that what is confirmed is stored once (P1 of
 -- docs/protocol.md).
 
--- The state of each inbox that this batch touches, by uid.
-local states = {}
-
-local function read_state(state)
-  state.last, state.waiting, state.acknowledged = ends(state.inbox)
-  return state
-end
-
-local function state_of(uid)
-  local state = states[uid]
-  if not state then
-    adopt(uid)
-    state = read_state({inbox = inbox_of(uid), senders = senders_of(uid)})
-    state.node, state.generation = session(uid)
-    state.elsewhere = is_elsewhere(state.node)
-    states[uid] = state
-  end
-  return state
-end
-
--- The messages to publish for other nodes when the batch is stored, by node.
+-- What to publish for other nodes when the batch is stored, by node: messages, and what more there is to say of each, in
+-- the same order. Nodes of before there were serials take the first alone.
 local for_nodes = {}
 
--- Where the senders of this batch are logged in: node and generation, by uid.
+local function publish_later(log, message, mark)
+  for _, node in ipairs(log.nodes) do
+    local news = for_nodes[node] or {messages = {}, marks = {}}
+    for_nodes[node] = news
+    news.messages[#news.messages + 1], news.marks[#news.marks + 1] = message, mark
+  end
+end
+
+-- The sessions of the unnamed devices of this batch's senders, by uid.
 local senders = {}
 
--- Whether a sender has logged in at another node since the session of this generation.
-local function has_moved(sender, generation)
+local function session_of_sender(sender)
   local place = senders[sender]
   if not place then
-    place = {session(sender)}
+    place = {}
+    place.node, place.generation, place.is_marked = session(sender)
     senders[sender] = place
   end
-  return is_taken(place[1], place[2], generation)
+  return place
 end
 
 -- The generations of the devices that send in this batch, by sender and device.
@@ -44,11 +33,10 @@ local sending = {}
 local function is_superseded(sender, device, generation)
   local key = sender .. ' ' .. device
   if not sending[key] then
-    local newest, devices = generations(sender)
-    local current, others = find_generation(devices, device)
-    sending[key] = current or 0
-    if sending[key] < generation then -- the store has lost that log-in
-      set_generation(sender, math.max(newest, generation), device, generation, others)
+    local _, devices = generations(sender)
+    sending[key] = find_generation(devices, device) or 0
+    if sending[key] < generation then
+      restore_generation(sender, device, generation)
       sending[key] = generation
     end
   end
@@ -58,65 +46,127 @@ end
 -- How many messages this batch has stored.
 local appended = 0
 
--- Store a message, or say why not. draft: to, sender, name, at, text and perhaps device, n, again (strings, '' if there is
--- none), generation, sending.
-local function append(draft)
-  local to, sender, name, at, text, device, n, again, generation, sent_by = unpack(draft)
-  if generation and generation > 0 and has_moved(sender, generation) then return {'moved'} end
-  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
-  local state = state_of(to)
-  local share, since, numbers, notes = sender_of(state.senders, sender)
-  if n and n ~= '' then
-    local newest, id, others = find_number(numbers, device)
-    local _, digests, other_notes = find_note(notes, device, newest)
-    local back = newest - tonumber(n)
-    if back >= 0 and is_the_same(digests, back, text) then
-      return {'duplicate', back == 0 and id or 0, state.waiting, state.elsewhere}
+-- Whether a session's message comes from the registered device that it says: nil, or why it is not stored. Then also the
+-- inbox that a copy goes into; nil: none does.
+local function check_own_inbox(to, sender, device, sent_by, registered)
+  local own = log_of(sender)
+  if registered then
+    local known = own.devices and own.devices[device]
+    if not known then
+      forgotten[#forgotten + 1] = {sender, device}
+      return {'unregistered'}
     end
-    -- Also for another text under a number that was accepted: that text was never stored.
-    if back ~= -1 or again ~= '' then return {'gap', number(newest + 1)} end
-    if newest == 0 then others, other_notes = remembered(others, other_notes) end
-    digests = string.sub(digests .. digest(text), -args.digests * args.digits)
-    numbers = ' ' .. device .. ' ' .. n .. ' ' .. number(state.last + 1) .. others
-    notes = ',' .. device .. ':' .. seconds() .. ':' .. n .. ':' .. digests .. other_notes
+    if known.generation > sent_by then return {'moved'} end
   end
-  if state.waiting >= args.waiting then
-    expire(state.inbox)
-    read_state(state)
-    if state.waiting >= args.waiting then return {'full', state.waiting, false} end
-  end
-  local acknowledged = state.acknowledged
-  if since ~= acknowledged then share = 0 end
-  if share >= args.share then return {'full', state.waiting, true} end
-  add(state.inbox, state.last + 1, sender, name, at, text)
-  appended = appended + 1
-  state.last, state.waiting = state.last + 1, state.waiting + 1
-  set_sender(state.senders, sender, share + 1, acknowledged, numbers, notes)
-  if not state.renewed then state.renewed = redis.call('EXPIRE', state.senders, args.memory) end
-  if not state.elsewhere then return {'stored', state.last, state.waiting} end
-  local messages = for_nodes[state.node] or {}
-  for_nodes[state.node] = messages
-  messages[#messages + 1] = {to, number(state.last), sender, name, at, text}
-  return {'stored', state.last, state.waiting, true}
+  if to ~= sender and own.devices and has_another(own, device) then return nil, own end
 end
 
--- Remove what a session has received.
-local function remove(uid, generation, up_to, leaving)
-  local state = state_of(uid)
-  if is_taken(state.node, state.generation, generation) then return 'taken' end
-  if state.generation ~= generation then return 'refused' end
+-- What the inbox knows of a message's number: an outcome if it is not the next one, else the numbers and notes of the
+-- sender's devices with it.
+local function judge_number(log, text, device, n, again, numbers, notes)
+  local newest, id, others = find_number(numbers, device)
+  local _, digests, other_notes = find_note(notes, device, newest)
+  local back = newest - tonumber(n)
+  if back >= 0 and is_the_same(digests, back, text) then
+    local note = back == 0 and note_at(log.inbox, id)
+    local serial = note and note.id == id and note.serial or 0
+    return {'duplicate', back == 0 and id or 0, log.waiting, #log.nodes > 0, number(serial)}
+  end
+  -- Also for another text under a number that was accepted: that text was never stored.
+  if back ~= -1 or again ~= '' then return {'gap', number(newest + 1)} end
+  if newest == 0 then others, other_notes = remembered(others, other_notes) end
+  digests = string.sub(digests .. digest(text), -args.digests * args.digits)
+  numbers = ' ' .. device .. ' ' .. n .. ' ' .. number(log.last + 1) .. others
+  notes = ',' .. device .. ':' .. seconds() .. ':' .. n .. ':' .. digests .. other_notes
+  return nil, numbers, notes
+end
+
+-- Put a copy of what a user sends into that user's own inbox, for the other devices.
+local function add_copy(own, to, sender, name, at, text, serial, device)
+  device = device ~= '' and device or '-'
+  add(own, sender, name, at, text, serial, to, device)
+  publish_later(own, {sender, number(own.last), sender, name, at, text}, {serial, to, device})
+end
+
+-- Store a message under a serial, or say why not. draft: to, sender, name, at, text and perhaps device, n, again (strings,
+-- '' if there is none), generation, sending, registered. All that can be refused comes before the first write.
+local function append(draft, serial)
+  local to, sender, name, at, text, device, n, again, generation, sent_by, registered = unpack(draft)
+  local has_devices, trouble, own = registered, nil, nil
+  if generation and generation > 0 then
+    local place = session_of_sender(sender)
+    if is_taken(place.node, place.generation, generation) then return {'moved'} end
+    has_devices = place.is_marked
+  end
+  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
+  if has_devices then
+    trouble, own = check_own_inbox(to, sender, device, sent_by, registered)
+    if trouble then return trouble end
+  end
+  local log = log_of(to)
+  local share, since, numbers, notes = sender_of(log.senders, sender)
+  if n and n ~= '' then
+    trouble, numbers, notes = judge_number(log, text, device, n, again, numbers, notes)
+    if trouble then return trouble end
+  end
+  if log.waiting >= args.waiting then
+    expire(log)
+    if log.waiting >= args.waiting then return {'full', log.waiting, false} end
+  end
+  if since ~= log.acknowledged then share = 0 end
+  if share >= args.share then return {'full', log.waiting, true} end
+  add(log, sender, name, at, text, serial)
+  appended = appended + 1
+  set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
+  if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
+  local is_elsewhere_too = #log.nodes > 0
+  if is_elsewhere_too then publish_later(log, {to, number(log.last), sender, name, at, text}, {serial}) end
+  if own then add_copy(own, to, sender, name, at, text, serial, device) end
+  if not (own or is_elsewhere_too) then return {'stored', log.last, log.waiting, false, serial} end
+  local taken = is_elsewhere(log.node)
+  return {'stored', log.last, log.waiting, is_elsewhere_too, serial, taken, own and own.last or 0}
+end
+
+-- Remove what the session of the unnamed device has received.
+local function remove_of_unnamed(log, generation, up_to, leaving)
+  if log.devices and not log.devices[UNNAMED] then return 'unregistered' end
+  if is_taken(log.node, log.generation, generation) then return 'taken' end
+  if log.generation ~= generation then return 'refused' end
   -- An id that was not given out yet was given out by a store that has since lost it.
-  local known = up_to <= state.last
+  local known = up_to <= log.last
   -- First, because a Redis that is full refuses the rest.
-  if known then
-    state.waiting = state.waiting - trim(state.inbox, up_to)
-    state.acknowledged = math.max(state.acknowledged, up_to)
+  if known and log.devices then
+    acknowledge(log, UNNAMED, up_to, 0)
+  elseif known then
+    remove_up_to(log, up_to)
   end
   if leaving then
-    claim_for(uid, '-', generation)
-    state.node, state.elsewhere = '-', false
+    claim_for(log.uid, '-', generation, log.is_marked)
+    log.node = '-'
+    if log.devices then log.devices[UNNAMED].node = '-' end
+    log.nodes = nodes_of(log)
   end
   return known and 'removed' or 'refused'
+end
+
+-- Remove what the session of a registered device has received.
+local function remove_of_registered(log, generation, up_to, leaving, name, shown)
+  local device = log.devices and log.devices[name]
+  if not device then return 'unregistered' end
+  if is_taken(device.node, device.generation, generation) then return 'taken' end
+  if device.generation ~= generation then return 'refused' end
+  local known = up_to <= log.last
+  if known then acknowledge(log, name, up_to, shown) end
+  if leaving then
+    device.node, device.is_changed, log.is_changed = '-', true, true
+    log.nodes = nodes_of(log)
+  end
+  return known and 'removed' or 'refused'
+end
+
+local function remove(uid, generation, up_to, leaving, device, shown)
+  if device then return remove_of_registered(log_of(uid), generation, up_to, leaving, device, shown) end
+  return remove_of_unnamed(log_of(uid), generation, up_to, leaving)
 end
 
 -- Why one message was not stored. A Redis that stores none at all is no primary any more: that fails the whole batch.
@@ -144,18 +194,29 @@ function commands.commit()
     if not lost then well, verdict = pcall(remove, unpack(removal)) end
     done[i] = well and verdict or 'failed'
   end
+  local ready, serial = false, 0
+  if #args.drafts > 0 then ready, serial = pcall(reserve_serials, #args.drafts) end
   for i, draft in ipairs(args.drafts) do
     -- A message that fails leaves the others alone.
-    local well, outcome = pcall(append, draft)
+    local well, outcome = false, serial
+    if ready then well, outcome = pcall(append, draft, number(serial + 10 * (i - 1))) end
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
+  for _, log in pairs(logs) do settle(log) end
   local run, batches = data_mark()
   if appended > 0 then
     batches = batches + 1
     pcall(set_data_mark, run, batches)
   end
-  for node, messages in pairs(for_nodes) do
-    publish(node, {news = messages, run = run, batches = batches, epoch = redis.call('GET', 'chat:epoch')})
+  for node, news in pairs(for_nodes) do
+    publish(node, {
+      news = news.messages,
+      marks = news.marks,
+      run = run,
+      batches = batches,
+      epoch = redis.call('GET', 'chat:epoch'),
+    })
   end
-  return {outcomes, done, lost and true or false, run, batches, expired}
+  local last = ready and serial + 10 * (#args.drafts - 1) or 0
+  return {outcomes, done, lost and true or false, run, batches, expired, number(last), forgotten}
 end

@@ -1,5 +1,5 @@
--- The inbox in Redis: one script, whose parts stand in the files of this folder (script.py puts them together). ARGV[1]
--- is the command to carry out and ARGV[2] its arguments, one JSON object. Every answer is one JSON text, because one long
+-- The inbox in Redis: scripts, whose parts stand in the files of this folder (script.py puts them together). ARGV[1] is
+-- the command to carry out and ARGV[2] its arguments, one JSON object. Every answer is one JSON text, because one long
 -- string costs the calling process less than many short ones. Numbers travel as strings where Lua's doubles or its %.14g
 -- would round them.
 
@@ -24,6 +24,7 @@ local function inbox_of(uid) return 'chat:{' .. uid .. '}:inbox' end
 local function senders_of(uid) return 'chat:{' .. uid .. '}:from' end
 local function session_of(uid) return 'chat:{' .. uid .. '}:session' end
 local function epoch_of(uid) return 'chat:{' .. uid .. '}:epoch' end
+local function devices_of(uid) return 'chat:{' .. uid .. '}:devices' end
 local function generations_of(uid) return 'chat:{' .. uid .. '}:generations' end
 -- The key of a node's lease, and the channel that the node subscribes to.
 local function lease_of(node) return 'chat:node:' .. node end

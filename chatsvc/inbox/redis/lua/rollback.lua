@@ -1,12 +1,19 @@
 -- How a node finds out that this is not the data that it knows, as in rollback.py.
 
 -- The mark of this data: which process of Redis holds it (its run_id), and how many batches with messages it has taken.
+local known_run, known_batches
 local function data_mark()
-  local run, batches = string.match(redis.call('GET', 'chat:life') or '- 0', '^(%S+) (%d+)$')
-  return run, tonumber(batches)
+  if not known_run then
+    local run, batches = string.match(redis.call('GET', 'chat:life') or '- 0', '^(%S+) (%d+)$')
+    known_run, known_batches = run, tonumber(batches)
+  end
+  return known_run, known_batches
 end
 
-local function set_data_mark(run, batches) redis.call('SET', 'chat:life', run .. ' ' .. number(batches)) end
+local function set_data_mark(run, batches)
+  redis.call('SET', 'chat:life', run .. ' ' .. number(batches))
+  known_run, known_batches = run, batches
+end
 
 -- How many batches an earlier process had taken when it ended; nil: this data was never held by that process.
 local function batches_at_end_of(run)
@@ -17,11 +24,12 @@ end
 local RUNS = 64
 
 -- Note that this process of Redis holds the data from now on, if it is not the one before. Its run_id is asked of Redis
--- itself: the node may have sent the command while it still talked to the process before.
+-- itself: the node may have sent the command while it still talked to the process before. Returns whether the data was
+-- held by another process.
 local function begin_run()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '-'
   local before, batches = data_mark()
-  if before == run then return end
+  if before == run then return false end
   if before ~= '-' then
     local runs = {before .. ':' .. number(batches)}
     for other in string.gmatch(redis.call('GET', 'chat:lives') or '', '%S+') do
@@ -30,15 +38,16 @@ local function begin_run()
     redis.call('SET', 'chat:lives', ' ' .. table.concat(runs, ' '))
   end
   set_data_mark(run, batches)
+  return before ~= '-'
 end
 
 -- Whether this data lacks batches of which this node knows that they were stored.
 local function has_lost_writes()
   if not args.known then return false end
-  local known_run, known_batches = unpack(args.known)
+  local expected_run, expected_batches = unpack(args.known)
   local run, batches = data_mark()
-  if run ~= known_run then batches = batches_at_end_of(known_run) or -1 end
-  return batches < known_batches
+  if run ~= expected_run then batches = batches_at_end_of(expected_run) or -1 end
+  return batches < expected_batches
 end
 
 -- The most epochs that are remembered.
@@ -73,13 +82,15 @@ local went_back = false
 local function is_another_store()
   if not args.epoch then return false end
   if args.epoch ~= redis.call('GET', 'chat:epoch') then
-    if has_passed(args.epoch) then return true end
+    if has_passed(args.epoch) then
+      pcall(go_on_above, tonumber(args.seen), false)
+      return true
+    end
   elseif not has_lost_writes() then
     return false
   end
-  -- A Redis that is full refuses: then the next call notices again.
-  pcall(begin_epoch, args.epoch)
-  went_back = true
+  -- A Redis that is full refuses: then the next call notices again. Serials first, or it would not.
+  went_back = pcall(go_on_above, tonumber(args.seen), true) and pcall(begin_epoch, args.epoch)
   return true
 end
 

@@ -1,93 +1,75 @@
--- One inbox: a stream of messages, from the first that waits to the last.
+-- A stream of messages: the log of one inbox.
 
 local function id_of(entry) return tonumber(string.match(entry[1], '^%d+')) end
 
--- The last id that an inbox gave out, how many messages wait in it, and the id up to which it was acknowledged. That is
--- the one before the first that waits: somebody may have deleted an entry behind it.
+-- A log's last id, how many entries it has, the id before the first of them, and that entry.
 local function ends(inbox)
   local info = redis.pcall('XINFO', 'STREAM', inbox)
   if info.err then
     if redis.call('EXISTS', inbox) == 0 then return 0, 0, 0 end
     error(info)
   end
-  local last, waiting, first
+  local last, length, first
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       last = tonumber(string.match(info[i + 1], '^%d+'))
     elseif info[i] == 'length' then
-      waiting = info[i + 1]
+      length = info[i + 1]
     elseif info[i] == 'first-entry' then
-      first = info[i + 1] and id_of(info[i + 1])
+      first = info[i + 1] or nil
     end
   end
-  return last, waiting, first and first - 1 or last
+  return last, length, first and id_of(first) - 1 or last, first
 end
 
--- By how many more messages wait in all inboxes.
-local change = 0
+-- What an entry's last field says, "SERIAL", then " COPIES BYTES" if its user had registered devices, then " DEVICE TO" if
+-- it is a copy: how many copies, and how many bytes of names and texts, the log had taken by then, this one among them. An
+-- entry of before there were serials has 0, and so has one of another program.
+local function note_of(entry)
+  local fields = entry[2]
+  if fields[9] ~= 'x' then return {id = id_of(entry), serial = 0, copies = 0, bytes = 0, device = '', to = ''} end
+  local serial, copies, bytes, device, to = string.match(fields[10], '^(%d+) ?(%d*) ?(%d*) ?(%S*) ?(%S*)$')
+  return {
+    id = id_of(entry),
+    serial = tonumber(serial) or 0,
+    copies = tonumber(copies) or 0,
+    bytes = tonumber(bytes) or 0,
+    device = device or '',
+    to = to or '',
+  }
+end
 
--- How far (ms) a node's clock may be from Redis's before an entry also carries Redis's own time.
-local CLOCKS_APART = 60000
+-- The note of the last entry up to an id; nil: there is none.
+local function note_at(inbox, id)
+  local entry = redis.call('XREVRANGE', inbox, number(id), '-', 'COUNT', 1)[1]
+  return entry and note_of(entry)
+end
 
--- Append a message. Its time `at` is in ms, 0 for what the older server left.
-local function add(inbox, id, sender, name, at, text)
-  local stored = now()
-  if at == '0' or math.abs(stored - tonumber(at)) <= CLOCKS_APART then
-    redis.call('XADD', inbox, id, 'f', sender, 'u', name, 'a', at, 't', text)
-  else
-    redis.call('XADD', inbox, id, 'f', sender, 'u', name, 'a', at, 't', text, 's', number(stored))
+-- The serial of the last entry up to an id that has one.
+local function serial_at(inbox, id)
+  for _, entry in ipairs(redis.call('XREVRANGE', inbox, number(id), '-', 'COUNT', 8)) do
+    local serial = note_of(entry).serial
+    if serial > 0 then return serial end
   end
-  change = change + 1
+  return 0
 end
 
--- Remove the messages up to an id; returns how many there were.
-local function trim(inbox, up_to)
-  local gone = redis.call('XTRIM', inbox, 'MINID', number(up_to + 1))
-  change = change - gone
-  return gone
-end
-
--- Move in what the older server left, ahead of everything else; sender 0 marks it.
-local function adopt(uid)
-  local old = old_list_of(uid)
-  if redis.call('EXISTS', old) == 0 then return end
-  local inbox = inbox_of(uid)
-  local last = ends(inbox)
-  for _, text in ipairs(redis.call('LRANGE', old, 0, -1)) do
-    last = last + 1
-    add(inbox, last, '0', '', '0', text)
+-- The last id of a log whose serial is not above `serial`; the one before its first entry if there is none.
+local function last_not_above(log, serial)
+  local low, high = log.front, log.last -- up to low none is above
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if serial_at(log.inbox, middle) <= serial then low = middle else high = middle - 1 end
   end
-  redis.call('DEL', old)
+  return low
 end
 
--- When an entry was accepted: by its node's clock, or by Redis's if the two were apart. 0: the older server left it. nil:
--- another program put it there, and nobody can tell.
+-- When an entry was accepted, in ms: by Redis's clock, which its serial tells, or by its node's if it has none. 0: the
+-- older server left it. nil: another program put it there, and nobody can tell.
 local function time_of(entry)
   local fields = entry[2]
+  local serial = note_of(entry).serial
+  if serial > 0 then return math.floor(serial / 1000) end
   local at = fields[9] == 's' and fields[10] or fields[6]
   return at and #at < 16 and tonumber(string.match(at, '^%d+$')) or nil
-end
-
--- How many messages had waited too long and were removed by this call.
-local expired = 0
-
--- Remove what has waited for more than `args.days`, by Redis's clock. What the older server left has no time and stays.
-local function expire(inbox)
-  if not args.days then return end
-  local oldest = now() - args.days * 86400000
-  local from, over, up_to = '-', false, nil
-  repeat
-    local page = redis.call('XRANGE', inbox, from, '+', 'COUNT', 100)
-    over = #page < 100
-    for _, entry in ipairs(page) do
-      local at = time_of(entry)
-      if at == 0 or at and at >= oldest then
-        over = true
-        break
-      end
-      up_to = at and id_of(entry) or up_to
-      from = '(' .. entry[1]
-    end
-  until over
-  if up_to then expired = expired + trim(inbox, up_to) end
 end

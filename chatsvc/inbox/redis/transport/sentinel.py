@@ -9,8 +9,8 @@ import txredisapi
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 
-from chatsvc.inbox.redis.auth import authenticate
-from chatsvc.inbox.redis.protocol import RedisFactory
+from chatsvc.inbox.redis.transport.auth import authenticate
+from chatsvc.inbox.redis.transport.protocol import RedisFactory
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 from chatsvc.transport.host_port import split_host_port
 

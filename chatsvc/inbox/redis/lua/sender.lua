@@ -1,4 +1,4 @@
--- Devices that send: which of their numbers were accepted, and which of their log-ins is the last.
+-- Senders: which numbers of their devices were accepted, and which log-in of a device is the last.
 
 -- Redis's own time, in seconds.
 local function seconds() return math.floor(now() / 1000) end
@@ -100,4 +100,11 @@ local function take_generation(uid, before, device)
     set_generation(uid, generation, device, generation, others)
   end
   return generation
+end
+
+-- Note that a session of a device has this generation, of which the store has lost the claim.
+local function restore_generation(uid, device, generation)
+  local newest, devices = generations(uid)
+  local _, others = find_generation(devices, device)
+  set_generation(uid, math.max(newest, generation), device, generation, others)
 end

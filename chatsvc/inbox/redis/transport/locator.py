@@ -8,8 +8,8 @@ import txredisapi
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from chatsvc.inbox.redis.auth import authenticate
-from chatsvc.inbox.redis.sentinel import Sentinels
+from chatsvc.inbox.redis.transport.auth import authenticate
+from chatsvc.inbox.redis.transport.sentinel import Sentinels
 from chatsvc.storage.url import StoreMisconfigured, StoreURL
 
 _CONNECT_PATIENCE = 5

@@ -17,8 +17,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 
-from chatsvc.inbox.redis.locator import RedisLocator
-from chatsvc.inbox.redis.protocol import RedisFactory
+from chatsvc.inbox.redis.transport.locator import RedisLocator
+from chatsvc.inbox.redis.transport.protocol import RedisFactory
 from chatsvc.observability.redaction import redacted
 from chatsvc.transport.backoff import Backoff
 from chatsvc.transport.sockets import EagerWriter

@@ -1,0 +1,219 @@
+"""A user's registered device: knows by id and serial what it has shown, and is shown what the others send."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+from typing import Any
+
+from benchmarks.campaign.forgettings import record_forgetting
+from benchmarks.campaign.journal import message_of, split_name
+from benchmarks.campaign.structured_user import StructuredUser, device_of
+from benchmarks.campaign.user import LOST
+
+_NUMBERS = 1
+"""What a device's number in its name is less than its session's: the unnamed one and the sending one come first."""
+
+_STRANGERS = 0xFF00
+"""The first session's number of those who are registered and never come back."""
+
+_FORGETTING = 0.004
+"""The share of the moments at which it begins to acknowledge nothing for a while…"""
+
+_FORGOTTEN_FOR = (1.0, 4.0)
+"""…in seconds."""
+
+_VISIT = (0.3, 2.0)
+"""Seconds in which another process is this device."""
+
+_LENT_FOR = 30.0
+"""Seconds in which a log-in elsewhere may be that of such a process."""
+
+_ASKING = 3.0
+"""Seconds between two questions for the devices that are left, at the end."""
+
+_QUESTIONS = 1 << 40
+"""Numbers of requests that are no messages begin here."""
+
+
+def device_named(name: str) -> str:
+    """The device of the session with this name, which has never changed it."""
+    uid, kind = split_name(name)
+    return device_of(int(uid), _NUMBERS + int(kind[1:]), 0)
+
+
+class DeviceUser(StructuredUser):
+    """
+    Keeps the client's half of what docs/protocol.md promises to registered devices.
+
+    It acknowledges what it has heard on a connection there, on each. At the end it comes back once more: after its
+    store lost writes no acknowledgement counts that may be of what was lost.
+    """
+
+    heard_id = 0
+    """What came last on this connection."""
+    lent_until = forgetful_until = 0.0
+    back_at = 0.0
+    """When it comes back at the end; 0: the end has not begun."""
+    asked_at = 0.0
+    questions = 0
+
+    def __init__(
+        self, uid: int, others: list[int], options: argparse.Namespace, kind: str = ""
+    ) -> None:
+        self.number = _NUMBERS + int(kind[1:])
+        super().__init__(uid, [*others, uid] if others else [], options, kind)
+        self._visits: set[asyncio.Task[None]] = set()
+
+    def hello(self) -> dict[str, Any]:
+        return {**super().hello(), "features": ["devices", "of-tomorrow"]}
+
+    def welcomed(self, thing: dict[str, Any]) -> None:
+        if thing["type"] == "welcome" and thing.get("features") != ["devices"]:
+            raise ConnectionError("the feature is not granted")
+
+    def _purpose(self) -> dict[str, Any]:
+        if not self.journal.serial:
+            return {}
+        return {"after": self.journal.cursor, "serial": self.journal.serial}
+
+    def _entered(self, thing: dict[str, Any]) -> None:
+        if thing["epoch"]:
+            self.journal.record("w", "epoch")
+        self.journal.record("l")
+        self.acknowledged = self.heard_id = 0
+
+    def heard(self, frame: str) -> None:
+        thing = json.loads(frame)
+        if thing["type"] == "missed":
+            told = (thing["after"], thing["until"], thing.get("serial", 0))
+            self.journal.record("m", *told)
+        elif thing["type"] == "msg":
+            self._show(thing)
+            self.heard_id = thing["id"]
+        elif "devices" in thing:
+            self._forget_strangers(thing["devices"])
+        else:
+            if thing["type"] == "sent" and "duplicate" not in thing and "serial" not in thing:
+                self.journal.record("w", "sent-without-serial")
+            super().heard(frame)
+
+    def heard_late(self, frame: str, writer: asyncio.StreamWriter) -> None:
+        """
+        On a connection that was left for another only what is newer in both respects is new.
+
+        A node that does not know yet that the store lost it may say it there.
+        """
+        thing = json.loads(frame)
+        newer = thing.get("serial", 0) > self.journal.serial
+        if thing["type"] == "msg" and not (newer and thing["id"] > self.journal.cursor):
+            return
+        super().heard_late(frame, writer)
+
+    def _show(self, thing: dict[str, Any]) -> None:
+        self._look_at(thing)
+        newer = thing.get("serial", 0) > self.journal.serial
+        if thing["id"] > self.journal.cursor or (newer and self.options.sabotage != "serials"):
+            self.record_shown(thing)
+
+    def _look_at(self, thing: dict[str, Any]) -> None:
+        """A copy says to whom it went, nothing else does; all have serials."""
+        sender, to, k = message_of(thing["text"])
+        uid = int(split_name(sender)[0])
+        expected = to if uid == self.uid != to else None
+        if thing.get("to") != expected or thing["from"] != uid or "serial" not in thing:
+            said = {name: value for name, value in thing.items() if name != "text"}
+            words = json.dumps(said).replace(" ", "")
+            self.journal.record("w", f"{sender}>{to}#{k}", words)
+
+    def _acknowledge(self, now: float) -> None:
+        if not self.finishing:
+            if random.random() < _FORGETTING:
+                self.forgetful_until = now + random.uniform(*_FORGOTTEN_FOR)
+            if now < self.forgetful_until or self._waits_to_acknowledge(now):
+                return
+        if self.heard_id != self.acknowledged:
+            self.acknowledged, self.acknowledged_at = self.heard_id, now
+            self.say(type="ack", id=self.acknowledged)
+
+    def idle(self) -> None:
+        super().idle()
+        now = asyncio.get_running_loop().time()
+        if not self.finishing:
+            return
+        if not self.back_at:
+            self.back_at = now + _ASKING
+        elif 0 < self.back_at < now:
+            self.back_at = float("inf")
+            raise ConnectionError("once more, at the end")
+        if self.kind == "d1" and now > self.asked_at + _ASKING:
+            self.asked_at = now
+            self._ask(type="devices")
+
+    def _ask(self, **question: Any) -> None:
+        self.questions += 1
+        self.say(n=_QUESTIONS + self.questions, **question)
+
+    def _forget_strangers(self, devices: list[dict[str, Any]]) -> None:
+        for one in devices:
+            if int(one["device"][16:24], 16) >= _STRANGERS:
+                self._ask(type="forget", device=one["device"])
+
+    def forget_device(self, name: str) -> None:
+        record_forgetting(self.options.state, name)
+        self._ask(type="forget", device=device_named(name))
+
+    def let_in(self, strangers: int) -> None:
+        self._begin(self._let_in(strangers))
+
+    async def _let_in(self, strangers: int) -> None:
+        for _ in range(strangers):
+            number = _STRANGERS + secrets.randbelow(256)
+            await self._visit(device_of(self.uid, number, secrets.randbits(32)), self.hello(), 0.1)
+
+    def lend(self, registered: bool) -> None:
+        """The other process knows nothing of what was shown, is handed something and acknowledges nothing."""
+        self.lent_until = asyncio.get_running_loop().time() + _LENT_FOR
+        hello = self.hello() if registered else StructuredUser.hello(self)
+        self._begin(self._visit(self.device, hello, random.uniform(*_VISIT)))
+
+    def is_lent(self) -> bool:
+        return asyncio.get_running_loop().time() < self.lent_until
+
+    def _begin(self, visit: Any) -> None:
+        task = asyncio.ensure_future(visit)
+        self._visits.add(task)
+        task.add_done_callback(self._visits.discard)
+
+    async def _visit(self, device: str, hello: dict[str, Any], seconds: float) -> None:
+        """Log in on a connection of its own, hear what comes, and leave without a word."""
+        with contextlib.suppress(*LOST):
+            reader, writer = await self.open(random.choice(self.options.target))
+            try:
+                await asyncio.wait_for(self._listen_as(device, hello, seconds, reader, writer), 10)
+            finally:
+                writer.transport.abort()
+
+    async def _listen_as(
+        self,
+        device: str,
+        hello: dict[str, Any],
+        seconds: float,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.say(writer, **hello, device=device)
+        self.say(writer, type="auth", n=1, uid=self.uid, password=f"pw{self.uid}")
+        while not (await self.read(reader)).startswith(b'{"type":"ok"'):
+            pass
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hear_all(reader), seconds)
+
+    async def _hear_all(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(*LOST):
+            while True:
+                await self.read(reader)

@@ -1,0 +1,104 @@
+"""
+The rights in the database without which accounts cannot be used: each is tried, and nothing is changed.
+
+A right that is missing would show at somebody's log-in, or, where it is for something rare, much later.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import pymysql
+from pymysql.constants import ER
+
+from chatsvc.storage.sql import SQL_ERRORS, Transaction
+from chatsvc.storage.url import StoreMisconfigured
+
+Rights = Mapping[str, Sequence[str]]
+"""The privileges that are needed, by table; those of reading first."""
+
+READING: Rights = {"chat_lock": ("SELECT",)}
+"""What is needed to look at accounts."""
+
+_ALL: Rights = {
+    "user": ("SELECT", "INSERT", "UPDATE"),
+    "chat_name": ("SELECT", "INSERT", "DELETE"),
+    "chat_lock": ("SELECT", "INSERT", "UPDATE"),
+    "chat_session_device": ("SELECT", "INSERT", "UPDATE"),
+}
+"""What stands in ``docs/operation.md`` for the server's user."""
+
+_COLUMNS = {
+    "user": ("username", "password"),
+    "chat_name": ("folded", "uid"),
+    "chat_lock": ("uid", "times"),
+    "chat_session_device": ("uid", "device", "times"),
+}
+"""The columns that are written, for a user of MySQL who may write some of a table's columns only."""
+
+_DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR})
+
+_NON_INSERTABLE_TABLE = 1471  # of MySQL's error reference; PyMySQL does not name it
+
+_ITS_OWN_WAY = frozenset({ER.NO_DEFAULT_FOR_FIELD, _NON_INSERTABLE_TABLE, ER.NON_UPDATABLE_TABLE})
+"""MySQL's errors for a user table that other programs write, and we cannot: a column of their own, a view."""
+
+
+def of_server(registers: bool) -> Rights:
+    """Return the rights that a server needs; ``registers``: it also makes accounts."""
+    return _ALL if registers else {**_ALL, "user": ("SELECT", "UPDATE")}
+
+
+def require(transaction: Transaction, rights: Rights) -> None:
+    """
+    Try rights, all of them.
+
+    :raise StoreMisconfigured: when this account of MySQL lacks some, or tables are missing; the text names them all.
+    """
+    lacking: dict[str, str] = {}
+    missing: list[str] = []
+    for table, privileges in rights.items():
+        for privilege in privileges:
+            try:
+                transaction.execute(_harmless(privilege, table))
+            except SQL_ERRORS as problem:
+                if _is_missing(problem):
+                    missing.append(table)
+                    break
+                if problem.args[0] in _DENIED:
+                    lacking.setdefault(table, "read" if privilege == "SELECT" else "write")
+                elif problem.args[0] not in _ITS_OWN_WAY:
+                    raise
+    if missing:
+        raise StoreMisconfigured(
+            f"tables are missing that chat_schema says were made: {', '.join(missing)}"
+        )
+    if lacking:
+        what = ", ".join(f"{verb} {table}" for table, verb in lacking.items())
+        grants = "; ".join(
+            f"GRANT {', '.join(_ALL[table])} ON the database's {table} TO it" for table in lacking
+        )
+        raise StoreMisconfigured(f"this account of MySQL may not {what}: {grants}")
+
+
+def _harmless(privilege: str, table: str) -> str:
+    """Return a statement that needs the privilege, and finds nothing that it could change."""
+    columns = _COLUMNS[table]
+    # The key is for the planner: who listens must not hear of a statement that reads a whole table.
+    listed, never = ", ".join(columns), f"WHERE {'id' if table == 'user' else 'uid'} = 0 AND 1 = 0"
+    zeros = ", ".join(["0"] * len(columns))
+    statements = {
+        "SELECT": f"SELECT {listed} FROM {table} {never}",  # noqa: S608
+        "INSERT": f"INSERT INTO {table} ({listed}) SELECT {zeros} FROM (SELECT 1 AS one) AS single WHERE one = 0",  # noqa: S608
+        "UPDATE": f"UPDATE {table} SET {columns[-1]} = {columns[-1]} {never}",  # noqa: S608
+        "DELETE": f"DELETE FROM {table} {never}",  # noqa: S608
+    }
+    return statements[privilege]
+
+
+def _is_missing(problem: Exception) -> bool:
+    if isinstance(problem, sqlite3.Error):
+        return re.match("no such table", str(problem)) is not None
+    return isinstance(problem, pymysql.MySQLError) and problem.args[0] == ER.NO_SUCH_TABLE

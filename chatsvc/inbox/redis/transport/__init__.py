@@ -1,0 +1,1 @@
+"""The way to Redis: which one, and one ordered connection to it."""

@@ -1,0 +1,10 @@
+-- How often devices were forgotten: a token that was issued to one before the last time no longer counts.
+CREATE TABLE IF NOT EXISTS chat_session_device (
+    -- Whose account.
+    uid BIGINT NOT NULL,
+    -- The device's name, 16 to 32 hexadecimal digits; one that is not here was never forgotten.
+    device VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    -- Only ever grows.
+    times INT NOT NULL,
+    PRIMARY KEY (uid, device)
+) ENGINE = InnoDB;

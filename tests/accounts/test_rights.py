@@ -1,0 +1,124 @@
+"""The rights that a server tries at its start, on a real SQLite and a real MariaDB."""
+
+from __future__ import annotations
+
+from chatsvc.accounts.rights import of_server
+from chatsvc.accounts.store import AccountStore
+from chatsvc.storage.url import StoreMisconfigured
+from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
+from tests.support.servers import mariadb
+
+ENOUGH = {
+    "user": "SELECT, INSERT, UPDATE",
+    "chat_name": "SELECT, INSERT, DELETE",
+    "chat_lock": "SELECT, INSERT, UPDATE",
+    "chat_session_device": "SELECT, INSERT, UPDATE",
+}
+
+TABLES = tuple(ENOUGH)
+
+
+class BothKinds:
+    """What holds on both kinds of database."""
+
+    class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
+        async def test_nothing_is_changed(self) -> None:
+            """A server's start, or a look at its stores, would change accounts."""
+            accounts = AccountStore(await self.open())
+            await accounts.open(of_server(True))
+            uid = await accounts.register("Ann", "$")
+            await accounts.forget_device(uid, "0" * 16)
+            await accounts.change_lock(uid, "$", "!$")
+            before = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
+            self.assertEqual(list(map(len, before)), [1, 1, 1, 1])
+            await accounts.open(of_server(True))
+            await accounts.check_usable()
+            after = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
+            self.assertEqual(after, before)
+            self.assertEqual(await accounts.register("Bob", "$"), uid + 1)
+
+        async def test_missing_tables(self) -> None:
+            """Where tables were dropped a server would start, and people could not log in or forget devices."""
+            await AccountStore(await self.open()).open()
+            self.sql("DROP TABLE chat_session_device")
+            self.sql("DROP TABLE chat_lock")
+            with self.assertRaises(StoreMisconfigured) as caught:
+                await AccountStore(await self.open()).open(of_server(True))
+            self.assertRegex(str(caught.exception), ": chat_lock, chat_session_device$")
+
+
+class SQLiteRightsTests(BothKinds.Tests, OnSQLite):
+    """SQLite, in which there are no rights."""
+
+
+class MariaDBRightsTests(BothKinds.Tests, OnMariaDB):
+    """Users of MariaDB."""
+
+    async def limited(self, **grants: str) -> str:
+        """Make the tables, and a user with these rights to them; what its server's start says."""
+        await AccountStore(await self.open()).open()
+        user, own = f"g_{self.name}", self.url
+        mariadb().execute("", f"CREATE OR REPLACE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER IF EXISTS {user}")
+        for table, rights in {"chat_schema": "SELECT", **grants}.items():
+            mariadb().execute("", f"GRANT {rights} ON `{self.name}`.{table} TO {user}")
+        self.url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{self.name}"
+        try:
+            accounts = AccountStore(await self.open())
+            await accounts.open(of_server(self.registers))
+            await accounts.check_usable(self.registers)
+        except StoreMisconfigured as problem:
+            return str(problem)
+        finally:
+            self.url = own
+        return ""
+
+    registers = True
+
+    async def test_enough(self) -> None:
+        """A server with exactly the rights that it needs would not start."""
+        self.assertEqual(await self.limited(**ENOUGH), "")
+        columns = "SELECT, INSERT (username, password), UPDATE (password)"
+        self.assertEqual(await self.limited(**{**ENOUGH, "user": columns}), "")
+        self.registers = False
+        self.assertEqual(await self.limited(**{**ENOUGH, "user": "SELECT, UPDATE"}), "")
+
+    async def test_each_right(self) -> None:
+        """A right that is missing would show only when somebody logs in, registers, locks or forgets."""
+        for table, rights in ENOUGH.items():
+            for right in rights.split(", "):
+                rest = ", ".join(one for one in rights.split(", ") if one != right)
+                said = await self.limited(**{**ENOUGH, table: rest})
+                verb = "read" if right == "SELECT" else "write"
+                self.assertEqual(
+                    said,
+                    f"this account of MySQL may not {verb} {table}:"
+                    f" GRANT {rights} ON the database's {table} TO it",
+                )
+
+    async def test_all_in_one_line(self) -> None:
+        """An admin who grants what is named would be told the next one at the next start."""
+        grants = {**ENOUGH, "chat_name": "SELECT"}
+        del grants["chat_session_device"], grants["chat_lock"]
+        said = await self.limited(**grants)
+        self.assertIn("write chat_name, read chat_lock, read chat_session_device: GRANT", said)
+        self.assertEqual(said.count("GRANT"), 3)
+        self.assertNotIn("\n", said)
+
+    async def test_columns_of_others(self) -> None:
+        """A server would not start on a user table that has a column of another program's."""
+        self.sql(
+            "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"
+            " password varchar(255), mail varchar(255) NOT NULL)"
+        )
+        await AccountStore(await self.open()).open(of_server(True))
+
+    async def test_other_errors(self) -> None:
+        """A table that is broken would pass for one that can be used."""
+        accounts = AccountStore(await self.open())
+        await accounts.open()
+        self.sql("ALTER TABLE chat_session_device DROP COLUMN times")
+        with self.assertRaisesRegex(Exception, "Unknown column"):
+            await accounts.open(of_server(True))

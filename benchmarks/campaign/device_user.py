@@ -214,5 +214,6 @@ class DeviceUser(StructuredUser):
             await asyncio.wait_for(self._hear_all(reader), seconds)
 
     async def _hear_all(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            await self.read(reader)
+        with contextlib.suppress(*LOST):
+            while True:
+                await self.read(reader)

@@ -105,7 +105,7 @@ class Session(CommandPipeline):
         """Return what a log-in says of its registered device; None: it is on the unnamed one, or only sends."""
         if not (command.receive and self.features and DEVICES in self.features):
             return None
-        return Registration(self.client, command.serial)
+        return Registration(self.client, None if command.after is None else command.serial)
 
     def charge_request(self) -> None:
         """Count something that makes work and is no message: a command, or bytes that lead to none."""

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.factory import ChatFactory
 from chatsvc.gauges import Gauges
-from tests.support.worlds import BOB, World
+from chatsvc.wire import commands as c
+from tests.support.worlds import BOB, RecordingConnection, World
 
 
 class InstrumentsTests(SynchronousTestCase):
@@ -58,6 +59,16 @@ class InstrumentsTests(SynchronousTestCase):
         self.assertIsNone(self.value("waiting_messages"))
         self.clock.advance(60)
         self.assertEqual(self.value("waiting_messages"), 1)
+
+    def test_devices(self) -> None:
+        """A user with several devices would count as several, or nobody see how many devices there are."""
+        for device in ("", "b" * 16, "d" * 16):
+            connection = RecordingConnection(self.world.services)
+            if device:
+                connection.do(c.Hello(device=device, features=("devices",)))
+            connection.do(c.Auth(BOB, "b"))
+        counted = self.value("online_users"), self.value("registered_devices_online")
+        self.assertEqual(counted, (1, 2))
 
     def test_stop(self) -> None:
         """A server that has stopped would go on measuring."""

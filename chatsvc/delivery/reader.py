@@ -13,7 +13,6 @@ copies. That counts as acknowledged as soon as everything before it is.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -98,7 +97,7 @@ class Reader:
         # Acknowledgements up to this id count for nothing: they may be of messages that the store has lost.
         self._void = 0
         # Runs of entries that were passed over before all before them was acknowledged: the id before, the last id.
-        self._passed_over: deque[tuple[int, int]] = deque()
+        self._passed_over: list[tuple[int, int]] = []
         self._owner = owner
         self._deliver_to_client = deliver
         self._delivered = delivered
@@ -137,7 +136,7 @@ class Reader:
         elif message.id > self.cursor:
             self.stored(message)
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         """Say how far this reader is."""
         last = self._last
         at = last.at if last is not None else None
@@ -179,7 +178,7 @@ class Reader:
             return False
         runs = self._passed_over
         while runs and runs[0][0] <= up_to:
-            before, last = runs.popleft()
+            before, last = runs.pop(0)
             if last >= up_to:
                 shown, up_to = before, last
         if self.device:
@@ -207,9 +206,8 @@ class Reader:
             self._check_claim()
 
     def stay(self) -> None:
-        """Claim a registered device anew: a log-in that was given up has taken it, and this one goes on."""
-        if self.device:
-            self._check_claim()
+        """Claim the device anew: a log-in that was given up has taken it, and this one goes on."""
+        self._check_claim()
 
     def inbox_restarted(self) -> None:
         """Begin anew: the inbox has a new epoch, so what was delivered no longer counts."""

@@ -26,8 +26,8 @@ from chatsvc.delivery.batch import (
     OnOutcome,
     Pending,
 )
-from chatsvc.delivery.online import InboxListener, holders_of, reader_of
-from chatsvc.inbox.claim import Comparison, Cursor
+from chatsvc.delivery.online import InboxListener
+from chatsvc.delivery.readers_here import ReadersHere
 from chatsvc.inbox.interface import ANOTHER_NODE, Inbox
 from chatsvc.inbox.outcome import (
     Committed,
@@ -47,7 +47,6 @@ from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.waiters import Waiters
-from chatsvc.wire.events import Message
 
 _AT_ONCE = 2
 """Batches that may be under way."""
@@ -73,7 +72,7 @@ STATE_LABELS: dict[type[Outcome], str] = {
 """The metric's label for each outcome: the label stays when a class gets another name."""
 
 
-class MessageRouter:
+class MessageRouter(ReadersHere):
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
 
@@ -92,12 +91,11 @@ class MessageRouter:
         limits: BatchLimits | None = None,
         after_batch: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(listeners, BatchQueue(limits or BatchLimits()))
         self._after_batch = after_batch
-        self._queue = BatchQueue(limits or BatchLimits())
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._inbox = inbox
-        self._listeners = listeners
         self._under_way: deque[Batch] = deque()
         self._delay = 0.0
         self._start: IDelayedCall | None = None
@@ -166,61 +164,6 @@ class MessageRouter:
             gathering.cancel()
         self._queue.release_removals()
         self._schedule()
-
-    def cursors(self) -> list[Cursor]:
-        return [listener.position() for listener in self._all_listeners()]
-
-    def _all_listeners(self) -> list[InboxListener]:
-        return [listener for listeners in self._listeners.values() for listener in listeners]
-
-    def _listener(self, uid: int, device: str) -> InboxListener | None:
-        return reader_of(self._listeners.get(uid, ()), device)
-
-    def store_returned(self, found: Comparison) -> None:
-        for uid in found.stale:
-            self._queue.removals.pop((uid, ""), None)
-            listener = self._listener(uid, "")
-            if listener is not None:
-                listener.inbox_restarted()
-        for one in found.stepped_back:
-            listener = self._listener(one.uid, one.device)
-            if listener is not None and listener.generation < one.generation:
-                self._queue.removals.pop((one.uid, one.device), None)
-                listener.step_back(one.id, one.generation)
-        for uid, device, generation in found.taken:
-            self.taken_over(uid, generation, device=device)
-        for uid, device in found.forgotten:
-            self.forgotten(uid, device)
-        for listener in self._all_listeners():
-            listener.resync()
-
-    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
-        absent = []
-        for uid, message in messages:
-            listeners = self._listeners.get(uid)
-            if listeners is None:
-                absent.append(uid)
-                continue
-            for listener in listeners:
-                try:
-                    listener.stored_elsewhere(message)
-                except Exception:
-                    self._reader_broken(listener)
-        # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
-        return absent
-
-    def taken_over(
-        self, uid: int, generation: int, by: str = ANOTHER_NODE, device: str = ""
-    ) -> None:
-        for listener in holders_of(self._listeners.get(uid, ()), device, device):
-            if listener.generation < generation:
-                listener.taken_over(by)
-
-    def forgotten(self, uid: int, device: str) -> None:
-        self._queue.removals.pop((uid, device), None)
-        listener = self._listener(uid, device)
-        if listener is not None:
-            listener.forgotten()
 
     def _schedule(self) -> None:
         # Not at once: what else this turn of the reactor brings goes along.
@@ -325,14 +268,6 @@ class MessageRouter:
             return
         one.report(outcome, one.message(0))
         self.taken_over(draft.sender, sending + 1, device=draft.device)
-
-    def _reader_broken(self, listener: InboxListener) -> None:
-        """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""
-        failure = Failure()
-        try:
-            listener.failed(failure)
-        except Exception:
-            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
 
     def _log_refused(self, one: Pending, outcome: Failed) -> None:
         count = self._refused.hit()

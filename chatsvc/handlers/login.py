@@ -147,11 +147,10 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
         services.online.add(uid, reader)
         for one in older:
             one.taken_over(origin)
-    elif not older:
-        reader.close()
-    else:
-        for one in older:
-            one.stay()
+        return reader, claim
+    reader.close()
+    for one in older:
+        one.stay()
     return reader, claim
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+import orjson
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import inbox_at
 from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
+from chatsvc.inbox.features import FEATURES
+from chatsvc.inbox.interface import NullWatcher
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.nodes import NodeFacts
+from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.schema import apply
 from chatsvc.storage.url import parse_store_url
@@ -265,3 +273,24 @@ class ServersTests(Inspecting):
         self.assert_found(await self.inspect(*words, "--registration", "open"), lacks)
         found = await self.inspect(*words, "--registration", "closed")
         self.assertEqual([one for one in found if one.verdict is Severity.FAIL], [])
+
+    async def test_older_node(self) -> None:
+        """Nobody would hear why no client gets a registered device: a node of the release before still runs."""
+        await self.make_tables()
+        url = parse_store_url(redis().url(self.stores.db), ("redis",))
+        secret = Tokens(KeyFolder(self.at("keys")).token_secret()).fingerprint
+        about = [
+            NodeFacts("0.2", secret, FEATURES).to_text(),
+            orjson.dumps({"version": "0.1", "secret": secret}).decode(),
+        ]
+        words = ("--accounts", self.stores.accounts, "--inbox", redis().url(self.stores.db))
+        for number, facts in enumerate(about):
+            node = RedisInbox(
+                reactor, url, InboxLimits(), f"node{number}", about=partial(str, facts)
+            )
+            self.addCleanup(node.close)
+            await node.open(NullWatcher())
+            found = [one.text for one in await self.inspect(*words) if one.about == "nodes"]
+            self.assertEqual(len(found), number, found)
+        self.assertIn("of an older version", found[0])
+        self.assertIn("(node1)", found[0])

@@ -16,40 +16,10 @@ from chatsvc.inbox.outcome import Draft, Outcome, Removal
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
+from tests.delivery.recording import RecordingOwner
 from tests.support.fakes import MemoryInbox
 
 UID = 2
-
-
-class RecordingOwner:
-    """A session that notes what it is told; ``room`` is how many messages it takes before it pauses its reader."""
-
-    def __init__(self) -> None:
-        self.delivered: list[int] = []
-        self.noted: list[str] = []
-        self.room = 10**9
-        self.reader: Reader
-
-    def deliver(self, message: Message) -> None:
-        self.delivered.append(message.id)
-        self.room -= 1
-        if not self.room:
-            self.reader.pause()
-
-    def poll_acks(self) -> None:
-        self.noted.append("poll")
-
-    def taken_over(self, by: str = "") -> None:
-        self.noted.append("taken over")
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def forgotten(self) -> None:
-        self.noted.append("forgotten")
-
-    def failed(self) -> None:
-        self.noted.append("failed")
 
 
 class ReaderTests(SynchronousTestCase):
@@ -408,11 +378,11 @@ class ReaderTests(SynchronousTestCase):
     def test_place(self) -> None:
         """After a fail-over nobody could tell whether this reader was handed what the store has now."""
         reader = self.begin()
-        self.assertEqual(reader.position(), Cursor(UID, 0, reader.generation, None))
+        self.assertEqual(reader.where(), Cursor(UID, 0, reader.generation, None))
         reader.resume()
         self.inbox.store(UID, "x", at=77)
         reader.resync()
-        self.assertEqual(reader.position(), Cursor(UID, 1, reader.generation, 77))
+        self.assertEqual(reader.where(), Cursor(UID, 1, reader.generation, 77))
 
     def test_kicked_leaves_the_session_alone(self) -> None:
         """The end of a reader that was taken over would be told to the store, for nothing."""
@@ -507,7 +477,7 @@ class ReaderTests(SynchronousTestCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.owner.noted, ["failed"])
-        self.assertEqual((reader.position().id, reader.position().at), (1, 0))
+        self.assertEqual((reader.where().id, reader.where().at), (1, 0))
         reader._deliver_to_client = deliver
         self.send()
         reader.acknowledge(3)

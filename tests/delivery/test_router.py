@@ -8,13 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.batch import BatchLimits
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.router import REMOVAL_DELAY, RETRY_DELAY, MessageRouter
-from chatsvc.inbox.claim import Comparison, Cursor
+from chatsvc.inbox.claim import Comparison
 from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
@@ -29,48 +28,8 @@ from chatsvc.inbox.outcome import (
 from chatsvc.observability.metrics import Metrics
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
+from tests.delivery.recording import RecordingListener
 from tests.support.fakes import MemoryInbox
-
-
-class RecordingListener:
-    """A reading side that notes what it is told."""
-
-    def __init__(self, cursor: int = 0, device: str = "", speaks_as: str = "") -> None:
-        self.cursor = cursor
-        self.device = device
-        self.speaks_as = speaks_as or device
-        self.claimed = self.generation = 1
-        self.noted: list[Any] = []
-
-    def position(self) -> Cursor:
-        return Cursor(0, self.cursor, self.generation, None)
-
-    def stored(self, message: Message) -> None:
-        self.noted.append(message.id)
-
-    def stored_elsewhere(self, message: Message) -> None:
-        self.noted.append(("heard", message.id))
-
-    def taken_over(self, by: str = "") -> None:
-        self.noted.append("taken over")
-
-    def resync(self) -> None:
-        self.noted.append("resync")
-
-    def superseded(self, generation: int) -> None:
-        self.noted.append(("superseded", generation))
-
-    def inbox_restarted(self) -> None:
-        self.noted.append("restarted")
-
-    def step_back(self, id: int, generation: int) -> None:
-        self.noted.append(("stepped back", id, generation))
-
-    def forgotten(self) -> None:
-        self.noted.append("forgotten")
-
-    def failed(self, failure: Failure) -> None:
-        self.noted.append(("failed", failure.type))
 
 
 class RouterTests(SynchronousTestCase):

@@ -120,15 +120,19 @@ class Model:
     def purge(self, up_to: int) -> int:
         """Remove all up to an id; how many messages that waited."""
         before, up_to = self.waiting, min(up_to, self.last_id)
-        for device in self.devices.values():
-            device.position = max(device.position, up_to)
+        if "" in self.devices:
+            self.devices[""].position = max(self.devices[""].position, up_to)
         self.acknowledge(up_to)
-        self.trim()
+        self.cut(up_to)
         return before - self.waiting
 
     def trim(self) -> None:
         """Let go of what every device has passed, and of nothing that waits."""
-        self.front = min([self.acknowledged, *[one.position for one in self.devices.values()]])
+        self.cut(min([self.acknowledged, *[one.position for one in self.devices.values()]]))
+
+    def cut(self, up_to: int) -> None:
+        """Let go of all up to an id."""
+        self.front = max(self.front, up_to)
         self.kept = [entry for entry in self.kept if entry.id > self.front]
 
     def forget_those_behind(self) -> set[str]:
@@ -163,7 +167,7 @@ class Model:
         """Where a log-in of a registered device begins to read."""
         if serial is None:
             known = self.devices.get(device)
-            return self.acknowledged if known is None else known.position
+            return self.acknowledged if known is None else max(self.front, known.position)
         if any(entry.id == after and entry.serial == serial for entry in self.kept):
             assert after is not None
             return after

@@ -43,13 +43,16 @@ DB = 63
 
 BOUNDS = settings(
     max_examples=40,
-    stateful_step_count=30,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 
 
 DEVICES_OF_READERS = ["a" * 16, "b" * 16, "c" * 16, "d" * 16]
+
+SOME = ["1", "2", "3"]
+"""Names that stand for a device that is registered."""
 
 sends = st.tuples(
     st.sampled_from(READERS),
@@ -204,7 +207,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(
         uid=st.sampled_from(READERS),
-        device=st.sampled_from(["", "", *DEVICES_OF_READERS]),
+        device=st.sampled_from(["", "", "a" * 16, *SOME]),
         stale=st.sampled_from([0, 0, 0, 1]),
         up_to=st.sampled_from([-1, 0, 1, 2, 3, 99]),
         leaving=st.booleans(),
@@ -215,6 +218,7 @@ class InboxMachine(RuleBasedStateMachine):
     ) -> None:
         """A removal, maybe by an older log-in or for no device, maybe together with new messages."""
         model = self.models[uid]
+        device = self.known(model, device)
         if not model.newest or (not device and not model.generation):
             return
         known = model.devices.get(device)
@@ -226,9 +230,9 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(
         uid=st.sampled_from(READERS),
-        device=st.sampled_from(["", *DEVICES_OF_READERS]),
+        device=st.sampled_from(["", "a" * 16, *SOME]),
         stale=st.sampled_from([0, 0, 0, 1]),
-        to=st.lists(st.sampled_from(READERS), min_size=1, max_size=4),
+        to=st.lists(st.sampled_from(READERS), min_size=1, max_size=5),
         numbered=st.booleans(),
     )
     def send_as_reader(
@@ -236,6 +240,7 @@ class InboxMachine(RuleBasedStateMachine):
     ) -> None:
         """Messages of a session that reads: of a registered device, or of the unnamed one."""
         model = self.models[uid]
+        device = self.known(model, device)
         generation = model.sending.get(device)
         if not device:
             if model.generation:
@@ -253,9 +258,25 @@ class InboxMachine(RuleBasedStateMachine):
             ]
             self.commit(self.unconfirmed, [])
 
+    def known(self, model: Model, device: str) -> str:
+        """A device; for a name of ``SOME`` one that is registered, if any is."""
+        named = sorted(model.named())
+        return named[SOME.index(device) % len(named)] if named and device in SOME else device
+
     def plain(self, to: int, sender: int) -> tuple[int, int, str, int, str]:
         """A message that has no number."""
         return to, sender, "名", 1_700_000_000_123, "x"
+
+    @rule(uid=st.sampled_from(READERS), up_to=st.integers(-1, 8), texts=st.integers(1, 8))
+    def write(self, uid: int, up_to: int, texts: int) -> None:
+        """A reader writes to another at one of two devices, and the other one receives some of the copies."""
+        one, two = DEVICES_OF_READERS[:2]
+        for device in (one, two):
+            self.claim_registered(uid, device, "nothing", 0)
+        other = sum(READERS) - uid
+        if {one, two} <= self.models[uid].devices.keys():
+            self.send_as_reader(uid, one, 0, [other] * texts, False)
+            self.acknowledge(uid, two, 0, up_to, False, [])
 
     @rule(uid=st.sampled_from(READERS), device=st.sampled_from(DEVICES_OF_READERS))
     def forget(self, uid: int, device: str) -> None:

@@ -25,6 +25,12 @@ class TakeOverBrakeTests(SynchronousTestCase):
         self.assertEqual(waits, [0, 1, 2, 4, 8, 8, 8, 8])
         self.assertEqual(self.brake.wait(BOB), 0)
 
+    def test_by_device(self) -> None:
+        """Two programs that fight for one device would make the user's other devices wait."""
+        self.brake.happened(ALICE, "d" * 16)
+        waits = [self.brake.wait(ALICE, device) for device in ("d" * 16, "b" * 16, "")]
+        self.assertEqual(waits, [1, 0, 0])
+
     def test_forgotten(self) -> None:
         """Somebody who logs in elsewhere some minutes later would have to wait."""
         for _ in range(5):

@@ -164,7 +164,8 @@ class MemoryInbox(Turns):
             del devices[offline[0]]
         device = devices.setdefault(name, MemoryDevice(registration.client, acknowledged))
         begin = self._begin(uid, after, registration.serial, device.position)
-        device.position = begin if new else max(device.position, begin)
+        if renewed is None:
+            device.position = begin if new else max(device.position, begin)
         device.generation = self.sending[uid, name] = self._next_generation(uid)
         device.online = True
         known = registration.serial if registration.serial is not None else device.serial

@@ -42,6 +42,7 @@ from chatsvc.inbox.redis.claim_codec import (
 )
 from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
+from chatsvc.inbox.redis.permissions import require_permissions
 from chatsvc.inbox.redis.scan import find_uids
 from chatsvc.inbox.redis.script import evaluate, load, reason, timed_out, unavailable
 from chatsvc.inbox.redis.sequence import OrderedScript
@@ -333,6 +334,8 @@ class RedisInbox:
     async def _prepare(self, protocol: Any) -> None:
         await self._locator.log_in(protocol)
         await require_version(protocol, self._url)
+        if self._lease is not None and not self._connected_before:
+            await require_permissions(protocol, self._url, self._clock, self._locator)
         await load(protocol)
         if self._connected_before:
             await self._check(protocol)

@@ -85,6 +85,7 @@ class SQLiteBatch:
         self._places = self._log.places(self._wanted(removals))
         self._fronts: dict[int, int] = {}
         self._stored = False
+        self._touched: set[int] = set()
 
     @property
     def serial(self) -> int:
@@ -116,6 +117,7 @@ class SQLiteBatch:
         if full is not None:
             return full
         self._stored = True
+        self._touched.add(draft.to)
         serial = self._inboxes.next_serial(self._now)
         id = self._log.append(draft.to, inbox, draft, serial)
         if draft.n is not None:
@@ -202,8 +204,9 @@ class SQLiteBatch:
         )
 
     def forget_unused(self) -> None:
-        """Forget devices that are too far behind, or were not used for too long."""
-        for uid, inbox in self._inboxes.items():
+        """Where this transaction has stored or acknowledged, forget devices that are too far behind, or long unused."""
+        for uid in self._touched:
+            inbox = self._inboxes[uid]
             if inbox.is_plain:
                 continue
             for device in forget_unused(inbox, self._limits, self._latest):
@@ -280,7 +283,10 @@ class SQLiteBatch:
             return 0
         inbox = self._inboxes[draft.sender]
         others = inbox.registered - (draft.device != "" and draft.device in inbox.devices)
-        return self._log.append(draft.sender, inbox, draft, serial, draft.to) if others else 0
+        if not others:
+            return 0
+        self._touched.add(draft.sender)
+        return self._log.append(draft.sender, inbox, draft, serial, draft.to)
 
     def _remove_from_plain(self, inbox: InboxState, removal: Removal) -> None:
         if removal.device or (inbox.generation == removal.generation and not inbox.has_unnamed):
@@ -295,6 +301,7 @@ class SQLiteBatch:
             inbox.acknowledged = removal.up_to
 
     def _acknowledge(self, inbox: InboxState, device: DeviceState, removal: Removal) -> None:
+        self._touched.add(removal.uid)
         device.used = self._now
         place = self._places.get((removal.uid, removal.up_to))
         counts = (place.copies, place.bytes) if place else (inbox.copies, inbox.bytes)
@@ -304,7 +311,7 @@ class SQLiteBatch:
         if removal.shown > device.shown:
             device.shown = removal.shown
             shown = self._places.get((removal.uid, removal.shown))
-            if shown is not None and shown.id == removal.shown:
+            if shown is not None:
                 device.serial = max(device.serial, shown.serial)
 
     def _remove(self, uid: int, up_to: int) -> None:

@@ -79,7 +79,7 @@ class DeviceClaims:
         known = inbox.devices.get(device)
         if known is None and renewed:
             raise NotRegistered
-        position = inbox.acknowledged if known is None else known.position
+        position = inbox.acknowledged if known is None else max(inbox.front, known.position)
         id = self._beginning(position, after, registration.serial)
         missed = self._missed(known, after, registration.serial)
         state = known or self._register(generation, device, id)
@@ -177,9 +177,6 @@ def forget_unused(inbox: InboxState, limits: InboxLimits, now: int) -> list[str]
 
     :return: those of them that are logged in.
     """
-    unnamed = inbox.unnamed
-    if not inbox.registered and (unnamed is None or unnamed.position == inbox.acknowledged):
-        return []  # it holds nothing back
     unused = now - limits.device_days * _DAY if limits.device_days else 0
     online = []
     for name, one in list(inbox.devices.items()):

@@ -95,9 +95,12 @@ local function trim(log)
   cut(log, up_to)
 end
 
--- Remove messages up to an id, whoever has them.
+-- Remove messages up to an id, whoever has them. Registered devices stay where they are: they are told that they missed
+-- something.
 local function remove_up_to(log, up_to)
   up_to = math.min(up_to, log.last)
+  local unnamed = log.devices and log.devices[UNNAMED]
+  if unnamed and unnamed.position < up_to then unnamed.position, unnamed.is_changed, log.is_changed = up_to, true, true end
   raise_acknowledged(log, up_to, log.devices and note_at(log.inbox, up_to))
   cut(log, up_to)
   recount(log)

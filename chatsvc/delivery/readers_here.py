@@ -1,0 +1,95 @@
+"""The readers of this node, as a store tells them what has happened to their inboxes behind this node's back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatsvc.delivery.batch import BatchQueue
+from chatsvc.delivery.online import InboxListener, holders_of, reader_of
+from chatsvc.inbox.claim import Comparison, Cursor
+from chatsvc.inbox.interface import ANOTHER_NODE
+from chatsvc.observability.redaction import redacted
+from chatsvc.wire.events import Message
+
+
+class ReadersHere:
+    """
+    Watches the store for the readers of this node: a :class:`~chatsvc.inbox.interface.StoreWatcher`.
+
+    ``listeners`` maps the uid of everybody who reads here to the readers of that user's devices. What they have
+    acknowledged waits in ``queue``; it is dropped where it may be of messages that the store has lost.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, listeners: Mapping[int, tuple[InboxListener, ...]], queue: BatchQueue
+    ) -> None:
+        self._listeners = listeners
+        self._queue = queue
+
+    def cursors(self) -> list[Cursor]:
+        return [listener.where() for listener in self._all_listeners()]
+
+    def _all_listeners(self) -> list[InboxListener]:
+        return [listener for listeners in self._listeners.values() for listener in listeners]
+
+    def _listener(self, uid: int, device: str) -> InboxListener | None:
+        return reader_of(self._listeners.get(uid, ()), device)
+
+    def store_returned(self, found: Comparison) -> None:
+        for uid in found.stale:
+            self._queue.removals.pop((uid, ""), None)
+            listener = self._listener(uid, "")
+            if listener is not None:
+                listener.inbox_restarted()
+        for one in found.stepped_back:
+            listener = self._listener(one.uid, one.device)
+            if listener is not None and listener.generation < one.generation:
+                self._queue.removals.pop((one.uid, one.device), None)
+                listener.step_back(one.id, one.generation)
+        for uid, device, generation in found.taken:
+            self.taken_over(uid, generation, device=device)
+        for uid, device in found.forgotten:
+            self.forgotten(uid, device)
+        for listener in self._all_listeners():
+            listener.resync()
+
+    def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
+        absent = []
+        for uid, message in messages:
+            listeners = self._listeners.get(uid)
+            if listeners is None:
+                absent.append(uid)
+                continue
+            for listener in listeners:
+                try:
+                    listener.stored_elsewhere(message)
+                except Exception:
+                    self._reader_broken(listener)
+        # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
+        return absent
+
+    def taken_over(
+        self, uid: int, generation: int, by: str = ANOTHER_NODE, device: str = ""
+    ) -> None:
+        for listener in holders_of(self._listeners.get(uid, ()), device, device):
+            if listener.generation < generation:
+                listener.taken_over(by)
+
+    def forgotten(self, uid: int, device: str) -> None:
+        self._queue.removals.pop((uid, device), None)
+        listener = self._listener(uid, device)
+        if listener is not None:
+            listener.forgotten()
+
+    def _reader_broken(self, listener: InboxListener) -> None:
+        """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""
+        failure = Failure()
+        try:
+            listener.failed(failure)
+        except Exception:
+            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")

@@ -1,0 +1,58 @@
+"""A server whose users of MariaDB and Redis lack rights, as after an upgrade."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.shell import chatsvc
+from tests.support.processes import Outcome, ServerStores, run_chat
+from tests.support.servers import mariadb, redis
+
+
+class RightsTests(SynchronousTestCase):
+    """A start with the rights that were enough for the release before."""
+
+    def setUp(self) -> None:
+        self.stores = ServerStores()
+        self.user = f"s_{self.stores.database}"
+        mariadb().execute("", f"CREATE USER {self.user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {self.user}")
+        self.addCleanup(redis().execute, "ACL", "DELUSER", self.user)
+        done = chatsvc("schema", "create", "--accounts", self.stores.accounts)
+        self.assertEqual(done.status, 0, done)
+        for table in ("user", "chat_name", "chat_lock", "chat_schema"):
+            self.grant(table)
+        self.allow("-hgetall", "-xrevrange", "-subscribe")
+
+    def grant(self, table: str) -> None:
+        """Let the server's user of MariaDB do everything with a table."""
+        mariadb().execute("", f"GRANT ALL ON `{self.stores.database}`.{table} TO {self.user}")
+
+    def allow(self, *words: str) -> None:
+        """Let the server's user of Redis do everything but what these words take away."""
+        rights = ("reset", "on", ">pw", "~*", "&*", "+@all", "-acl", *words)
+        answer = redis().execute("ACL", "SETUSER", self.user, *rights)
+        self.assertEqual(answer, b"+OK\r\n")
+
+    def start(self) -> Outcome:
+        """Start a server that ends by itself."""
+        account = f"{self.user}:pw@127.0.0.1"
+        accounts = f"mysql://{account}:{mariadb().port}/{self.stores.database}"
+        inbox = f"redis://{account}:{redis().port}/{self.stores.db}"
+        return run_chat("--accounts", accounts, "--inbox", inbox, "--port", "tcp:0:interface=no")
+
+    def test_named_at_the_start(self) -> None:
+        """A server would start, and people meet what is missing one by one; or end in a riddle, or with status 0."""
+        for words in (
+            "may not read chat_session_device: GRANT SELECT, INSERT, UPDATE ON",
+            "may not do all that a server does: add +hgetall +subscribe +xrevrange to its line",
+        ):
+            done = self.start()
+            said = [line for line in done.stderr.splitlines() if words in line]
+            self.assertEqual((done.status, len(said)), (1, 1), done)
+            self.assertNotIn("Traceback", done.stderr + done.stdout)
+            self.assertNotIn("pw@", done.stderr + done.stdout)
+            self.grant("chat_session_device")
+        self.allow()
+        done = self.start()
+        self.assertNotIn("may not", done.stderr)

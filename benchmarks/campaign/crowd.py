@@ -14,12 +14,20 @@ how things are: ``UNCONFIRMED SHOWN``. Commands come on standard input:
 ``hoard S``        the one who acknowledges seldom does not for S seconds
 ``insist``         try again at once what was refused
 ``quiet S``        say nothing for S seconds
-``borrow KIND``    another process is the device for a moment: ``registered`` or ``plain``
-``let-in N``       so many more devices are registered
-``forget-device NAME``  have the device of this session forgotten
 ``finish``         write no more, only get the outbox confirmed
 ``only NAME …``    what follows is for the session of this name alone
 =================  ==============================================================================
+
+Registered devices alone know these:
+
+======================  =========================================================================
+``forget-device NAME``  have the device of this session forgotten
+``let-in N``            so many more devices are registered
+``borrow KIND``         another process is the device for a moment: ``registered`` or ``plain``
+``stay TARGET``         another process is the device at this node, until somebody else is
+``acknowledge``         that process acknowledges what it has heard
+``glance TARGET``       log in at this node, and crash before anything is shown
+======================  =========================================================================
 """
 
 from __future__ import annotations
@@ -83,12 +91,6 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
             user.forget_numbers(detail)
         case "hoard":
             user.hoard_until = asyncio.get_running_loop().time() + float(detail)
-        case "borrow":
-            user.lend(detail == "registered")
-        case "let-in":
-            user.let_in(int(detail))
-        case "forget-device":
-            user.forget_device(detail)
         case "insist":
             user.insist()
         case "quiet":
@@ -96,6 +98,8 @@ def _tell(user: User, command: str, detail: str = "0") -> None:
         case "stall":
             user.stalled_until = asyncio.get_running_loop().time() + float(detail)
             user.stall_for = float(detail)
+        case _:
+            user.obey(command, detail)
 
 
 async def report(users: list[User]) -> None:

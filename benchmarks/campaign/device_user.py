@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import random
-import secrets
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.campaign.forgettings import record_forgetting
 from benchmarks.campaign.journal import message_of, split_name
 from benchmarks.campaign.structured_user import StructuredUser, device_of
-from benchmarks.campaign.user import LOST
+from benchmarks.campaign.visits import Visits, is_stranger
 
 _NUMBERS = 1
 """What a device's number in its name is less than its session's: the unnamed one and the sending one come first."""
-
-_STRANGERS = 0xFF00
-"""The first session's number of those who are registered and never come back."""
 
 _FORGETTING = 0.004
 """The share of the moments at which it begins to acknowledge nothing for a while…"""
 
 _FORGOTTEN_FOR = (1.0, 4.0)
 """…in seconds."""
-
-_VISIT = (0.3, 2.0)
-"""Seconds in which another process is this device."""
-
-_LENT_FOR = 30.0
-"""Seconds in which a log-in elsewhere may be that of such a process."""
 
 _ASKING = 3.0
 """Seconds between two questions for the devices that are left, at the end."""
@@ -56,7 +46,7 @@ class DeviceUser(StructuredUser):
 
     heard_id = 0
     """What came last on this connection."""
-    lent_until = forgetful_until = 0.0
+    forgetful_until = 0.0
     back_at = 0.0
     """When it comes back at the end; 0: the end has not begun."""
     asked_at = 0.0
@@ -67,7 +57,7 @@ class DeviceUser(StructuredUser):
     ) -> None:
         self.number = _NUMBERS + int(kind[1:])
         super().__init__(uid, [*others, uid] if others else [], options, kind)
-        self._visits: set[asyncio.Task[None]] = set()
+        self._visits = Visits(self)
 
     def hello(self) -> dict[str, Any]:
         return {**super().hello(), "features": ["devices", "of-tomorrow"]}
@@ -76,7 +66,7 @@ class DeviceUser(StructuredUser):
         if thing["type"] == "welcome" and thing.get("features") != ["devices"]:
             raise ConnectionError("the feature is not granted")
 
-    def _purpose(self) -> dict[str, Any]:
+    def purpose(self) -> dict[str, Any]:
         if not self.journal.serial:
             return {}
         return {"after": self.journal.cursor, "serial": self.journal.serial}
@@ -160,60 +150,25 @@ class DeviceUser(StructuredUser):
 
     def _forget_strangers(self, devices: list[dict[str, Any]]) -> None:
         for one in devices:
-            if int(one["device"][16:24], 16) >= _STRANGERS:
+            if is_stranger(one["device"]):
                 self._ask(type="forget", device=one["device"])
 
-    def forget_device(self, name: str) -> None:
-        record_forgetting(self.options.state, name)
-        self._ask(type="forget", device=device_named(name))
-
-    def let_in(self, strangers: int) -> None:
-        self._begin(self._let_in(strangers))
-
-    async def _let_in(self, strangers: int) -> None:
-        for _ in range(strangers):
-            number = _STRANGERS + secrets.randbelow(256)
-            await self._visit(device_of(self.uid, number, secrets.randbits(32)), self.hello(), 0.1)
-
-    def lend(self, registered: bool) -> None:
-        """The other process knows nothing of what was shown, is handed something and acknowledges nothing."""
-        self.lent_until = asyncio.get_running_loop().time() + _LENT_FOR
-        hello = self.hello() if registered else StructuredUser.hello(self)
-        self._begin(self._visit(self.device, hello, random.uniform(*_VISIT)))
+    def obey(self, command: str, detail: str) -> None:
+        visits = self._visits
+        obedience: dict[str, Callable[[], None]] = {
+            "forget-device": lambda: self._forget_device(detail),
+            "let-in": lambda: visits.let_in(int(detail)),
+            "borrow": lambda: visits.borrow(detail),
+            "stay": lambda: visits.stay(detail),
+            "acknowledge": visits.acknowledge,
+            "glance": lambda: visits.glance(detail),
+        }
+        if command in obedience:
+            obedience[command]()
 
     def is_lent(self) -> bool:
-        return asyncio.get_running_loop().time() < self.lent_until
+        return self._visits.is_lent
 
-    def _begin(self, visit: Any) -> None:
-        task = asyncio.ensure_future(visit)
-        self._visits.add(task)
-        task.add_done_callback(self._visits.discard)
-
-    async def _visit(self, device: str, hello: dict[str, Any], seconds: float) -> None:
-        """Log in on a connection of its own, hear what comes, and leave without a word."""
-        with contextlib.suppress(*LOST):
-            reader, writer = await self.open(random.choice(self.options.target))
-            try:
-                await asyncio.wait_for(self._listen_as(device, hello, seconds, reader, writer), 10)
-            finally:
-                writer.transport.abort()
-
-    async def _listen_as(
-        self,
-        device: str,
-        hello: dict[str, Any],
-        seconds: float,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.say(writer, **hello, device=device)
-        self.say(writer, type="auth", n=1, uid=self.uid, password=f"pw{self.uid}")
-        while not (await self.read(reader)).startswith(b'{"type":"ok"'):
-            pass
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hear_all(reader), seconds)
-
-    async def _hear_all(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(*LOST):
-            while True:
-                await self.read(reader)
+    def _forget_device(self, name: str) -> None:
+        record_forgetting(self.options.state, name)
+        self._ask(type="forget", device=device_named(name))

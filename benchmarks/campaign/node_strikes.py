@@ -18,9 +18,16 @@ _STRIKES_OF_LEASE = 12
 _LASTING = ("server away", "server taken out", "server frozen", "server cut off")
 """Faults that hold a node while others strike."""
 
+_OTHERS_GO_ON = (*_LASTING, "device acknowledged late")
+"""Faults that need another node that is well."""
+
 _WAYS_TO_REDIS = ("deafen", "swallow", "hold", "refuse")
 _TIMES_CUT_OFF = (0.05, 0.3, 1, 3, 7, 17)
 """Seconds: blinks, more than a server waits for its store, more than its lease."""
+
+
+_HEARING = 1.0
+"""Seconds in which a log-in is done, and something is heard."""
 
 
 class NodeFaults(Faults):
@@ -29,6 +36,8 @@ class NodeFaults(Faults):
     def _weights(self) -> dict[str, float]:
         weights = super()._weights()
         del weights["redis link cut"]
+        if self._world.devices and self._dialect == "structured":
+            weights["device acknowledged late"] = 1.0
         return weights | {
             "server away": 1.5,
             "server taken out": 1.5,
@@ -44,8 +53,8 @@ class NodeFaults(Faults):
     def _choose(self) -> str:
         """The last node that is well is left alone."""
         name = super()._choose()
-        while name in _LASTING and len(self._well()) < 2:
-            if set(self._names) <= set(_LASTING):
+        while name in _OTHERS_GO_ON and len(self._well()) < 2:
+            if set(self._names) <= set(_OTHERS_GO_ON):
                 self.end()
             name = super()._choose()
         return name
@@ -99,6 +108,26 @@ class NodeFaults(Faults):
         self._world.redis.freeze()
         time.sleep(_LEASE + random.uniform(1, 3))
         self._world.redis.thaw()
+
+    def _device_acknowledged_late(self) -> None:
+        """
+        A process that is a device's acknowledges what it has heard, and its node stands still. Before it goes on,
+        another process has logged in as the same device elsewhere, and has crashed before it could show anything. What
+        it comes back for must still be there.
+        """
+        node, other = random.sample(self._well(), 2)
+        for name in self._choose_device()[:1]:
+            self._world.tell(name, "away")
+            time.sleep(_HEARING)
+            self._world.tell(name, f"stay {node.target}")
+            time.sleep(_HEARING)
+            node.process.freeze()
+            self._world.tell(name, "acknowledge")
+            self._world.tell(name, f"glance {other.target}")
+            time.sleep(_HEARING)
+            node.process.thaw()
+            time.sleep(_HEARING)
+            self._world.tell(name, "back")
 
     def _users_hopped(self) -> None:
         random.choice(self._world.crowds).tell("hop")

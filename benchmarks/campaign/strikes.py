@@ -131,7 +131,8 @@ class Faults(DeviceFaults):
         random.choice(self._world.crowds).tell(f"stall {random.uniform(0.5, 2):.1f}")
 
     def _clients_killed(self) -> None:
-        crowd = random.choice(self._world.crowds)
+        # Not those of the text dialect, who would miss what their kernel has acknowledged.
+        crowd = random.choice([*self._world.readers, *self._world.senders])
         crowd.end(signal.SIGKILL)
         crowd.start()
 

@@ -64,7 +64,7 @@ class StructuredUser(User):
         self.again, self.expected, self.collided = {}, {}, False
         self.unknown = {(to, k) for to, ks in self.journal.outbox.items() for k in ks}
         self.say(**self.hello(), device=self.device)
-        self.say(type="auth", n=1, uid=self.uid, **self.proof(), **self._purpose())
+        self.say(type="auth", n=1, uid=self.uid, **self._proof(), **self.purpose())
         while True:
             thing = json.loads(await self.read(reader))
             if thing["type"] == "ok":
@@ -96,10 +96,11 @@ class StructuredUser(User):
             self.journal.record("l")
         self.acknowledged = 0
 
-    def proof(self) -> dict[str, Any]:
+    def _proof(self) -> dict[str, Any]:
         return {"token": self.token} if self.token else {"password": f"pw{self.uid}"}
 
-    def _purpose(self) -> dict[str, Any]:
+    def purpose(self) -> dict[str, Any]:
+        """What ``auth`` says beside who it is."""
         return {"after": self.journal.cursor} if self.receives else {"receive": False}
 
     async def resume(self) -> None:

@@ -193,14 +193,8 @@ class User:
     def forget_numbers(self, target: str) -> None:
         """Lose what was written to disk last, if numbers are written there, and go on elsewhere than at ``target``."""
 
-    def forget_device(self, name: str) -> None:
-        """Have another of the user's devices forgotten, if that can be said."""
-
-    def let_in(self, strangers: int) -> None:
-        """Have so many more devices registered, if that can be said."""
-
-    def lend(self, registered: bool) -> None:
-        """Let another process be this device for a moment, as a registered one or not, if there is a device."""
+    def obey(self, command: str, detail: str) -> None:
+        """Carry out what is for registered devices alone."""
 
     def hop(self) -> None:
         """Log in at another node while still logged in at this one."""

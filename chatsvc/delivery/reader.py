@@ -13,7 +13,6 @@ copies. That counts as acknowledged as soon as everything before it is.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -98,7 +97,7 @@ class Reader:
         # Acknowledgements up to this id count for nothing: they may be of messages that the store has lost.
         self._void = 0
         # Runs of entries that were passed over before all before them was acknowledged: the id before, the last id.
-        self._passed_over: deque[tuple[int, int]] = deque()
+        self._passed_over: list[tuple[int, int]] = []
         self._owner = owner
         self._deliver_to_client = deliver
         self._delivered = delivered
@@ -179,7 +178,7 @@ class Reader:
             return False
         runs = self._passed_over
         while runs and runs[0][0] <= up_to:
-            before, last = runs.popleft()
+            before, last = runs.pop(0)
             if last >= up_to:
                 shown, up_to = before, last
         if self.device:

@@ -242,9 +242,9 @@ class Models(dict[int, Model]):
             result.found.add((draft.sender, draft.device))
             return Unregistered()
         if draft.sending:
+            # One above all that is known was lost with an older state.
             newest = max(draft.sending, sender.sending.get(draft.device, 0))
-            # An older store has lost that log-in.
-            sender.sending[draft.device], sender.newest = newest, max(sender.newest, newest)
+            sender.sending[draft.device], sender.newest = newest, max(newest, sender.newest)
             if draft.sending < newest:
                 return Moved()
         outcome = self[draft.to].append(draft)

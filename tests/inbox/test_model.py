@@ -252,7 +252,7 @@ class InboxMachine(RuleBasedStateMachine):
                 Draft(
                     *(*self.plain(one, uid), device),
                     self.models[one].expected(uid, device) + place if numbered else None,
-                    sending=generation - stale,
+                    sending=max(1, generation - stale),
                     registered=True,
                 )
                 for place, one in enumerate(sorted(to))

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.router import REMOVAL_DELAY
+from chatsvc.inbox.claim import InboxClaim
 from chatsvc.inbox.features import FEATURES
 from chatsvc.inbox.nodes import NodeFacts
 from chatsvc.inbox.outcome import Draft, Moved, Stored, Unregistered
@@ -182,6 +183,20 @@ class LogInTests(DevicesCase):
         connection.do(c.Auth(ALICE, "a", after=3, receive=False))
         self.assertIsInstance(connection.answers()[0], e.LoggedIn)
 
+    def test_serial_without_a_position(self) -> None:
+        """A device would be begun behind what it does not say that it has shown."""
+        claim, said = self.world.inbox.claim, []
+
+        async def note(*given: Any) -> InboxClaim:
+            said.append(given)
+            return await claim(*given)
+
+        self.patch(self.world.inbox, "claim", note)
+        self.log_in(PHONE, serial=20)
+        self.log_in(DESK, after=1, serial=20)
+        shown = [(after, registration.serial) for _, after, *_, registration in said]
+        self.assertEqual(shown, [(None, None), (1, 20)])
+
     def test_only_sending(self) -> None:
         """A program that only sends would become a device, take its reader's place, or make copies."""
         phone = self.log_in(PHONE)
@@ -266,6 +281,7 @@ class LogInTests(DevicesCase):
             device = self.world.inbox.registered[ALICE][PHONE]
             held = device.position if reader.device else self.world.inbox.positions[ALICE]
             self.assertEqual(held, older.delivered[-1].id)
+            self.assertEqual(device.online, bool(reader.device))
 
     def test_ending_one_another(self) -> None:
         """Two programs on one device would end each other for ever, or make the other devices wait."""

@@ -25,7 +25,7 @@ class InboxListener(Protocol):
     claimed: int
     generation: int
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         """Say how far the reader is."""
 
     def stored(self, message: Message) -> None:

@@ -13,7 +13,6 @@ copies. That counts as acknowledged as soon as everything before it is.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -92,15 +91,13 @@ class Reader:
         self._shown = shown
         self._last: Message | None = None
         self._serial = claim.serial
-        # That of the last message that the client is known to have, None if nobody knows.
-        self._shown_serial = None if registration is None else registration.serial
         self._acknowledged = claim.acknowledged
         # On a registered device: the last message that was acknowledged by the client, not by being passed over.
         self._last_shown = 0
         # Acknowledgements up to this id count for nothing: they may be of messages that the store has lost.
         self._void = 0
         # Runs of entries that were passed over before all before them was acknowledged: the id before, the last id.
-        self._passed_over: deque[tuple[int, int]] = deque()
+        self._passed_over: list[tuple[int, int]] = []
         self._owner = owner
         self._deliver_to_client = deliver
         self._delivered = delivered
@@ -139,7 +136,7 @@ class Reader:
         elif message.id > self.cursor:
             self.stored(message)
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         """Say how far this reader is."""
         last = self._last
         at = last.at if last is not None else None
@@ -181,7 +178,7 @@ class Reader:
             return False
         runs = self._passed_over
         while runs and runs[0][0] <= up_to:
-            before, last = runs.popleft()
+            before, last = runs.pop(0)
             if last >= up_to:
                 shown, up_to = before, last
         if self.device:
@@ -225,8 +222,7 @@ class Reader:
         say which message they mean, so only one of an id above all that it has seen counts.
         """
         self.generation = generation
-        self._serial = self._shown_serial = self._known_serial()
-        self._last = None
+        self._serial, self._last = self._known_serial(), None
         self._void = max(self._void, self.cursor)
         self.cursor = min(self.cursor, id)
         self._acknowledged = min(self._acknowledged, id)
@@ -309,15 +305,11 @@ class Reader:
 
     async def _claim_anew(self) -> None:
         registration = self._registration
-        after: int | None = self.cursor
         if registration is not None:
-            serial = self._last.serial if self._last is not None else self._shown_serial
-            registration = Registration(registration.client, serial)
-            if serial is None:
-                after = None  # nothing was delivered: the store goes by the position
+            registration = Registration(registration.client, self._known_serial())
         try:
             claim = await self._inbox.claim(
-                *(self.uid, after, self.generation, self.device), registration=registration
+                *(self.uid, self.cursor, self.generation, self.device), registration=registration
             )
         except StoreUnavailable:
             return  # the next removal will be refused and lead here again

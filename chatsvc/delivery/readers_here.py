@@ -32,7 +32,7 @@ class ReadersHere:
         self._queue = queue
 
     def cursors(self) -> list[Cursor]:
-        return [listener.position() for listener in self._all_listeners()]
+        return [listener.where() for listener in self._all_listeners()]
 
     def _all_listeners(self) -> list[InboxListener]:
         return [listener for listeners in self._listeners.values() for listener in listeners]

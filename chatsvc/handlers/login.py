@@ -148,8 +148,7 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
         for one in older:
             one.taken_over(origin)
         return reader, claim
-    if reader_of(older, device) is None:
-        reader.close()
+    reader.close()
     for one in older:
         one.stay()
     return reader, claim

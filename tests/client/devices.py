@@ -259,8 +259,8 @@ class Link:
         self.say(type="ok", devices=listed, **re)
 
     def _forget(self, frame: Frame, re: Frame) -> None:
-        self.server.forget(frame["device"])
         self.say(type="ok", **re)
+        self.server.forget(frame["device"])
 
 
 class _Remembering(Outbox):

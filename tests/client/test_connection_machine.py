@@ -98,7 +98,7 @@ class FakeConversation:
         self.retry_after: float | None = None
         self.on_lost: Callable[[], object] = lambda: None
 
-    def connection_made(self, write: Callable[[bytes], None]) -> None:
+    def connection_made(self, write: Callable[[bytes], None], close: Callable[[], None]) -> None:
         self.made += 1
 
     def patience(self) -> float | None:

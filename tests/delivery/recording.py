@@ -52,7 +52,7 @@ class RecordingListener:
         self.claimed = self.generation = 1
         self.noted: list[Any] = []
 
-    def position(self) -> Cursor:
+    def where(self) -> Cursor:
         return Cursor(0, self.cursor, self.generation, None)
 
     def stored(self, message: Message) -> None:

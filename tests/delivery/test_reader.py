@@ -378,11 +378,11 @@ class ReaderTests(SynchronousTestCase):
     def test_place(self) -> None:
         """After a fail-over nobody could tell whether this reader was handed what the store has now."""
         reader = self.begin()
-        self.assertEqual(reader.position(), Cursor(UID, 0, reader.generation, None))
+        self.assertEqual(reader.where(), Cursor(UID, 0, reader.generation, None))
         reader.resume()
         self.inbox.store(UID, "x", at=77)
         reader.resync()
-        self.assertEqual(reader.position(), Cursor(UID, 1, reader.generation, 77))
+        self.assertEqual(reader.where(), Cursor(UID, 1, reader.generation, 77))
 
     def test_kicked_leaves_the_session_alone(self) -> None:
         """The end of a reader that was taken over would be told to the store, for nothing."""
@@ -477,7 +477,7 @@ class ReaderTests(SynchronousTestCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.owner.noted, ["failed"])
-        self.assertEqual((reader.position().id, reader.position().at), (1, 0))
+        self.assertEqual((reader.where().id, reader.where().at), (1, 0))
         reader._deliver_to_client = deliver
         self.send()
         reader.acknowledge(3)

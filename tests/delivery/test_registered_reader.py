@@ -176,15 +176,15 @@ class BeginningTests(RegisteredCase):
     def test_place(self) -> None:
         """After a fail-over nobody could tell by the serial whether this device was handed what is there now."""
         self.assertEqual(
-            self.reader.position(),
+            self.reader.where(),
             Cursor(UID, 0, self.reader.generation, None, device=PHONE, serial=self.inbox.serial),
         )
         self.inbox.store(UID, "x", at=77)
         self.reader.resync()
         place = Cursor(UID, 1, self.reader.generation, 77, device=PHONE, serial=10)
-        self.assertEqual(self.reader.position(), place)
+        self.assertEqual(self.reader.where(), place)
         self.store(PHONE)
-        self.assertEqual((self.reader.position().id, self.reader.position().serial), (2, 10))
+        self.assertEqual((self.reader.where().id, self.reader.where().serial), (2, 10))
 
     def test_leaving(self) -> None:
         """A device that logs out would be online for ever, or its last acknowledgement be forgotten."""
@@ -247,6 +247,25 @@ class SteppingBackTests(RegisteredCase):
         self.assertTrue(self.reader.acknowledge(4))
         self.assertEqual(self.acknowledged(), [(4, 4)])
 
+    def test_what_was_not_acknowledged_before(self) -> None:
+        """What the client has not recorded would count as acknowledged because the store has lost what comes after."""
+        self.store(None, None, None)
+        self.reader.acknowledge(1)
+        self.clock.advance(REMOVAL_DELAY)
+        self.lose(2)
+        self.step_back(2)
+        self.reader.close()
+        self.assertEqual(self.acknowledged()[-1], (1, 1))
+
+    def test_what_was_passed_over_before(self) -> None:
+        """What was passed over before a loss would be taken for what stands there now."""
+        self.store(None, PHONE, PHONE)
+        self.lose(1)
+        self.step_back(1)
+        self.store(None, None, PHONE)
+        self.reader.acknowledge(4)
+        self.assertEqual(self.acknowledged(), [(4, 3)])
+
     def test_outstanding_removal(self) -> None:
         """A removal that waited while the store lost messages would remove others."""
         self.store(None, None, None)
@@ -268,7 +287,9 @@ class SteppingBackTests(RegisteredCase):
         self.store(None, None)
         self.assertFalse(self.reader.acknowledge(4))
         self.assertFalse(self.reader.acknowledge(2**53 - 1))
-        self.store(None, None)
+        self.store(None)
+        self.assertFalse(self.reader.acknowledge(5))
+        self.store(None)
         self.assertTrue(self.reader.acknowledge(6))
 
     def test_passed_over_after_it(self) -> None:
@@ -287,7 +308,7 @@ class SteppingBackTests(RegisteredCase):
         self.store(None, None, None)
         self.lose(1)
         self.step_back(1)
-        where = self.reader.position()
+        where = self.reader.where()
         self.assertEqual((where.id, where.at, where.serial), (1, None, 30))
 
     def test_for_another_session(self) -> None:
@@ -352,6 +373,21 @@ class RenewalTests(RegisteredCase):
         self.assertEqual(self.inbox.registered[UID][PHONE].position, 0)
         self.reader.resume()
         self.assertEqual(self.owner.delivered, [1, 2])
+
+    def test_loss_before_anything_was_delivered(self) -> None:
+        """A session would skip what has got the id behind which it began."""
+        self.store(None)
+        self.reader.acknowledge(1)
+        self.reader.close()
+        self.clock.advance(REMOVAL_DELAY)
+        self.listeners.clear()
+        reader = self.begin(PHONE)
+        self.owner.delivered.clear()
+        self.inbox.waiting[UID], self.inbox.last_ids[UID] = [], 0
+        self.inbox.serial += 60_000
+        self.store(None)
+        reader.stay()
+        self.assertEqual(self.owner.delivered, [1])
 
     def test_not_registered(self) -> None:
         """The session of a device that was forgotten unseen would read on, and hold nothing."""

@@ -107,7 +107,7 @@ class SQLiteTests(Operation):
         hook = self.block("shell deploy")
         self.assertTrue(hook.startswith("#!/bin/sh\n"))
         self.type_in(f"RENEWED_LINEAGE={lineage}\n{hook}")
-        self.assertEqual(self.server.log().count("Reloaded: certificate"), 2)
+        self.assertTrue(self.server.wait_for("Reloaded: certificate", times=2))
         key = self.server.folder / "keys" / "server.key"
         self.assertEqual(key.stat().st_mode & 0o777, 0o600)
         self.assertIn("help", talking.ask("help"))

@@ -158,12 +158,22 @@ class TextClient(FrameClient):
 class StructuredClient(FrameClient):
     """Speaks the structured dialect."""
 
-    def __init__(self, place: int | str, ca: str | None, *, device: str = "", **more: Any) -> None:
+    def __init__(
+        self,
+        place: int | str,
+        ca: str | None,
+        *,
+        device: str = "",
+        features: Iterable[str] = (),
+        **more: Any,
+    ) -> None:
         super().__init__(place, ca, **more)
         self.unread: list[dict[str, Any]] = []
-        hello = {"type": "hello", "version": 1, "client": "test/1", "lang": "en"}
+        hello: dict[str, Any] = {"type": "hello", "version": 1, "client": "test/1", "lang": "en"}
         if device:
             hello["device"] = device
+        if features:
+            hello["features"] = list(features)
         self.say(**hello)
         self.welcome = self.await_type("welcome")
 

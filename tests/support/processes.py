@@ -259,10 +259,10 @@ class ChatServer:
         """What the log has said, of a server with ``--log-format json``."""
         return [json.loads(line) for line in self.log().splitlines()]
 
-    def wait_for(self, words: str, patience: float = PATIENCE) -> bool:
-        """Whether the server says something, now or soon."""
+    def wait_for(self, words: str, patience: float = PATIENCE, times: int = 1) -> bool:
+        """Whether the server says something so many times, now or soon."""
         deadline = time.monotonic() + patience
-        while words not in self.log():
+        while self.log().count(words) < times:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)

@@ -98,7 +98,7 @@ ZH = ClientMessages(
     state_unusable="无法使用状态文件: {reason}",
     forgotten="已保存的登录 (UID: {uid}) 不再有效, 请重新登录!",
     missed="有些消息 (最多 {count} 条) 已不再保存, 此处无法显示!",
-    device_taken="本终端状态文件夹的副本已在别处登录, 您已被挤下线! 再次登录后, 本终端将成为另一台设备",
+    device_taken="本终端状态的副本已在别处登录, 您已被挤下线! 再次登录后将是另一台设备",
     too_many_devices="登录失败: 您的设备已达上限, 且全部在线! 请在其中一台上输入 devices, 再用 forget 编号 移除一台",
     causes={
         Cause.REFUSED: "连接被拒绝",
@@ -193,8 +193,8 @@ Ask the server's admin. If the change is right, start the client again.""",
     state_unusable="The state cannot be used: {reason}",
     forgotten="The remembered log-in of UID {uid} no longer works, please log in again!",
     missed="Some messages ({count} at most) are no longer kept, and cannot be shown here!",
-    device_taken="A copy of this terminal's state folder logged in elsewhere, you are logged out here! When you log in"
-    " again, this terminal is another device",
+    device_taken="A copy of this terminal's state logged in elsewhere, you are logged out here! When you log in again"
+    " it is another device",
     too_many_devices="Log-in failed: you have as many devices as are allowed, and all are online! On one of them, type"
     " devices, then forget NUMBER",
     causes={

@@ -311,7 +311,7 @@ class SQLiteBatch:
         if removal.shown > device.shown:
             device.shown = removal.shown
             shown = self._places.get((removal.uid, removal.shown))
-            if shown is not None and shown.id == removal.shown:
+            if shown is not None:
                 device.serial = max(device.serial, shown.serial)
 
     def _remove(self, uid: int, up_to: int) -> None:

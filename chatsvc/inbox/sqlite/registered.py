@@ -177,9 +177,6 @@ def forget_unused(inbox: InboxState, limits: InboxLimits, now: int) -> list[str]
 
     :return: those of them that are logged in.
     """
-    unnamed = inbox.unnamed
-    if not inbox.registered and (unnamed is None or unnamed.position == inbox.acknowledged):
-        return []  # it holds nothing back
     unused = now - limits.device_days * _DAY if limits.device_days else 0
     online = []
     for name, one in list(inbox.devices.items()):

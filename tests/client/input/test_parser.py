@@ -7,7 +7,16 @@ from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.input.contacts import Contacts
-from chatsvc.client.input.parser import Ask, Doubtful, Reply, TalkTo, Typed, interpret
+from chatsvc.client.input.parser import (
+    Ask,
+    Doubtful,
+    Reply,
+    TalkTo,
+    Typed,
+    auth_as,
+    device_command,
+    interpret,
+)
 from chatsvc.client.input.secrecy import discreet
 from chatsvc.client.screen.completion import InputCompleter
 from chatsvc.wire import commands as c
@@ -22,10 +31,41 @@ class Meaning(SynchronousTestCase):
             self.assertEqual(interpret(line, to), meaning, line)
 
     def test_log_in_by_a_name(self) -> None:
-        """A name where a uid is wanted would be answered with how another command is written."""
-        self.assertEqual(
-            interpret("login 张三", None), c.Malformed(Problem.UID_NOT_INTEGER, c.Auth)
+        """Who knows only the own name could not log in, or ``auth`` would mean what a server does not understand."""
+        by_name = c.Auth(c.NO_UID, password="pw", name="张三")
+        self.assert_meanings(
+            None,
+            {
+                "login 张三": Ask(c.Auth, "张三"),
+                "login 张三 pw ": by_name,
+                "LOGIN 张三 pw": by_name,
+                "login 张三 a b": c.Malformed(Problem.AUTH_USAGE, c.Auth),
+                "auth 张三": c.Malformed(Problem.UID_NOT_INTEGER, c.Auth),
+                "auth 张三 pw": c.Malformed(Problem.UID_NOT_INTEGER, c.Auth),
+            },
         )
+        self.assertEqual(auth_as("张三", "pw"), by_name)
+        self.assertEqual(auth_as("10001", "pw"), c.Auth(10001, password="pw"))
+
+    def test_devices(self) -> None:
+        """A device could not be forgotten, or would be by what was meant for somebody."""
+        self.assert_meanings(
+            LI,
+            {
+                "devices": c.Devices(),
+                "/devices": c.Devices(),
+                "devices are toys": c.Send(LI, "devices are toys"),
+                "forget 2": c.Forget("2"),
+                "／ｆｏｒｇｅｔ ２": c.Forget("2"),
+                "forget 0123456789ABCDEF": c.Forget("0123456789abcdef"),
+                "forget dad": c.Send(LI, "forget dad"),
+                "forget 2 of them": c.Send(LI, "forget 2 of them"),
+                "forget 2026": c.Send(LI, "forget 2026"),
+            },
+        )
+        self.assert_meanings(None, {"forget": c.Malformed(Problem.UNKNOWN_COMMAND, c.Forget)})
+        self.assertEqual(device_command("forget 2"), c.Forget("2"))
+        self.assertIsNone(device_command("find 2"))
 
     def test_commands(self) -> None:
         """What README tells people to type would do nothing, or something else."""

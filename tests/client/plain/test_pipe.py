@@ -147,8 +147,15 @@ class Piped(ProgramCase):
             pass
         second = self.run_client(f"auth {self.uid} {PASSWORD}", f"msg {self.other} two")
         self.assertEqual(second.status, 0, second)
-        self.assertEqual(first.stdout.readline(), "有用户登录您的账号,您已被挤下线!\n")
-        self.assertEqual(self.waiting(self.other), ["one", "two"])
+        first.stdout.readline()  # when
+        self.assertTrue(first.stdout.readline().endswith(f":two  → {self.other}\n"))
+        first.stdin.write(f"msg {self.other} three\ndevices\n")
+        first.stdin.flush()
+        while ":three" not in first.stdout.readline():
+            pass
+        here, gone = first.stdout.readline(), first.stdout.readline()
+        self.assertTrue(here.endswith("在线  本设备\n") and gone.endswith("离线\n"), (here, gone))
+        self.assertEqual(self.waiting(self.other), ["one", "two", "three"])
 
 
 class Refused(ProgramCase):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 from tests.client.programs import PASSWORD
 from tests.client.screen.scenes import SceneCase
 
@@ -43,20 +46,40 @@ class Reconnecting(SceneCase):
 
 
 class TakeOver(SceneCase):
-    def test_take_over(self) -> None:
-        """Two clients of one account would throw each other out for ever, or its user would not know why."""
+    def test_beside_others(self) -> None:
+        """A phone, a program that listens or an older client would throw out whoever sits at a terminal."""
         terminal = self.logged_in()
-        terminal.enter(f"/to {self.other}")
-        terminal.type("没写完")
-        elsewhere = self.person(self.uid, device="cd")
-        self.assert_screen("taken-over", terminal)
-        terminal.press("Enter")
-        terminal.await_screen("挤下线!\n请登陆!")
-        self.assertEqual(elsewhere.ask(type="ping", n=9)["type"], "pong")
-        self.assertEqual(elsewhere.unread, [])
-        terminal.enter(f"auth {self.uid} {PASSWORD}")
-        elsewhere.await_type("kicked")
+        other = self.person(self.uid, device="cd")
         older = self.server.text()
         self.addCleanup(older.close)
         older.log_in(self.uid, PASSWORD)
-        self.assert_screen("taken-over-again", terminal)
+        other.await_type("kicked")
+        li = self.person(self.other)
+        li.say(type="msg", n=1, to=self.uid, text="在吗")
+        terminal.await_screen("在吗")
+        terminal.enter(f"msg {self.other} 在")
+        terminal.await_screen("✓ 已送存, 对方在线")
+        self.assertNotIn("挤下线", terminal.screen())
+
+    def test_take_over(self) -> None:
+        """Two copies of one state would throw each other out for ever, or its user would not know why."""
+        terminal = self.logged_in()
+        terminal.enter(f"/to {self.other}")
+        terminal.type("没写完")
+        elsewhere = self.server.structured(device=self.device())
+        self.addCleanup(elsewhere.close)
+        elsewhere.log_in(self.uid, PASSWORD)
+        self.assert_screen("taken-over", terminal)
+        terminal.press("Enter")
+        terminal.await_screen("另一台设备\n请登陆!")
+        terminal.enter(f"auth {self.uid} {PASSWORD}")
+        terminal.await_screen("认证成功!\n", f"({self.uid})")
+        self.assertEqual(elsewhere.ask(type="ping", n=9)["type"], "pong")
+        self.assertEqual([one["type"] for one in elsewhere.unread], [])
+
+    def device(self) -> str:
+        """The terminal's."""
+        (path,) = (self.folder / "state").glob(f"*/{self.uid}.db")
+        with closing(sqlite3.connect(path)) as database:
+            (device,) = database.execute("SELECT id FROM device").fetchone()
+        return str(device)

@@ -89,6 +89,8 @@ class BeginningsContract(StoreCase):
         self.assertEqual((await self.claim(PHONE)).begin, 3, "at its position")
         ahead = await self.claim(PHONE, 4, serials[3])
         self.assertEqual((ahead.begin, ahead.acknowledged), (4, 4))
+        silent = await self.claim(PHONE)
+        self.assertEqual((silent.begin, silent.serial), (4, serials[3]), "what it said is known")
         behind = await self.claim(PHONE, 1, serials[0])
         self.assertEqual((behind.begin, behind.acknowledged, behind.missed), (1, 4, None))
         await self.passed(PHONE, behind, 2)
@@ -127,6 +129,14 @@ class BeginningsContract(StoreCase):
         await self.commit(removals=[Removal(READER, phone.generation, 5, False, PHONE, 5)])
         claim = await self.claim(LAPTOP, 2, serials[1])
         self.assertEqual((claim.missed, claim.begin), (Missed(2, 5), 5), "nothing is kept")
+
+    async def test_missed_is_told_again(self) -> None:
+        """A device would never hear what it lacks, because the answer to its first log-in was lost."""
+        serials, _ = await self.missing()
+        for _ in range(2):
+            claim = await self.claim(DESK, 1, serials[0])
+            self.assertEqual((claim.missed, claim.begin), (Missed(1, 3, serials[3]), 3))
+        self.assertIsNone((await self.claim(DESK, 4, serials[3])).missed, "it has shown more")
 
     async def test_missed_with_registration(self) -> None:
         """A device whose record went back would not be told, or one that knows all be told at each log-in."""

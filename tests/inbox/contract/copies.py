@@ -78,7 +78,9 @@ class CopiesContract(StoreCase):
         self.assertEqual(
             await self.commit(sent, draft(to=A, sender=READER)), [Stored(1, 1), Stored(2, 2)]
         )
-        self.assertEqual((await self.ids(), await self.registered()), ([], {PHONE}))
+        sent = draft(to=A, sender=READER, device=LAPTOP, n=2, sending=script.generation)
+        self.assertEqual(await self.commit(draft(), sent), [Stored(1, 1), Stored(3, 3)])
+        self.assertEqual((await self.ids(), await self.registered()), ([1], {PHONE}))
 
     async def test_message_to_oneself(self) -> None:
         """A note to oneself would be there twice."""

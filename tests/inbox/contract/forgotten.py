@@ -29,12 +29,13 @@ class ForgottenContract(StoreCase):
     async def test_one_too_many(self) -> None:
         """A user's devices would grow without end, or one in use be forgotten for a new one."""
         await self.begin(InboxLimits(devices=3))
-        for name in (PHONE, DESK, LAPTOP):
+        for name in (DESK, PHONE, LAPTOP, DESK):
             await self.left(name, await self.claim(name))
             await self.pass_days_for_registered(1)
+        await self.claim("d" * 16)
+        self.assertEqual(await self.registered(), {DESK, LAPTOP, "d" * 16}, "unused longest")
         desk = await self.claim(DESK)
         await self.claim(PHONE)
-        await self.claim("d" * 16)
         self.assertEqual(await self.registered(), {PHONE, DESK, "d" * 16})
         self.assertEqual((await self.claim(PHONE)).begin, 0, "one that is known takes no room")
         with self.assertRaises(TooManyDevices):
@@ -136,6 +137,8 @@ class ForgottenContract(StoreCase):
         self.assertEqual((self.forgotten, await self.ids()), ([(READER, "")], [5, 6]))
         await self.passed("", bot, 6)
         self.assertEqual((self.forgotten, await self.ids()), ([(READER, "")], [5, 6]))
+        with self.assertRaises(NotRegistered):
+            await self.inbox.claim(READER, 3, bot.generation)
         again = await self.inbox.claim(READER, None)
         self.assertEqual((again.acknowledged, await self.inbox.count(READER)), (4, 2))
 

@@ -194,6 +194,13 @@ class RegisteredContract(StoreCase):
         await self.inbox.forget(READER, PHONE)
         await self.passed(PHONE, phone, 2)
         self.assertEqual(self.forgotten, [(READER, PHONE)])
+        await self.inbox.forget(READER, DESK)
+        await self.passed(PHONE, phone, 2)
+        self.assertEqual(self.forgotten, [(READER, PHONE)], "also where there is no device at all")
+        other = await self.claim(PHONE, uid=OTHER)
+        await self.inbox.forget(OTHER, PHONE)
+        await self.passed(PHONE, other, 0, uid=OTHER)
+        self.assertEqual(self.forgotten, [(OTHER, PHONE)])
         self.assertEqual((await self.ids(), await self.inbox.count(READER)), ([1, 2], 2))
 
     async def test_message_of_an_unregistered_device(self) -> None:

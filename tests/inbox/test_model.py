@@ -246,7 +246,7 @@ class InboxMachine(RuleBasedStateMachine):
             if model.generation:
                 drafts = [Draft(*self.plain(one, uid), generation=model.generation) for one in to]
                 self.commit(drafts, [])
-        elif generation is not None:
+        elif generation is not None and generation > stale:  # there is no generation 0
             self.unconfirmed = [
                 Draft(
                     *(*self.plain(one, uid), device),

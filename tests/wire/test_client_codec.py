@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.wire import client_codec as client
@@ -11,6 +13,7 @@ from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured import StructuredDialect
 
 MESSAGE = e.Message(41, 10001, "张三", 1763888424123, "你\n好\u2028")
+DEVICE = e.Device("ab" * 16, "x/1", 1, 2, True)
 
 
 class ClientCodecTests(SynchronousTestCase):
@@ -29,14 +32,20 @@ class ClientCodecTests(SynchronousTestCase):
         for command in (
             c.Hello(1, "x/1", "ab" * 16, "en", n=1),
             c.Hello(),
+            c.Hello(device="ab" * 16, features=("devices",)),
+            c.Hello(features=()),
             c.Auth(10001, password="密 码", after=7, n=2),
             c.Auth(10001, token="t", receive=False),
+            c.Auth(c.NO_UID, password="pw", name="张三", receive=False),
+            c.Auth(10001, token="t", after=7, serial=1763888424123010),
             c.Send(-5, "\x00\ud7ff€\n", n=c.MAX_N),
             c.Ack(3),
             c.Register("张三", "pw", n=4),
             c.Passwd("a", "b", n=5),
             c.Renew("t", n=9),
             c.Find("x", n=6),
+            c.Devices(n=10),
+            c.Forget("ab" * 16, n=11),
             c.Logout(n=7),
             c.Ping(n=8),
         ):
@@ -44,8 +53,24 @@ class ClientCodecTests(SynchronousTestCase):
 
     def test_messages_and_signals(self) -> None:
         """The client would not understand what the server says of its own accord."""
-        for event in (MESSAGE, e.Kicked(), e.Bye(2.5), e.Pong(re=3), e.Welcome(True, re=1)):
+        for event in (
+            *(MESSAGE, e.Kicked(), e.Bye(2.5), e.Pong(re=3), e.Welcome(True, re=1)),
+            *(e.Welcome(True, (), re=1), e.Welcome(False, ("devices",), re=1)),
+            *(e.Missed(12, 40, 5), e.Missed(12, 40)),
+        ):
             self.assertEqual(self.heard(event), event)
+
+    def test_messages_for_a_registered_device(self) -> None:
+        """A terminal would not know a message that comes again, or take its user's own for somebody else's."""
+        self.server.bring_devices()
+        for message in (
+            e.Message(41, 10001, "张三", 1, "x", 1763888424123010),
+            e.Message(42, 10001, "张三", 1, "x", 1763888424123020, 10002, "ab" * 16),
+        ):
+            heard = self.heard(message)
+            assert isinstance(heard, e.Message)
+            self.assertEqual((heard.serial, heard.to), (message.serial, message.to))
+            self.assertEqual(heard, replace(message, device=""))
 
     def test_sent(self) -> None:
         """A confirmation would be taken for another message's, or the reader's absence be missed."""
@@ -80,6 +105,9 @@ class ClientCodecTests(SynchronousTestCase):
             (c.Register("x", "y"), e.Registered(10009)),
             (c.Passwd("x", "y"), e.PasswordChanged()),
             (c.Find("x"), e.Found("x", ((1, True), (2, False)))),
+            (c.Devices(), e.DevicesListed((DEVICE, replace(DEVICE, device="cd" * 16)), "cd" * 16)),
+            (c.Devices(), e.DevicesListed((DEVICE,))),
+            (c.Forget("ab" * 16), e.DeviceForgotten()),
             (c.Logout(), e.LoggedOut()),
         ):
             heard = self.heard(event)

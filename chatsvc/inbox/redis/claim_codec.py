@@ -67,21 +67,19 @@ def require_granted(answer: Any) -> None:
         raise refusal()
 
 
-def decode_claim(answer: Any) -> tuple[InboxClaim, list[Any]]:
-    """A claim of the unnamed device, and the sessions of this node that end by it."""
-    generation, epoch, last_id, waiting, position, expired, forgotten = answer
-    claim = InboxClaim(generation, epoch, last_id, waiting, position, expired, position)
-    return claim, forgotten
+def decode_claim(answer: Any) -> InboxClaim:
+    """A claim of the unnamed device."""
+    generation, epoch, last_id, waiting, position, expired = answer
+    return InboxClaim(generation, epoch, last_id, waiting, position, expired, position)
 
 
-def decode_registered_claim(answer: Any) -> tuple[InboxClaim, list[Any]]:
-    """A claim of a registered device, and the sessions of this node that end by it."""
-    generation, last_id, waiting, position, expired, begin, serial, missed, forgotten = answer
-    claim = InboxClaim(
+def decode_registered_claim(answer: Any) -> InboxClaim:
+    """A claim of a registered device."""
+    generation, last_id, waiting, position, expired, begin, serial, missed = answer
+    return InboxClaim(
         *(generation, "", last_id, waiting, position, expired, begin, int(serial)),
         _missed(*missed) if missed else None,
     )
-    return claim, forgotten
 
 
 def _missed(after: int, until: int, serial: str) -> Missed:

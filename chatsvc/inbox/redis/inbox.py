@@ -197,8 +197,7 @@ class RedisInbox:
         with self._subscriber.claiming(uid) as pending:
             answer = await self._call(command, arguments | self._deadline())
             require_granted(answer)
-            claim, forgotten = decode(answer)
-            self._end_forgotten(forgotten)
+            claim = decode(answer)
             # What was stored since the claim was already published, when no session was there to take it.
             missed = max(0, pending.newest_id - claim.last_id)
             newest = pending.generations.get(name, 0)

@@ -334,6 +334,30 @@ class GivenUp(DevicesCase):
         self.assertEqual(sorted(self.server.ledger.stored), sorted("abcdex"))
         self.assertEqual(again.conversation.unconfirmed, 0)
 
+    def test_two_ask_about_the_same(self) -> None:
+        """Of two machines with one state, one would be thrown out while it finds out what was stored."""
+        for steps in range(1, 20):
+            self.setUp()
+            terminal = self.older_state()
+            for text in ("d", "e"):
+                terminal.conversation.send(YOU, text)
+            terminal.conversation.send(77, "x")
+            for _ in range(3):
+                terminal.step()
+            terminal.cut()
+            self.kill(terminal)
+            shutil.copytree(self.folder / "state", self.folder / "clone")
+            one, two = self.terminal(), self.terminal("clone")
+            typed = [each.type(f"login {ME} pw") for each in (one, two)]
+            for _ in range(steps):
+                one.step()
+            while two.step():
+                pass
+            self.settle()
+            for each, entered in zip((one, two), typed, strict=True):
+                self.assertTrue(self.successResultOf(entered), each.view.said)
+                self.assertNotIn("有用户登录您的账号,您已被挤下线!", each.view.said)
+
 
 class FirstTime(DevicesCase):
     """The first log-in as a registered device, of a terminal that has shown messages without."""

@@ -52,6 +52,12 @@ class Inked(SynchronousTestCase):
         self.assertTrue(ink.own(away, "7", ZH, "[离线消息]").startswith("[离线消息]\n"))
         self.assertIn("3", ink.own(away, "7", ZH, "[离线消息]"))
 
+    def test_handed(self) -> None:
+        """What one has said at another terminal would look as if one had said it to oneself."""
+        ink, head = Theme(False), "[ 李四|UID:10002 ]:你好"
+        self.assertEqual(ink.handed(self.message(), ""), head)
+        self.assertEqual(ink.handed(self.message(), "a(7)"), f"{head}  → a(7)")
+
     def test_colours(self) -> None:
         """Everybody would have the same colour, or another one at each message."""
         painted = [Theme(True).message(self.message(sender=uid)) for uid in (1, *range(1, 100))]

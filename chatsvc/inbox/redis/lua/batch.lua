@@ -98,11 +98,11 @@ local function append(draft, serial)
     if is_taken(place.node, place.generation, generation) then return {'moved'} end
     has_devices = place.is_marked
   end
-  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
   if has_devices then
     trouble, own = check_own_inbox(to, sender, device, sent_by, registered)
     if trouble then return trouble end
   end
+  if sent_by and sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
   local log = log_of(to)
   local share, since, numbers, notes = sender_of(log.senders, sender)
   if n and n ~= '' then
@@ -202,7 +202,10 @@ function commands.commit()
     if ready then well, outcome = pcall(append, draft, number(serial + 10 * (i - 1))) end
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
-  for _, log in pairs(logs) do settle(log) end
+  for _, log in pairs(logs) do
+    if log.devices and log.is_changed then forget_devices(log) end
+    settle(log)
+  end
   local run, batches = data_mark()
   if appended > 0 then
     batches = batches + 1

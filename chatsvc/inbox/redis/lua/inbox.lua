@@ -147,10 +147,9 @@ local function expire(log)
   expired = expired + before - log.waiting
 end
 
--- Write what has changed in an inbox, and forget the devices that are too far behind.
+-- Write what has changed in an inbox.
 local function settle(log)
   if not log.devices or not log.is_changed then return end
-  forget_devices(log)
   trim(log)
   recount(log)
   write_devices(log)

@@ -55,7 +55,7 @@ function commands.claim()
     position = device.position
   end
   settle(log)
-  return {generation, epoch(log.uid), log.last, log.waiting, position, expired, forgotten}
+  return {generation, epoch(log.uid), log.last, log.waiting, position, expired}
 end
 
 -- Where a registered device begins to read.
@@ -132,7 +132,7 @@ function commands.claim_registered()
   settle(log)
   local serial = args.serial or number(note and note.id == begin and note.serial > 0 and note.serial or last_serial())
   return {
-    generation, log.last, log.waiting, device.position, expired, begin, serial, missed or false, forgotten,
+    generation, log.last, log.waiting, device.position, expired, begin, serial, missed or false,
   }
 end
 

@@ -21,7 +21,7 @@ from chatsvc.config import Config
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
-from chatsvc.inbox.features import FEATURES, FeatureGrants
+from chatsvc.inbox.features import FEATURES, LOOKED_EVERY, FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
@@ -30,6 +30,7 @@ from chatsvc.limits.open_files import within_open_files
 from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
+from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.observability.session_log import LogBudget
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
@@ -102,7 +103,7 @@ class Assembly:
             router=router,
             flush=flush,
             online=online,
-            features=FeatureGrants(inbox, reactor.seconds),
+            features=self._features(inbox),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
                 request=RateLimiter(config.request_rate, reactor.seconds),
@@ -114,6 +115,13 @@ class Assembly:
             metrics=metrics,
             log_budget=log_budget,
         )
+
+    def _features(self, inbox: Inbox) -> FeatureGrants:
+        grants = FeatureGrants(inbox, self._reactor.seconds)
+        looking = PeriodicTask(self._reactor, "looking for older nodes", grants.look)
+        looking.start(LOOKED_EVERY, now=False)
+        self._closing.callback(looking.stop)
+        return grants
 
     def _authenticator(self, accounts: AccountStore, log_budget: LogBudget) -> Authenticator:
         config, reactor, metrics = self._config, self._reactor, self._metrics

@@ -85,10 +85,16 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
     Those are the messages that wait, and, with registered devices, those that one of them has acknowledged and another
     has not. The columns: id, sender's uid, sender's name, time, text, in one line each: control characters are shown as
     pictures, line breaks as ␊. Of a copy, of what UID has sent from another device, the name is followed by → and the
-    recipient's uid; in JSON it has `to`. What the older server left moves into the inbox, as whenever it is read.
+    recipient's uid; in JSON it has `to`, and where UID has registered devices, each message has its `serial`. What the
+    older server left moves into the inbox, as whenever it is read.
     """
-    page = _at_inbox(url, lambda waiting: waiting.read(uid, 0, limit))
-    rows = list(map(_message_with_serial if as_json else _message, page))
+
+    async def work(waiting: Inbox) -> tuple[list[Message], bool]:
+        page = await waiting.read(uid, 0, limit)
+        return page, as_json and bool(await waiting.devices(uid))
+
+    page, has_devices = _at_inbox(url, work)
+    rows = [_fields(message, has_devices) if as_json else _columns(message) for message in page]
     columns = ("id", "from", "name", "at", "text")
     print_rows(rows, as_json, columns, name=in_one_line, at=local_time, text=in_one_line)
 
@@ -190,16 +196,17 @@ async def _waiting_up_to(waiting: Inbox, backlog: Backlog, last: int) -> int:
     return max(0, backlog.waiting - later)
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _columns(message: Message) -> dict[str, Any]:
     thing = message_fields(message)
     if message.to:
         thing["name"] += f" → {message.to}"
     return thing
 
 
-def _message_with_serial(message: Message) -> dict[str, Any]:
+def _fields(message: Message, has_devices: bool) -> dict[str, Any]:
+    """What JSON has of a message: without registered devices, as before there were any."""
     thing = message_fields(message)
-    if message.serial:
+    if has_devices and message.serial:
         thing["serial"] = message.serial
     if message.to:
         thing["to"] = message.to

@@ -261,6 +261,8 @@ class Reader:
 
     def _deliver(self, message: Message) -> None:
         before = self.cursor, self._last
+        if not message.serial:
+            self._serial = self._known_serial()
         self.cursor, self._last = message.id, message
         self._delivered.count += 1
         try:
@@ -272,6 +274,8 @@ class Reader:
     def _pass_over(self, message: Message) -> None:
         """Skip a message that is not for this device, or that nobody can read."""
         before = self.cursor
+        if not message.serial:
+            self._serial = self._known_serial()
         self.cursor, self._last = message.id, message
         runs = self._passed_over
         if self._acknowledged >= before:
@@ -289,7 +293,8 @@ class Reader:
 
     def _known_serial(self) -> int:
         """Return the serial up to which the client was delivered all there is, as far as this reader knows."""
-        return self._last.serial if self._last is not None else self._serial
+        # The last one has none if a server of before there were serials, or another program, has stored it.
+        return self._last.serial or self._serial if self._last is not None else self._serial
 
     def _start_over(self) -> None:
         self.cursor = self._acknowledged = self._newest = self._shown = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from twisted.logger import Logger
 
@@ -20,6 +21,9 @@ FEATURES = (DEVICES,)
 
 _ASKED_EVERY = 1.0
 """Seconds after which the store is asked again who the nodes are: many clients come at once after a restart."""
+
+LOOKED_EVERY = 10.0
+"""Seconds after which a server looks for older nodes of its own accord: most come when nobody asks for a feature."""
 
 _SAID_EVERY = 60.0
 """Seconds in which the log says once that an older node is there."""
@@ -55,6 +59,11 @@ class FeatureGrants:
         if self._now() >= self._asked + _ASKED_EVERY:
             await self._ask()
         return tuple(word for word in words if word in self._known)
+
+    async def look(self) -> None:
+        """Look who the nodes are, and say so if one is of an older version; nothing if the store is away."""
+        with suppress(StoreUnavailable):
+            await self._ask()
 
     async def _ask(self) -> None:
         """Ask the store, or wait for the answer if somebody has asked."""

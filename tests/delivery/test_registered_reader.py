@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -275,6 +277,22 @@ class SteppingBackTests(RegisteredCase):
         self.step_back(1)
         self.assertEqual(self.acknowledged(), [])
         self.assertEqual([one.id for one in self.inbox.waiting[UID]], [1, 2, 3])
+
+    def test_without_a_serial(self) -> None:
+        """All would be shown again after any lost connection, because the last one is of a server of before (P2)."""
+        self.store(None)
+        known = self.reader.where()
+        message = replace(self.inbox.store(UID, "of before"), serial=0)
+        self.router.stored_elsewhere([(UID, message)])
+        self.assertEqual(self.owner.delivered, [1, 2])
+        self.assertEqual((self.reader.where().id, self.reader.where().serial), (2, known.serial))
+        self.reader.pause()
+        self.store("-")
+        self.inbox.waiting[UID][-1] = replace(self.inbox.waiting[UID][-1], serial=0, device=PHONE)
+        self.reader.resume()
+        self.assertEqual((self.reader.where().id, self.reader.where().serial), (3, known.serial))
+        self.store(None)
+        self.assertEqual(self.reader.where().serial, self.inbox.serial)
 
     def test_twice(self) -> None:
         """A second loss would make the acknowledgements of the first count again."""

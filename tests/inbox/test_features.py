@@ -56,6 +56,17 @@ class FeatureGrantsTests(SynchronousTestCase):
             self.granted("devices")
         self.assertEqual([event["count"] for event in logged], [21])
 
+    def test_older_node_that_nobody_meets(self) -> None:
+        """Nobody would hear of a node that was started by mistake, until a client asks for devices."""
+        self.inbox.alive = {"b": OLDER}
+        with capturedLogs() as logged:
+            self.successResultOf(Deferred.fromCoroutine(self.grants.look()))
+        self.assertEqual([event["event"] for event in logged], ["older-node"])
+        self.inbox.hold = {"nodes"}
+        looking = Deferred.fromCoroutine(self.grants.look())
+        self.inbox.let(StoreUnavailable("away"))
+        self.successResultOf(looking)
+
     def test_asked_once_a_second(self) -> None:
         """Clients that all come back at once would each have the store asked."""
         for _ in range(5):

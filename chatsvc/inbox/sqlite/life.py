@@ -15,6 +15,13 @@ _AHEAD = 60_000
 
 _SET = "UPDATE chat_setting SET value = ? WHERE name = ?"
 
+_AFTER_OLDER_SERVER = """
+UPDATE chat_reader SET newest = max(newest, generation), unnamed_behind = coalesce(unnamed_behind, 0), unnamed_used = 0
+WHERE newest < generation OR unnamed_behind IS NULL AND registered = 0
+    AND (SELECT serial FROM chat_inbox WHERE chat_inbox.uid = chat_reader.uid ORDER BY id LIMIT 1) = 0
+"""
+"""Unnamed devices that a server of the version before has claimed, or stored for, on tables that were new already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
@@ -74,6 +81,7 @@ def begin_serving(transaction: Transaction, now: int) -> Upgraded | None:
 
     :return: what was upgraded, once after it was.
     """
+    transaction.execute(_AFTER_OLDER_SERVER)
     for change in (
         "UPDATE chat_reader SET unnamed_used = ? WHERE unnamed_used = 0 AND unnamed_behind IS NOT NULL",
         "UPDATE chat_registered SET online = 0, used = ? WHERE online",

@@ -103,8 +103,8 @@ class DeviceClaims:
         if after is not None and log.serial_of(uid, inbox, after) == serial:
             return after
         last = log.last_not_above(uid, inbox, serial)
-        if serial == 0:
-            # It has shown nothing that has a serial: of what is older than serials are, ids tell what it knows.
+        # Of what has no serial, ids tell what it knows: a server of before there were serials may have stored it last.
+        if serial == 0 or (after is not None and log.serial_of(uid, inbox, last) == 0):
             return max(inbox.front, min(after or 0, last))
         return last
 

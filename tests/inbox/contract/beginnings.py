@@ -210,3 +210,18 @@ class BeginningsContract(StoreCase):
         (serial,) = [serial for serial in await self.serials() if serial]
         claim = await self.claim(PHONE, 6, serial)
         self.assertEqual(claim.begin, 6)
+
+    async def test_what_an_older_server_stored_last(self) -> None:
+        """A phone would never be shown what a server of before stored after messages that have a serial (P2)."""
+        await self.begin()
+        await self.commit(draft("1"))
+        for text in ("2", "3"):
+            await self.store_as_before(text)
+        serials = await self.serials()
+        self.assertEqual(serials[1:], [0, 0])
+        phone = await self.claim(PHONE)
+        await self.passed(PHONE, phone, 1)
+        self.assertEqual(await self.texts(), ["2", "3"])
+        for after, serial, begin in ((1, serials[0], 1), (2, 0, 2), (3, 0, 3), (9, serials[0], 3)):
+            claim = await self.claim(f"{after:016x}", after, serial)
+            self.assertEqual(claim.begin, begin, (after, serial))

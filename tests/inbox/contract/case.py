@@ -40,6 +40,10 @@ class StoreCase(TestCase):
         """Leave READER's inbox as the version before did, with what a reader acknowledged and A's texts that wait."""
         raise NotImplementedError
 
+    async def store_as_before(self, text: str) -> None:
+        """Store a text of A for READER as a server of the version before does, beside this one or after it."""
+        raise NotImplementedError
+
     async def make(self, limits: InboxLimits) -> Inbox:
         """A store of the kind under test, open, with whatever is kept for this test."""
         raise NotImplementedError

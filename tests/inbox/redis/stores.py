@@ -14,10 +14,19 @@ from chatsvc.inbox.outcome import Committed
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.lease import Lease
 from chatsvc.storage.url import parse_store_url
-from tests.inbox.fixtures import READER, RecordingWatcher, draft
+from tests.inbox.fixtures import READER, A, RecordingWatcher, draft
 from tests.support.servers import redis
 
 _DATABASES = count(1)
+
+_APPEND = """
+local info, last = redis.pcall('XINFO', 'STREAM', KEYS[1]), '0-0'
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' then last = info[i + 1] end
+end
+redis.call('XADD', KEYS[1], tonumber(string.match(last, '^%d+')) + 1, unpack(ARGV))
+"""
+"""An entry under the next id."""
 
 
 class OnRedis(TestCase):
@@ -36,6 +45,13 @@ class OnRedis(TestCase):
         inbox = RedisInbox(reactor, url, limits or InboxLimits(), node, **more)
         self.addCleanup(inbox.close)
         return inbox
+
+    def append_as_before(self, text: str) -> None:
+        """Store a text of A as a node of the version before does: without a serial."""
+        key = f"chat:{{{READER}}}:inbox"
+        words = ("f", A, "u", "名", "a", draft().at, "t", text)
+        redis().execute("EVAL", _APPEND, "1", key, *words, db=self.db)
+        redis().execute("INCR", "chat:waiting", db=self.db)
 
 
 class OnOneRedis(OnRedis):

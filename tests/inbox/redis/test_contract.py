@@ -84,6 +84,10 @@ class RedisContractTests(OnRedis, every.InboxContract):
         redis().execute("SET", f"chat:{{{READER}}}:session", "gone 7", db=self.db)
         redis().execute("INCRBY", "chat:waiting", len(texts), db=self.db)
 
+    async def store_as_before(self, text: str) -> None:
+        """Store a text of A for READER as a node of the version before does."""
+        self.append_as_before(text)
+
     async def make(self, limits: InboxLimits) -> RedisInbox:
         """A store that is open."""
         inbox = self.store(limits)

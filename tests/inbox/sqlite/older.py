@@ -32,3 +32,18 @@ def leave_older(path: str, acknowledged: int, texts: Sequence[str]) -> None:
             "INSERT INTO chat_inbox (uid, id, sender, name, at, text) VALUES (?, ?, ?, '名', 1700000000000, ?)",
             [(READER, id, A, text) for id, text in enumerate(texts, acknowledged + 1)],
         )
+
+
+def store_as_before(path: str, text: str, uid: int = READER) -> None:
+    """Store a text of A for a user by the statements of the version before, whatever the file has by now."""
+    with closing(sqlite3.connect(path)) as there, there:
+        there.execute(
+            "INSERT INTO chat_reader (uid, last_id) VALUES (?, 1)"
+            " ON CONFLICT (uid) DO UPDATE SET last_id = last_id + 1",
+            (uid,),
+        )
+        there.execute(
+            "INSERT INTO chat_inbox (uid, id, sender, name, at, text)"
+            " SELECT uid, last_id, ?, '名', 1700000000000, ? FROM chat_reader WHERE uid = ?",
+            (A, text, uid),
+        )

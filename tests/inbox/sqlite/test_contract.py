@@ -12,7 +12,7 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
 from tests.inbox.contract import every
 from tests.inbox.fixtures import DAY, READER, RecordingWatcher, draft
-from tests.inbox.sqlite.older import leave_older
+from tests.inbox.sqlite.older import leave_older, store_as_before
 
 
 class SQLiteContractTests(every.InboxContract):
@@ -40,6 +40,10 @@ class SQLiteContractTests(every.InboxContract):
     async def leave_older(self, acknowledged: int, texts: Sequence[str]) -> None:
         """Leave READER's inbox as the version before did."""
         leave_older(self.url.path, acknowledged, texts)
+
+    async def store_as_before(self, text: str) -> None:
+        """Store a text of A for READER as a server of the version before does."""
+        store_as_before(self.url.path, text)
 
     async def test_leap(self) -> None:
         """A clock that is set forward while the server runs would delete what was stored a second ago."""

@@ -36,7 +36,7 @@ from tests.inbox.fixtures import (
     draft,
     until,
 )
-from tests.inbox.sqlite.older import leave_older
+from tests.inbox.sqlite.older import leave_older, store_as_before
 
 CLIENT = Registration("client 1")
 
@@ -247,6 +247,22 @@ class UpgradeTests(OnAFile):
         phone = await server.claim(READER, None, device=PHONE, registration=CLIENT)
         self.assertEqual(phone.generation, 10)
         self.assertEqual((await server.claim_device(OTHER, PHONE)).generation, 6)
+
+    async def test_older_server_on_upgraded_tables(self) -> None:
+        """A bot would lose what it has not acknowledged, because the tables were upgraded before the server (P2)."""
+        await (await self.open(NullWatcher())).close()
+        for uid in (READER, OTHER):
+            for text in ("1", "2"):
+                store_as_before(str(self.file), text, uid)
+        with closing(sqlite3.connect(self.file)) as there, there:
+            there.execute("UPDATE chat_reader SET generation = 3 WHERE uid = ?", (READER,))
+        server = await self.open()
+        for uid, newest in ((READER, 3), (OTHER, 0)):
+            phone = await server.claim(uid, None, device=PHONE, registration=CLIENT)
+            self.assertEqual((phone.waiting, phone.generation), (2, newest + 1))
+            await server.commit([], [Removal(uid, phone.generation, 2, device=PHONE, shown=2)])
+            self.assertEqual((await server.claim(uid, None)).acknowledged, 0)
+            self.assertEqual(len(await server.read(uid, 0, 9)), 2)
 
 
 class SerialTests(OnAFile):

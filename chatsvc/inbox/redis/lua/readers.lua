@@ -67,8 +67,18 @@ local function begin_of(log, device)
   local note = after and after > log.front and note_at(log.inbox, after)
   if note and note.id == after and note.serial == serial then return after end
   local last = last_not_above(log, serial)
-  -- Who has shown nothing that has a serial knows what is older than serials are by its ids.
-  return serial == 0 and math.max(log.front, math.min(after or 0, last)) or last
+  note = last > log.front and note_at(log.inbox, last)
+  -- Of what has no serial, ids tell what it knows: a node of before there were serials may have stored it last.
+  if serial == 0 then return math.max(log.front, math.min(after or 0, last)) end
+  if after and note and note.serial == 0 then return math.max(log.front, math.min(after, last)) end
+  return last
+end
+
+-- The serial up to which a client knows all that there is, if that of the last message that it has shown is `serial`. A node
+-- of before there were serials may have stored that message, after others that have one.
+local function serial_known(log, begin, note, serial)
+  if note and note.serial == 0 then return number(math.max(tonumber(serial), serial_at(log.inbox, begin))) end
+  return serial
 end
 
 -- What a registered device should be told that it missed: after, until and the serial of the first message that is still
@@ -130,7 +140,8 @@ function commands.claim_registered()
   local note = note_at(log.inbox, begin)
   if not args.renewed then pass_to_beginning(log, device, begin, note, missed) end
   settle(log)
-  local serial = args.serial or number(note and note.id == begin and note.serial > 0 and note.serial or last_serial())
+  local serial = args.serial and serial_known(log, begin, note, args.serial)
+    or number(note and note.id == begin and note.serial > 0 and note.serial or last_serial())
   return {
     generation, log.last, log.waiting, device.position, expired, begin, serial, missed or false,
   }

@@ -98,15 +98,16 @@ async def _may_stay(session: Session, identity: Identity) -> bool:
 
     Whoever forgot the device came before the claim, which has registered it again.
     """
-    services, user = session.services, session.user
+    services, user, forgotten = session.services, session.user, False
     if not identity.device:
         return True
     try:
-        if await services.auth.was_forgotten(identity):
+        forgotten = await services.auth.was_forgotten(identity)
+        if forgotten:
             await services.inbox.forget(identity.account.uid, identity.device)
-            session.forgotten()
+            session.forgotten(on_request=True)
     except StoreUnavailable:
-        session.connection.bye("store-unavailable")
+        session.connection.bye("store-unavailable", forgotten=forgotten)
     return session.user is not None and session.user is user
 
 

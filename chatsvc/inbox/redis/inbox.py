@@ -251,7 +251,7 @@ class RedisInbox:
 
     def _end_forgotten(self, forgotten: list[Any]) -> None:
         for uid, device in decode_forgotten(forgotten):
-            self._clock.callLater(0, self._watcher.forgotten, uid, device)
+            self._clock.callLater(0, self._watcher.forgotten, uid, device, True)
 
     async def examine(self) -> None:
         """Renew the lease, which is a write: a Redis that is full or misses its replicas can still be read."""

@@ -196,7 +196,7 @@ end
 function commands.forget()
   local log = log_of(args.uid)
   if not (log.devices and log.devices[args.device]) then return {false, forgotten} end
-  forget_device(log, args.device)
+  forget_device(log, args.device, true)
   settle(log)
   return {true, forgotten}
 end

@@ -331,10 +331,11 @@ class RedisInbox:
         await self._in_time(Deferred.fromCoroutine(self._prepare(protocol)))
 
     async def _prepare(self, protocol: Any) -> None:
-        await self._locator.log_in(protocol)
-        await require_version(protocol, self._url)
         if self._lease is not None and not self._connected_before:
             await require_permissions(protocol, self._url, self._clock, self._locator)
+        else:
+            await self._locator.log_in(protocol)
+        await require_version(protocol, self._url)
         await load(protocol)
         if self._connected_before:
             await self._check(protocol)

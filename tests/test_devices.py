@@ -541,6 +541,30 @@ class ForgettingTests(DevicesCase):
             self.turn()
         self.assertEqual(refused, [True, False, False])
 
+    def test_renewed_token(self) -> None:
+        """Whoever has a token of a forgotten device would get a newer one, or a device none for its own."""
+        kinds: tuple[tuple[str, list[str]], ...] = (
+            (PHONE, ["devices"]),
+            (DESK, ["devices"]),
+            ("", []),
+        )
+        sessions, tokens = [], []
+        for device, features in kinds:
+            connection = self.connect(device, *features)
+            connection.do(c.Auth(ALICE, "a"))
+            (answer,) = connection.answers()
+            assert isinstance(answer, e.LoggedIn)
+            sessions.append(connection)
+            tokens.append(answer.token)
+        renewed = []
+        for connection in sessions:
+            connection.do(*[c.Renew(token) for token in tokens])
+            answers = connection.answers()
+            renewed.append([isinstance(answer, e.Renewed) for answer in answers])
+            refusals = [answer.problem for answer in answers if isinstance(answer, e.Refused)]
+            self.assertEqual({*refusals}, {Problem.BAD_CREDENTIALS})
+        self.assertEqual(renewed, [[True, False, True], [False, True, True], [False, False, True]])
+
     def test_password_changed(self) -> None:
         """The token that a device gets for a new password would outlive it."""
         phone = self.log_in(PHONE)

@@ -53,10 +53,11 @@ async def renew(session: Session, command: c.Renew) -> None:
     """
     Give the user a newer token, so that a log-in that lasts does not outlive its token.
 
-    :raise Denied: the present token is none of this user's, or too old.
+    :raise Denied: the present token is none of this user's, another device's, or too old.
     """
-    assert session.user is not None
-    token = session.services.auth.renew_token(session.user.uid, command.token)
+    user = session.user
+    assert user is not None
+    token = session.services.auth.renew_token(user.uid, command.token, user.device)
     session.say(e.Renewed(token, re=command.n))
 
 

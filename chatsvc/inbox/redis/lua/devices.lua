@@ -69,10 +69,18 @@ local function begin_devices(log, has_logged_in)
   claim_for(log.uid, log.node, log.generation, true)
 end
 
--- Whether the user of a log has another registered device than this one.
+-- Whether a device is too far behind: the unnamed one behind what another has acknowledged, others behind the end.
+local function is_too_far_behind(log, name, device)
+  local id, bytes = log.last, log.bytes
+  if name == UNNAMED then id, bytes = log.acknowledged, log.acknowledged_bytes end
+  return id - device.position > args.device_backlog or bytes - device.bytes > args.device_bytes
+end
+
+-- Whether the user of a log has another registered device than this one, to which a copy can go. One that is too far
+-- behind is about to be forgotten: it gets none, or copies that nobody acknowledges would grow without end.
 local function has_another(log, device)
-  for name in pairs(log.devices) do
-    if name ~= UNNAMED and name ~= device then return true end
+  for name, other in pairs(log.devices) do
+    if name ~= UNNAMED and name ~= device and not is_too_far_behind(log, name, other) then return true end
   end
   return false
 end
@@ -108,16 +116,13 @@ local function forget_device(log, name)
   if is_elsewhere(device.node) then publish(device.node, {forgotten = {{log.uid, spoken}}}) end
 end
 
--- Whether a device was unused for too long, or is too far behind: the unnamed one behind what another has acknowledged,
--- others behind the end.
+-- Whether a device was unused for too long, or is too far behind.
 local function is_to_be_forgotten(log, name, device)
-  if not args.device_days then return false end
   if now() - device.used > args.device_days * 86400000 and not is_alive(device.node) then return true end
-  local id, bytes = log.last, log.bytes
-  if name == UNNAMED then id, bytes = log.acknowledged, log.acknowledged_bytes end
-  return id - device.position > args.device_backlog or bytes - device.bytes > args.device_bytes
+  return is_too_far_behind(log, name, device)
 end
 
+-- A batch does that, no claim: a device that finds too much before it could never come in.
 local function forget_devices(log)
   for name, device in pairs(log.devices) do
     if is_to_be_forgotten(log, name, device) then forget_device(log, name) end

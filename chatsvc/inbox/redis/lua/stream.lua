@@ -47,11 +47,16 @@ end
 
 -- The serial of the last entry up to an id that has one.
 local function serial_at(inbox, id)
-  for _, entry in ipairs(redis.call('XREVRANGE', inbox, number(id), '-', 'COUNT', 8)) do
-    local serial = note_of(entry).serial
-    if serial > 0 then return serial end
+  local from, count = number(id), 4
+  while true do
+    local page = redis.call('XREVRANGE', inbox, from, '-', 'COUNT', count)
+    for _, entry in ipairs(page) do
+      local serial = note_of(entry).serial
+      if serial > 0 then return serial end
+    end
+    if #page < count then return 0 end
+    from, count = '(' .. page[#page][1], 256
   end
-  return 0
 end
 
 -- The last id of a log whose serial is not above `serial`; the one before its first entry if there is none.

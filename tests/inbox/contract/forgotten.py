@@ -57,6 +57,17 @@ class ForgottenContract(StoreCase):
         await self.claim(LAPTOP)
         self.assertEqual(await self.registered(), {PHONE, LAPTOP, "d" * 16})
 
+    async def test_fewer_devices_than_before(self) -> None:
+        """A smaller --devices would change nothing for who has more already."""
+        await self.begin()
+        names = [f"{i:016x}" for i in range(6)]
+        for name in names:
+            await self.left(name, await self.claim(name))
+            await self.pass_days_for_registered(0.1)
+        await self.begin(InboxLimits(devices=2))
+        await self.claim(PHONE)
+        self.assertEqual(await self.registered(), {PHONE, names[-1]})
+
     async def test_unnamed_device_takes_no_room(self) -> None:
         """A program of today would take the place of a device, or be refused because of eight (P8)."""
         await self.begin(InboxLimits(devices=1))

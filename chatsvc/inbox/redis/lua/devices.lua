@@ -9,6 +9,7 @@ local UNNAMED = '-'
 local function parse_device(text)
   local node, generation, position, serial, bytes, first, used, client =
     string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  if not node then error('a field of devices that another program put there') end
   return {
     node = node,
     generation = tonumber(generation),
@@ -34,15 +35,24 @@ local function format_device(device)
   }, ' ')
 end
 
+-- Another program has deleted the log, and ids begin again: nobody has acknowledged what will get them.
+local function begin_anew(log)
+  log.acknowledged_copies, log.acknowledged_bytes, log.is_changed = log.copies, log.bytes, true
+  for _, device in pairs(log.devices) do
+    device.position, device.bytes, device.is_changed = math.min(device.position, log.last), log.bytes, true
+  end
+end
+
 -- Read the devices of a log's user into it.
 local function read_devices(log)
   log.devices = {}
+  local acknowledged = 0
   local fields = redis.call('HGETALL', devices_of(log.uid))
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
     if name == 'acknowledged' then
       local id, copies, bytes = string.match(value, '^(%d+) (%d+) (%d+)$')
-      log.acknowledged = math.max(log.front, math.min(tonumber(id), log.last))
+      acknowledged = tonumber(id)
       log.acknowledged_copies, log.acknowledged_bytes = tonumber(copies), tonumber(bytes)
     elseif name == 'end' then
       local copies, bytes = string.match(value, '^(%d+) (%d+)$')
@@ -51,6 +61,8 @@ local function read_devices(log)
       log.devices[name] = parse_device(value)
     end
   end
+  log.acknowledged = math.max(log.front, math.min(acknowledged, log.last))
+  if acknowledged > log.last then begin_anew(log) end
   local unnamed = log.devices[UNNAMED]
   if unnamed then unnamed.node, unnamed.generation = log.node, log.generation end
 end

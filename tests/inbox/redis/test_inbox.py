@@ -172,6 +172,17 @@ class ForeignTests(OnOneRedis):
         await self.inbox.commit([], [Removal(READER, claim.generation, claim.last_id)])
         self.assertEqual(await self.inbox.count(READER), 0)
 
+    async def test_expiry_after_a_clock_that_was_ahead(self) -> None:
+        """Nothing would ever wait too long again, because Redis's clock was years ahead for a minute."""
+        await self.begin(days=1)
+        hour = 3_600_000
+        now = int(time.time() * 1000)
+        self.ask("SET", "chat:serial", (now + 10 * 365 * 24 * hour) * 1000)
+        ages = (25 * hour, 23 * hour)
+        await self.inbox.commit([draft(at=now - age) for age in ages], [])
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.expired, claim.waiting), (1, 1))
+
     async def test_deleted_in_the_middle(self) -> None:
         """A message would be hidden, because another one behind it is gone."""
         await self.begin()

@@ -128,9 +128,18 @@ local function forget_device(log, name)
   if is_elsewhere(device.node) then publish(device.node, {forgotten = {{log.uid, spoken}}}) end
 end
 
+-- Note that a device's node has ended without a word: it was in use until then, for all that anybody knows.
+local function log_out(log, name, device)
+  device.node, device.used, device.is_changed = '-', now(), true
+  if name ~= UNNAMED then return end
+  log.node = '-'
+  claim_for(log.uid, '-', log.generation, log.is_marked)
+end
+
 -- Whether a device was unused for too long, or is too far behind.
 local function is_to_be_forgotten(log, name, device)
-  if now() - device.used > args.device_days * 86400000 and not is_alive(device.node) then return true end
+  if device.node ~= '-' and not is_alive(device.node) then log_out(log, name, device) end
+  if device.node == '-' and now() - device.used > args.device_days * 86400000 then return true end
   return is_too_far_behind(log, name, device)
 end
 

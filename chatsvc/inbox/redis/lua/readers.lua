@@ -233,7 +233,8 @@ local function check_unnamed(log, cursor)
     stale[#stale + 1] = uid
   else
     if lost then keep_epoch(uid) end
-    if current < generation then claim_again(log, generation) end -- the store has lost the claim
+    -- The store has lost the claim, or taken this node for dead.
+    if current < generation or log.node == '-' then claim_again(log, generation) end
   end
 end
 

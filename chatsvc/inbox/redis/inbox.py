@@ -244,7 +244,7 @@ class RedisInbox:
 
     async def forget(self, uid: int, device: str) -> bool:
         """Forget a device, and publish that for the node at which it is logged in."""
-        arguments = {"uid": str(uid), "device": device, **self._rules}
+        arguments = {"uid": str(uid), "device": device}
         found, forgotten = await self._call(b"forget", arguments)
         self._end_forgotten(forgotten)
         return bool(found)

@@ -23,7 +23,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.inbox.sqlite.message_log import MessageLog
-from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused
+from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused, has_another
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.sending import SendingDevices
 from chatsvc.inbox.sqlite.state import DeviceState, Inboxes, InboxState
@@ -282,8 +282,7 @@ class SQLiteBatch:
         if draft.to == draft.sender or not (draft.registered or draft.generation is not None):
             return 0
         inbox = self._inboxes[draft.sender]
-        others = inbox.registered - (draft.device != "" and draft.device in inbox.devices)
-        if not others:
+        if not has_another(inbox, self._limits, draft.device):
             return 0
         self._touched.add(draft.sender)
         return self._log.append(draft.sender, inbox, draft, serial, draft.to)

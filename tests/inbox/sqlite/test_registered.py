@@ -189,6 +189,16 @@ class AnotherProcessTests(OnAFile):
         await server.forget(OTHER, DESK)
         self.assertEqual(self.watcher.gone, [(OTHER, DESK)])
 
+    async def test_forgotten_here_after_an_older_session(self) -> None:
+        """A device that its user had forgotten would stay logged in, because an older session's end came late."""
+        server = await self.open()
+        older = await server.claim(READER, None, device=PHONE, registration=CLIENT)
+        await server.claim(READER, None, device=PHONE, registration=CLIENT)
+        late = Removal(READER, older.generation, 0, True, PHONE)
+        self.assertEqual((await server.commit([], [late])).refused, [late])
+        await server.forget(READER, PHONE)
+        self.assertEqual(self.watcher.gone, [(READER, PHONE)])
+
     async def test_killed_server(self) -> None:
         """Devices would seem to be logged in, and never be forgotten, because a server was killed."""
         server = await self.open()

@@ -93,10 +93,12 @@ end
 
 -- Make room for another registered device, if there has to be; whether there is.
 local function has_room(log)
-  local unused, count = least_used(log)
-  if count < args.most_devices then return true end
-  if unused then forget_device(log, unused) end
-  return unused ~= nil
+  while true do
+    local unused, count = least_used(log)
+    if count < args.most_devices then return true end
+    if not unused then return false end
+    forget_device(log, unused)
+  end
 end
 
 -- A device's client has shown all that lies before where it begins. A claim that only renews one passes nothing: what a
@@ -231,7 +233,8 @@ local function check_unnamed(log, cursor)
     stale[#stale + 1] = uid
   else
     if lost then keep_epoch(uid) end
-    if current < generation then claim_again(log, generation) end -- the store has lost the claim
+    -- The store has lost the claim, or taken this node for dead.
+    if current < generation or log.node == '-' then claim_again(log, generation) end
   end
 end
 

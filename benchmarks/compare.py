@@ -4,6 +4,7 @@ How far is the service from a bare relay on Twisted? Both run here, over TLS, an
     python benchmarks/compare.py --quick
     python benchmarks/compare.py --rounds 5 --seconds 5 --store sqlite --dialect structured --shape hot:200x1
     python benchmarks/compare.py --measure devices --measure idle
+    python benchmarks/compare.py --before ../earlier --dialect text --dialect structured --measure idle
     python benchmarks/compare.py --all --rounds 5
 
 Each figure is the median of the rounds; its ratio, service to relay, is the median of the rounds' ratios. The relay
@@ -22,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.comparing.before import idle_before, talk_before
 from benchmarks.comparing.board import Board
 from benchmarks.comparing.devices import devices
 from benchmarks.comparing.entering import idle, idle_devices, logins, start
@@ -40,6 +42,13 @@ def compare(options: argparse.Namespace) -> None:
     effort = Effort(options.rounds, options.seconds, int(options.gather))
     for store in options.store:
         board = Board()
+        if options.before:
+            dialects, shapes = options.dialect, options.shape
+            talk_before(board, store, options.before, effort, shapes, dialects)
+            if "idle" in options.measure:
+                idle_before(board, store, options.before)
+            show(store, board)
+            continue
         with running(store) as pair:
             for dialect in options.dialect:
                 measure(board, pair, effort, dialect, options)
@@ -101,6 +110,9 @@ def main() -> None:
     parser.add_argument("--dialect", choices=DIALECTS, action="append", help="default: text")
     parser.add_argument("--shape", type=parse_shape, action="append", help="default: 40x8, 400x2")
     parser.add_argument("--measure", choices=MEASURES, action="append", help="default: talk")
+    parser.add_argument(
+        "--before", metavar="FOLDER", help="a checkout to compare with, instead of the relay"
+    )
     parser.add_argument("--gather", action="store_true", help="one TLS record for many messages")
     parser.add_argument("--all", action="store_true", help="everything that is not chosen")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 seconds")

@@ -45,6 +45,8 @@ _LOGINS = Rate(10, 100)
 DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
 
+_SHORT_BACKLOG = "--device-backlog is below --inbox-limit: a device that reads a full inbox is forgotten meanwhile"
+
 _WATERMARK = "inbox.watermark"
 """The file in the key folder that says how far the waiting messages were: a store that goes back leaves it behind."""
 
@@ -85,6 +87,8 @@ class Assembly:
         accounts = await self._accounts()
         online: OnlineUsers[Reader] = OnlineUsers()
         flush = FlushConsolidator(reactor)
+        if config.inbox_limits.device_backlog < config.inbox_limits.waiting:
+            self._log.warn(_SHORT_BACKLOG, event="short-backlog")
         inbox, monitor = await self._make_inbox()
         router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
         self._closing.push_async_callback(inbox.close)

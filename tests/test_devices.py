@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.router import REMOVAL_DELAY
@@ -236,6 +237,15 @@ class LogInTests(DevicesCase):
         self.turn()
         third.do(c.Auth(ALICE, "a", n=2))
         self.assertIsInstance(third.answers()[0], e.LoggedIn)
+
+    def test_too_many_in_the_log(self) -> None:
+        """An admin whom somebody asks why they cannot log in would find nothing."""
+        self.world.inbox.most_devices = 1
+        self.log_in(PHONE)
+        with capturedLogs() as logged:
+            self.connect(DESK, "devices").do(c.Auth(ALICE, "a"))
+        said = [(event["event"], event["uid"], event["reason"]) for event in logged]
+        self.assertEqual(said, [("login-refused", ALICE, "too-many-devices")])
 
     def test_name_of_the_program(self) -> None:
         """Whoever gives a long name could fill the store, and a list of devices not fit a frame."""

@@ -84,6 +84,17 @@ class LifeTests(TestCase):
         self.assertEqual(server._tokens and server._tokens.fingerprint, expected)
         await server.stopService()
 
+    async def test_short_backlog(self) -> None:
+        """A device would be forgotten each time that it reads a full inbox, and no admin learn why."""
+        for words, said in (((), []), (("--device-backlog", "999"), ["short-backlog"])):
+            with capturedLogs() as logs:
+                server = self.make(*words)
+                server.startService()
+                await self.until_serving(server)
+            await server.stopService()
+            events = [event["event"] for event in logs if event.get("event") == "short-backlog"]
+            self.assertEqual(events, said)
+
     async def test_stop_while_it_starts(self) -> None:
         """A server that is stopped while its stores open would say that it cannot start, or leave something open."""
         self.hold_databases()

@@ -41,7 +41,7 @@ class Row:
     def __str__(self) -> str:
         base = "" if self.base is None else f"{self.base:,.4g}"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
-        than = "" if self.than == "relay" else f"  (base: {self.than})"
+        than = "" if self.than in ("", "relay") else f"  (base: {self.than})"
         return f"{self.name:{_WIDTH}}{base:>12}{self.value:>12,.4g}{ratio:>8}{than}"
 
 

@@ -51,6 +51,9 @@ def devices(board: Board, pair: Pair, effort: Effort) -> None:
                 cost[name] = 1e6 * said["cpu"][0] / max(1, said["confirmations"])
                 board.value(f"{name}: messages/s", rate(said, "confirmations"), "")
                 board.value(f"{name}: showings/s", rate(said), "")
+                for redis in said["cpu"][1:]:
+                    each = 1e6 * redis / max(1, said["confirmations"])
+                    board.value(f"{name}: Redis CPU µs/message", each, "")
                 check(board, service, name, said)
             for name, value in cost.items():
                 _note(board, name, value, cost)

@@ -48,12 +48,18 @@ def _note_logins(board: Board, one: Subject, title: str, said: Said) -> None:
     check(board, one, title, said)
 
 
+def memory_of_idle(service: Subject, features: int = 0) -> float:
+    """KiB for each of `IDLE` silent connections, with registered devices or without."""
+    before = service.resident()
+    crowd = {"idle": IDLE, "patience": 300, "features": features, **_BESIDE.crowd}
+    with service.load("talk", "text", **crowd) as load:
+        return (service.resident() - before) / float(load.arrival["lines"])
+
+
 def idle_devices(board: Board, pair: Pair) -> None:
     """What a silent connection of a registered device takes, beside what one without features does."""
-    service, plain = pair.service, f"{IDLE:,} idle: KiB/connection"
-    before = service.resident()
-    with service.load("talk", "text", idle=IDLE, patience=300, features=1, **_BESIDE.crowd) as load:
-        each = (service.resident() - before) / load.arrival["lines"]
+    plain = f"{IDLE:,} idle: KiB/connection"
+    each = memory_of_idle(pair.service, features=1)
     row, than = f"{IDLE:,} idle devices: KiB/connection", "without features"
     board.value(row, each, than)
     board.base(row, board.rows[plain].value, than)

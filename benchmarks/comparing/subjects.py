@@ -129,14 +129,24 @@ class _Server(ChatServer):
 
 
 class Service(Subject):
-    """The service, with ``redis`` as its inbox or, without, one SQLite file for everything."""
+    """
+    The service, with ``redis`` as its inbox or, without, one SQLite file for everything. ``version`` is the checkout of
+    another version; empty: this one.
+    """
 
     name = "service"
 
-    def __init__(self, folder: Path, redis: PrivateRedis | None, options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis: PrivateRedis | None,
+        options: Sequence[str],
+        version: str = "",
+    ) -> None:
         self.redis = redis
         inbox = ("--inbox", redis.url()) if redis else ()
-        self._server = _Server(*inbox, *NO_LIMITS, *options, folder=folder)
+        env = {"PYTHONPATH": str(Path(version).resolve())} if version else None
+        self._server = _Server(*inbox, *NO_LIMITS, *options, folder=folder, env=env)
         self.folder = folder
         self.port = self._server.port
         self.ca = self._server.ca
@@ -190,8 +200,13 @@ class Pair:
 
 
 @contextmanager
-def running(store: str, options: Sequence[str] = (), accounts: int = ACCOUNTS) -> Iterator[Pair]:
-    """A relay and a service with so many accounts, whose uids begin with `FIRST_UID`; ``options`` are the service's."""
+def running(
+    store: str, options: Sequence[str] = (), accounts: int = ACCOUNTS, version: str = ""
+) -> Iterator[Pair]:
+    """
+    A relay and a service with so many accounts, whose uids begin with `FIRST_UID`; ``options`` are the service's, and
+    ``version`` is the checkout of another one than this.
+    """
     redis = PrivateRedis("--appendfsync", "everysec") if store == "redis" else None
     with tempfile.TemporaryDirectory(prefix="chatsvc-compare-") as name:
         folder = Path(name)
@@ -200,7 +215,7 @@ def running(store: str, options: Sequence[str] = (), accounts: int = ACCOUNTS) -
         try:
             if redis is not None:
                 redis.start()
-            service = Service(folder, redis, options)
+            service = Service(folder, redis, options, version)
             service.start()
             service.add_accounts(accounts)
             relay.start()

@@ -127,6 +127,7 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
             *(uid, command.after, None, speaks_as, origin, registration)
         )
     except TooManyDevices:
+        session.log.refused(uid, Problem.TOO_MANY_DEVICES)
         raise Denied(Problem.TOO_MANY_DEVICES) from None
     services.router.expired(claim.expired)
     reader = Reader(

@@ -22,7 +22,10 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
         check=False,
     )
     counts = re.findall(
-        r"^(confirmed|lost|shown twice|out of order|shown though refused) (\d+)\b", run.stdout, re.M
+        r"^(confirmed|lost|shown twice|out of order|copies|misdirected|missed for no reason"
+        r"|shown though refused) (\d+)\b",
+        run.stdout,
+        re.M,
     )
     return run.returncode, {name: int(count) for name, count in counts}, run.stdout + run.stderr
 
@@ -32,10 +35,17 @@ class Promise(TestCase):
 
     timeout = 300
 
-    def kept(self, *arguments: str) -> None:
+    of_devices = tuple(
+        word
+        for name in ("forgotten", "removed", "days away", "borrowed")
+        for word in ("--only", f"device {name}")
+    )
+
+    def kept(self, *arguments: str) -> dict[str, int]:
         status, counts, output = campaign("--faults", "6", "--rate", "40", *arguments)
         self.assertEqual(status, 0, output)
         self.assertGreater(counts["confirmed"], 300, output)
+        return counts
 
     def test_sqlite(self) -> None:
         """On SQLite, faults of server, network and clients would lose, repeat or reorder messages."""
@@ -44,6 +54,16 @@ class Promise(TestCase):
     def test_redis(self) -> None:
         """On Redis, faults of server, store, network and clients would lose, repeat or reorder messages."""
         self.kept("--store", "redis", "--seed", "12")
+
+    def test_devices_on_sqlite(self) -> None:
+        """On SQLite, a device that is forgotten, borrowed or away would lose, repeat or reorder what others have."""
+        counts = self.kept("--store", "sqlite", "--devices", "2", "--seed", "15", *self.of_devices)
+        self.assertGreater(counts["copies"], 300)
+
+    def test_devices_on_nodes(self) -> None:
+        """Between nodes, such a device would lose, repeat or reorder messages or copies."""
+        counts = self.kept("--nodes", "2", "--devices", "2", "--seed", "16", *self.of_devices)
+        self.assertGreater(counts["copies"], 300)
 
     def test_text(self) -> None:
         """A reader that cannot acknowledge would miss messages that were confirmed to their senders."""
@@ -103,6 +123,31 @@ class RulesMatter(TestCase):
     def test_digests(self) -> None:
         """The campaign would not notice that another text under a used number is confirmed, and stored nowhere."""
         self.broken("lost", "digests", *self.senders_on_sqlite)
+
+    def test_copies(self) -> None:
+        """The campaign would not notice that a device is handed copies of what it has sent."""
+        self.broken("misdirected", "copies", "--store", "sqlite", "--only", "connections cut")
+
+    def test_positions(self) -> None:
+        """The campaign would not notice that messages are removed which a device has not acknowledged."""
+        self.broken("lost", "positions", "--store", "sqlite", "--only", "clients killed")
+
+    def test_step_back(self) -> None:
+        """The campaign would not notice that a device is not handed what has the ids of what a store has lost."""
+        self.broken("lost", "step-back", "--only", "redis set back")
+
+    def test_beginnings(self) -> None:
+        """The campaign would not notice that a device comes back behind an id that means something else by now."""
+        self.broken("lost", "beginnings", "--only", "redis set back")
+
+    def test_serials(self) -> None:
+        """The campaign would not notice that a client drops what has an id which it knows, and another serial."""
+        self.broken("lost", "serials", "--only", "redis set back")
+
+    def test_removals(self) -> None:
+        """The campaign would not notice that an older session of a device acknowledges for a newer one."""
+        late = ("--nodes", "2", "--only", "device acknowledged late")
+        self.broken("missed for no reason", "removals", *late)
 
     def test_rollback(self) -> None:
         """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""

@@ -241,8 +241,12 @@ class Models(dict[int, Model]):
         if draft.registered and draft.device not in sender.devices:
             result.found.add((draft.sender, draft.device))
             return Unregistered()
-        if draft.sending and draft.sending < sender.sending[draft.device]:
-            return Moved()
+        if draft.sending:
+            # One above all that is known was lost with an older state.
+            newest = max(draft.sending, sender.sending.get(draft.device, 0))
+            sender.sending[draft.device], sender.newest = newest, max(newest, sender.newest)
+            if draft.sending < newest:
+                return Moved()
         outcome = self[draft.to].append(draft)
         receives = draft.registered or draft.generation is not None
         others = set(sender.named()) - {draft.device}

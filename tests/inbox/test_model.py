@@ -105,7 +105,8 @@ class InboxMachine(RuleBasedStateMachine):
         committed: Committed = at_once(self.inbox.commit(drafts, removals))
         expected = self.models.commit(drafts, removals)
         self.models.learn_serials(drafts, committed.outcomes)
-        refused = [one for one in committed.refused if (one.uid, one.device) not in expected.found]
+        ended = committed.refused + committed.taken
+        refused = [one for one in ended if (one.uid, one.device) not in expected.found]
         assert (committed.outcomes, refused) == (expected.outcomes, expected.refused), (
             committed,
             expected,
@@ -251,7 +252,7 @@ class InboxMachine(RuleBasedStateMachine):
                 Draft(
                     *(*self.plain(one, uid), device),
                     self.models[one].expected(uid, device) + place if numbered else None,
-                    sending=generation - stale,
+                    sending=max(1, generation - stale),
                     registered=True,
                 )
                 for place, one in enumerate(sorted(to))

@@ -145,8 +145,9 @@ class InboxState:
     @property
     def is_even(self) -> bool:
         """Whether ``copies`` and ``bytes`` are the same at all ids that a device may acknowledge."""
-        lowest = min([one.bytes for one in self.devices.values()], default=self.bytes_acknowledged)
-        return self.bytes == lowest
+        return self.bytes == min(
+            [self.bytes_acknowledged, *[one.bytes for one in self.devices.values()]]
+        )
 
     def acknowledge(self, id: int, copies: int, bytes: int) -> None:
         """Note that a device is at ``id``, where the inbox had taken so many copies and bytes."""

@@ -132,6 +132,19 @@ class CopiesContract(StoreCase):
             self.assertEqual(await self.inbox.count(READER), waiting, up_to)
         self.assertEqual(await self.inbox.backlogs(READER), [])
 
+    async def test_counted_after_all_were_forgotten(self) -> None:
+        """An inbox would seem fuller than it is, because no device was there to count from."""
+        await self.begin()
+        phone = await self.claim(PHONE)
+        await self.claim(DESK)
+        await self.commit(draft(), from_device(PHONE, phone), draft())
+        first, _, _ = await self.serials()
+        for device in (PHONE, DESK):
+            await self.inbox.forget(READER, device)
+        claim = await self.claim(LAPTOP, 1, first)
+        self.assertEqual((claim.begin, claim.waiting), (1, 1))
+        self.assertEqual(await self.inbox.count(READER), 1)
+
     async def test_passing_over(self) -> None:
         """What a device sent itself would be kept for it, or what it was not shown count as shown."""
         await self.begin()

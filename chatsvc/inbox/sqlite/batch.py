@@ -213,7 +213,9 @@ class SQLiteBatch:
                 self.unregistered[uid, device] = None
 
     def forget(self, uid: int, device: str) -> bool:
-        """Forget a device; False: it was not registered."""
+        """Forget a device, also as one that sends; False: it was not registered."""
+        if self._sending.is_known(uid, device):
+            self.claim_device(uid, device)
         return self._inboxes[uid].devices.pop(device, None) is not None
 
     def finish(self) -> int:

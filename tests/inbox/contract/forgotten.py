@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatsvc.inbox.claim import NotRegistered, TooManyDevices
 from chatsvc.inbox.limits import InboxLimits
-from chatsvc.inbox.outcome import Stored
+from chatsvc.inbox.outcome import Moved, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import DESK, LAPTOP, PHONE, READER, A, draft
 
@@ -25,6 +25,20 @@ class ForgottenContract(StoreCase):
         self.assertFalse(await self.inbox.forget(A, DESK))
         await self.commit(draft())
         self.assertEqual((await self.registered(), await self.ids()), ({DESK}, [2, 3]))
+
+    async def test_forget_who_only_sends(self) -> None:
+        """A lost phone could go on writing in its owner's name, over a connection that only sends."""
+        await self.begin()
+        await self.left(PHONE, await self.claim(PHONE))
+        sent = []
+        for device in (PHONE, DESK):
+            hold = await self.inbox.claim_device(READER, device)
+            sent.append(draft(to=A, sender=READER, device=device, n=1, sending=hold.generation))
+            self.assertEqual(await self.inbox.forget(READER, device), device == PHONE)
+        self.assertEqual(await self.commit(*sent), [Moved(), Moved()])
+        again = await self.claim(PHONE)
+        mine = draft(to=A, sender=READER, device=PHONE, sending=again.generation, registered=True)
+        self.assertEqual(await self.commit(mine), [Stored(1, 1)])
 
     async def test_forget_by_other_rules(self) -> None:
         """An admin's command, which knows no --device-days, would forget other devices along with one."""

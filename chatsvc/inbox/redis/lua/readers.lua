@@ -7,7 +7,7 @@ local function is_late() return args['until'] and now() > args['until'] end
 -- numbers the messages of one series.
 local function end_same_device(log, device, generation)
   local known = log.devices and log.devices[device]
-  if known and known.node ~= '-' then
+  if known then
     notify_taken(known.node, log.uid, generation, device)
     known.node, known.generation, known.is_changed, log.is_changed = '-', generation, true, true
   end
@@ -197,6 +197,9 @@ end
 -- Forget a registered device. Returns whether it was there, and the sessions of this node that end.
 function commands.forget()
   local log = log_of(args.uid)
+  -- A session that sends under the name, and is no registered device's, sends no more either.
+  local _, sending = generations(log.uid)
+  if find_generation(sending, args.device) then take_generation(log.uid, log.generation, args.device) end
   if not (log.devices and log.devices[args.device]) then return {false, forgotten} end
   forget_device(log, args.device)
   settle(log)

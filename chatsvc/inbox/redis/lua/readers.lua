@@ -7,7 +7,7 @@ local function is_late() return args['until'] and now() > args['until'] end
 -- numbers the messages of one series.
 local function end_same_device(log, device, generation)
   local known = log.devices and log.devices[device]
-  if known and known.node ~= '-' then
+  if known then
     notify_taken(known.node, log.uid, generation, device)
     known.node, known.generation, known.is_changed, log.is_changed = '-', generation, true, true
   end

@@ -98,7 +98,7 @@ class EveryStore:
 
 
 class SQLiteUpgradeTests(EveryStore.Tests):
-    line = "inbox-upgraded"
+    line = "store-upgraded"
 
     def setUp(self) -> None:
         self.stores = older.OlderSQLite()

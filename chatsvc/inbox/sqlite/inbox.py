@@ -125,7 +125,7 @@ class SQLiteInbox:
             )
             self._log.info(
                 text,
-                event="inbox-upgraded",
+                event="store-upgraded",
                 url=str(self._database.url),
                 users=upgraded.users,
                 waiting=upgraded.waiting,

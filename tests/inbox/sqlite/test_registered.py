@@ -220,20 +220,20 @@ class UpgradeTests(OnAFile):
         leave_older(str(self.file), 2, ["3", "4"])
         with capturedLogs() as logged:
             await (await self.open(NullWatcher())).close()
-        self.assertEqual(events(logged, "inbox-upgraded"), [], "an admin's command is no start")
+        self.assertEqual(events(logged, "store-upgraded"), [], "an admin's command is no start")
         with capturedLogs() as logged:
             await (await self.open()).close()
-        (event,) = events(logged, "inbox-upgraded")
+        (event,) = events(logged, "store-upgraded")
         self.assertIn("1 inboxes, 2 messages wait", formatEvent(event))
         with capturedLogs() as logged:
             await (await self.open()).close()
-        self.assertEqual(events(logged, "inbox-upgraded"), [])
+        self.assertEqual(events(logged, "store-upgraded"), [])
 
     async def test_new_file(self) -> None:
         """An admin would be told of an upgrade of nothing."""
         with capturedLogs() as logged:
             await self.open()
-        self.assertEqual(events(logged, "inbox-upgraded"), [])
+        self.assertEqual(events(logged, "store-upgraded"), [])
 
     async def test_days_of_upgraded_programs(self) -> None:
         """Programs of before the upgrade would be forgotten at once, because nobody knows when they were used."""

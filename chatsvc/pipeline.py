@@ -69,8 +69,12 @@ class Connection(Protocol):
     def inbox_restarted(self) -> None:
         """Forget the ids of the messages that were delivered: they no longer count."""
 
-    def bye(self, why: str) -> None:
-        """Ask the client to come back in a while, and close; ``why`` is a word for the log."""
+    def bye(self, why: str, *, forgotten: bool = False) -> None:
+        """
+        Ask the client to come back in a while, and close; ``why`` is a word for the log.
+
+        ``forgotten``: not before a person has logged in again, for somebody had its device forgotten.
+        """
 
     def close(self, why: str) -> None:
         """Send what was said, then close; ``why`` is a word for the log."""

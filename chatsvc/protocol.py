@@ -296,8 +296,8 @@ class ChatProtocol(FrameProtocol):
 
     # The end
 
-    def bye(self, why: str) -> None:
-        self.say(e.Bye(self.factory.retry_after()))
+    def bye(self, why: str, *, forgotten: bool = False) -> None:
+        self.say(e.Bye(self.factory.retry_after(), forgotten))
         self.close(why)
 
     def cut(self, why: str) -> None:

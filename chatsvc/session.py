@@ -293,11 +293,11 @@ class Session(CommandPipeline):
     def inbox_restarted(self) -> None:
         self.connection.inbox_restarted()
 
-    def forgotten(self) -> None:
+    def forgotten(self, on_request: bool = False) -> None:
         if self.user is not None:
             self.services.metrics.devices_forgotten.inc()
             self.leave("device-forgotten")
-            self.connection.bye("device-forgotten")
+            self.connection.bye("device-forgotten", forgotten=on_request)
 
     def failed(self) -> None:
         self.connection.close("inbox-unreadable")

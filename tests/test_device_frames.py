@@ -75,9 +75,19 @@ class DeviceFramesTests(ProtocolCase):
         desk.send({"type": "forget", "n": 9, "device": PHONE})
         self.turn()
         (bye,) = phone.things()
-        self.assertEqual((bye["type"], phone.wire.disconnecting), ("bye", True))
+        self.assertEqual((bye["type"], bye["forgotten"]), ("bye", True))
+        self.assertTrue(phone.wire.disconnecting)
         self.assertEqual(desk.things(), [{"type": "ok", "re": 9}])
         self.assertFalse(desk.wire.disconnecting)
+
+    def test_forgotten_by_the_store(self) -> None:
+        """A device that the store forgot by itself would be kept out until its user logs in again."""
+        phone, desk = self.device(PHONE), self.device(DESK)
+        self.world.router.forgotten(ALICE, PHONE)
+        self.turn()
+        (bye,) = phone.things()
+        self.assertEqual(set(bye), {"type", "retry_after"})
+        self.assertEqual(desk.things(), [])
 
     def test_forgotten_person(self) -> None:
         """A person who is too far behind would see nothing of what becomes of the connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +14,7 @@ from chatsvc.inbox.features import FEATURES
 from chatsvc.inbox.nodes import NodeFacts
 from chatsvc.inbox.outcome import Draft, Moved, Stored, Unregistered
 from chatsvc.limits.token_bucket import Rate
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
@@ -432,7 +433,7 @@ class ForgettingTests(DevicesCase):
         phone, desk = self.log_in(PHONE), self.log_in(DESK)
         desk.do(c.Forget(PHONE, n=3))
         self.assertEqual(desk.answers(), [e.DeviceForgotten(re=3)])
-        self.assertEqual((phone.said, phone.noted[-1]), ([e.Bye(1.0)], "closed"))
+        self.assertEqual((phone.said, phone.noted[-1]), ([e.Bye(1.0, forgotten=True)], "closed"))
         self.assertEqual(list(self.world.inbox.registered[ALICE]), [DESK])
         self.assertEqual(self.world.accounts.forgets[ALICE, PHONE], 1)
         registry = self.world.services.metrics.registry
@@ -455,7 +456,7 @@ class ForgettingTests(DevicesCase):
         phone = self.log_in(PHONE)
         phone.do(c.Forget(PHONE, n=3), c.Send(BOB, "x", n=1))
         self.turn()
-        self.assertEqual(phone.said, [e.DeviceForgotten(re=3), e.Bye(1.0)])
+        self.assertEqual(phone.said, [e.DeviceForgotten(re=3), e.Bye(1.0, forgotten=True)])
         self.assertEqual((self.world.online, self.world.inbox.batches[-1][0]), ({}, []))
         self.assertEqual(list(self.world.inbox.registered[ALICE]), [])
 
@@ -493,8 +494,19 @@ class ForgettingTests(DevicesCase):
         desk.do(c.Forget(PHONE))
         self.world.inbox.store(ALICE, "secret")
         self.world.let_all()
-        self.assertEqual((phone.said[-1], phone.delivered), (e.Bye(1.0), []))
+        self.assertEqual((phone.said[-1], phone.delivered), (e.Bye(1.0, forgotten=True), []))
         self.assertEqual(list(self.world.inbox.registered[ALICE]), [DESK])
+
+    def test_store_away_behind_a_log_in(self) -> None:
+        """A phone that is known to be forgotten would come back by itself, because a store was away meanwhile."""
+        desk = self.log_in(DESK)
+        self.world.inbox.hold = {"claim"}
+        phone = self.connect(PHONE, "devices")
+        phone.do(c.Auth(ALICE, "a"))
+        desk.do(c.Forget(PHONE))
+        self.patch(self.world.inbox, "forget", lambda *_: fail(StoreUnavailable("away")))
+        self.world.let_all()
+        self.assertEqual(phone.said[-1], e.Bye(1.0, forgotten=True))
 
     def test_accounts_away_behind_a_log_in(self) -> None:
         """A log-in would be answered twice, or read though nobody knows whether its device was forgotten."""
@@ -528,6 +540,30 @@ class ForgettingTests(DevicesCase):
             connection.session.close("lost")
             self.turn()
         self.assertEqual(refused, [True, False, False])
+
+    def test_renewed_token(self) -> None:
+        """Whoever has a token of a forgotten device would get a newer one, or a device none for its own."""
+        kinds: tuple[tuple[str, list[str]], ...] = (
+            (PHONE, ["devices"]),
+            (DESK, ["devices"]),
+            ("", []),
+        )
+        sessions, tokens = [], []
+        for device, features in kinds:
+            connection = self.connect(device, *features)
+            connection.do(c.Auth(ALICE, "a"))
+            (answer,) = connection.answers()
+            assert isinstance(answer, e.LoggedIn)
+            sessions.append(connection)
+            tokens.append(answer.token)
+        renewed = []
+        for connection in sessions:
+            connection.do(*[c.Renew(token) for token in tokens])
+            answers = connection.answers()
+            renewed.append([isinstance(answer, e.Renewed) for answer in answers])
+            refusals = [answer.problem for answer in answers if isinstance(answer, e.Refused)]
+            self.assertEqual({*refusals}, {Problem.BAD_CREDENTIALS})
+        self.assertEqual(renewed, [[True, False, True], [False, True, True], [False, False, True]])
 
     def test_password_changed(self) -> None:
         """The token that a device gets for a new password would outlive it."""

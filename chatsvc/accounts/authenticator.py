@@ -143,17 +143,18 @@ class Authenticator:
             account.uid, identity.stored, account.locks, device, identity.forgets
         )
 
-    def renew_token(self, uid: int, token: str) -> str:
+    def renew_token(self, uid: int, token: str, device: str = "") -> str:
         """
-        Make a newer token from one that still works, for a user who is logged in.
+        Make a newer token from one that still works, for a user who is logged in, on the registered ``device`` if any.
 
         It is no better than the one before: it ends with the same password and by the same lock. So it is not asked
-        here whether those are as they were.
+        here whether those are as they were. Nor is it asked whether a device was forgotten: this one's session would
+        have ended with it.
 
-        :raise Denied: it is none of this user's tokens, or too old.
+        :raise Denied: it is none of this user's tokens, another device's, or too old.
         """
         claims = self.tokens.read(token)
-        if claims is None or claims.uid != uid:
+        if claims is None or claims.uid != uid or claims.device not in ("", device):
             raise Denied(Problem.BAD_CREDENTIALS)
         return self.tokens.renew(claims)
 

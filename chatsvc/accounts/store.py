@@ -251,9 +251,9 @@ class AccountStore:
         :raise Exception: the driver's error, when it cannot write.
         :raise StoreMisconfigured: when it lacks a right.
         """
+        await self._database.run(partial(require, rights=of_server(registers)))
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
-        await self._database.run(partial(require, rights=of_server(registers)))
 
     async def _index_new(self) -> None:
         """Bring the index up to the highest uid, in short transactions."""

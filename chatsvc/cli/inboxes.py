@@ -113,21 +113,24 @@ def purge(url: str, uid: int, up_to: int | None, yes: bool) -> None:
     """
     Remove the messages that wait for UID, unread: nobody will get them, on any device.
 
-    With them go those before them that only some devices have acknowledged, and copies of what UID has sent.
-    Servers may run meanwhile. What comes after the question was asked is not removed.
+    With them go those that only some devices have acknowledged, also where none waits, and copies of what UID has sent:
+    all that `inbox show` lists, up to ID. Servers may run meanwhile. What comes after the question was asked is not
+    removed.
     """
     require_terminal(yes)
     require_output()
 
     async def work(waiting: Inbox) -> int:
-        for backlog in await waiting.backlogs(uid):
-            last = min(up_to or backlog.last_id, backlog.last_id)
-            some = await _waiting_up_to(waiting, backlog, last)
-            if some:
-                what = f"{some} of {backlog.waiting}"
-                make_sure(f"Remove {what} messages that wait for {uid} (up to id {last})?", yes)
-                return await waiting.purge(uid, last)
-        return 0
+        kept, newest = await _kept(waiting, uid, up_to or _LARGEST_ID)
+        (backlog,) = await waiting.backlogs(uid) or [Backlog(uid, 0, 0, 0)]
+        last = min(up_to or newest, newest)
+        if not kept:
+            return 0
+        some = await _waiting_up_to(waiting, backlog, last) if backlog.waiting else 0
+        make_sure(f"Remove {_what(backlog, some, kept - some)} (up to id {last})?", yes)
+        kept, _ = await _kept(waiting, uid, last)
+        await waiting.purge(uid, last)
+        return kept
 
     removed = _at_inbox(url, work)
     with done(f"messages removed: {removed}"):
@@ -183,6 +186,26 @@ def _at_inbox(url: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
             return await work(waiting)
 
     return under_reactor(run)
+
+
+async def _kept(waiting: Inbox, uid: int, up_to: int) -> tuple[int, int]:
+    """How many messages and copies are kept up to an id, and the id of the last of them."""
+    count, last = 0, 0
+    while page := await waiting.read(uid, last, _PAGE):
+        some = [message.id for message in page if message.id <= up_to]
+        count += len(some)
+        if len(some) < len(page):
+            return count, some[-1] if some else last
+        last = some[-1]
+    return count, last
+
+
+def _what(backlog: Backlog, some: int, others: int) -> str:
+    """Name what is to be removed: of those that wait, and others that are kept for devices."""
+    if not some:
+        return f"{others} messages that are kept for devices of {backlog.uid}"
+    waiting = f"{some} of {backlog.waiting} messages that wait for {backlog.uid}"
+    return f"{waiting}, and {others} more that are kept for devices" if others else waiting
 
 
 async def _waiting_up_to(waiting: Inbox, backlog: Backlog, last: int) -> int:

@@ -49,8 +49,8 @@ class InboxListener(Protocol):
     def taken_over(self, by: str = "") -> None:
         """End: another log-in, from ``by``, has the device now."""
 
-    def forgotten(self) -> None:
-        """End: the device is not registered any more."""
+    def forgotten(self, on_request: bool = False) -> None:
+        """End: the device is not registered any more; ``on_request``: as somebody asked."""
 
     def failed(self, failure: Failure) -> None:
         """End reading because of an error of ours: the client has to log in again."""

@@ -48,8 +48,8 @@ class ReaderOwner(Protocol):
     def inbox_restarted(self) -> None:
         """Forget the ids of delivered messages: the inbox began a new epoch."""
 
-    def forgotten(self) -> None:
-        """End the connection: the device is not registered any more."""
+    def forgotten(self, on_request: bool = False) -> None:
+        """End the connection: the device is not registered any more; ``on_request``: as somebody asked."""
 
     def failed(self) -> None:
         """End the connection: this inbox cannot be read any further."""
@@ -231,10 +231,10 @@ class Reader:
         self._passed_over.clear()
         self.resync()
 
-    def forgotten(self) -> None:
-        """End: the device is not registered any more."""
+    def forgotten(self, on_request: bool = False) -> None:
+        """End: the device is not registered any more; ``on_request``: as somebody asked."""
         self._input(Input.CLOSE)
-        self._owner.forgotten()
+        self._owner.forgotten(on_request)
 
     def failed(self, failure: Failure) -> None:
         """

@@ -80,11 +80,11 @@ class ReadersHere:
             if listener.generation < generation:
                 listener.taken_over(by)
 
-    def forgotten(self, uid: int, device: str) -> None:
+    def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         self._queue.removals.pop((uid, device), None)
         listener = self._listener(uid, device)
         if listener is not None:
-            listener.forgotten()
+            listener.forgotten(on_request)
 
     def _reader_broken(self, listener: InboxListener) -> None:
         """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""

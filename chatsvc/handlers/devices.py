@@ -34,11 +34,13 @@ async def forget(session: Session, command: c.Forget) -> None:
         return
     # Its own one: it leaves before, so that nothing ends the connection before the answer is given.
     session.leave("device-forgotten")
+    forgotten = False
     try:
         await _forget(session, user.uid, command)
+        forgotten = True
     except StoreUnavailable:
         session.refuse(command, Problem.STORE_UNAVAILABLE)
-    session.connection.bye("device-forgotten")
+    session.connection.bye("device-forgotten", forgotten=forgotten)
 
 
 async def _forget(session: Session, uid: int, command: c.Forget) -> None:

@@ -53,10 +53,11 @@ async def renew(session: Session, command: c.Renew) -> None:
     """
     Give the user a newer token, so that a log-in that lasts does not outlive its token.
 
-    :raise Denied: the present token is none of this user's, or too old.
+    :raise Denied: the present token is none of this user's, another device's, or too old.
     """
-    assert session.user is not None
-    token = session.services.auth.renew_token(session.user.uid, command.token)
+    user = session.user
+    assert user is not None
+    token = session.services.auth.renew_token(user.uid, command.token, user.device)
     session.say(e.Renewed(token, re=command.n))
 
 
@@ -98,15 +99,16 @@ async def _may_stay(session: Session, identity: Identity) -> bool:
 
     Whoever forgot the device came before the claim, which has registered it again.
     """
-    services, user = session.services, session.user
+    services, user, forgotten = session.services, session.user, False
     if not identity.device:
         return True
     try:
-        if await services.auth.was_forgotten(identity):
+        forgotten = await services.auth.was_forgotten(identity)
+        if forgotten:
             await services.inbox.forget(identity.account.uid, identity.device)
-            session.forgotten()
+            session.forgotten(on_request=True)
     except StoreUnavailable:
-        session.connection.bye("store-unavailable")
+        session.connection.bye("store-unavailable", forgotten=forgotten)
     return session.user is not None and session.user is user
 
 

@@ -69,8 +69,13 @@ class StoreWatcher(Protocol):
     ) -> None:
         """React to another node's claim of a device under ``generation``, for a log-in from ``by``."""
 
-    def forgotten(self, uid: int, device: str) -> None:
-        """React to a device (empty: the unnamed one) that is not registered any more."""
+    def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
+        """
+        React to a device (empty: the unnamed one) that is not registered any more.
+
+        ``on_request``: somebody asked for that, so it must not come back by itself. Otherwise the store decided it, or
+        nobody knows why.
+        """
 
 
 class NullWatcher:
@@ -92,7 +97,7 @@ class NullWatcher:
     ) -> None:
         """Do nothing."""
 
-    def forgotten(self, uid: int, device: str) -> None:
+    def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """Do nothing."""
 
 

@@ -24,11 +24,20 @@ _BEGUN = {
     " WHERE table_schema = DATABASE() AND table_name = 'chat_schema'",
     "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'chat_schema'",
 }
+_OTHERS = (
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE()"
+    " AND table_name IN ('chat_name', 'chat_lock', 'chat_session_device') LIMIT 1"
+)
 _DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR})
+_UNREADABLE = _DENIED | {ER.COLUMNACCESS_DENIED_ERROR}
 
 
 async def pending(database: Database) -> list[str]:
-    """Return the names of the files that are not applied yet, in order."""
+    """
+    Return the names of the files that are not applied yet, in order.
+
+    :raise StoreMisconfigured: when this account of MySQL may not see which were.
+    """
     return await database.run(_pending, write=False)
 
 
@@ -55,7 +64,7 @@ async def apply(database: Database) -> list[str]:
     """
     Apply what is pending and return the names of the files. Servers that start at the same time do it once.
 
-    :raise StoreMisconfigured: when this account of MySQL may not create tables.
+    :raise StoreMisconfigured: when this account of MySQL may not create tables, or see which there are.
     """
     if not await pending(database):
         return []
@@ -94,9 +103,21 @@ def _text(backend: str, name: str) -> str:
 
 def _seen(transaction: Transaction) -> dict[int, str]:
     """Return when each version was applied."""
-    if transaction.one(_BEGUN[transaction.backend]) is None:
+    begun = transaction.one(_BEGUN[transaction.backend]) is not None
+    # MySQL hides a table from an account that has no right to it. Whoever may use the others is not in a new database.
+    if not (begun or (transaction.backend == "mysql" and transaction.one(_OTHERS))):
         return {}
-    rows = transaction.all("SELECT version, applied_at FROM chat_schema")
+    try:
+        rows = transaction.all("SELECT version, applied_at FROM chat_schema")
+    except pymysql.MySQLError as problem:
+        if problem.args[0] == ER.NO_SUCH_TABLE and not begun:
+            return {}
+        if problem.args[0] not in _UNREADABLE:
+            raise
+        raise StoreMisconfigured(
+            "this account of MySQL may not read chat_schema:"
+            " GRANT SELECT ON the database's chat_schema TO it"
+        ) from None
     return {version: str(applied) for version, applied in rows}
 
 

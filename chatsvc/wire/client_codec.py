@@ -201,6 +201,11 @@ def _parse_sent(thing: dict[str, Any]) -> Confirmed:
     )
 
 
+def _parse_bye(thing: dict[str, Any]) -> e.Bye:
+    retry_after = max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))
+    return e.Bye(retry_after, thing.get("forgotten") is True)
+
+
 def _parse_error(thing: dict[str, Any]) -> Rejected:
     return Rejected(
         _text(thing["code"]),
@@ -221,7 +226,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
     "missed": _parse_missed,
     "error": _parse_error,
     "kicked": lambda thing: e.Kicked(),
-    "bye": lambda thing: e.Bye(max(0.0, min(_LONGEST_WAIT, float(thing.get("retry_after", 0.0))))),
+    "bye": _parse_bye,
 }
 
 

@@ -200,9 +200,15 @@ class Kicked(Event):
 
 @record
 class Bye(Event):
-    """The server is about to close the connection; connect again after ``retry_after`` seconds."""
+    """
+    The server is about to close the connection; connect again after ``retry_after`` seconds.
+
+    ``forgotten``: somebody had this device forgotten, so it logs in again only when a person does. Programs without
+    registered devices are not told.
+    """
 
     retry_after: float
+    forgotten: bool = False
 
 
 @record

@@ -297,6 +297,15 @@ def _encode_refused(event: e.Refused, lang: str) -> dict[str, Any]:
     }
 
 
+def _encode_bye(event: e.Bye, lang: str) -> dict[str, Any]:
+    return {"type": "bye", "retry_after": round(event.retry_after, 1)}
+
+
+def _encode_bye_with_reason(event: e.Bye, lang: str) -> dict[str, Any]:
+    bye = _encode_bye(event, lang)
+    return {**bye, "forgotten": True} if event.forgotten else bye
+
+
 def _ok(event: e.Event, lang: str) -> dict[str, Any]:
     return {"type": "ok"}
 
@@ -340,7 +349,7 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.LoggedOut: _ok,
     e.Pong: lambda event, lang: {"type": "pong"},
     e.Kicked: lambda event, lang: {"type": "kicked"},
-    e.Bye: lambda event, lang: {"type": "bye", "retry_after": round(event.retry_after, 1)},
+    e.Bye: _encode_bye,
     e.Refused: _encode_refused,
 }
 
@@ -348,4 +357,5 @@ _ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     **_ENCODERS,
     e.Message: _encode_message_with_serial,
     e.Sent: _encode_sent_with_serial,
+    e.Bye: _encode_bye_with_reason,
 }

@@ -337,8 +337,8 @@ class EntranceTests(OnSQLite):
         renewed = auth.issue_token(identity)
         command = c.Auth(HEALTHY, token=renewed)
         self.assertEqual((await auth.authenticate(caller, command, PHONE)).forgets, 1)
+        old = auth.renew_token(HEALTHY, tokens[PHONE], PHONE)
         with self.assertRaises(Denied):
-            old = auth.renew_token(HEALTHY, tokens[PHONE])
             await auth.authenticate(caller, c.Auth(HEALTHY, token=old), PHONE)
 
     async def test_passwd_in_a_session_of_a_device(self) -> None:

@@ -235,7 +235,7 @@ class ServersTests(Inspecting):
         url = f"mysql://{reader}:pw@127.0.0.1:{mariadb().port}/{self.stores.database}"
         await self.make_tables()
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
-        self.assert_found(found, (Severity.FAIL, "accounts", "UPDATE command denied"))
+        self.assert_found(found, (Severity.FAIL, "accounts", "may not write user, write chat_name"))
 
     async def test_rights_that_are_missing(self) -> None:
         """After an upgrade a server with the rights of before would be found in order, and not start."""
@@ -247,15 +247,29 @@ class ServersTests(Inspecting):
         for table in ("user", "chat_name", "chat_lock", "chat_schema"):
             mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
         accounts = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
-        words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-acl")
+        words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-info", "-select", "-acl")
         redis().execute("ACL", "SETUSER", user, "reset", "on", ">pw", *words)
         self.addCleanup(redis().execute, "ACL", "DELUSER", user)
         inbox = f"redis://{user}:pw@127.0.0.1:{redis().port}/{self.stores.db}"
         self.assert_found(
             await self.inspect("--accounts", accounts, "--inbox", inbox),
             (Severity.FAIL, "accounts", "may not read chat_session_device: GRANT SELECT, INSERT"),
-            (Severity.FAIL, "inbox", "add +hgetall to its line in users.acl"),
+            (Severity.FAIL, "inbox", "add +hgetall +info +select to its line in users.acl"),
         )
+
+    async def test_unseen_schema(self) -> None:
+        """A database whose server's start fails would pass for one that only waits for its tables."""
+        await self.make_tables()
+        name = self.stores.database
+        user = f"u_{name}"
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
+        for table in ("user", "chat_name", "chat_lock", "chat_session_device"):
+            mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
+        url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
+        found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
+        grant = "may not read chat_schema: GRANT SELECT ON the database's chat_schema TO it"
+        self.assert_found(found, (Severity.FAIL, "accounts", grant))
 
     async def test_no_registration(self) -> None:
         """A server on which nobody registers would be refused for a right that it never uses."""

@@ -101,21 +101,41 @@ class DevicesTests(SynchronousTestCase):
         self.assertEqual([one for one in found if "serial" in one], [])
 
     def test_how_many_would_go(self) -> None:
-        """An admin would be asked about other messages than those that wait: copies, or what was read elsewhere."""
+        """An admin would be asked about other messages than those that go: copies, or what was read elsewhere."""
         self.patch(module, "_PAGE", 2)
         asked: list[str] = []
         self.patch(module, "make_sure", lambda question, yes: asked.append(question))
-        for up_to, some in ((9, 3), (8, 2), (7, 1), (6, 1), (5, 0), (4, 0), (3, 0), (99, 3)):
+        counts = ((9, 3, 3), (8, 2, 3), (7, 1, 3), (6, 1, 2), (99, 3, 3))
+        for up_to, some, others in counts:
             asked.clear()
-            self.fake.purged = 0
-            self.run_inbox("purge", "10001", "--up-to", str(up_to), "--yes")
-            if some:
-                last = min(up_to, 9)
-                self.assertIn(f"Remove {some} of 3 messages that wait for 10001", asked[0])
-                self.assertIn(f"(up to id {last})", asked[0])
-                self.assertEqual(self.fake.purged, last)
-            else:
-                self.assertEqual((asked, self.fake.purged), ([], 0))
+            said = self.run_inbox("purge", "10001", "--up-to", str(up_to), "--yes")
+            what = f"Remove {some} of 3 messages that wait for 10001, and {others} more"
+            last = min(up_to, 9)
+            self.assertEqual(asked, [f"{what} that are kept for devices (up to id {last})?"])
+            self.assertEqual(
+                (self.fake.purged, said), (last, f"Removed {some + others} messages.\n")
+            )
+
+    def test_what_does_not_wait(self) -> None:
+        """An admin could not remove what is listed, because it is only kept for a second device."""
+        for waiting, words, last, count in (
+            (3, ("--up-to", "5"), 5, 2),
+            (3, ("--up-to", "4"), 4, 1),
+            (0, ("--up-to", "7"), 7, 4),
+            (0, (), 9, 6),
+        ):
+            asked: list[str] = []
+            self.patch(
+                module, "make_sure", lambda question, yes, asked=asked: asked.append(question)
+            )
+            self.fake.waiting = waiting
+            said = self.run_inbox("purge", "10001", *words, "--yes")
+            what = f"{count} messages that are kept for devices of 10001"
+            self.assertEqual(asked, [f"Remove {what} (up to id {last})?"])
+            self.assertEqual((self.fake.purged, said), (last, f"Removed {count} messages.\n"))
+        self.fake.purged = 0
+        said = self.run_inbox("purge", "10001", "--up-to", "3", "--yes")
+        self.assertEqual((self.fake.purged, said), (0, "There was nothing to remove.\n"))
 
 
 class BothKinds:
@@ -143,6 +163,37 @@ class BothKinds:
         def make_users(self) -> tuple[int, int]:
             """A sender and a reader."""
             return self.stores.add_user("张三"), self.stores.add_user("李四")
+
+        def test_kept_for_another_device(self) -> None:
+            """An admin could not remove what one device has read and another has not, or it would come back."""
+            sender, reader = self.make_users()
+            phone, desk = self.device(reader, "b" * 16), self.device(reader, "d" * 16)
+            alice = self.client(sender)
+            for n in (1, 2, 3):
+                alice.ask(type="msg", n=n, to=reader, text="x")
+                self.assertEqual(phone.await_type("msg")["id"], n)
+            phone.say(type="ack", id=3)
+            phone.ask(type="ping", n=9)
+            desk.hang_up()
+            deadline = time.monotonic() + 10
+            while self.run_inbox("count", str(reader)).stdout != "0\n":
+                self.assertLess(time.monotonic(), deadline)
+            done = self.run_inbox("purge", str(reader), "--up-to", "2", "--yes")
+            self.assertEqual(done.stdout, "Removed 2 messages.\n")
+            self.assertEqual(self.run_inbox("show", str(reader)).stdout.count("\n"), 1)
+            done = self.run_inbox("purge", str(reader), "--yes")
+            self.assertEqual(done.stdout, "Removed 1 messages.\n")
+            done = self.run_inbox("purge", str(reader), "--yes")
+            self.assertEqual(done.stdout, "There was nothing to remove.\n")
+
+        def device(self, uid: int, device: str) -> StructuredClient:
+            """A registered device that is logged in."""
+            client = StructuredClient(self.server.port, self.server.ca)
+            self.addCleanup(client.close)
+            hello = {"type": "hello", "version": 1, "device": device, "features": ["devices"]}
+            client.ask(n=1, **hello)
+            self.assertEqual(client.ask(type="auth", n=2, uid=uid, password=PASSWORD)["type"], "ok")
+            return client
 
         def test_waiting(self) -> None:
             """An admin could not see or remove what waits, or a text could drive the admin's terminal."""

@@ -60,6 +60,7 @@ class DeviceServer:
         self.full = False
         self.password = "pw"
         self.tokens = 0
+        self.issued: dict[str, str] = {}
         self.void: set[str] = set()
         self.ledger = Ledger()
         self.links: list[Link] = []
@@ -91,15 +92,16 @@ class DeviceServer:
                 link.end()
                 link.say(type="bye", retry_after=0)
 
-    def forget(self, device: str) -> None:
-        """A device is forgotten; its session ends."""
+    def forget(self, device: str, *, on_request: bool = False) -> None:
+        """A device is forgotten; its session ends. On request its tokens are void, too."""
+        if on_request:
+            self.void |= {token for token, whose in self.issued.items() if whose == device}
         self.registered = [one for one in self.registered if one != device]
         self.positions.pop(device, None)
         for link in list(self.links):
             if link.reader == device:
                 link.end()
-                link.say(type="bye", retry_after=0)
-                self.void |= {f"t{number}" for number in range(self.tokens + 1)}
+                link.say(type="bye", retry_after=0, **({"forgotten": True} if on_request else {}))
 
     def claim(self, device: str, after: int | None, serial: int | None) -> int:
         """The id behind which a registered device begins to read."""
@@ -216,6 +218,7 @@ class Link:
             self.cursor = server.positions.setdefault("", server.acknowledged)
             epoch = server.epoch
         server.tokens += 1
+        server.issued[f"t{server.tokens}"] = self.reader
         self.say(
             type="ok",
             uid=ME,
@@ -260,7 +263,7 @@ class Link:
 
     def _forget(self, frame: Frame, re: Frame) -> None:
         self.say(type="ok", **re)
-        self.server.forget(frame["device"])
+        self.server.forget(frame["device"], on_request=True)
 
 
 class _Remembering(Outbox):
@@ -295,14 +298,15 @@ class Terminal:
         self.link: Link | None = None
         self._folder = folder
         self._terminal = intent.get("devices", True)
-        presenter = Presenter(self.view, "zh")
+        self._remember = intent.pop("remember", False)
+        presenter = Presenter(self.view, intent.pop("lang", "zh"))
         self.view.show = self._show  # type: ignore[method-assign]
         self.conversation = Conversation(
             self.clock,
             self._open,
             presenter,
             LoginIntent(**{"devices": True, **intent}),
-            SavedLogin(folder),
+            SavedLogin(folder, self._remember),
             SERVER,
         )
         self.commands = CommandRunner(self.conversation, presenter)

@@ -35,8 +35,8 @@ class RecordingOwner:
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
 
-    def forgotten(self) -> None:
-        self.noted.append("forgotten")
+    def forgotten(self, on_request: bool = False) -> None:
+        self.noted.append("forgotten on request" if on_request else "forgotten")
 
     def failed(self) -> None:
         self.noted.append("failed")
@@ -76,8 +76,8 @@ class RecordingListener:
     def step_back(self, id: int, generation: int) -> None:
         self.noted.append(("stepped back", id, generation))
 
-    def forgotten(self) -> None:
-        self.noted.append("forgotten")
+    def forgotten(self, on_request: bool = False) -> None:
+        self.noted.append("forgotten on request" if on_request else "forgotten")
 
     def failed(self, failure: Failure) -> None:
         self.noted.append(("failed", failure.type))

@@ -435,8 +435,8 @@ class RenewalTests(RegisteredCase):
     def test_forgotten(self) -> None:
         """The session of a forgotten device would go on, or tell the store that it leaves."""
         self.store(None)
-        self.router.forgotten(UID, PHONE)
-        self.assertEqual(self.owner.noted, ["forgotten"])
+        self.router.forgotten(UID, PHONE, on_request=True)
+        self.assertEqual(self.owner.noted, ["forgotten on request"])
         self.reader.acknowledge(1)
         self.reader.close()
         self.assertEqual(self.acknowledged(), [])

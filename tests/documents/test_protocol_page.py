@@ -136,7 +136,7 @@ class FramesTests(TestCase):
             "msg": message,
             "pong": e.Pong(),
             "kicked": e.Kicked(),
-            "bye": e.Bye(1.5),
+            "bye": e.Bye(1.5, forgotten=True),
             "error": e.Refused(Problem.GAP, to=1, waiting=1, expected=1, retry_after=1.5),
         }
         said: dict[str, set[str]] = defaultdict(set)

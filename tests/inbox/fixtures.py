@@ -39,6 +39,7 @@ class RecordingWatcher:
         self.by: list[str] = []
         self.stored: list[tuple[int, Message]] = []
         self.gone: list[tuple[int, str]] = []
+        self.on_request: list[tuple[int, str]] = []
 
     def cursors(self) -> list[Cursor]:
         """Those that the test has put into ``read``."""
@@ -64,9 +65,11 @@ class RecordingWatcher:
         self.taken_devices.append((uid, device, generation))
         self.by.append(by)
 
-    def forgotten(self, uid: int, device: str) -> None:
-        """Record whose device is not registered any more."""
+    def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
+        """Record whose device is not registered any more, and for whom somebody asked."""
         self.gone.append((uid, device))
+        if on_request:
+            self.on_request.append((uid, device))
 
 
 def draft(text: str = "x", to: int = READER, sender: int = A, **more: Any) -> Draft:

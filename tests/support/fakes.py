@@ -230,7 +230,7 @@ class MemoryInbox(Turns):
         await self.turn("forget")
         there = self.registered.get(uid, {}).pop(device, None) is not None
         if there:
-            self.watcher.forgotten(uid, device)
+            self.watcher.forgotten(uid, device, True)
         return there
 
     async def read(self, uid: int, after: int, limit: int) -> list[Message]:

@@ -158,8 +158,8 @@ class RecordingConnection:
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
 
-    def bye(self, why: str) -> None:
-        self.say(e.Bye(1.0))
+    def bye(self, why: str, *, forgotten: bool = False) -> None:
+        self.say(e.Bye(1.0, forgotten))
         self.close(why)
 
     def close(self, why: str) -> None:

@@ -72,6 +72,13 @@ class ClientCodecTests(SynchronousTestCase):
             self.assertEqual((heard.serial, heard.to), (message.serial, message.to))
             self.assertEqual(heard, replace(message, device=""))
 
+    def test_forgotten_device(self) -> None:
+        """A terminal whose device was forgotten on request would come back by itself."""
+        self.assertEqual(self.heard(e.Bye(2.5, forgotten=True)), e.Bye(2.5), "it knows no devices")
+        self.server.bring_devices()
+        for bye in (e.Bye(2.5, forgotten=True), e.Bye(2.5)):
+            self.assertEqual(self.heard(bye), bye)
+
     def test_sent(self) -> None:
         """A confirmation would be taken for another message's, or the reader's absence be missed."""
         for event in (

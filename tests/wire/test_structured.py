@@ -354,6 +354,7 @@ class SayTests(SynchronousTestCase):
             (e.Pong(), {"type": "pong"}),
             (e.Kicked(), {"type": "kicked"}),
             (e.Bye(2.5), {"type": "bye", "retry_after": 2.5}),
+            (e.Bye(2.5, forgotten=True), {"type": "bye", "retry_after": 2.5}),
             (
                 e.Refused(Problem.UNKNOWN_USER, to=5, re=7),
                 {

@@ -118,6 +118,8 @@ class CommandRunner:
         if device is None:
             self._presenter.view.say(texts.not_listed)
             return False
+        if device != self._conversation.device:
+            self._conversation.keep_login()
         answer = await self._conversation.ask(c.Forget(device))
         if isinstance(answer, Rejected):
             self._presenter.view.say(answer.text)

@@ -105,6 +105,11 @@ class Conversation:
         return account.uid if account else None
 
     @property
+    def device(self) -> str:
+        """As which device the client speaks; empty: as none."""
+        return self._login.hello.device
+
+    @property
     def me(self) -> str:
         """Who is logged in, as ``NAME(UID)``; empty: nobody."""
         account = self._login.account
@@ -217,6 +222,14 @@ class Conversation:
         """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
         self._login.tokens.password_changed(password, token)
 
+    def keep_login(self) -> None:
+        """
+        Save this terminal's own token, where one of the account is saved: another device's is about to be void.
+
+        :raise StateUnusable: it cannot be kept
+        """
+        self._login.tokens.keep()
+
     async def log_out(self) -> None:
         """Log out, and do not come back by a token."""
         await self._login.log_out()
@@ -281,7 +294,10 @@ class Conversation:
 
     def _on_bye(self, event: e.Bye) -> None:
         self._login.connection.retry_after = event.retry_after
-        self._presenter.show_result(event)
+        if event.forgotten:
+            self._login.forgotten()
+        else:
+            self._presenter.show_result(event)
 
     def _on_missed(self, event: e.Missed) -> None:
         count = event.until - event.after

@@ -47,6 +47,10 @@ class Credentials:
         """Try this password first: whether the server has taken the change is not known."""
         self._passwords = (password, *self._passwords)
 
+    def clear(self) -> None:
+        """Know nothing any more: only a person logs the account in again."""
+        self.token, self.tokens, self._passwords = "", set(), ()
+
     def ways(self, saved_token: str) -> list[c.Auth]:
         """
         Give the log-ins to try, one after the other, until one is not refused.
@@ -113,6 +117,8 @@ class TokenKeeper:
     The tokens of the account that is logged in: the newest one in use, and in the state folder, renewed in time.
 
     :param ask: asks the server on the present connection
+    ``remembers``: the user of this process wants the account to be remembered, or came in by that.
+
     :param saved_login: where the account is kept; None: nowhere
     :param server: ``HOST:PORT``, under which it is kept
     """
@@ -124,6 +130,7 @@ class TokenKeeper:
         saved_login: SavedLogin | None,
         server: str,
     ) -> None:
+        self.remembers = saved_login is not None and saved_login.keeps
         self._saved_login = saved_login
         self._server = server
         self._credentials: Credentials | None = None
@@ -144,8 +151,17 @@ class TokenKeeper:
         if self._credentials is not None:
             self._credentials.has_token(token)
             self._renewal.begin(token, self._lifetime)
-            if self._saved_login is not None:
-                self._saved_login.keep(SavedAccount(self._server, self._credentials.uid, token))
+            self.keep()
+
+    def keep(self) -> None:
+        """
+        Save the newest token of the account that is logged in, as far as it is to be remembered.
+
+        :raise StateUnusable: it cannot be kept
+        """
+        known = self._credentials
+        if known is not None and self._saved_login is not None:
+            self._saved_login.keep(SavedAccount(self._server, known.uid, known.token))
 
     def password_changed(self, password: str, token: str | None) -> None:
         """Log in by another password from now on; ``token`` None: whether it was changed is not known."""
@@ -178,6 +194,19 @@ class TokenKeeper:
         if self._saved_login is None:
             return False
         return self._saved_login.forget(self._server, uid, tokens)
+
+    def drop(self, credentials: Credentials, refused: Collection[str] = ()) -> bool:
+        """
+        Forget what logged an account in, as it does no more.
+
+        The saved account goes if its token is one that this process had, or one of those that were ``refused``. Another
+        terminal's stays: the file is shared, and that terminal goes on.
+
+        :return: whether the user has to hear that a remembered log-in is gone
+        """
+        gone = self.forget(credentials.uid, {*credentials.tokens, *refused})
+        credentials.clear()
+        return gone and self.remembers
 
     def _renewed(self, token: str) -> None:
         with suppress(StateUnusable):  # the one that is saved works for a while, and the next comes

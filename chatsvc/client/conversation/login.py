@@ -146,7 +146,7 @@ class LoginFlow:
 
     def use_saved(self, account: SavedAccount) -> None:
         """Log in by a saved token as soon as there is a connection."""
-        self._saved_account = account
+        self._saved_account, self.tokens.remembers = account, True
 
     async def log_in(self, command: c.Auth, *, at_once: bool = False) -> e.Event:
         """
@@ -197,10 +197,7 @@ class LoginFlow:
         if not isinstance(answer, e.LoggedIn):
             return
         self.account = AccountSession(
-            self._clock,
-            answer.uid,
-            answer.name,
-            self._outbox(answer.uid),
+            *(self._clock, answer.uid, answer.name, self._outbox(answer.uid)),
             self._presenter,
             self._requests.notify,
             self.switch_device,
@@ -229,7 +226,8 @@ class LoginFlow:
         """On a new connection, by the newest token, and by what else is known where that is refused."""
         connection, backoff = self.connection.number, request_backoff()
         await self.drained()
-        ways = account.credentials.ways(self.tokens.saved(account.uid))
+        saved = self.tokens.saved(account.uid)
+        ways = account.credentials.ways(saved)
         while self.connection.number == connection and self.account is account:
             try:
                 answer = await self._ask_again(ways[0], account)
@@ -249,7 +247,7 @@ class LoginFlow:
                 ways.pop(0)
                 continue
             else:
-                self._refused_again(account, answer)
+                self._refused_again(account, answer, saved)
             self._become_ready()
             return
         if self.connection.number == connection:  # the user has logged out meanwhile
@@ -260,11 +258,10 @@ class LoginFlow:
             return await self.devices.enter(way, account.outbox, first=False)
         return await self._requests.ask_at_once(self._with_cursor(way, account.outbox))
 
-    def _refused_again(self, account: AccountSession, answer: e.Event) -> None:
+    def _refused_again(self, account: AccountSession, answer: e.Event, saved: str) -> None:
         """Nothing that is known logs the account in any more, or no device has a place."""
         full = isinstance(answer, Rejected) and answer.code == TOO_MANY_DEVICES
-        tokens = account.credentials.tokens | {self.tokens.saved(account.uid)}
-        forgotten = not full and self.tokens.forget(account.uid, tokens)
+        forgotten = not full and self.tokens.drop(account.credentials, {saved})
         self.leave()
         if forgotten:
             self._presenter.forgotten(account.uid)
@@ -295,6 +292,13 @@ class LoginFlow:
         if self.account is not None and self.connection.ready:
             with suppress(RequestLost):
                 await self._requests.ask(c.Logout())
+
+    def forgotten(self) -> None:
+        """Somebody had this device forgotten: it stays out until a person logs in, whatever is known or saved."""
+        if self.account is not None:
+            self.tokens.drop(self.account.credentials)
+            self._presenter.device_forgotten()
+            self.leave()
 
     def leave(self) -> None:
         """Nobody is logged in any more."""

@@ -94,6 +94,11 @@ class Presenter:
         """Say that a message will be sent again by itself, as the server can store nothing."""
         self.view.say(self.client_messages.postponed.format(text=sanitized(text)))
 
+    def device_forgotten(self) -> None:
+        """Say that somebody had this device forgotten, and ask for a log-in."""
+        self.view.say(self.client_messages.device_forgotten)
+        self.show_result(e.Greeting())
+
     def forgotten(self, uid: int) -> None:
         """Say that a remembered log-in no longer works."""
         self.view.say(self.client_messages.forgotten.format(uid=uid))

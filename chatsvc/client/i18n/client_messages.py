@@ -38,6 +38,7 @@ class ClientMessages:
     forgotten: str
     missed: str
     device_taken: str
+    device_forgotten: str
     too_many_devices: str
     causes: Mapping[Cause, str]
     flaws: Mapping[Flaw, str]
@@ -99,6 +100,7 @@ ZH = ClientMessages(
     forgotten="已保存的登录 (UID: {uid}) 不再有效, 请重新登录!",
     missed="有些消息 (最多 {count} 条) 已不再保存, 此处无法显示!",
     device_taken="本终端状态的副本已在别处登录, 您已被挤下线! 再次登录后将是另一台设备",
+    device_forgotten="此设备已被移除, 请重新登录!",
     too_many_devices="登录失败: 您的设备已达上限, 且全部在线! 请在其中一台上输入 devices, 再用 forget 编号 移除一台",
     causes={
         Cause.REFUSED: "连接被拒绝",
@@ -195,6 +197,7 @@ Ask the server's admin. If the change is right, start the client again.""",
     missed="Some messages ({count} at most) are no longer kept, and cannot be shown here!",
     device_taken="A copy of this terminal's state logged in elsewhere, you are logged out here! When you log in again"
     " it is another device",
+    device_forgotten="This device was forgotten, please log in again!",
     too_many_devices="Log-in failed: you have as many devices as are allowed, and all are online! On one of them, type"
     " devices, then forget NUMBER",
     causes={

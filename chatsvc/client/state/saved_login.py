@@ -31,7 +31,7 @@ class SavedLogin:
 
     def __init__(self, folder: Path, keeps: bool = False) -> None:
         self._path = folder / "remembered.json"
-        self._keeps = keeps
+        self.keeps = keeps
 
     def account(self) -> SavedAccount | None:
         """The saved account; None: there is none, or the file cannot be read."""
@@ -47,7 +47,7 @@ class SavedLogin:
 
         :raise StateUnusable: the file cannot be written
         """
-        if not self._keeps and not self._is(account.server, account.uid):
+        if not self.keeps and not self._is(account.server, account.uid):
             return
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -253,7 +253,7 @@ class RedisInbox:
 
     def _end_forgotten(self, forgotten: list[Any]) -> None:
         for uid, device in decode_forgotten(forgotten):
-            self._clock.callLater(0, self._watcher.forgotten, uid, device)
+            self._clock.callLater(0, self._watcher.forgotten, uid, device, True)
 
     async def examine(self) -> None:
         """Renew the lease, which is a write: a Redis that is full or misses its replicas can still be read."""
@@ -333,10 +333,11 @@ class RedisInbox:
         await self._in_time(Deferred.fromCoroutine(self._prepare(protocol)))
 
     async def _prepare(self, protocol: Any) -> None:
-        await self._locator.log_in(protocol)
-        await require_version(protocol, self._url)
         if self._lease is not None and not self._connected_before:
             await require_permissions(protocol, self._url, self._clock, self._locator)
+        else:
+            await self._locator.log_in(protocol)
+        await require_version(protocol, self._url)
         await load(protocol)
         if self._connected_before:
             await self._check(protocol)

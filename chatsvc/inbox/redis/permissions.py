@@ -7,6 +7,7 @@ no need of that right, and Redis notes in its ``ACL LOG`` whoever asks without i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,6 +62,9 @@ _TRIALS: dict[str, tuple[str, ...]] = {
 _SUBSCRIBE = {"subscribe": ("SUBSCRIBE", _CHANNEL)}
 """The command of the second connection."""
 
+_DENIED = re.compile(r"NOPERM .* run the '(\w+)")
+"""What Redis says of a command that a user may not run; 6.2 and 7 differ in what stands before and behind."""
+
 NEEDED = frozenset({*_TRIALS, *_SUBSCRIBE})
 """The commands that a server needs, but for those of a log-in."""
 
@@ -69,13 +73,14 @@ async def require_permissions(
     protocol: Any, url: StoreURL, reactor: Any, locator: RedisLocator
 ) -> None:
     """
-    Find out what the user of a connection that is logged in may not do.
+    Log a new connection in, and find out what its user may not do.
 
     ``locator`` is asked for another connection: one that has subscribed can do nothing else.
 
     :raise StoreMisconfigured: something is missing; one line that says what to add to the ACL.
     """
-    missing = await _tried(protocol) | await _tried_to_subscribe(reactor, locator)
+    missing = await _tried_to_log_in(protocol, locator)
+    missing |= await _tried(protocol) | await _tried_to_subscribe(reactor, locator)
     if missing:
         words = " ".join(sorted(missing))
         raise StoreMisconfigured(
@@ -96,7 +101,6 @@ async def require_permissions_at(
     locator = RedisLocator(reactor, url)
 
     async def look(protocol: Any) -> None:
-        await locator.log_in(protocol)
         await require_permissions(protocol, url, reactor, locator)
 
     looking = Deferred.fromCoroutine(_connected(reactor, locator, look))
@@ -106,6 +110,18 @@ async def require_permissions_at(
         raise
     except Exception as problem:
         raise StoreUnavailable(f"{url}: {reason(problem)}") from None
+
+
+async def _tried_to_log_in(protocol: Any, locator: RedisLocator) -> set[str]:
+    """Log in; what follows the password needs rights, too: without them the connection serves to try the others."""
+    try:
+        await locator.log_in(protocol)
+    except txredisapi.ResponseError as problem:
+        denied = _DENIED.match(str(problem))
+        if denied is None:
+            raise
+        return {f"+{denied[1].lower()}"}
+    return set()
 
 
 async def _tried(protocol: Any) -> set[str]:
@@ -128,7 +144,7 @@ async def _tried_to_subscribe(reactor: Any, locator: RedisLocator) -> set[str]:
     ((name, call),) = _SUBSCRIBE.items()
 
     async def subscribe(protocol: Any) -> None:
-        await locator.log_in(protocol)
+        await _tried_to_log_in(protocol, locator)
         await protocol.subscribe([_CHANNEL])
 
     try:

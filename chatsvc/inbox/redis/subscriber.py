@@ -108,7 +108,8 @@ class Subscriber:
         and ``batches`` of their data. ``marks`` says of each its serial and, if it is a copy, to whom it was sent and
         by which device: ``[serial, to, device]``; older nodes leave it out. ``taken`` are devices that logged in
         elsewhere, each ``[uid, generation, device]``, without a name for the unnamed one; ``by`` says from where, which
-        older nodes leave out. ``forgotten`` are devices that are not registered any more, each ``[uid, device]``.
+        older nodes leave out. ``forgotten`` are devices that are not registered any more, each
+        ``[uid, device]``, and ``true`` behind it if somebody asked for that.
         """
         content = orjson.loads(published)
         stored = content.get("news")
@@ -122,8 +123,8 @@ class Subscriber:
         by = str(content.get("by", ANOTHER_NODE))
         for uid, generation, *device in content.get("taken", ()):
             self._taken_over(int(uid), int(generation), by, *device)
-        for uid, device in content.get("forgotten", ()):
-            self._watcher.forgotten(int(uid), device)
+        for uid, device, *on_request in content.get("forgotten", ()):
+            self._watcher.forgotten(int(uid), device, any(on_request))
 
     def _stored_elsewhere(self, messages: list[tuple[int, Message]], of_known_data: bool) -> None:
         if self._pending:

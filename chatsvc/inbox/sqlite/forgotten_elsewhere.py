@@ -22,7 +22,9 @@ SELECT json_group_array(json_array(uid, device)) FROM chat_registered WHERE uid 
 
 class ForgottenElsewhere:
     """
-    Tells ``watcher`` of registered devices that are logged in here, and that another process has forgotten.
+    Tells ``watcher`` of registered devices that are logged in here, and that somebody has had forgotten.
+
+    Of what a batch forgets by itself it hears by :meth:`logged_out`; another process only does as it is asked.
 
     While there are any, it looks whether the file was changed by another connection
     (https://www.sqlite.org/pragma.html#pragma_data_version). ``clock`` None: it never looks.
@@ -52,10 +54,10 @@ class ForgottenElsewhere:
             self.close()
 
     def forgotten(self, uid: int, device: str) -> None:
-        """End the session of a device that is not registered any more, if it is logged in here."""
+        """End the session of a device that was forgotten on request, if it is logged in here."""
         if (uid, device) in self._online:
             self.logged_out(uid, device)
-            self._watcher.forgotten(uid, device)
+            self._watcher.forgotten(uid, device, True)
 
     def close(self) -> None:
         """Look no more."""

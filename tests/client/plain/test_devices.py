@@ -106,7 +106,7 @@ class SideBySide(DevicesCase):
             self.assertEqual(self.texts(self.await_line(terminal, ":b")), ["b"])
 
     def test_forgotten(self) -> None:
-        """A terminal whose device was forgotten would stay away, or show again what it has shown."""
+        """A terminal that its user has forgotten would come back by itself, or show again what it has shown."""
         one, two = self.seated(), self.seated("elsewhere")
         self.say_to_me("a")
         for terminal in (one, two):
@@ -116,7 +116,11 @@ class SideBySide(DevicesCase):
         self.assertIn("本设备", listed[0])
         self.enter(one, "forget 2")
         self.await_line(one, "失效!")
-        self.await_line(two, "已重新连接!")
+        self.assertIn("此设备已被移除, 请重新登录!", self.await_line(two, "请登陆!"))
+        self.enter(one, "devices")
+        self.await_line(one, "本设备")
+        self.enter(two, f"auth {self.uid} {PASSWORD}")
+        self.await_line(two, "认证成功!")
         self.say_to_me("b")
         for terminal in (one, two):
             self.assertEqual(self.texts(self.await_line(terminal, ":b")), ["b"])

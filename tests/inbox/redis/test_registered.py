@@ -123,6 +123,7 @@ class SideBySideTests(DevicesOnTwoNodes):
         self.assertTrue(await self.here.forget(READER, PHONE))
         await until(lambda: self.theirs.gone)
         self.assertEqual((self.theirs.gone, self.mine.gone), ([(READER, PHONE)], []))
+        self.assertEqual(self.theirs.on_request, [(READER, PHONE)], "it stays out")
         late = Removal(READER, phone.generation, 0, device=PHONE)
         committed = await self.there.commit([self.said(PHONE, phone)], [late])
         self.assertEqual(committed.outcomes, [Unregistered()])
@@ -131,6 +132,14 @@ class SideBySideTests(DevicesOnTwoNodes):
             said = Registration("test/f", phone.serial)
             await self.there.claim(READER, 0, phone.generation, PHONE, registration=said)
         self.assertFalse(await self.here.forget(READER, PHONE))
+
+    async def test_forgotten_here(self) -> None:
+        """A lost phone would come back by itself, if it was at the node where its owner had it forgotten."""
+        await self.begin_devices()
+        await self.here.forget(READER, DESK)
+        await until(lambda: self.mine.gone)
+        self.assertEqual((self.mine.gone, self.mine.on_request), ([(READER, DESK)],) * 2)
+        self.assertEqual(self.theirs.gone, [])
 
     async def test_forgotten_and_registered_again(self) -> None:
         """A session of before the device was forgotten would acknowledge, and send, for the one after (P7)."""
@@ -237,6 +246,7 @@ class SideBySideTests(DevicesOnTwoNodes):
             forgotten += (await self.here.commit([], [removal])).forgotten
         await until(lambda: self.theirs.gone)
         self.assertEqual((forgotten, self.theirs.gone), ([(READER, "")], [(READER, PHONE)]))
+        self.assertEqual(self.theirs.on_request, [], "it may come back by itself")
         self.assertEqual(await self.here.read(READER, 0, 9), [])
         claim = await self.register(self.there, PHONE, 1, 10)
         assert claim.missed is not None

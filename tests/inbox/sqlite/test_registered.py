@@ -165,6 +165,7 @@ class AnotherProcessTests(OnAFile):
         self.assertEqual(self.watcher.gone, [(READER, PHONE)])
         await admin.forget(READER, DESK)
         await until(lambda: len(self.watcher.gone) == 2)
+        self.assertEqual(self.watcher.on_request, self.watcher.gone, "they stay out")
         assert server._here._looking is not None
         self.assertFalse(server._here._looking.running, "nobody is logged in")
 
@@ -187,7 +188,7 @@ class AnotherProcessTests(OnAFile):
         await server.commit([], [Removal(READER, phone.generation, 0, True, PHONE)])
         await server.forget(READER, PHONE)
         await server.forget(OTHER, DESK)
-        self.assertEqual(self.watcher.gone, [(OTHER, DESK)])
+        self.assertEqual((self.watcher.gone, self.watcher.on_request), ([(OTHER, DESK)],) * 2)
 
     async def test_forgotten_here_after_an_older_session(self) -> None:
         """A device that its user had forgotten would stay logged in, because an older session's end came late."""

@@ -117,15 +117,15 @@ end
 -- The sessions of this node whose device is not registered any more: uid and device each.
 local forgotten = {}
 
--- Forget a device, and notify its session.
-local function forget_device(log, name)
+-- Forget a device, and notify its session; `on_request`: somebody asked for it.
+local function forget_device(log, name, on_request)
   local device = log.devices[name]
   log.devices[name], log.is_changed = nil, true
   log.removed = log.removed or {}
   log.removed[#log.removed + 1] = name
   local spoken = name == UNNAMED and '' or name
   if device.node == args.node then forgotten[#forgotten + 1] = {log.uid, spoken} end
-  if is_elsewhere(device.node) then publish(device.node, {forgotten = {{log.uid, spoken}}}) end
+  if is_elsewhere(device.node) then publish(device.node, {forgotten = {{log.uid, spoken, on_request}}}) end
 end
 
 -- Note that a device's node has ended without a word: it was in use until then, for all that anybody knows.

@@ -201,7 +201,7 @@ function commands.forget()
   local _, sending = generations(log.uid)
   if find_generation(sending, args.device) then take_generation(log.uid, log.generation, args.device) end
   if not (log.devices and log.devices[args.device]) then return {false, forgotten} end
-  forget_device(log, args.device)
+  forget_device(log, args.device, true)
   settle(log)
   return {true, forgotten}
 end

@@ -100,6 +100,11 @@ class Session:
         return self.kind != SENDING
 
     @property
+    def first_shown(self) -> float:
+        """When it was shown something for the first time."""
+        return self.order[0][1].time if self.order else float("inf")
+
+    @property
     def repeats(self) -> bool:
         """Whether it may be shown a message twice."""
         return self.kind == TEXT

@@ -204,11 +204,14 @@ class _Court:
         """
         Whether this reader was known to the store, and stayed so, when a message was first said.
 
-        Where a loss may have taken that away again it counts from the next log-in on.
+        Where a loss may have taken that away again it counts from the next log-in on. So it does where the device was
+        forgotten before it had shown anything: it cannot say what it lacks.
         """
         if not reader.logins:
             return not reader.is_registered
         since = reader.logins[0]
+        if any(time < reader.first_shown for time in self._forgettings.get(reader.name, [])):
+            since = reader.logins[bisect_left(reader.logins, reader.first_shown) - 1]
         for loss in self._losses:
             if loss.begin <= since <= loss.end:
                 later = bisect_right(reader.logins, loss.end)

@@ -70,6 +70,7 @@ class Visits:
 
     def glance(self, place: str) -> None:
         """Log in at a certain node, as the session itself does, and crash before anything is shown."""
+        self._lend()
         self._begin(self._glance(place))
 
     @property

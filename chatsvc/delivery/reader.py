@@ -226,6 +226,7 @@ class Reader:
         self._void = max(self._void, self.cursor)
         self.cursor = min(self.cursor, id)
         self._acknowledged = min(self._acknowledged, id)
+        self._last_shown = min(self._last_shown, id)
         self._newest = 0
         self._passed_over.clear()
         self.resync()

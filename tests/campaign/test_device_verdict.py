@@ -127,6 +127,16 @@ class Devices(DeviceCase):
         self.delivered(2, 5, "2d1")
         self.assertEqual(self.complaints(), ["lost: 1>2#2 at 2d2"])
 
+    def test_forgotten_before_it_has_shown_anything(self) -> None:
+        """A device would be asked for what came before it was registered again, though it had nothing to go by."""
+        self.registered("2d2")
+        self.delivered(1, 2, "2d1")
+        self.forgotten("2d2", 3)
+        self.registered("2d2", second=4)
+        self.delivered(2, 5, "2d1")
+        self.delivered(3, 6, "2d1", "2d2")
+        self.assertEqual(self.complaints(), ["lost: 1>2#2 at 2d2"])
+
     def test_order(self) -> None:
         """Messages of two senders that change their places at one device would not be noticed."""
         for sender, k in [("1", 2), ("3", 1)]:

@@ -135,14 +135,18 @@ class Model:
         self.front = max(self.front, up_to)
         self.kept = [entry for entry in self.kept if entry.id > self.front]
 
-    def forget_those_behind(self) -> set[str]:
-        """Forget the devices that are too far behind; which those were."""
+    def those_behind(self) -> set[str]:
+        """The devices that are too far behind."""
         ends = {name: self.last_id if name else self.acknowledged for name in self.devices}
-        behind = {
+        return {
             name
             for name, one in self.devices.items()
             if ends[name] - one.position > LIMITS.device_backlog
         }
+
+    def forget_those_behind(self) -> set[str]:
+        """Forget the devices that are too far behind; which those were."""
+        behind = self.those_behind()
         for name in behind:
             del self.devices[name]
         return behind
@@ -249,7 +253,7 @@ class Models(dict[int, Model]):
                 return Moved()
         outcome = self[draft.to].append(draft)
         receives = draft.registered or draft.generation is not None
-        others = set(sender.named()) - {draft.device}
+        others = set(sender.named()) - {draft.device} - sender.those_behind()
         if isinstance(outcome, Stored) and receives and others and draft.to != draft.sender:
             return Stored(outcome.id, outcome.waiting, copy=sender.put(draft, copy=True))
         return outcome

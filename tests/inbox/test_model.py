@@ -284,6 +284,8 @@ class InboxMachine(RuleBasedStateMachine):
         """A device is forgotten."""
         model = self.models[uid]
         assert at_once(self.inbox.forget(uid, device)) == (device in model.devices)
+        if device in model.sending:
+            model.take_generation(device)
         if model.devices.pop(device, None) is not None:
             model.trim()
 

@@ -19,10 +19,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 
-_OUTCOMES: dict[str, Callable[..., Outcome]] = {
-    "stored": lambda id, waiting, elsewhere, serial, *rest: Stored(
-        id, waiting, elsewhere, int(serial), *rest
-    ),
+_REFUSALS: dict[str, Callable[..., Outcome]] = {
     "full": Full,
     "duplicate": lambda known, waiting, elsewhere, serial: Duplicate(
         known or None, waiting, elsewhere, int(serial)
@@ -32,6 +29,11 @@ _OUTCOMES: dict[str, Callable[..., Outcome]] = {
     "moved": Moved,
     "unregistered": Unregistered,
 }
+"""Outcomes of what was not stored now."""
+
+
+SERIAL_STEP = 10
+"""From one draft's serial to the next one's, as in lua/batch.lua."""
 
 
 def encode_batch(drafts: Sequence[Draft], removals: Sequence[Removal]) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def encode_batch(drafts: Sequence[Draft], removals: Sequence[Removal]) -> dict[s
 def decode_batch(
     removals: Sequence[Removal],
     outcomes: list[Any],
+    serial: int,
     done: list[str],
     expired: int,
     lost: bool,
@@ -53,18 +56,34 @@ def decode_batch(
     """
     The result of a batch with these ``removals``.
 
-    It is made of an answer's outcomes, of what was done with each removal, and of the devices that were forgotten.
+    It is made of an answer's outcomes, of the serial of the first draft, of what was done with each removal, and of the
+    devices that were forgotten.
     """
     verdicts = list(zip(done, removals, strict=False))
     ended = [(one.uid, one.device) for verdict, one in verdicts if verdict == "unregistered"]
     return Committed(
-        [_OUTCOMES[kind](*details) for kind, *details in outcomes],
+        _outcomes(outcomes, serial),
         [removal for verdict, removal in verdicts if verdict == "refused"],
         [removal for verdict, removal in verdicts if verdict == "taken"],
         expired,
         lost,
         list(dict.fromkeys(ended + decode_forgotten(forgotten))),
     )
+
+
+def _outcomes(answered: list[Any], serial: int) -> list[Outcome]:
+    # Few steps for the usual outcome: this runs for each message.
+    outcomes: list[Outcome] = []
+    for outcome in answered:
+        if outcome[0] != "stored":
+            outcomes.append(_REFUSALS[outcome[0]](*outcome[1:]))
+        elif len(outcome) == 3:
+            outcomes.append(Stored(outcome[1], outcome[2], False, serial))
+        else:
+            _, id, waiting, elsewhere, taken, copy = outcome
+            outcomes.append(Stored(id, waiting, elsewhere, serial, taken, copy))
+        serial += SERIAL_STEP
+    return outcomes
 
 
 def decode_forgotten(forgotten: list[Any]) -> list[tuple[int, str]]:

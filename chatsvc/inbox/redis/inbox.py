@@ -28,6 +28,7 @@ from chatsvc.inbox.limits import (
 )
 from chatsvc.inbox.outcome import Committed, Draft, Removal
 from chatsvc.inbox.redis.batch_codec import (
+    SERIAL_STEP,
     decode_batch,
     decode_forgotten,
     device_name,
@@ -173,11 +174,12 @@ class RedisInbox:
         return Deferred.fromCoroutine(self._monitor.track(committed))
 
     def _committed(self, answer: Any, removals: Sequence[Removal]) -> Committed:
-        outcomes, done, lost, run, batches, expired, serial, forgotten = answer
-        self._rollback.advance(run, batches, int(serial))
+        outcomes, done, lost, run, batches, expired, first, forgotten = answer
+        serial = int(first)
+        self._rollback.advance(run, batches, serial + SERIAL_STEP * max(0, len(outcomes) - 1))
         if lost:
             self._may_have_missed()
-        return decode_batch(removals, outcomes, done, expired, lost, forgotten)
+        return decode_batch(removals, outcomes, serial, done, expired, lost, forgotten)
 
     async def claim(
         self,
@@ -244,7 +246,7 @@ class RedisInbox:
 
     async def forget(self, uid: int, device: str) -> bool:
         """Forget a device, and publish that for the node at which it is logged in."""
-        arguments = {"uid": str(uid), "device": device, **self._rules}
+        arguments = {"uid": str(uid), "device": device}
         found, forgotten = await self._call(b"forget", arguments)
         self._end_forgotten(forgotten)
         return bool(found)

@@ -23,7 +23,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.inbox.sqlite.message_log import MessageLog
-from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused
+from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused, has_another
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.sending import SendingDevices
 from chatsvc.inbox.sqlite.state import DeviceState, Inboxes, InboxState
@@ -213,7 +213,9 @@ class SQLiteBatch:
                 self.unregistered[uid, device] = None
 
     def forget(self, uid: int, device: str) -> bool:
-        """Forget a device; False: it was not registered."""
+        """Forget a device, also as one that sends; False: it was not registered."""
+        if self._sending.is_known(uid, device):
+            self.claim_device(uid, device)
         return self._inboxes[uid].devices.pop(device, None) is not None
 
     def finish(self) -> int:
@@ -282,8 +284,7 @@ class SQLiteBatch:
         if draft.to == draft.sender or not (draft.registered or draft.generation is not None):
             return 0
         inbox = self._inboxes[draft.sender]
-        others = inbox.registered - (draft.device != "" and draft.device in inbox.devices)
-        if not others:
+        if not has_another(inbox, self._limits, draft.device):
             return 0
         self._touched.add(draft.sender)
         return self._log.append(draft.sender, inbox, draft, serial, draft.to)

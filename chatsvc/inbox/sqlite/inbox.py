@@ -125,7 +125,7 @@ class SQLiteInbox:
             )
             self._log.info(
                 text,
-                event="inbox-upgraded",
+                event="store-upgraded",
                 url=str(self._database.url),
                 users=upgraded.users,
                 waiting=upgraded.waiting,
@@ -172,7 +172,11 @@ class SQLiteInbox:
                 raise
             alone = await self.commit([], removals)
             return replace(alone, outcomes=[Failed(str(problem))] * drafts)
-        ended = [(one.uid, one.device) for one in removals if one.leaving and one.device]
+        ended = [
+            (one.uid, one.device)
+            for one in removals
+            if one.leaving and one.device and one not in committed.refused
+        ]
         for uid, device in (*ended, *committed.forgotten):
             self._here.logged_out(uid, device)
         return committed

@@ -91,13 +91,12 @@ class MessageLog:
         return self._number("SELECT serial FROM chat_inbox WHERE uid = ? AND id = ?", uid, id)
 
     def last_not_above(self, uid: int, inbox: InboxState, serial: int) -> int:
-        """The id of the last entry that is kept whose serial is not above one; the front if there is none."""
+        """The id before the first entry whose serial is above one; the last id if there is none."""
         found = self._number(
-            "SELECT id FROM chat_inbox WHERE uid = ? AND id > ? AND serial <= ?"
-            " ORDER BY id DESC LIMIT 1",
+            "SELECT id FROM chat_inbox WHERE uid = ? AND id > ? AND serial > ? ORDER BY id LIMIT 1",
             *(uid, inbox.front, serial),
         )
-        return inbox.front if found is None else found
+        return inbox.last_id if found is None else found - 1
 
     def first_serial(self, uid: int, inbox: InboxState) -> int | None:
         """The serial of the first entry that is kept; None: there is none, or it has no serial."""

@@ -171,6 +171,31 @@ def counts_at(uid: int, inbox: InboxState, log: MessageLog, id: int) -> tuple[in
     return inbox.copies_acknowledged, min([one.bytes for one in inbox.devices.values()])
 
 
+def is_too_far_behind(
+    inbox: InboxState, limits: InboxLimits, name: str, device: DeviceState
+) -> bool:
+    """Whether a device is too far behind: the unnamed one behind what was acknowledged, others behind the end."""
+    end, bytes = inbox.last_id, inbox.bytes
+    if name == UNNAMED:
+        end, bytes = inbox.acknowledged, inbox.bytes_acknowledged
+    return (
+        end - device.position > limits.device_backlog or bytes - device.bytes > limits.device_bytes
+    )
+
+
+def has_another(inbox: InboxState, limits: InboxLimits, device: str) -> bool:
+    """
+    Whether there is another registered device than this one, to which a copy can go.
+
+    One that is too far behind is about to be forgotten: it gets none, or copies that nobody acknowledges would grow
+    without end.
+    """
+    return any(
+        name not in (UNNAMED, device) and not is_too_far_behind(inbox, limits, name, other)
+        for name, other in inbox.devices.items()
+    )
+
+
 def forget_unused(inbox: InboxState, limits: InboxLimits, now: int) -> list[str]:
     """
     Forget devices that are too far behind, or that were not used for too long before ``now`` (ms).
@@ -180,12 +205,7 @@ def forget_unused(inbox: InboxState, limits: InboxLimits, now: int) -> list[str]
     unused = now - limits.device_days * _DAY if limits.device_days else 0
     online = []
     for name, one in list(inbox.devices.items()):
-        end, bytes = inbox.last_id, inbox.bytes
-        if name == UNNAMED:
-            end, bytes = inbox.acknowledged, inbox.bytes_acknowledged
-        is_behind = (
-            end - one.position > limits.device_backlog or bytes - one.bytes > limits.device_bytes
-        )
+        is_behind = is_too_far_behind(inbox, limits, name, one)
         if is_behind or (one.used < unused and not one.online):
             del inbox.devices[name]
             if one.online:

@@ -62,6 +62,11 @@ class SendingDevices:
         """The generation that a device has taken; 0: that is not known."""
         return self._generations.get((uid, device), 0)
 
+    def is_known(self, uid: int, device: str) -> bool:
+        """Whether a device has taken a generation that is still remembered."""
+        sql = "SELECT 1 FROM chat_generation WHERE uid = ? AND device = ?"
+        return self._one(sql, uid, device) is not None
+
     def set_generation(self, uid: int, device: str, generation: int) -> None:
         """Write down the generation that a device has taken."""
         self._generations[uid, device] = generation

@@ -211,6 +211,17 @@ class BeginningsContract(StoreCase):
         claim = await self.claim(PHONE, 6, serial)
         self.assertEqual(claim.begin, 6)
 
+    async def test_many_without_serials_behind_what_is_new(self) -> None:
+        """A message would be passed over for good, because others behind it have no serial (P2)."""
+        await self.begin()
+        await self.commit(draft("1"))
+        for n in range(2, 21):
+            await self.store_as_before(f"{n}")
+        (serial, *_) = await self.serials()
+        for after in (0, 7, 20, 99):
+            claim = await self.claim(f"{after:016x}", after, serial - 10)
+            self.assertEqual((claim.begin, claim.acknowledged), (0, 0), after)
+
     async def test_what_an_older_server_stored_last(self) -> None:
         """A phone would never be shown what a server of before stored after messages that have a serial (P2)."""
         await self.begin()

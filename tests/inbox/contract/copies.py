@@ -158,6 +158,17 @@ class CopiesContract(StoreCase):
         claim = await self.claim(PHONE)
         self.assertEqual((claim.begin, claim.acknowledged), (3, 3))
 
+    async def test_copies_end(self) -> None:
+        """Who acknowledges nothing, and comes again whenever forgotten, would fill the store with copies (P8)."""
+        await self.begin(InboxLimits(device_backlog=5, share=99, waiting=999))
+        await self.commit(draft())
+        for _ in range(9):
+            phone = await self.claim(PHONE)
+            await self.claim(DESK)
+            outcomes = await self.commit(*[from_device(PHONE, phone) for _ in range(4)])
+            self.assertIsInstance(outcomes[-1], Stored)
+        self.assertEqual(await self.ids(), [1, 2, 3, 4, 5, 6])
+
     async def test_copies_for_nobody(self) -> None:
         """Copies would be kept though no device is there any more."""
         await self.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatsvc.inbox.claim import NotRegistered, TooManyDevices
 from chatsvc.inbox.limits import InboxLimits
-from chatsvc.inbox.outcome import Stored
+from chatsvc.inbox.outcome import Moved, Stored
 from tests.inbox.contract.case import StoreCase
 from tests.inbox.fixtures import DESK, LAPTOP, PHONE, READER, A, draft
 
@@ -26,6 +26,30 @@ class ForgottenContract(StoreCase):
         await self.commit(draft())
         self.assertEqual((await self.registered(), await self.ids()), ({DESK}, [2, 3]))
 
+    async def test_forget_who_only_sends(self) -> None:
+        """A lost phone could go on writing in its owner's name, over a connection that only sends."""
+        await self.begin()
+        await self.left(PHONE, await self.claim(PHONE))
+        sent = []
+        for device in (PHONE, DESK):
+            hold = await self.inbox.claim_device(READER, device)
+            sent.append(draft(to=A, sender=READER, device=device, n=1, sending=hold.generation))
+            self.assertEqual(await self.inbox.forget(READER, device), device == PHONE)
+        self.assertEqual(await self.commit(*sent), [Moved(), Moved()])
+        again = await self.claim(PHONE)
+        mine = draft(to=A, sender=READER, device=PHONE, sending=again.generation, registered=True)
+        self.assertEqual(await self.commit(mine), [Stored(1, 1)])
+
+    async def test_forget_by_other_rules(self) -> None:
+        """An admin's command, which knows no --device-days, would forget other devices along with one."""
+        await self.begin(InboxLimits(device_days=300, device_backlog=9999))
+        await self.left(DESK, await self.claim(DESK))
+        await self.pass_days_for_registered(100)
+        await self.claim(PHONE)
+        await self.begin(InboxLimits(device_days=30, device_backlog=1))
+        await self.inbox.forget(READER, PHONE)
+        self.assertEqual(await self.registered(), {DESK})
+
     async def test_one_too_many(self) -> None:
         """A user's devices would grow without end, or one in use be forgotten for a new one."""
         await self.begin(InboxLimits(devices=3))
@@ -46,6 +70,17 @@ class ForgottenContract(StoreCase):
         await self.left(DESK, desk)
         await self.claim(LAPTOP)
         self.assertEqual(await self.registered(), {PHONE, LAPTOP, "d" * 16})
+
+    async def test_fewer_devices_than_before(self) -> None:
+        """A smaller --devices would change nothing for who has more already."""
+        await self.begin()
+        names = [f"{i:016x}" for i in range(6)]
+        for name in names:
+            await self.left(name, await self.claim(name))
+            await self.pass_days_for_registered(0.1)
+        await self.begin(InboxLimits(devices=2))
+        await self.claim(PHONE)
+        self.assertEqual(await self.registered(), {PHONE, names[-1]})
 
     async def test_unnamed_device_takes_no_room(self) -> None:
         """A program of today would take the place of a device, or be refused because of eight (P8)."""
@@ -123,6 +158,15 @@ class ForgottenContract(StoreCase):
         )
         claim = await self.claim(PHONE)
         self.assertEqual((claim.begin, claim.missed), (0, None))
+
+    async def test_more_waits_than_a_device_may_be_behind(self) -> None:
+        """A user for whom more waits than --device-backlog could never come in with a device, and never read it."""
+        await self.begin(InboxLimits(device_backlog=5, share=99))
+        await self.commit(*[draft() for _ in range(9)])
+        phone = await self.claim(PHONE)
+        self.assertEqual(await self.registered(), {PHONE})
+        await self.passed(PHONE, phone, 6)
+        self.assertEqual((self.forgotten, await self.ids()), ([], [7, 8, 9]))
 
     async def test_unnamed_device_behind_what_was_acknowledged(self) -> None:
         """A program that was left running somewhere would have an inbox grow without end, or be forgotten early."""

@@ -172,6 +172,17 @@ class ForeignTests(OnOneRedis):
         await self.inbox.commit([], [Removal(READER, claim.generation, claim.last_id)])
         self.assertEqual(await self.inbox.count(READER), 0)
 
+    async def test_expiry_after_a_clock_that_was_ahead(self) -> None:
+        """Nothing would ever wait too long again, because Redis's clock was years ahead for a minute."""
+        await self.begin(days=1)
+        hour = 3_600_000
+        now = int(time.time() * 1000)
+        self.ask("SET", "chat:serial", (now + 10 * 365 * 24 * hour) * 1000)
+        ages = (25 * hour, 23 * hour)
+        await self.inbox.commit([draft(at=now - age) for age in ages], [])
+        claim = await self.inbox.claim(READER, None)
+        self.assertEqual((claim.expired, claim.waiting), (1, 1))
+
     async def test_deleted_in_the_middle(self) -> None:
         """A message would be hidden, because another one behind it is gone."""
         await self.begin()
@@ -197,6 +208,42 @@ class ForeignTests(OnOneRedis):
         self.assertEqual((claim.expired, claim.acknowledged), (2, 2))
         page = await self.inbox.read(READER, 0, 9)
         self.assertEqual([message.text for message in page], ["", "new"])
+
+    async def test_deleted_under_a_device(self) -> None:
+        """A device would never be shown what got the ids that it has acknowledged, nor the inbox be emptied (P2)."""
+        await self.begin()
+        said = Registration("x")
+        phone = await self.inbox.claim(READER, None, device=DEVICE, registration=said)
+        await self.inbox.commit([draft()] * 8, [])
+        left = Removal(READER, phone.generation, 7, True, DEVICE, 7)
+        await self.inbox.commit([], [left])
+        self.ask("DEL", f"chat:{{{READER}}}:inbox")
+        await self.inbox.commit([draft(), draft()], [])
+        await self.inbox.commit([draft()], [])
+        self.assertEqual(await self.inbox.count(READER), 3)
+        phone = await self.inbox.claim(READER, None, device=DEVICE, registration=said)
+        self.assertEqual((phone.begin, phone.acknowledged, phone.waiting), (0, 0, 3))
+        await self.inbox.commit([], [Removal(READER, phone.generation, 2, False, DEVICE, 2)])
+        self.assertEqual([one.id for one in await self.inbox.read(READER, 0, 9)], [3])
+
+    async def test_rubbish_among_devices(self) -> None:
+        """A field that no server wrote would keep the messages of all others in the batch from being confirmed."""
+        await self.begin()
+        await self.inbox.claim(READER, None, device=DEVICE, registration=Registration("x"))
+        self.ask("HSET", f"chat:{{{READER}}}:devices", "f" * 16, "rubbish")
+        batch = [draft(), draft(), draft(to=A)]
+        failed, again, stored = (await self.inbox.commit(batch, [])).outcomes
+        self.assertEqual((type(failed), type(again), stored), (Failed, Failed, Stored(1, 1)))
+        self.assertEqual(await self.inbox.read(READER, 0, 9), [], "it was not stored after all")
+
+    async def test_rubbish_in_place_of_the_older_servers_list(self) -> None:
+        """A message would be stored and answered as if it were not, so that it comes twice."""
+        await self.begin()
+        self.ask("SET", OLD_LIST, "rubbish")
+        outcomes = (await self.inbox.commit([draft(), draft()], [])).outcomes
+        self.assertEqual(list(map(type, outcomes)), [Failed, Failed])
+        self.ask("DEL", OLD_LIST)
+        self.assertEqual(await self.inbox.read(READER, 0, 9), [])
 
     async def test_devices_of_the_version_before(self) -> None:
         """After an upgrade, what was stored before it would be stored once more when it is sent again."""

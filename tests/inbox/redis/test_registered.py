@@ -6,12 +6,19 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
-from chatsvc.inbox.claim import Cursor, InboxClaim, NotRegistered, Registration, TakenOver
+from chatsvc.inbox.claim import (
+    Comparison,
+    Cursor,
+    InboxClaim,
+    NotRegistered,
+    Registration,
+    TakenOver,
+)
 from chatsvc.inbox.outcome import Draft, Moved, Removal, Stored, Unregistered
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
-from tests.inbox.fixtures import OTHER, READER, A, draft, until
+from tests.inbox.fixtures import DAY, OTHER, READER, A, draft, until
 from tests.inbox.redis.stores import OlderData, OnTwoNodes
 from tests.support.script_rules import replace_rule
 from tests.support.servers import redis
@@ -198,6 +205,35 @@ class SideBySideTests(DevicesOnTwoNodes):
         again = await self.register(self.here, DESK)
         await until(lambda: self.theirs.taken_devices)
         self.assertEqual(self.theirs.taken_devices, [(READER, "", again.generation)])
+
+    async def test_node_that_was_killed(self) -> None:
+        """A device that was logged in for weeks without news would be forgotten because its node was killed."""
+        _, phone = await self.begin_devices()
+        unnamed = await self.there.claim(READER, None)
+        month = -31 * DAY * 1000
+        for device in (PHONE, "-"):
+            key = f"chat:{{{READER}}}:devices"
+            (_, field) = redis().execute("HGET", key, device, db=self.db).split(b"\r\n")[:2]
+            node, generation, position, serial, size, first, used, client = field.split(b" ", 7)
+            used = b"%d" % (int(used) + month)
+            words = (node, generation, position, serial, size, first, used, client)
+            redis().execute("HSET", key, device, b" ".join(words), db=self.db)
+        redis().execute("DEL", "chat:node:there", db=self.db)
+        self.assertEqual((await self.here.commit([draft()], [])).forgotten, [])
+        self.assertIn(PHONE, {one.device for one in await self.here.devices(READER)})
+        self.assertEqual(self.session(), b"- %d" % unnamed.generation + b" +")
+        await self.acknowledge(self.there, "", unnamed, 1)
+        self.theirs.read = [
+            Cursor(READER, 1, unnamed.generation, draft().at),
+            Cursor(READER, 0, phone.generation, None, 0, PHONE, phone.serial),
+        ]
+        await self.there._check_again()
+        await until(lambda: self.theirs.comparisons)
+        self.assertEqual(self.theirs.comparisons, [Comparison()])
+        self.assertEqual(self.session(), b"there %d" % unnamed.generation + b" +")
+        self.theirs.stored.clear()
+        await self.send(self.here, draft("it was only frozen"))
+        await until(lambda: self.theirs.stored)
 
     async def test_behind(self) -> None:
         """A phone that is never switched on again would keep everything for ever."""

@@ -190,6 +190,16 @@ class AnotherProcessTests(OnAFile):
         await server.forget(OTHER, DESK)
         self.assertEqual((self.watcher.gone, self.watcher.on_request), ([(OTHER, DESK)],) * 2)
 
+    async def test_forgotten_here_after_an_older_session(self) -> None:
+        """A device that its user had forgotten would stay logged in, because an older session's end came late."""
+        server = await self.open()
+        older = await server.claim(READER, None, device=PHONE, registration=CLIENT)
+        await server.claim(READER, None, device=PHONE, registration=CLIENT)
+        late = Removal(READER, older.generation, 0, True, PHONE)
+        self.assertEqual((await server.commit([], [late])).refused, [late])
+        await server.forget(READER, PHONE)
+        self.assertEqual(self.watcher.gone, [(READER, PHONE)])
+
     async def test_killed_server(self) -> None:
         """Devices would seem to be logged in, and never be forgotten, because a server was killed."""
         server = await self.open()
@@ -211,20 +221,20 @@ class UpgradeTests(OnAFile):
         leave_older(str(self.file), 2, ["3", "4"])
         with capturedLogs() as logged:
             await (await self.open(NullWatcher())).close()
-        self.assertEqual(events(logged, "inbox-upgraded"), [], "an admin's command is no start")
+        self.assertEqual(events(logged, "store-upgraded"), [], "an admin's command is no start")
         with capturedLogs() as logged:
             await (await self.open()).close()
-        (event,) = events(logged, "inbox-upgraded")
+        (event,) = events(logged, "store-upgraded")
         self.assertIn("1 inboxes, 2 messages wait", formatEvent(event))
         with capturedLogs() as logged:
             await (await self.open()).close()
-        self.assertEqual(events(logged, "inbox-upgraded"), [])
+        self.assertEqual(events(logged, "store-upgraded"), [])
 
     async def test_new_file(self) -> None:
         """An admin would be told of an upgrade of nothing."""
         with capturedLogs() as logged:
             await self.open()
-        self.assertEqual(events(logged, "inbox-upgraded"), [])
+        self.assertEqual(events(logged, "store-upgraded"), [])
 
     async def test_days_of_upgraded_programs(self) -> None:
         """Programs of before the upgrade would be forgotten at once, because nobody knows when they were used."""

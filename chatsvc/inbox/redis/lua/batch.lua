@@ -122,9 +122,8 @@ local function append(draft, serial)
   local is_elsewhere_too = #log.nodes > 0
   if is_elsewhere_too then publish_later(log, {to, number(log.last), sender, name, at, text}, {serial}) end
   if own then add_copy(own, to, sender, name, at, text, serial, device) end
-  if not (own or is_elsewhere_too) then return {'stored', log.last, log.waiting, false, serial} end
-  local taken = is_elsewhere(log.node)
-  return {'stored', log.last, log.waiting, is_elsewhere_too, serial, taken, own and own.last or 0}
+  if not (own or is_elsewhere_too) then return {'stored', log.last, log.waiting} end
+  return {'stored', log.last, log.waiting, is_elsewhere_too, is_elsewhere(log.node), own and own.last or 0}
 end
 
 -- Remove what the session of the unnamed device has received.
@@ -185,6 +184,7 @@ local function is_out_of_order()
   return false
 end
 
+-- The draft with the number i has the serial that is returned, and 10 * (i - 1) more.
 function commands.commit()
   if is_out_of_order() then return {'again'} end
   local outcomes, done = {}, {}
@@ -220,6 +220,5 @@ function commands.commit()
       epoch = redis.call('GET', 'chat:epoch'),
     })
   end
-  local last = ready and serial + 10 * (#args.drafts - 1) or 0
-  return {outcomes, done, lost and true or false, run, batches, expired, number(last), forgotten}
+  return {outcomes, done, lost and true or false, run, batches, expired, number(ready and serial or 0), forgotten}
 end

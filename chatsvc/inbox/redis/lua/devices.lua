@@ -9,6 +9,7 @@ local UNNAMED = '-'
 local function parse_device(text)
   local node, generation, position, serial, bytes, first, used, client =
     string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  if not node then error('a field of devices that another program put there') end
   return {
     node = node,
     generation = tonumber(generation),
@@ -34,15 +35,24 @@ local function format_device(device)
   }, ' ')
 end
 
+-- Another program has deleted the log, and ids begin again: nobody has acknowledged what will get them.
+local function begin_anew(log)
+  log.acknowledged_copies, log.acknowledged_bytes, log.is_changed = log.copies, log.bytes, true
+  for _, device in pairs(log.devices) do
+    device.position, device.bytes, device.is_changed = math.min(device.position, log.last), log.bytes, true
+  end
+end
+
 -- Read the devices of a log's user into it.
 local function read_devices(log)
   log.devices = {}
+  local acknowledged = 0
   local fields = redis.call('HGETALL', devices_of(log.uid))
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
     if name == 'acknowledged' then
       local id, copies, bytes = string.match(value, '^(%d+) (%d+) (%d+)$')
-      log.acknowledged = math.max(log.front, math.min(tonumber(id), log.last))
+      acknowledged = tonumber(id)
       log.acknowledged_copies, log.acknowledged_bytes = tonumber(copies), tonumber(bytes)
     elseif name == 'end' then
       local copies, bytes = string.match(value, '^(%d+) (%d+)$')
@@ -51,6 +61,8 @@ local function read_devices(log)
       log.devices[name] = parse_device(value)
     end
   end
+  log.acknowledged = math.max(log.front, math.min(acknowledged, log.last))
+  if acknowledged > log.last then begin_anew(log) end
   local unnamed = log.devices[UNNAMED]
   if unnamed then unnamed.node, unnamed.generation = log.node, log.generation end
 end
@@ -69,10 +81,18 @@ local function begin_devices(log, has_logged_in)
   claim_for(log.uid, log.node, log.generation, true)
 end
 
--- Whether the user of a log has another registered device than this one.
+-- Whether a device is too far behind: the unnamed one behind what another has acknowledged, others behind the end.
+local function is_too_far_behind(log, name, device)
+  local id, bytes = log.last, log.bytes
+  if name == UNNAMED then id, bytes = log.acknowledged, log.acknowledged_bytes end
+  return id - device.position > args.device_backlog or bytes - device.bytes > args.device_bytes
+end
+
+-- Whether the user of a log has another registered device than this one, to which a copy can go. One that is too far
+-- behind is about to be forgotten: it gets none, or copies that nobody acknowledges would grow without end.
 local function has_another(log, device)
-  for name in pairs(log.devices) do
-    if name ~= UNNAMED and name ~= device then return true end
+  for name, other in pairs(log.devices) do
+    if name ~= UNNAMED and name ~= device and not is_too_far_behind(log, name, other) then return true end
   end
   return false
 end
@@ -108,16 +128,22 @@ local function forget_device(log, name, on_request)
   if is_elsewhere(device.node) then publish(device.node, {forgotten = {{log.uid, spoken, on_request}}}) end
 end
 
--- Whether a device was unused for too long, or is too far behind: the unnamed one behind what another has acknowledged,
--- others behind the end.
-local function is_to_be_forgotten(log, name, device)
-  if not args.device_days then return false end
-  if now() - device.used > args.device_days * 86400000 and not is_alive(device.node) then return true end
-  local id, bytes = log.last, log.bytes
-  if name == UNNAMED then id, bytes = log.acknowledged, log.acknowledged_bytes end
-  return id - device.position > args.device_backlog or bytes - device.bytes > args.device_bytes
+-- Note that a device's node has ended without a word: it was in use until then, for all that anybody knows.
+local function log_out(log, name, device)
+  device.node, device.used, device.is_changed = '-', now(), true
+  if name ~= UNNAMED then return end
+  log.node = '-'
+  claim_for(log.uid, '-', log.generation, log.is_marked)
 end
 
+-- Whether a device was unused for too long, or is too far behind.
+local function is_to_be_forgotten(log, name, device)
+  if device.node ~= '-' and not is_alive(device.node) then log_out(log, name, device) end
+  if device.node == '-' and now() - device.used > args.device_days * 86400000 then return true end
+  return is_too_far_behind(log, name, device)
+end
+
+-- A batch does that, no claim: a device that finds too much before it could never come in.
 local function forget_devices(log)
   for name, device in pairs(log.devices) do
     if is_to_be_forgotten(log, name, device) then forget_device(log, name) end

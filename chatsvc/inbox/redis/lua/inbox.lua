@@ -67,9 +67,9 @@ local function log_of(uid)
   local log = logs[uid]
   if not log then
     log = look_at(uid)
-    logs[uid] = log
     adopt(log)
     log.nodes = nodes_of(log)
+    logs[uid] = log -- whole, or not at all: another message of this call would be stored and not confirmed
   end
   return log
 end

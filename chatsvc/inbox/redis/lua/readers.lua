@@ -7,7 +7,7 @@ local function is_late() return args['until'] and now() > args['until'] end
 -- numbers the messages of one series.
 local function end_same_device(log, device, generation)
   local known = log.devices and log.devices[device]
-  if known and known.node ~= '-' then
+  if known then
     notify_taken(known.node, log.uid, generation, device)
     known.node, known.generation, known.is_changed, log.is_changed = '-', generation, true, true
   end
@@ -93,10 +93,12 @@ end
 
 -- Make room for another registered device, if there has to be; whether there is.
 local function has_room(log)
-  local unused, count = least_used(log)
-  if count < args.most_devices then return true end
-  if unused then forget_device(log, unused) end
-  return unused ~= nil
+  while true do
+    local unused, count = least_used(log)
+    if count < args.most_devices then return true end
+    if not unused then return false end
+    forget_device(log, unused)
+  end
 end
 
 -- A device's client has shown all that lies before where it begins. A claim that only renews one passes nothing: what a
@@ -195,6 +197,9 @@ end
 -- Forget a registered device. Returns whether it was there, and the sessions of this node that end.
 function commands.forget()
   local log = log_of(args.uid)
+  -- A session that sends under the name, and is no registered device's, sends no more either.
+  local _, sending = generations(log.uid)
+  if find_generation(sending, args.device) then take_generation(log.uid, log.generation, args.device) end
   if not (log.devices and log.devices[args.device]) then return {false, forgotten} end
   forget_device(log, args.device, true)
   settle(log)
@@ -231,7 +236,8 @@ local function check_unnamed(log, cursor)
     stale[#stale + 1] = uid
   else
     if lost then keep_epoch(uid) end
-    if current < generation then claim_again(log, generation) end -- the store has lost the claim
+    -- The store has lost the claim, or taken this node for dead.
+    if current < generation or log.node == '-' then claim_again(log, generation) end
   end
 end
 

@@ -47,11 +47,16 @@ end
 
 -- The serial of the last entry up to an id that has one.
 local function serial_at(inbox, id)
-  for _, entry in ipairs(redis.call('XREVRANGE', inbox, number(id), '-', 'COUNT', 8)) do
-    local serial = note_of(entry).serial
-    if serial > 0 then return serial end
+  local from, count = number(id), 4
+  while true do
+    local page = redis.call('XREVRANGE', inbox, from, '-', 'COUNT', count)
+    for _, entry in ipairs(page) do
+      local serial = note_of(entry).serial
+      if serial > 0 then return serial end
+    end
+    if #page < count then return 0 end
+    from, count = '(' .. page[#page][1], 256
   end
-  return 0
 end
 
 -- The last id of a log whose serial is not above `serial`; the one before its first entry if there is none.
@@ -64,12 +69,13 @@ local function last_not_above(log, serial)
   return low
 end
 
--- When an entry was accepted, in ms: by Redis's clock, which its serial tells, or by its node's if it has none. 0: the
--- older server left it. nil: another program put it there, and nobody can tell.
+-- When an entry was accepted, in ms: by Redis's clock, which its serial tells, or by its node's if it has none, or if serials
+-- are far ahead because that clock was once. 0: the older server left it. nil: another program put it there, and nobody can
+-- tell.
 local function time_of(entry)
   local fields = entry[2]
-  local serial = note_of(entry).serial
-  if serial > 0 then return math.floor(serial / 1000) end
+  local by_serial = math.floor(note_of(entry).serial / 1000)
+  if by_serial > 0 and by_serial <= now() + 2 * AHEAD then return by_serial end
   local at = fields[9] == 's' and fields[10] or fields[6]
   return at and #at < 16 and tonumber(string.match(at, '^%d+$')) or nil
 end

@@ -253,6 +253,7 @@ class Link:
         self.say(type="pong", **re)
 
     def _devices(self, frame: Frame, re: Frame) -> None:
+        assert self.server.features is not None, "an older server knows no such thing"
         listed = [
             {"device": one, "client": "x/1", "first": 0, "last": 0, "online": True}
             for one in self.server.registered

@@ -49,6 +49,7 @@ class AccountSession:
     :param switch_device: called when messages wait for the connection to speak as the outbox's device
     :param ask_epoch: called when only the inbox's epoch tells what was shown
         (:class:`~chatsvc.client.conversation.reading.FirstReading`)
+    :param is_copied: whether the user is shown a confirmed message as a copy, so that the confirmation need not show it
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class AccountSession:
         switch_device: Callable[[], None],
         intent: LoginIntent,
         ask_epoch: Callable[[Position], None] = lambda place: None,
+        is_copied: Callable[[Confirmed], bool] = lambda answer: False,
     ) -> None:
         self.uid = uid
         self.name = name
@@ -72,6 +74,7 @@ class AccountSession:
         self._notify = notify
         self._intent = intent
         self._ask_epoch = ask_epoch
+        self._is_copied = is_copied
         self._sender = Sender(
             clock, outbox, notify, self._on_result, self._on_postponed, switch_device
         )
@@ -216,7 +219,8 @@ class AccountSession:
         self._postponed.discard(entry.key)
         if isinstance(answer, Confirmed):
             self._confirmed_as[entry.to] = self._sender.device
-            self._presenter.show_result(self._sent(entry, answer))
+            if not self._is_copied(answer):
+                self._presenter.show_result(self._sent(entry, answer))
         else:
             self._presenter.view.not_sent(entry.to, entry.text, answer.text)
         result = self._results.pop(entry.key, None)

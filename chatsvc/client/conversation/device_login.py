@@ -11,12 +11,20 @@ when all that is to be done as another one is done, and that is
 - to settle what processes that are gone left in other slots of the file, at the first log-in of this process;
 - to settle what was sent under a device that was given up (``sender.py``).
 
+**What another terminal left** its user's terminals are shown once, each as a copy. If the server stored it while that
+terminal lived, the copies are made, and this terminal has shown its own or is about to. If not, it is stored now, in a
+session of that terminal's registered device, which makes copies; nothing that waits for that device is acknowledged
+there. Where this terminal's device is not registered yet it gets no copy, so it shows the confirmations. Where the
+other's is not any more, as it was forgotten, or never was, as a script's, nothing registers it: what is stored then
+makes no copies, and only this terminal shows it.
+
 **A device that was given up stays registered** until the server forgets it for want of use: whoever uses it, as a clone
 of this machine or of its state does, is another living device, and this client cannot tell whether there is one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from twisted.internet.interfaces import IReactorTime
@@ -146,21 +154,49 @@ class DeviceLogin:
     async def _settle_others(self, way: c.Auth, outbox: Outbox) -> c.Auth:
         others = outbox.left()
         try:
+            registered: Collection[str] = ()
+            if others and self._hello.knows_features:
+                way, registered = await self._list_devices(way)
+            if outbox.present_device not in registered:
+                registered = ()
             for other in others:
                 tries = _MOST_ERRANDS
                 while other.count() and tries:
-                    way = await self._go(way, other)
+                    way = await self._go(way, other, registered)
                     tries -= 1
         finally:
             for other in others:
                 other.close()
         return way
 
-    async def _go(self, way: c.Auth, outbox: Outbox) -> c.Auth:
-        """Send as a device what an outbox has under it; the way to log in next."""
-        await self._hello.introduce_plainly(outbox.device)
+    async def _list_devices(self, way: c.Auth) -> tuple[c.Auth, Collection[str]]:
+        """Learn which devices are registered; the way to log in next, and their names."""
+        await self._hello.introduce_plainly("")
         answer = await self._ask(replace(way, receive=False))
-        self.errand = Errand(self._clock, outbox, self._presenter, self._requests, answer)
+        listed = await self._requests.ask_at_once(c.Devices())
+        await self._requests.ask_at_once(c.Logout())
+        devices = listed.devices if isinstance(listed, e.DevicesListed) else ()
+        return _by_token(answer), [one.device for one in devices]
+
+    async def _go(self, way: c.Auth, outbox: Outbox, registered: Collection[str] = ()) -> c.Auth:
+        """
+        Send as a device what an outbox has under it.
+
+        :param registered: the user's registered devices, this terminal's among them; empty: it is shown no copies
+        :return: the way to log in next
+        """
+        device, copies = outbox.device, False
+        if device == outbox.present_device and device in registered:
+            await self._hello.introduce(device)
+            copies = self._hello.granted
+        else:
+            await self._hello.introduce_plainly(device)
+        answer = await self._ask(replace(way, receive=copies))
+        copied = bool(registered) and outbox.is_terminal
+        self.errand = Errand(
+            *(self._clock, outbox, self._presenter, self._requests, answer),
+            is_copied=lambda confirmed: copied if confirmed.duplicate else copies,
+        )
         try:
             await self.errand.done()
             taken = self.errand.taken

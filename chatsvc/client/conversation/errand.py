@@ -1,12 +1,14 @@
 """
-A log-in that only sends, before the one that was asked for.
+A log-in that sends, before the one that was asked for.
 
 What a process that is gone left unconfirmed is numbered as its device's, and so is what was sent under a device that
-was given up (``sender.py``): it can only be settled by whoever speaks as that device. Such a log-in registers nothing,
-and ends no session of anybody else but one of this very device.
+was given up (``sender.py``): it can only be settled by whoever speaks as that device. Such a log-in ends no session of
+anybody else but one of this very device. ``device_login.py`` says when it is a registered one, which makes copies.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +26,7 @@ class Errand:
     Sends what an outbox holds under one device, on a connection that speaks as that device.
 
     :param answer: the server's answer to the log-in
+    :param is_copied: whether the user is shown a confirmed message as a copy
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Errand:
         presenter: Presenter,
         requests: RequestTracker,
         answer: e.LoggedIn,
+        is_copied: Callable[[Confirmed], bool] = lambda answer: False,
     ) -> None:
         self._outbox = outbox
         self._device = outbox.device
@@ -46,6 +50,7 @@ class Errand:
             requests.notify,
             lambda: None,
             LoginIntent(receive=False),
+            is_copied=is_copied,
         )
         self.taken = False
         """Whether another process took the device meanwhile."""

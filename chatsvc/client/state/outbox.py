@@ -106,6 +106,11 @@ class Outbox:
                 continue
         return found
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a terminal has used this slot, as a registered device."""
+        return self._one("SELECT 1 FROM shown WHERE slot = ?", self._slot) is not None
+
     # Messages on their way
 
     def add(self, to: int, text: str) -> OutboxEntry:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from chatsvc.client.state.outbox import Outbox
 from tests.client.programs import PASSWORD, PATIENCE
 from tests.client.script.script_case import ScriptCase
 from tests.support.forked import ForkedProgram
@@ -124,6 +125,34 @@ class SideBySide(DevicesCase):
         self.say_to_me("b")
         for terminal in (one, two):
             self.assertEqual(self.texts(self.await_line(terminal, ":b")), ["b"])
+
+    def test_what_another_left(self) -> None:
+        """What a terminal left would stand twice at the one that settles it, and be missing at the others."""
+        here, gone, elsewhere = self.seated(), self.seated(), self.seated("elsewhere")
+        self.enter(gone, f"msg {self.other} said")
+        self.await_line(gone, ":said")
+        for terminal in (here, elsewhere):
+            self.await_line(terminal, f"said  → {self.other}")
+        for terminal in (gone, here):
+            self.end(terminal)
+        server = f"localhost:{self.server.port}"
+        outbox = Outbox(self.folder / "state", server, self.uid, slot=2)
+        with closing(outbox), closing(sqlite3.connect(outbox.path)) as database, database:
+            outbox.add(self.other, "left")
+            row = (2, self.other, 1, "said", outbox.present_device)
+            sql = "INSERT INTO unconfirmed (key, slot, recipient, n, text, device)"
+            database.execute(f"{sql} VALUES (1, ?, ?, ?, ?, ?)", row)  # not confirmed after all
+        here = self.seated()
+        self.say_to_me("z")
+        for terminal in (here, elsewhere):
+            self.assertEqual(
+                self.texts(self.await_line(terminal, ":z")), [f"left  → {self.other}", "z"]
+            )
+        client = self.server.structured()
+        self.addCleanup(client.close)
+        client.log_in(self.other, PASSWORD)
+        got = [client.await_type("msg")["text"] for _ in range(2)]
+        self.assertEqual((got, client.ask(type="ping", n=9)["type"]), (["said", "left"], "pong"))
 
     def test_killed(self) -> None:
         """A terminal that is killed would show a message again, or leave one out, or its unsent ones be forgotten."""

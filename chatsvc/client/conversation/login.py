@@ -146,7 +146,7 @@ class LoginFlow:
 
     def use_saved(self, account: SavedAccount) -> None:
         """Log in by a saved token as soon as there is a connection."""
-        self._saved_account, self.tokens.remembers = account, True
+        self._saved_account = account
 
     async def log_in(self, command: c.Auth, *, at_once: bool = False) -> e.Event:
         """
@@ -198,12 +198,12 @@ class LoginFlow:
             return
         self.account = AccountSession(
             *(self._clock, answer.uid, answer.name, self._outbox(answer.uid)),
-            self._presenter,
-            self._requests.notify,
+            *(self._presenter, self._requests.notify),
             self.switch_device,
             self._intent,
             self._ask_epoch,
         )
+        self.tokens.remembers |= command.token is not None
         self._logged_in(self.account, command, answer)
 
     async def _log_in_by_token(self, saved: SavedAccount) -> None:

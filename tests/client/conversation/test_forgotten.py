@@ -111,6 +111,18 @@ class ForgottenOnRequest(DevicesCase):
         self.log_in(terminal)
         self.assertEqual(self.server.ledger.stored, ["x"])
 
+    def test_who_came_by_the_remembered_log_in(self) -> None:
+        """Who was let in by what is remembered would not hear that this no longer works, without the option."""
+        SavedLogin(self.folder / "state", keeps=True).keep(SavedAccount(SERVER, ME, "t0"))
+        terminal = self.terminal()
+        terminal.conversation.use_saved_login(SavedAccount(SERVER, ME, "t0"))
+        self.settle()
+        self.assertTrue(terminal.conversation.logged_in)
+        terminal.cut()
+        self.server.void = {f"t{number}" for number in range(self.server.tokens + 1)}
+        self.settle()
+        self.assertIn(f"已保存的登录 (UID: {ME}) 不再有效, 请重新登录!", terminal.view.said)
+
     def test_away(self) -> None:
         """Who never asked to be remembered would hear of a remembered log-in that no longer works."""
         gone = "已保存的登录"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -63,6 +64,16 @@ class DevicesCase(ScriptCase):
         """The texts of the messages among them."""
         return [line.partition("]:")[2] for line in lines if "]:" in line]
 
+    def await_records(self, terminals: int) -> None:
+        """Wait until so many terminals have recorded what they printed: one killed before would print it again."""
+        deadline = time.monotonic() + PATIENCE
+        (path,) = (self.folder / "state").rglob(f"{self.uid}.db")
+        with closing(sqlite3.connect(path)) as database:
+            recorded = "SELECT count(*) FROM shown WHERE id > 0"
+            while database.execute(recorded).fetchone()[0] < terminals:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
+
     def say_to_me(self, *texts: str) -> None:
         """Somebody writes to the user."""
         client = self.server.structured()
@@ -97,6 +108,7 @@ class SideBySide(DevicesCase):
         one = self.seated()
         self.say_to_me("a")
         self.await_line(one, ":a")
+        self.await_records(1)
         shutil.copytree(self.folder / "state", self.folder / "copy")
         two = self.seated("copy")
         self.await_line(one, "另一台设备")
@@ -160,6 +172,7 @@ class SideBySide(DevicesCase):
         self.say_to_me("a")
         for terminal in (one, two):
             self.await_line(terminal, ":a")
+        self.await_records(2)
         for terminal in (one, two):
             self.end(terminal)
         self.say_to_me("b")

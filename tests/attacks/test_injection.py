@@ -348,6 +348,6 @@ class MySQLAndRedis(Both.Tests):
         for key in keys:
             self.assertRegex(
                 key,
-                rb"^chat:(epochs?|waiting|nodes|(node|order):[^{}]+|life|lives"
-                rb"|\{[0-9]+\}:(inbox|from|session|epoch|generations))$",
+                rb"^chat:(epochs?|serial|waiting|nodes|(node|order):[^{}]+|life|lives"
+                rb"|\{[0-9]+\}:(inbox|from|session|epoch|generations|devices))$",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import termios
+from contextlib import closing
 from typing import Any
 
 import pexpect
@@ -106,10 +107,15 @@ class Terminal(ProgramCase):
         self.ended(child)
 
     def test_kicked(self) -> None:
-        """A person would not learn that another client has taken over, or could not take it back."""
+        """A person would not learn that a copy of the state has taken over, or could not log in again."""
         child = self.logged_in()
-        self.run_client(f"auth {self.uid} {PASSWORD}")
-        child.expect("有用户登录您的账号,您已被挤下线!")
+        with closing(self.server.structured()) as other:
+            other.log_in(self.uid, PASSWORD, receive=False)
+            (terminal,) = other.ask(type="devices", n=9)["devices"]
+        more = {"device": terminal["device"], "features": ["devices"]}
+        with closing(self.server.structured(**more)) as copy:
+            copy.log_in(self.uid, PASSWORD)
+            child.expect("您已被挤下线! 再次登录后将是另一台设备")
         child.sendline(f"auth {self.uid} {PASSWORD}")
         child.expect("认证成功!")
         child.sendline("logout")

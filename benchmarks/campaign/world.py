@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from benchmarks.campaign.balancer import Balancer
 from benchmarks.campaign.device_user import device_named
-from benchmarks.campaign.journal import split_name
+from benchmarks.campaign.journal import entries, split_name
 from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
 from benchmarks.campaign.process import Process, wait_until
@@ -130,6 +130,14 @@ class World:
             some = names(self.sending[i::2])
             self.senders.append(self._add_crowd("sender", some, readers, rate, doors))
         wait_until(lambda: self.waiting()[1] > 0, "the users", 60)
+        # A slow machine would end before there is a device to which a copy goes.
+        wait_until(self._all_registered, "the devices", 60)
+
+    def _all_registered(self) -> bool:
+        journals = [
+            self.folder / f"{name}.journal" for names in self.devices.values() for name in names
+        ]
+        return all(any(entry.kind == "l" for entry in entries(path)) for path in journals)
 
     def _add_programs(self, rate: float, nodes: list[str]) -> list[int]:
         """All sessions of a user together say as much as one alone; who speaks text only reads. The uids that read."""

@@ -23,6 +23,7 @@ from chatsvc.cli.runner import OpenAccounts, open_inbox, run_on_accounts
 from chatsvc.tap.server_options import INBOX
 from chatsvc.tap.standard_streams import done, require_output
 from chatsvc.wire.events import Device
+from chatsvc.wire.structured import device_fields
 
 _PAGE = 1000
 
@@ -150,7 +151,7 @@ def devices(url: str, uid: int, forgotten: str | None, as_json: bool, inbox_url:
     if forgotten is None:
         found = run_on_accounts(url, lambda opened: _registered(opened, inbox_url, uid))
         print_rows(
-            list(map(_fields, found)),
+            list(map(device_fields, found)),
             as_json,
             ("device", "client", "first", "last", "online"),
             client=in_one_line,
@@ -185,16 +186,6 @@ async def _forget(opened: OpenAccounts, inbox_url: str, uid: int, name: str) -> 
         # First, or the device would come back by its token.
         await opened.accounts.forget_device(uid, name)
         return await inbox.forget(uid, name)
-
-
-def _fields(device: Device) -> dict[str, Any]:
-    return {
-        "device": device.device,
-        "client": device.client,
-        "first": device.first,
-        "last": device.last,
-        "online": device.online,
-    }
 
 
 def _yes_or_no(value: bool) -> str:

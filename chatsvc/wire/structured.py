@@ -264,14 +264,18 @@ def _encode_sent_with_serial(event: e.Sent, lang: str) -> dict[str, Any]:
     return thing
 
 
-def _encode_device(device: e.Device, this: str) -> dict[str, Any]:
+def device_fields(device: e.Device) -> dict[str, Any]:
+    """
+    A registered device as JSON shows it: in a frame, and wherever a command prints one.
+
+    The keys are ``device``, ``client``, ``first``, ``last`` (milliseconds since 1970) and ``online``.
+    """
     return {
         "device": device.device,
         "client": device.client,
         "first": device.first,
         "last": device.last,
         "online": device.online,
-        "this": device.device == this,
     }
 
 
@@ -342,7 +346,10 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     },
     e.DevicesListed: lambda event, lang: {
         "type": "ok",
-        "devices": [_encode_device(device, event.this) for device in event.devices],
+        "devices": [
+            {**device_fields(device), "this": device.device == event.this}
+            for device in event.devices
+        ],
     },
     e.DeviceForgotten: _ok,
     e.Missed: _encode_missed,

@@ -226,13 +226,20 @@ class ServersTests(Inspecting):
         )
         self.assertNotIn("secret", str(found))
 
+    def limited_account(self, *rights: str) -> str:
+        """The URL of a MySQL account that has these rights, such as ``SELECT ON *``, in the test's database alone."""
+        name, port = self.stores.database, mariadb().port
+        user = f"r_{name}"
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
+        for right in rights:
+            what, _, table = right.partition(" ON ")
+            mariadb().execute("", f"GRANT {what} ON `{name}`.{table} TO {user}")
+        return f"mysql://{user}:pw@127.0.0.1:{port}/{name}"
+
     async def test_account_that_may_not(self) -> None:
         """An account of MySQL that may only read would be found out by the first log-in."""
-        reader = f"r_{self.stores.database}"
-        mariadb().execute("", f"CREATE USER {reader} IDENTIFIED BY 'pw'")
-        self.addCleanup(mariadb().execute, "", f"DROP USER {reader}")
-        mariadb().execute("", f"GRANT SELECT ON `{self.stores.database}`.* TO {reader}")
-        url = f"mysql://{reader}:pw@127.0.0.1:{mariadb().port}/{self.stores.database}"
+        url = self.limited_account("SELECT ON *")
         await self.make_tables()
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         self.assert_found(found, (Severity.FAIL, "accounts", "may not write user, write chat_name"))
@@ -240,13 +247,9 @@ class ServersTests(Inspecting):
     async def test_rights_that_are_missing(self) -> None:
         """After an upgrade a server with the rights of before would be found in order, and not start."""
         await self.make_tables()
-        name = self.stores.database
-        user = f"w_{name}"
-        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
-        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
-        for table in ("user", "chat_name", "chat_lock", "chat_schema"):
-            mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
-        accounts = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
+        tables = ("user", "chat_name", "chat_lock", "chat_schema")
+        accounts = self.limited_account(*(f"ALL ON {table}" for table in tables))
+        user = f"w_{self.stores.database}"
         words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-info", "-select", "-acl")
         redis().execute("ACL", "SETUSER", user, "reset", "on", ">pw", *words)
         self.addCleanup(redis().execute, "ACL", "DELUSER", user)
@@ -260,13 +263,8 @@ class ServersTests(Inspecting):
     async def test_unseen_schema(self) -> None:
         """A database whose server's start fails would pass for one that only waits for its tables."""
         await self.make_tables()
-        name = self.stores.database
-        user = f"u_{name}"
-        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
-        self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
-        for table in ("user", "chat_name", "chat_lock", "chat_session_device"):
-            mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
-        url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"
+        tables = ("user", "chat_name", "chat_lock", "chat_session_device")
+        url = self.limited_account(*(f"ALL ON {table}" for table in tables))
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         grant = "may not read chat_schema: GRANT SELECT ON the database's chat_schema TO it"
         self.assert_found(found, (Severity.FAIL, "accounts", grant))

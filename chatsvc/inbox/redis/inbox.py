@@ -248,12 +248,9 @@ class RedisInbox:
         """Forget a device, and publish that for the node at which it is logged in."""
         arguments = {"uid": str(uid), "device": device}
         found, forgotten = await self._call(b"forget", arguments)
-        self._end_forgotten(forgotten)
+        for ended in decode_forgotten(forgotten):
+            self._clock.callLater(0, self._watcher.forgotten, *ended, True)
         return bool(found)
-
-    def _end_forgotten(self, forgotten: list[Any]) -> None:
-        for uid, device in decode_forgotten(forgotten):
-            self._clock.callLater(0, self._watcher.forgotten, uid, device, True)
 
     async def examine(self) -> None:
         """Renew the lease, which is a write: a Redis that is full or misses its replicas can still be read."""

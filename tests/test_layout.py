@@ -33,6 +33,7 @@ FLOORS = {
     "chatsvc.inbox.redis.transport": 4,
     "chatsvc.inbox.sqlite": 4,
     "chatsvc.backends": 6,
+    "chatsvc.rooms": 6,
     # The core: a message's way, from the bottom up.
     "chatsvc.config": 8,
     "chatsvc.delivery": 7,

@@ -84,7 +84,8 @@ class InboxClaim:
 
     For a registered device, reading begins behind the message ``begin``, whose serial, or that of the last message that
     the client is known to have, is ``serial``; ``missed`` is what it should be told of. ``epoch`` is empty. For the
-    unnamed device ``begin`` is the position.
+    unnamed device ``begin`` is the position. ``registered_at`` is the store's serial when the device was registered; 0:
+    that is not known, or it is the unnamed one.
     """
 
     generation: int
@@ -96,6 +97,7 @@ class InboxClaim:
     begin: int = 0
     serial: int = 0
     missed: Missed | None = None
+    registered_at: int = 0
 
 
 @record

@@ -22,8 +22,9 @@ from chatsvc.inbox.claim import (
     InboxClaim,
     Registration,
 )
-from chatsvc.inbox.outcome import Committed, Draft, Removal
-from chatsvc.wire.events import Device, Message
+from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
+from chatsvc.inbox.room_log import RoomLogs
+from chatsvc.wire.events import Device, Message, RoomEntry
 from chatsvc.wire.record import record
 
 ANOTHER_NODE = "another node"
@@ -69,6 +70,13 @@ class StoreWatcher(Protocol):
     ) -> None:
         """React to another node's claim of a device under ``generation``, for a log-in from ``by``."""
 
+    def room_entries(self, entries: list[RoomEntry]) -> list[int]:
+        """
+        Take entries of rooms' logs that another node has stored, or an event of this one, each room's in their order.
+
+        :return: the rooms that nobody reads here.
+        """
+
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """
         React to a device (empty: the unnamed one) that is not registered any more.
@@ -97,6 +105,10 @@ class NullWatcher:
     ) -> None:
         """Do nothing."""
 
+    def room_entries(self, entries: list[RoomEntry]) -> list[int]:
+        """Name no room as unread."""
+        return []
+
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """Do nothing."""
 
@@ -109,6 +121,9 @@ class Inbox(Protocol):
     time. Whether it did what was asked is then unknown.
     """
 
+    rooms: RoomLogs
+    """The logs of rooms, in the same store."""
+
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """
         Connect and prepare the store.
@@ -120,9 +135,14 @@ class Inbox(Protocol):
     def close(self) -> Deferred[None]:
         """Let go of the store."""
 
-    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> Deferred[Committed]:
         """
-        Remove received messages, then store new ones, in one round trip.
+        Remove received messages, then store new ones, in inboxes and rooms' logs, in one round trip.
 
         It may take longer than ``STORE_PATIENCE`` and still succeed: a store that was frozen does it when it thaws.
         """

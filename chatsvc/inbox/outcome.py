@@ -36,6 +36,45 @@ class Draft:
 
 
 @record
+class RoomDraft:
+    """
+    A message on its way into the log of ``room``.
+
+    The fields are as in :class:`Draft`. ``version`` is that of the room in SQL, as this node has read it since it
+    last connected to the store: a log that is below it knows members of before. ``mark`` says which device is not handed
+    the message: the name of a registered one, ``-`` for the unnamed device, empty if none is to be left out.
+    """
+
+    room: int
+    sender: int
+    name: str
+    at: int
+    text: str
+    device: str = ""
+    n: int | None = None
+    again: bool = False
+    generation: int | None = None
+    sending: int | None = None
+    registered: bool = False
+    version: int = 0
+    mark: str = ""
+
+
+@record
+class RoomAcknowledgement:
+    """
+    A session of ``uid`` has acknowledged the log of ``room`` up to ``id``; the account's position there only grows.
+
+    ``over``: that was the end of its membership, so no position is kept any more.
+    """
+
+    uid: int
+    room: int
+    id: int
+    over: bool = False
+
+
+@record
 class Removal:
     """
     The session that claimed ``generation`` for a device has received the messages up to ``up_to``.
@@ -125,7 +164,21 @@ class Unregistered:
     """Nothing was stored: the sender's session is that of a device which is not registered any more."""
 
 
-Outcome = Stored | Full | Duplicate | Gap | Failed | Moved | Unregistered
+@record
+class NotMember:
+    """Nothing was stored: the sender is no member of the room at this point of its log."""
+
+
+@record
+class Behind:
+    """
+    Nothing was stored: the room's log is below the version that the draft names, or has none.
+
+    It has lost events. They, or the members whole, have to be stored again first.
+    """
+
+
+Outcome = Stored | Full | Duplicate | Gap | Failed | Moved | Unregistered | NotMember | Behind
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 
 from chatsvc.wire.problems import Problem
@@ -55,7 +56,8 @@ class Auth(Command):
     Log in by password or by token, as the user ``uid`` or, if that is ``NO_UID``, as the only one called ``name``.
 
     ``after`` is the id of the last message that the client has shown, ``serial`` that message's serial. Without
-    ``receive`` the client only sends.
+    ``receive`` the client only sends. ``rooms`` says for each room, by number, the id and the serial of the last entry
+    that it has shown; None: it does not say. ``backlog`` is the most entries of each room that it wants to be handed.
     """
 
     uid: int
@@ -65,6 +67,8 @@ class Auth(Command):
     receive: bool = True
     name: str | None = None
     serial: int | None = None
+    rooms: Mapping[int, tuple[int, int]] | None = None
+    backlog: int | None = None
 
 
 @record
@@ -81,6 +85,120 @@ class Ack(Command):
     """Acknowledge message ``id`` and all before it: the reader has recorded them."""
 
     id: int
+
+
+@record
+class RoomCommand(Command):
+    """A command about one room, given by its number or, in the text dialect, by its name."""
+
+    room: int | str
+
+
+@record
+class SendToRoom(RoomCommand):
+    """Send a message into a room; ``again`` as in ``Send``."""
+
+    text: str
+    again: bool = False
+
+
+@record
+class AckRoom(Command):
+    """Acknowledge the entry ``id`` of a room's log and all before it."""
+
+    room: int
+    id: int
+
+
+@record
+class CreateRoom(Command):
+    """Make a room; ``kind`` is ``public`` or ``private``."""
+
+    name: str
+    kind: str = "public"
+    topic: str = ""
+
+
+@record
+class JoinRoom(RoomCommand):
+    """Become a member of a room."""
+
+
+@record
+class LeaveRoom(RoomCommand):
+    """Be a member of a room no longer."""
+
+
+@record
+class Invite(RoomCommand):
+    """Invite ``user`` into a room."""
+
+    user: int
+
+
+@record
+class RemoveMember(RoomCommand):
+    """Remove ``user`` from a room; ``ban``: who may not join again."""
+
+    user: int
+    ban: bool = False
+
+
+@record
+class Unban(RoomCommand):
+    """Let ``user`` join again."""
+
+    user: int
+
+
+@record
+class SetRole(RoomCommand):
+    """Give a member another ``role``: ``owner``, ``moderator`` or ``member``."""
+
+    user: int
+    role: str
+
+
+@record
+class ChangeRoom(RoomCommand):
+    """Change what is not None: ``name``, ``topic``, ``kind`` (public, private), ``history`` (all, joined)."""
+
+    name: str | None = None
+    topic: str | None = None
+    kind: str | None = None
+    history: str | None = None
+
+
+@record
+class CloseRoom(RoomCommand):
+    """Close a room for ever."""
+
+
+@record
+class ListRooms(Command):
+    """
+    List public rooms and one's own whose name contains ``name``, with numbers above ``after``, ``limit`` at most.
+
+    ``mine``: one's own alone (text dialect).
+    """
+
+    name: str = ""
+    after: int = 0
+    limit: int = 50
+    mine: bool = False
+
+
+@record
+class ListMembers(RoomCommand):
+    """List the members of a room with uids above ``after``, ``limit`` at most."""
+
+    after: int | None = None
+    limit: int = 100
+
+
+@record
+class HelpOnRooms(Command):
+    """Ask what can be typed about rooms (text dialect)."""
 
 
 @record
@@ -159,9 +277,10 @@ class Malformed(Command):
     A frame that is no valid command.
 
     ``kind`` is the command that was meant, as far as that is clear: if it needs a log-in, that is reported before its
-    form. ``to`` is the recipient of a malformed ``msg``.
+    form. ``to`` is the recipient of a malformed ``msg``, ``room`` the room if it was to one.
     """
 
     problem: Problem
     kind: type[Command] | None = None
     to: int | None = None
+    room: int | None = None

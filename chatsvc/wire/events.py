@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.record import record
+
+
+@record
+class Invitation:
+    """What an invitation in an inbox admits to: the room's number, and its name when it was sent."""
+
+    room: int
+    name: str
+
+
+@record
+class Joining:
+    """
+    Marks in an inbox that its user has joined a room.
+
+    ``id`` and ``serial`` are those of the event in the room's log. It is shown to nobody: a session that comes to it
+    begins to read the room from there.
+    """
+
+    room: int
+    id: int
+    serial: int
 
 
 @record
@@ -18,7 +42,8 @@ class Message:
 
     ``serial`` names the message in the whole service and grows in each inbox; 0: it was stored before there were
     serials. A copy of what the inbox's own user sent has its original's serial, says by ``to`` who was written to and
-    by ``device`` which device sent it (empty: none that has a name). ``to`` 0: this is no copy.
+    by ``device`` which device sent it (empty: none that has a name). ``to`` 0: this is no copy. ``mark`` is there if
+    this is an invitation to a room, or no message but the note that its user has joined one.
 
     ``text_frame`` belongs to the text dialect. It holds the message's frame once it was encoded, for reader and sender
     get the same bytes.
@@ -33,8 +58,58 @@ class Message:
     serial: int = field(default=0, compare=False)
     to: int = 0
     device: str = ""
+    mark: Invitation | Joining | None = None
     # A list as a box that is filled later: the record itself is frozen. Encoding once instead of twice is worth it.
     text_frame: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+
+
+@record
+class RoomMessage:
+    """
+    A message in a room's log.
+
+    ``id`` counts 1, 2, 3, … in each room's log, events included. ``device`` is the device of ``sender`` that sent it and
+    is not handed it: the name of a registered one, ``-`` for the unnamed device, empty if no device that reads sent it.
+
+    ``frames`` belongs to the dialects: the frame by dialect, once it was encoded.
+    """
+
+    room: int
+    id: int
+    serial: int
+    sender: int
+    name: str
+    at: int
+    text: str
+    device: str = ""
+    frames: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+
+@record
+class RoomEvent:
+    """
+    An event in a room's log: what has changed, under the room's ``version``.
+
+    ``event`` is one of ``created``, ``joined``, ``left``, ``removed``, ``role``, ``changed``, ``closed``. ``by`` is the
+    uid of who did it, ``user`` of whom it is about (0: nobody), ``name`` that user's name (of ``by`` where ``user`` is
+    0). ``details`` are the further fields of its frame, such as ``{"role": "moderator"}``, ``{"ban": True}``, or
+    what has changed.
+    """
+
+    room: int
+    id: int
+    serial: int
+    version: int
+    at: int
+    event: str
+    by: int
+    user: int
+    name: str
+    details: Mapping[str, Any]
+    frames: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+
+RoomEntry = RoomMessage | RoomEvent
 
 
 @record
@@ -169,6 +244,117 @@ class Missed(Event):
 
 
 @record
+class RoomShown(Event):
+    """
+    A room of the user, as it is told at the log-in and when the user has joined it (frame ``room``).
+
+    ``last`` is the last id of its log, ``acked`` the id behind which this session reads.
+    """
+
+    room: int
+    name: str
+    kind: str
+    topic: str
+    history: str
+    role: str
+    members: int
+    last: int
+    acked: int
+
+
+@record
+class RoomLeft(Event):
+    """The user is no member of the room any more; ``why`` is ``left``, ``removed`` or ``closed``."""
+
+    room: int
+    name: str
+    why: str
+
+
+@record
+class RoomMissed(Event):
+    """Entries of a room's log that the client has not shown are no longer kept; otherwise as :class:`Missed`."""
+
+    room: int
+    after: int
+    until: int
+    serial: int | None = None
+
+
+@record
+class Synced(Event):
+    """All that waited at the log-in, in the inbox and in rooms, was handed over."""
+
+
+@record
+class RoomSent(Event):
+    """
+    The answer to ``SendToRoom``: the room's log has the message.
+
+    ``name`` is the room's. With ``duplicate`` the log had it before; ``id`` is None if its id is no longer known.
+    """
+
+    room: int
+    name: str
+    id: int | None
+    message: RoomMessage
+    duplicate: bool = False
+
+
+@record
+class RoomDone(Event):
+    """
+    The answer to a command that changes a room.
+
+    ``what`` is ``created``, ``joined``, ``left``, ``invited``, ``removed``, ``unbanned``, ``role``, ``changed`` or
+    ``closed``; ``name`` is the room's name.
+    """
+
+    what: str
+    room: int
+    name: str
+
+
+@record
+class ListedRoom:
+    """A room in a list; ``joined``: the user who asks is a member."""
+
+    room: int
+    name: str
+    topic: str
+    members: int
+    joined: bool
+
+
+@record
+class RoomsListed(Event):
+    """The answer to ``ListRooms``, by number; ``more``: there are others behind the last one."""
+
+    rooms: tuple[ListedRoom, ...]
+    more: bool
+
+
+@record
+class ListedMember:
+    """A member in a list."""
+
+    uid: int
+    name: str
+    role: str
+    online: bool
+
+
+@record
+class MembersListed(Event):
+    """The answer to ``ListMembers``, by uid; ``name`` is the room's, ``more``: there are others behind the last one."""
+
+    room: int
+    name: str
+    members: tuple[ListedMember, ...]
+    more: bool
+
+
+@record
 class LoggedOut(Event):
     """The answer to ``Logout``."""
 
@@ -216,7 +402,8 @@ class Refused(Event):
     """
     A command was refused.
 
-    ``to`` is the recipient if it was a ``Send``, ``waiting`` the number of messages in a full inbox, ``expected`` the
+    ``to`` is the recipient if it was a ``Send``, ``room`` the room if it was a ``SendToRoom``, or the one that has the
+    name, if it is one's own. ``waiting`` is the number of messages in a full inbox, ``expected`` the
     ``n`` that would be accepted, and ``retry_after`` the seconds to wait.
     """
 
@@ -225,3 +412,4 @@ class Refused(Event):
     waiting: int | None = None
     expected: int | None = None
     retry_after: float | None = None
+    room: int | None = None

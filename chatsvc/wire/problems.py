@@ -28,6 +28,15 @@ class Problem(Enum):
     GAP = "gap"
     THROTTLED = "throttled"
     TOO_MANY_DEVICES = "too-many-devices"
+    UNKNOWN_ROOM = "unknown-room"
+    NOT_A_MEMBER = "not-a-member"
+    FORBIDDEN = "forbidden"
+    ROOM_FULL = "room-full"
+    TOO_MANY_ROOMS = "too-many-rooms"
+    BANNED = "banned"
+    ROOM_NAME_TAKEN = "room-name-taken"
+    BAD_ROOM_NAME = "bad-room-name"
+    LONG_TOPIC = "long-topic"
     STORE_UNAVAILABLE = "store-unavailable"
     MAYBE_NOT_STORED = "maybe-not-stored"
     TOO_MANY_CONNECTIONS = "too-many-connections"
@@ -56,6 +65,13 @@ _CODES = {
     Problem.GAP: "gap",
     Problem.THROTTLED: "throttled",
     Problem.TOO_MANY_DEVICES: "too-many-devices",
+    Problem.UNKNOWN_ROOM: "unknown-room",
+    Problem.NOT_A_MEMBER: "not-a-member",
+    Problem.FORBIDDEN: "forbidden",
+    Problem.ROOM_FULL: "room-full",
+    Problem.TOO_MANY_ROOMS: "too-many-rooms",
+    Problem.BANNED: "banned",
+    Problem.ROOM_NAME_TAKEN: "name-taken",
     Problem.STORE_UNAVAILABLE: "store-unavailable",
     Problem.MAYBE_NOT_STORED: "store-unavailable",
     Problem.TOO_MANY_CONNECTIONS: "too-many-connections",

@@ -86,8 +86,10 @@ class RoomFeeds:
             self._tell(entry)
         elif feed.take(entry):
             self._taken(feed, entry)
-        else:
+        elif entry.id > feed.cursor:
             self.resync(feed)
+        else:
+            self._in_background(self._compare(feed))
 
     def room_entries(self, entries: Sequence[RoomEntry]) -> list[int]:
         """

@@ -73,8 +73,10 @@ class RoomReader:
         # Rooms that are over, with the last entry that was for this user: until that is acknowledged.
         self._over: dict[int, tuple[int, int]] = {}
         # Joinings that the inbox told of before the end of an earlier membership was reached in the log.
-        self._rejoined: dict[int, e.Joining] = {}
+        self._rejoined: dict[int, list[e.Joining]] = {}
         self._joining: dict[int, e.Joining] = {}
+        # Memberships before the one at which a device begins that says nothing of a room, with where that is.
+        self._earlier: dict[int, tuple[int, Sequence[Membership]]] = {}
         self._reading = False
         self._closed = False
 
@@ -142,6 +144,8 @@ class RoomReader:
         subscription = Subscription(feed, self, beginning.begin)
         self.subscriptions[beginning.room] = subscription
         self._over.pop(beginning.room, None)
+        if len(beginning.memberships) < len(beginning.of_user.memberships):
+            self._earlier[beginning.room] = beginning.begin, beginning.of_user.memberships
         if beginning.of_user.role and subscription.cursor >= feed.cursor:
             feed.level[subscription] = None
         else:
@@ -153,8 +157,12 @@ class RoomReader:
         room = mark.room
         subscription = self.subscriptions.get(room)
         if subscription is not None:
+            begin, memberships = self._earlier.get(room, (-1, ()))
             if mark.id > subscription.cursor:
-                self._rejoined[room] = mark  # perhaps an earlier membership ends before that
+                # Perhaps an earlier membership ends before that.
+                self._rejoined.setdefault(room, []).append(mark)
+            elif subscription.cursor == begin:
+                self._begin_earlier(subscription, mark, memberships)
             return
         if room in self._over and mark.serial <= self._over[room][1]:
             return  # told at the log-in
@@ -162,6 +170,17 @@ class RoomReader:
         self._joining[room] = mark
         if is_new:
             Deferred.fromCoroutine(self._join(mark)).addErrback(self.failed)
+
+    def _begin_earlier(
+        self, subscription: Subscription, mark: e.Joining, memberships: Sequence[Membership]
+    ) -> None:
+        """Begin with an earlier membership, of which the device has not heard: it was away, and nothing was delivered."""
+        del self._earlier[mark.room]
+        subscription.cursor = subscription.acknowledged = mark.id - 1
+        subscription.feed.level.pop(subscription, None)
+        subscription.feed.behind[subscription] = None
+        self._behind[subscription] = [one for one in memberships if one.serial >= mark.serial]
+        self.read_on()
 
     async def _join(self, mark: e.Joining) -> None:
         known = Known({mark.room: (mark.id - 1, mark.serial - 1)})
@@ -210,8 +229,10 @@ class RoomReader:
         if why:
             self._over[event.room] = (event.id, event.serial)
             self._end(subscription, event.serial, why)
-        elif begins_membership(event, self.uid):
-            self._rejoined.pop(event.room, None)
+        elif event.room in self._rejoined and begins_membership(event, self.uid):
+            later = [mark for mark in self._rejoined.pop(event.room) if mark.serial > event.serial]
+            if later:
+                self._rejoined[event.room] = later
 
     def _end(self, subscription: Subscription, serial: int, why: str) -> None:
         """End a subscription behind its membership, whose end has ``serial``."""
@@ -223,9 +244,9 @@ class RoomReader:
             self._over[feed.room] = (0, serial)
             self._owner.acknowledged_room(feed.room, subscription.cursor, over=True)
         self._owner.say(e.RoomLeft(feed.room, feed.name, why))
-        rejoined = self._rejoined.pop(feed.room, None)
-        if rejoined is not None and rejoined.serial > serial:
-            self.joined(rejoined)
+        for mark in self._rejoined.pop(feed.room, ()):
+            if mark.serial > serial:
+                self.joined(mark)
 
     def _drop(self, subscription: Subscription) -> None:
         del self.subscriptions[subscription.feed.room]

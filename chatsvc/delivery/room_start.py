@@ -54,7 +54,7 @@ def start_of(room: RoomOfUser, known: Known) -> RoomStart:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A room in which a session begins behind the entry ``begin``; ``missed``: what it should be told of, if anything."""
+    """A room in which a session begins behind the entry ``begin``; ``missed``: what it is told of, if anything."""
 
     of_user: RoomOfUser
     begin: int

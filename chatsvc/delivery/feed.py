@@ -94,6 +94,8 @@ class RoomFeed:
         self.is_reading = False
         """Whether the log is read because something was missed."""
         self.missed = False
+        self.in_doubt = 0
+        """How many comparisons with the store are under way: until they end nothing is taken."""
         self._gathered: list[RoomEntry] = []
         self._bytes = 0
         self._batch: EntryBatch | None = None
@@ -125,7 +127,7 @@ class RoomFeed:
         """Take the entry behind the cursor; False: something before it is missing."""
         if entry.id <= self.cursor:
             return entry.serial <= self.serial  # else an id that was given out twice
-        if entry.id != self.cursor + 1:
+        if entry.id != self.cursor + 1 or self.in_doubt:
             return False
         self.append(entry)
         return True
@@ -141,9 +143,12 @@ class RoomFeed:
         """Read on behind an entry: the store has lost what came after it."""
         self.void = max(self.void, self.cursor)
         self.cursor, self.serial = id, serial
-        self._gathered.clear()
-        self._bytes = 0
-        self.end_flush()
+        self._gathered = [entry for entry in self._gathered if entry.id <= id]
+        for subscription in self._left:
+            if subscription in self.level:
+                self.fall_behind(subscription)
+        self._left.clear()
+        self._batch = None
         for subscription in (*self.level, *self.behind):
             subscription.cursor = min(subscription.cursor, id)
 
@@ -162,11 +167,6 @@ class RoomFeed:
         )
         if any(type(entry) is RoomEvent and entry.event == "closed" for entry in entries):
             self._before = -1  # it ends all subscriptions: each entry by itself
-
-    def end_flush(self) -> None:
-        """Forget what was being handed over."""
-        self._batch = None
-        self._left.clear()
 
     def flush_some(self, most: int) -> int:
         """Hand the batch to so many subscriptions; how many that were."""

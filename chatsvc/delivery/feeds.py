@@ -88,8 +88,8 @@ class RoomFeeds:
             self._taken(feed, entry)
         elif entry.id > feed.cursor:
             self.resync(feed)
-        else:
-            self._in_background(self._compare(feed))
+        elif not feed.in_doubt:
+            self._doubt(feed)
 
     def room_entries(self, entries: Sequence[RoomEntry]) -> list[int]:
         """
@@ -140,11 +140,11 @@ class RoomFeeds:
         """Compare all feeds with a store that was away and is back, or may have published what was not received."""
         self._rooms.reconnected()
         for feed in list(self._feeds.values()):
-            self._in_background(self._compare(feed))
+            self._doubt(feed)
 
     async def _read_on(self, feed: RoomFeed) -> None:
         try:
-            while feed.missed and self._is_here(feed):
+            while feed.missed and not feed.in_doubt and self._is_here(feed):
                 feed.missed = False
                 if await self._read_page(feed):
                     feed.missed = True  # there may be more
@@ -157,8 +157,8 @@ class RoomFeeds:
         page = await self.patiently(lambda: self._logs.read(feed.room, before, PAGE))
         if page is None or not self._is_here(feed):
             return False
-        if feed.cursor < before:
-            return True  # it has stepped back meanwhile
+        if feed.cursor < before or feed.in_doubt:
+            return True  # it has stepped back meanwhile, or may have to
         if page.front > feed.cursor:
             self._skip(feed, page)
         for entry in page.entries:
@@ -173,13 +173,21 @@ class RoomFeeds:
         for subscription in list(feed.level):
             feed.fall_behind(subscription)
 
+    def _doubt(self, feed: RoomFeed) -> None:
+        """Hand over nothing of a room until it is known that its log is the one that the feed has read."""
+        feed.in_doubt += 1
+        self._in_background(self._compare(feed))
+
     async def _compare(self, feed: RoomFeed) -> None:
         async def ask() -> RoomEnds:
             await self._rooms.ready(feed.room)
             start = RoomStart(feed.room, feed.cursor, feed.serial)
             return (await self._logs.open(0, [start])).ends[0]
 
-        ends = await self.patiently(ask)
+        try:
+            ends = await self.patiently(ask, lambda: self._is_here(feed))
+        finally:
+            feed.in_doubt -= 1
         if ends is None or not self._is_here(feed):
             return
         if ends.begin < feed.cursor:

@@ -174,7 +174,7 @@ class RoomReader:
     def _begin_earlier(
         self, subscription: Subscription, mark: e.Joining, memberships: Sequence[Membership]
     ) -> None:
-        """Begin with an earlier membership, of which the device has not heard: it was away, and nothing was delivered."""
+        """Begin with an earlier membership, of which the device has not heard: nothing was delivered yet."""
         del self._earlier[mark.room]
         subscription.cursor = subscription.acknowledged = mark.id - 1
         subscription.feed.level.pop(subscription, None)
@@ -333,6 +333,9 @@ class RoomReader:
             lambda: self._may_read and subscription in self._behind,
         )
         if page is None or subscription not in self._behind or subscription.cursor != before:
+            return
+        if subscription.feed.in_doubt:  # this may not be the log that was read before
+            await self._feeds.pause()
             return
         if page.front > before:
             self._miss(subscription, page)

@@ -40,7 +40,7 @@ class LiveTests(RoomCase):
     """Sessions that are level with their feed."""
 
     def test_begins_at_the_joining(self) -> None:
-        """A device that says nothing of a room would not see the beginning of its membership, or what came before it."""
+        """A device that says nothing of a room would not see its joining, or would see what came before it."""
         client = self.client(BOB)
         self.assertEqual(client.ids, [2])
         self.assertIsInstance(client.said[0], e.RoomShown)

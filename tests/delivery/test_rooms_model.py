@@ -182,7 +182,7 @@ class RoomModelTests(SynchronousTestCase):
     """The model, run by Hypothesis."""
 
     def test_model(self) -> None:
-        """Some sequence of joinings, losses of news, full connections and log-ins would lose, double or leak an entry."""
+        """Some sequence of joinings, lost news, full connections and log-ins would lose, double or leak an entry."""
         case = RoomMachine.TestCase()
         case.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
         case.runTest()

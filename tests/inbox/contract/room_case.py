@@ -49,9 +49,12 @@ def closed(version: int, room: int = ROOM) -> LogEvent:
     return changed(version, "closed", 0, room, closes=True)
 
 
-def invitation(version: int, user: int, room: int = ROOM, sender: int = A) -> LogEvent:
-    """An invitation of a user into the room ``dev``."""
-    return changed(version, "", user, room, invited=Invited(user, sender, "名", "dev", "join #dev"))
+def invitation(
+    version: int, user: int, room: int = ROOM, sender: int = A, name: str = "dev"
+) -> LogEvent:
+    """An invitation of a user into a room of this name."""
+    invited = Invited(user, sender, "名", name, "join #dev")
+    return changed(version, "", user, room, invited=invited)
 
 
 def says(text: str = "x", sender: int = A, room: int = ROOM, **more: Any) -> RoomDraft:

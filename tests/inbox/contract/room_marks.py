@@ -148,10 +148,7 @@ class RoomMarksContract(RoomCase):
         """An invitation would name another room, because of a letter in its name."""
         await self.begin_room()
         for version, name in enumerate(("a:b", "开发", "i7:x", "-", '’"', "x" * 128), 2):
-            event = invitation(version, READER)
-            assert event.invited is not None
-            event.invited.room_name = name  # type: ignore[misc]
-            await self.apply(event)
+            await self.apply(invitation(version, READER, name=name))
             self.assertEqual((await self.marks())[-1], Invitation(ROOM, name))
 
     async def test_invitation_into_a_full_inbox(self) -> None:

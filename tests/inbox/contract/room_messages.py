@@ -151,7 +151,7 @@ class RoomMessagesContract(RoomCase):
         self.assertEqual(await self.commit(first, first), [Stored(3, 0), Duplicate(3, 0)])
 
     async def test_log_that_is_behind(self) -> None:
-        """A log that has lost events would take messages from who was removed, or a duplicate of what it has lost (P5)."""
+        """A log that has lost events would take messages from who was removed, or twice what it lost (P5)."""
         await self.begin_room()
         sent = says(device=DEVICE, n=1, version=1)
         self.assertEqual(await self.commit(sent), [Stored(2, 0)])

@@ -28,8 +28,8 @@ from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol, OutputProduc
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import BYTE_ORDER_MARK, MAX_FRAME
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds that a peer has to answer our closing of TLS with its own."""

@@ -13,7 +13,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import _PARSERS, TextDialect, _stamp, show
+from chatsvc.wire.text.dialect import _PARSERS, TextDialect, _stamp, show
 from chatsvc.wire.uid import parse_uid
 from tests.wire.samples import ANY, EVENTS, PATIENT, message
 

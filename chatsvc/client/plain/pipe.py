@@ -14,7 +14,7 @@ from chatsvc.client.plain.line_reader import LONGEST, LineQueue
 from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 QUIET = 0.5
 """Seconds without a frame after which the server has said everything."""

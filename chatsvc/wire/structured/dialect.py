@@ -14,7 +14,7 @@ from chatsvc.wire import events as e
 from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
-from chatsvc.wire.text import refusal_text
+from chatsvc.wire.text.dialect import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 """The name of this server in ``welcome``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,16 +13,11 @@ from chatsvc.wire import events as e
 from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
+from chatsvc.wire.structured import fields as f
 from chatsvc.wire.text.dialect import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 """The name of this server in ``welcome``."""
-
-_DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
-
-
-class BadField(Exception):
-    """A field is missing or has a value of the wrong kind."""
 
 
 class StructuredDialect:
@@ -89,44 +83,15 @@ def _command(thing: dict[str, Any]) -> c.Command:
     kind = thing.get("type")
     parser = _PARSERS.get(kind) if isinstance(kind, str) else None
     try:
-        n = _number(thing, "n", 1, c.MAX_N, None)
-    except BadField:
+        n = f.number(thing, "n", 1, c.MAX_N, None)
+    except f.BadField:
         return c.Malformed(Problem.BAD_FIELD, to=_recipient(thing))
     if parser is None:
         return c.Malformed(Problem.UNKNOWN_COMMAND, n=n)
     try:
         return parser(thing, n)
-    except BadField:
+    except f.BadField:
         return c.Malformed(Problem.BAD_FIELD, n=n, to=_recipient(thing))
-
-
-_REQUIRED: Any = object()
-
-
-def _number(
-    thing: dict[str, Any], field: str, least: int, most: int, default: Any = _REQUIRED
-) -> Any:
-    value = thing.get(field, default)
-    if value is default and default is not _REQUIRED:
-        return default
-    if type(value) is not int or not least <= value <= most:
-        raise BadField(field)
-    return value
-
-
-def _text(thing: dict[str, Any], field: str, default: Any = _REQUIRED) -> Any:
-    value = thing.get(field, default)
-    if type(value) is not str and (value is not default or default is _REQUIRED):
-        raise BadField(field)
-    return value
-
-
-def _uid(thing: dict[str, Any], field: str) -> int:
-    # orjson reads an integer past 64 bits as a float: which one it was, nobody knows, so no answer could repeat it.
-    value = thing.get(field)
-    if type(value) is not int:
-        raise BadField(field)
-    return value
 
 
 def _recipient(thing: dict[str, Any]) -> int | None:
@@ -135,65 +100,41 @@ def _recipient(thing: dict[str, Any]) -> int | None:
 
 
 def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
-    to = _uid(thing, "to")
-    text = _text(thing, "text")
+    to = f.uid(thing, "to")
+    text = f.text(thing, "text")
     if not text:
-        raise BadField("text")
+        raise f.BadField("text")
     if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.TOO_LONG, c.Send, to, n=n)
-    again = _flag(thing, "again")
+    again = f.flag(thing, "again")
     if again and n is None:
-        raise BadField("again")
+        raise f.BadField("again")
     return c.Send(to, text, again, n=n)
 
 
 def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
     lang = thing.get("lang")
     return c.Hello(
-        _number(thing, "version", 1, c.MAX_N, 1),
-        _text(thing, "client", ""),
-        _device(thing, ""),
+        f.number(thing, "version", 1, c.MAX_N, 1),
+        f.text(thing, "client", ""),
+        f.device(thing, ""),
         lang if lang in LANGUAGES else None,
-        _words(thing, "features"),
+        f.words(thing, "features"),
         n=n,
     )
 
 
-def _device(thing: dict[str, Any], default: Any = _REQUIRED) -> str:
-    device: str = _text(thing, "device", default)
-    if device != default and not _DEVICE.fullmatch(device):
-        raise BadField("device")
-    return device.lower()
-
-
-def _words(thing: dict[str, Any], field: str) -> tuple[str, ...] | None:
-    """Return a list of texts, None if there is none."""
-    words = thing.get(field, ())
-    if words == ():
-        return None
-    if type(words) is not list or not all(type(word) is str for word in words):
-        raise BadField(field)
-    return tuple(words)
-
-
-def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
-    value = thing.get(field, default)
-    if type(value) is not bool:
-        raise BadField(field)
-    return value
-
-
 def _parse_auth(thing: dict[str, Any], n: int | None) -> c.Command:
-    password, token = _text(thing, "password", None), _text(thing, "token", None)
+    password, token = f.text(thing, "password", None), f.text(thing, "token", None)
     if (password is None) == (token is None):
-        raise BadField("password")
-    receive = _flag(thing, "receive", True)
-    after = _number(thing, "after", 0, c.MAX_N, None)
-    serial = _number(thing, "serial", 0, c.MAX_N, None)
-    name = _text(thing, "name", None)
+        raise f.BadField("password")
+    receive = f.flag(thing, "receive", True)
+    after = f.number(thing, "after", 0, c.MAX_N, None)
+    serial = f.number(thing, "serial", 0, c.MAX_N, None)
+    name = f.text(thing, "name", None)
     if name is not None and "uid" in thing:
-        raise BadField("name")
-    uid = _uid(thing, "uid") if name is None else c.NO_UID
+        raise f.BadField("name")
+    uid = f.uid(thing, "uid") if name is None else c.NO_UID
     return c.Auth(uid, password, token, after, receive, name, serial, n=n)
 
 
@@ -201,15 +142,15 @@ _PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
     "hello": _parse_hello,
     "auth": _parse_auth,
     "msg": _parse_send,
-    "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
-    "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
+    "ack": lambda thing, n: c.Ack(f.number(thing, "id", 0, c.MAX_N), n=n),
+    "register": lambda thing, n: c.Register(f.text(thing, "name"), f.text(thing, "password"), n=n),
     "passwd": lambda thing, n: c.Passwd(
-        _text(thing, "old"), _text(thing, "new"), _flag(thing, "token"), n=n
+        f.text(thing, "old"), f.text(thing, "new"), f.flag(thing, "token"), n=n
     ),
-    "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
-    "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
+    "renew": lambda thing, n: c.Renew(f.text(thing, "token"), n=n),
+    "find": lambda thing, n: c.Find(f.text(thing, "name"), n=n),
     "devices": lambda thing, n: c.Devices(n=n),
-    "forget": lambda thing, n: c.Forget(_device(thing), n=n),
+    "forget": lambda thing, n: c.Forget(f.device(thing), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
 }

@@ -42,6 +42,9 @@ from chatsvc.transport.flush import FlushConsolidator
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
 
+_ROOM_COMMANDS = Rate(1, 20)
+"""Commands of one account a second that change a room: each is a transaction of SQL, and an entry for all its members."""
+
 DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
 
@@ -113,6 +116,7 @@ class Assembly:
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
+                room=RateLimiter(_ROOM_COMMANDS, reactor.seconds),
                 take_over=TakeOverBrake(reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),

@@ -19,6 +19,7 @@ from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import RateLimiter
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
+from chatsvc.rooms.rooms import RoomsContract
 from chatsvc.transport.flush import FlushConsolidator
 
 
@@ -28,14 +29,15 @@ class Rates:
     How fast a user may go, over all connections; past a rate a connection is read more slowly.
 
     ``message`` is for messages, ``login`` for log-ins that succeed, ``find`` for questions after a name, all by uid;
-    ``request`` is for every other command, by uid or, before a log-in, by network. ``take_over`` is for log-ins that
-    end another one.
+    ``request`` is for every other command, by uid or, before a log-in, by network. ``room`` is for commands that change
+    rooms, by uid. ``take_over`` is for log-ins that end another one.
     """
 
     message: RateLimiter[int]
     request: RateLimiter[int | str]
     login: RateLimiter[int]
     find: RateLimiter[int]
+    room: RateLimiter[int]
     take_over: TakeOverBrake
 
 
@@ -55,6 +57,7 @@ class Services:
     auth: Authenticator
     accounts: AccountStore
     inbox: Inbox
+    rooms: RoomsContract
     router: MessageRouter
     flush: FlushConsolidator
     online: OnlineUsers[Reader]

@@ -29,6 +29,7 @@ from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline, Connection
+from chatsvc.rooms.room import RoomRefused
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
@@ -152,6 +153,9 @@ class Session(CommandPipeline):
                 await route.handler(self, command)
             except Denied as denied:
                 self.refuse(command, denied.problem, retry_after=denied.retry_after)
+            except RoomRefused as refused:
+                details = {"room": refused.room, "waiting": refused.waiting}
+                self.refuse(command, refused.problem, **details)
             except StoreUnavailable:
                 self.refuse(command, Problem.STORE_UNAVAILABLE)
             except PasswordsBusy:
@@ -172,6 +176,8 @@ class Session(CommandPipeline):
     def refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
         """Answer a command that is not carried out; ``details`` are those of :class:`~chatsvc.wire.events.Refused`."""
         to = command.to if isinstance(command, c.Send | c.Malformed) else None
+        if isinstance(command, c.SendToRoom | c.Malformed) and type(command.room) is int:
+            details["room"] = command.room
         self.services.metrics.refusals[problem].inc()
         if type(command) is c.Auth:
             self.services.metrics.logins[code_of(problem)].inc()

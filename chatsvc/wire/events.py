@@ -273,6 +273,11 @@ class HelpShown(Event):
 
 
 @record
+class HelpOnRoomsShown(Event):
+    """The answer to ``HelpOnRooms``."""
+
+
+@record
 class LangSet(Event):
     """The answer to ``SetLang``."""
 

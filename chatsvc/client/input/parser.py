@@ -247,7 +247,7 @@ _COMMANDS: dict[str, Callable[[str, int], Typed]] = {
 _ALONE = frozenset({"devices", "help", "?", "quit", "logout"})
 """Commands of one word: with more words after it, the line is a message."""
 
-_DIALECT = TextDialect("en")
+_DIALECT = TextDialect("en", rooms=False)
 
 
 def _dialect(command: str) -> c.Command:

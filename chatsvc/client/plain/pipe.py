@@ -67,7 +67,7 @@ class Pipe(Printer):
         if len(line) > LONGEST:
             return c.Malformed(Problem.TOO_LONG)
         command = device_command(line.decode(errors="replace"))
-        return command or TextDialect(self.conversation.lang).parse(line)
+        return command or TextDialect(self.conversation.lang, rooms=False).parse(line)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""

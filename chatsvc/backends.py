@@ -43,7 +43,9 @@ def make_inbox(
     :raise StoreMisconfigured: the URL names no Redis.
     """
     if database is not None:
-        return SQLiteInbox(database, limits, watermark=watermark, clock=reactor)
+        return SQLiteInbox(
+            database, limits, watermark=watermark, clock=reactor, room_limits=room_limits
+        )
     # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:

@@ -31,6 +31,10 @@ class Connection(Protocol):
     number: int
     address: str
 
+    @property
+    def rooms(self) -> bool:
+        """Whether its client has rooms: a person, or a program to which the feature was granted."""
+
     def say(self, event: e.Event) -> None:
         """Send an event."""
 
@@ -67,8 +71,8 @@ class Connection(Protocol):
     def speak(self, lang: str) -> None:
         """Use another language."""
 
-    def bring_devices(self) -> None:
-        """Say from now on what the feature ``devices`` brings."""
+    def bring_devices(self, *, rooms: bool) -> None:
+        """Say from now on what the feature ``devices`` brings, and ``rooms`` if that was granted, too."""
 
     def hold(self, reason: str) -> object:
         """Stop reading commands until every reason has been released."""

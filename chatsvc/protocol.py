@@ -29,8 +29,8 @@ from chatsvc.transport.framing import MOST_IN_A_ROW, OutputProducer
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import BYTE_ORDER_MARK, MAX_FRAME
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds that a peer has to answer our closing of TLS with its own."""
@@ -110,7 +110,7 @@ class ChatProtocol(EntryFrames):
         )
         self._dialect: TextDialect | StructuredDialect = TextDialect(services.lang)
         self.session = Session(services, self, ROUTES)
-        self._set_deadline(services.limits.login_timeout, self._never_logged_in)
+        self._set_deadline(services.limits.login_timeout, partial(self._end_by, "login-timeout"))
         set_keepalive(self.transport)
         self._meter = meter_of(self.transport)
         read_at_once(self._meter, _STRANGER_READ)
@@ -143,6 +143,10 @@ class ChatProtocol(EntryFrames):
     @property
     def frame_timeout(self) -> float:
         return self.factory.services.limits.frame_timeout
+
+    @property
+    def rooms(self) -> bool:
+        return self._dialect.rooms
 
     # Frames from the peer
 
@@ -254,9 +258,11 @@ class ChatProtocol(EntryFrames):
     def speak(self, lang: str) -> None:
         self._dialect.lang = lang
 
-    def bring_devices(self) -> None:
+    def bring_devices(self, *, rooms: bool) -> None:
         if isinstance(self._dialect, StructuredDialect):
             self._dialect.bring_devices()
+            if rooms:
+                self._dialect.bring_rooms()
 
     def expect_again(self, seconds: float) -> None:
         deadline = self._deadline
@@ -329,9 +335,6 @@ class ChatProtocol(EntryFrames):
         seconds = self.clock.seconds() - self._since
         text = "disconnected after {seconds:.1f} s: {reason}"
         self._note("disconnected", text, seconds=seconds, reason=why)
-
-    def _never_logged_in(self) -> None:
-        self._end_by("login-timeout")
 
     def _end_by(self, limit: str) -> None:
         self.factory.services.metrics.ended[limit].inc()

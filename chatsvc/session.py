@@ -30,6 +30,7 @@ from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline, Connection
+from chatsvc.rooms.room import RoomRefused
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
@@ -175,6 +176,9 @@ class Session(CommandPipeline):
                 await route.handler(self, command)
             except Denied as denied:
                 self.refuse(command, denied.problem, retry_after=denied.retry_after)
+            except RoomRefused as refused:
+                details = {"room": refused.room, "waiting": refused.waiting}
+                self.refuse(command, refused.problem, **details)
             except StoreUnavailable:
                 self.refuse(command, Problem.STORE_UNAVAILABLE)
             except PasswordsBusy:

@@ -33,7 +33,10 @@ C = TypeVar("C", bound=Collector)
 
 disable_created_metrics()  # they double the lines, and no dashboard asks for them
 
-HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
+HOLDING = (
+    *("message-rate", "request-rate", "find-rate", "room-command-rate"),
+    *("unanswered", "output"),
+)
 """Why a connection is not read: it sends or asks too fast, or its answers or output pile up."""
 
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")

@@ -85,6 +85,7 @@ class Assembly:
         self._metrics = metrics
         self.tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
+        self._accounts_monitor = self._monitor(config.accounts, "accounts")
 
     async def services(self) -> Services:
         """
@@ -106,6 +107,7 @@ class Assembly:
         self._closing.callback(feeds.close)
         for warning in await inbox.open(router):
             self._log.warn("{warning}", event="store-endangers", warning=warning)
+        self._finish_rooms(rooms)
         self.checks[monitor] = inbox.examine
         await self._compare_secrets(inbox)
         log_budget = LogBudget(reactor.seconds)
@@ -139,12 +141,13 @@ class Assembly:
     async def _rooms(self, inbox: Inbox) -> Rooms:
         config, reactor = self._config, self._reactor
         database = await self._database(config.accounts)
-        store = RoomStore(database.monitored_by(self._accounts_monitor), config.room_limits)
-        rooms = Rooms(store, inbox.rooms)
-        finishing = PeriodicTask(reactor, "finishing changes of rooms", rooms.finish_old)
+        store = RoomStore(database.monitored_by(self._accounts_monitor), time.time)
+        return Rooms(store, inbox.rooms, config.room_limits)
+
+    def _finish_rooms(self, rooms: Rooms) -> None:
+        finishing = PeriodicTask(self._reactor, "finishing changes of rooms", rooms.finish_old)
         finishing.start(_ROOMS_FINISHED_EVERY, now=False)
         self._closing.callback(finishing.stop)
-        return rooms
 
     def _features(self, inbox: Inbox) -> FeatureGrants:
         grants = FeatureGrants(inbox, self._reactor.seconds)
@@ -170,7 +173,7 @@ class Assembly:
         )
 
     async def _accounts(self) -> AccountStore:
-        monitor = self._monitor(self._config.accounts, "accounts")
+        monitor = self._accounts_monitor
         database = await self._database(self._config.accounts)
         accounts = AccountStore(database.monitored_by(monitor))
         await accounts.open(of_server(self._config.registration))
@@ -185,7 +188,10 @@ class Assembly:
             database = (await self._database(url)).monitored_by(monitor)
         watermark = Watermark(reactor, os.path.join(self._config.keys, _WATERMARK))
         limits = self._config.inbox_limits
-        inbox = make_inbox(url, reactor, limits, database, self._about, monitor, watermark)
+        inbox = make_inbox(
+            *(url, reactor, limits, database, self._about, monitor, watermark),
+            room_limits=self._config.room_log,
+        )
         return inbox, monitor
 
     def _monitor(self, url: StoreURL, store: str) -> StoreMonitor:

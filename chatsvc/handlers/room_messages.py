@@ -50,8 +50,7 @@ async def send(session: Session, command: c.SendToRoom) -> None:
     Send a message when its room was found and is ready.
 
     :raise Denied: ``again`` without a device, so that nobody could tell whether the message was stored before.
-    :raise RoomRefused: there is no room of that name that the user may know of. (One of a number is for the store to
-        judge, after duplicates.)
+    :raise RoomRefused: there is no room that the user may, or once could, know of.
     :raise StoreUnavailable: a store is away, or the device could not be claimed.
     """
     user = session.user
@@ -159,7 +158,5 @@ def _answer(
         problem = Problem.NOT_A_MEMBER if known else Problem.UNKNOWN_ROOM
         return e.Refused(problem, room=number, re=n)
     if isinstance(outcome, Behind):
-        if not room.version:
-            return e.Refused(Problem.UNKNOWN_ROOM, room=number, re=n)
         rooms.lost_events(number)
     return e.Refused(Problem.MAYBE_NOT_STORED, room=number, re=n)

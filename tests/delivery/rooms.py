@@ -180,7 +180,12 @@ class RoomClient:
         self.marks: list[e.Joining] = []
         self.is_logged_in = False
         self.reader = RoomReader(
-            *(node.feeds, cast(Rooms, node.rooms), uid, device, self, self),
+            node.feeds,
+            cast(Rooms, node.rooms),
+            uid,
+            device,
+            self,
+            self,
             Tally("entries", ""),
             says_synced=True,
         )

@@ -84,6 +84,7 @@ class MemoryDevice:
     serial: int = 0
     generation: int = 0
     online: bool = True
+    registered_at: int = 0
 
 
 class MemoryInbox(Turns):
@@ -187,6 +188,8 @@ class MemoryInbox(Turns):
             del devices[offline[0]]
         device = devices.setdefault(name, MemoryDevice(registration.client, acknowledged))
         begin = self._begin(uid, after, registration.serial, device.position)
+        if new:
+            device.registered_at = self.serial
         if renewed is None:
             device.position = begin if new else max(device.position, begin)
         device.generation = self.sending[uid, name] = self._next_generation(uid)
@@ -202,6 +205,7 @@ class MemoryInbox(Turns):
             begin=begin,
             serial=known or self.serial,
             missed=missed,
+            registered_at=device.registered_at,
         )
 
     def _begin(self, uid: int, after: int | None, serial: int | None, position: int) -> int:

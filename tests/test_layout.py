@@ -43,6 +43,7 @@ FLOORS = {
     "chatsvc.pipeline": 9,
     "chatsvc.session": 10,
     "chatsvc.handlers": 11,
+    "chatsvc.entry_frames": 11,
     "chatsvc.protocol": 12,
     "chatsvc.factory": 13,
     "chatsvc.gauges": 14,

@@ -17,7 +17,7 @@ DEVICES = "devices"
 """The feature of registered devices."""
 
 ROOMS = "rooms"
-"""The feature of rooms, for registered devices alone."""
+"""The feature of rooms; it needs that of devices."""
 
 FEATURES = (DEVICES, ROOMS)
 """The features that this version knows."""
@@ -89,8 +89,8 @@ class FeatureGrants:
         older = sorted(name for name, features in facts.items() if not features >= set(FEATURES))
         if older and (count := self._older.hit()):
             self._log.error(
-                "Nodes of an older version are running: no client is granted what they do not know (registered devices,"
-                " rooms) until they are stopped ({nodes})",
+                "Nodes of an older version are running: no client is granted a registered device until they are"
+                " stopped ({nodes})",
                 event="older-node",
                 nodes=", ".join(older),
                 count=count,

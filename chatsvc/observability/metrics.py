@@ -67,6 +67,7 @@ connection where somebody is logged in already. ``too-many-devices``: as many as
 
 MESSAGE_STATES = (
     *("stored", "duplicate", "full", "gap", "failed", "moved", "unregistered"),
+    *("not-member", "behind"),
     "unknown",
 )
 """What can become of a message: the store's outcome, or ``unknown`` if the sender got no certain answer."""
@@ -234,6 +235,12 @@ class Metrics(ProcessMetrics):
         )
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
+        )
+        self.room_entries_handed = self._register(
+            Tally(
+                "chatsvc_room_entries_handed",
+                "Messages and events of rooms handed to readers who are here.",
+            )
         )
         self.copies = self._register(
             Tally(

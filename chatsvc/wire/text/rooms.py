@@ -25,45 +25,46 @@ _MOST_LISTED = 1000
 # Commands
 
 
-def _parse_room(kind: Callable[[str], c.RoomCommand], usage: Problem) -> Callable[[str], c.Command]:
-    """Make the parser of a command that takes a room and nothing else."""
+def _names_a_room(word: str) -> bool:
+    return word[:1] in HASHES and len(word) > 1 and " " not in word
 
-    def parse(rest: str) -> c.Command:
-        if rest[:1] not in HASHES or len(rest) < 2 or " " in rest:
-            return c.Malformed(usage, kind if isinstance(kind, type) else None)
-        return kind(rest[1:])
 
-    return parse
+def _parse_room(kind: type[c.JoinRoom | c.LeaveRoom], usage: Problem) -> Callable[[str], c.Command]:
+    """Make the parser of a command that takes a room."""
+    return lambda rest: kind(rest[1:]) if _names_a_room(rest) else c.Malformed(usage, kind)
 
 
 def _parse_member(
-    kind: Callable[[str, int], c.RoomCommand], usage: Problem
+    kind: type[c.Invite | c.RemoveMember], usage: Problem
 ) -> Callable[[str], c.Command]:
     """Make the parser of a command that takes a room and a uid."""
 
     def parse(rest: str) -> c.Command:
-        malformed = kind if isinstance(kind, type) else None
-        words = rest.split(" ")
-        if len(words) != 2 or not words[1] or words[0][:1] not in HASHES or len(words[0]) < 2:
-            return c.Malformed(usage, malformed)
-        uid = parse_uid(words[1])
-        if uid is None:
-            return c.Malformed(Problem.UID_NOT_INTEGER, malformed)
-        return kind(words[0][1:], uid)
+        word, _, typed = rest.partition(" ")
+        if not _names_a_room(word) or not typed or " " in typed:
+            return c.Malformed(usage, kind)
+        uid = parse_uid(typed)
+        return c.Malformed(Problem.UID_NOT_INTEGER, kind) if uid is None else kind(word[1:], uid)
 
     return parse
 
 
 def _parse_create(rest: str) -> c.Command:
     word, space, kind = rest.partition(" ")
-    if word[:1] not in HASHES or len(word) < 2 or (space and kind != "private"):
+    if not _names_a_room(word) or (space and kind != "private"):
         return c.Malformed(Problem.CREATE_USAGE, c.CreateRoom)
     return c.CreateRoom(word[1:], kind or "public")
 
 
+def _parse_members(rest: str) -> c.Command:
+    if not _names_a_room(rest):
+        return c.Malformed(Problem.MEMBERS_USAGE, c.ListMembers)
+    return c.ListMembers(rest[1:], limit=_MOST_LISTED)
+
+
 def _parse_topic(rest: str) -> c.Command:
     word, _, topic = rest.partition(" ")
-    if word[:1] not in HASHES or len(word) < 2 or not topic:
+    if not _names_a_room(word) or not topic:
         return c.Malformed(Problem.TOPIC_USAGE, c.ChangeRoom)
     if len(topic.encode()) > c.MAX_TOPIC:
         return c.Malformed(Problem.LONG_TOPIC, c.ChangeRoom)
@@ -90,9 +91,7 @@ PARSERS: dict[str, Callable[[str], c.Command]] = {
     "create": _parse_create,
     "join": _parse_room(c.JoinRoom, Problem.JOIN_USAGE),
     "leave": _parse_room(c.LeaveRoom, Problem.LEAVE_USAGE),
-    "members": _parse_room(
-        lambda room: c.ListMembers(room, limit=_MOST_LISTED), Problem.MEMBERS_USAGE
-    ),
+    "members": _parse_members,
     "invite": _parse_member(c.Invite, Problem.INVITE_USAGE),
     "remove": _parse_member(c.RemoveMember, Problem.REMOVE_USAGE),
     "topic": _parse_topic,

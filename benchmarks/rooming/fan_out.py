@@ -102,9 +102,7 @@ def members_of(shape: RoomShape, place: int) -> range:
     return range(first, first + shape.members)
 
 
-def _load(
-    subject: Subject, shape: RoomShape, place: int, dialect: str, effort: Effort
-) -> Load:
+def _load(subject: Subject, shape: RoomShape, place: int, dialect: str, effort: Effort) -> Load:
     uids = members_of(shape, place)
     room = OpenRoom(0, "room")
     if isinstance(subject, Service):

@@ -106,7 +106,7 @@ class _Member:
         try:
             self._log_in(client)
             client.say_many(thing | {"n": n} for n, thing in enumerate(things, 2))
-            answers = {}
+            answers: dict[int, dict[str, Any]] = {}
             while len(answers) < len(things):
                 answer = client.next(_PATIENCE)
                 if "re" in answer:

@@ -1,4 +1,4 @@
-"""How many are in a room, and how many of them write: ``200x4x4`` is 200 members, 4 senders, 4 messages under way of each."""
+"""How many are in a room and how many write: ``200x4x4`` is 200 members, 4 senders with 4 messages under way each."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ void line_open(struct crowd *crowd, struct line *line)
     choose_address(crowd, line->fd);
     crowd->opened++;
     setsockopt(line->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (crowd->options->buffer) {
+    if (crowd->options->buffer && line->index >= crowd->options->writers) {
         int bytes = (int)crowd->options->buffer;
         setsockopt(line->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     }

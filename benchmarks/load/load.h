@@ -32,7 +32,7 @@ struct options {
     long room;            /* number of the room into which structured lines write */
     const char *room_name; /* the room's name, for text lines; "": lines write to users */
     long writers;         /* lines that write into the room: the first ones; all are members */
-    long buffer;          /* bytes that a line's socket keeps for who does not read; 0: as the system likes */
+    long buffer;          /* bytes that the socket of a line that writes nothing keeps for it; 0: as the system likes */
     long spare;           /* the port to which a line goes in turns when it was lost; every second one begins there */
     long until_synced;    /* 1: a log-in is over when all was handed over, not when it is confirmed */
     long gather;          /* 1: what a line has to say at once leaves in one TLS record; 0: each frame in its own */

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from benchmarks.comparing.board import Board
 from benchmarks.comparing.load import Load
-from benchmarks.comparing.subjects import FIRST_UID, Service, Subject
+from benchmarks.comparing.subjects import ACCOUNTS, FIRST_UID, Service, Subject
 from benchmarks.comparing.talking import Effort, Said, check, rate
 from benchmarks.rooming.membership import Door, OpenRoom, open_room
 from benchmarks.rooming.shapes import RoomShape
 
 READING = {"features": 2, "ack_every": 64, "ack_ms": 1000}
 """Words of the generator's command line: members read rooms, and acknowledge every 64 messages or once a second."""
-
-_UIDS = 2_000
-"""From the first member of one shape's room to that of the next."""
 
 _WARM = 0.5
 _WAY_IN = 900
@@ -59,11 +57,11 @@ def fan_out(
     board: Board, contest: Contest, effort: Effort, shapes: Sequence[RoomShape], dialect: str
 ) -> None:
     """All rounds of all shapes in one dialect, both servers in turns."""
-    for place, shape in enumerate(shapes):
+    for shape, uids in zip(shapes, members_of(shapes), strict=True):
         title = f"{shape.name} {dialect}"
         with ExitStack() as stack:
             loads = [
-                (one, stack.enter_context(_load(one.subject, shape, place, dialect, effort)))
+                (one, stack.enter_context(_load(one.subject, shape, uids, dialect, effort)))
                 for one in contest.contestants
             ]
             for _ in range(effort.rounds):
@@ -96,17 +94,22 @@ def door(service: Service) -> Door:
     return Door(service.port, service.ca, service.tokens)
 
 
-def members_of(shape: RoomShape, place: int) -> range:
-    """The uids of a shape's members; ``place`` is that of the shape among all of the run."""
-    first = FIRST_UID + place * _UIDS
-    return range(first, first + shape.members)
+def members_of(shapes: Sequence[RoomShape]) -> list[range]:
+    """
+    The uids of each shape's members, from the same ones on in each dialect: nobody is in the rooms of two.
+
+    :raise ValueError: there are not so many accounts
+    """
+    ends = list(accumulate((shape.members for shape in shapes), initial=FIRST_UID))
+    if ends[-1] > FIRST_UID + ACCOUNTS:
+        raise ValueError(f"the rooms have more members than the {ACCOUNTS:,} accounts")
+    return [range(first, end) for first, end in pairwise(ends)]
 
 
-def _load(subject: Subject, shape: RoomShape, place: int, dialect: str, effort: Effort) -> Load:
-    uids = members_of(shape, place)
+def _load(subject: Subject, shape: RoomShape, uids: range, dialect: str, effort: Effort) -> Load:
     room = OpenRoom(0, "room")
     if isinstance(subject, Service):
-        room = open_room(door(subject), f"fan-{shape.name}-{place}", uids)
+        room = open_room(door(subject), f"fan-{shape.name}-{uids[0]}", uids)
     crowd = {"uid": uids[0], "lines": shape.members, "writers": shape.senders}
     where = {"room": room.number, "room_name": room.name}
     return subject.load(

@@ -21,7 +21,7 @@ _LARGE = 8_000
 _FILL = 400
 """Messages of that size: 3 MiB for each member. Linux keeps up to some 2.5 MiB for a connection on the loopback."""
 
-_BUFFER = 4_096
+_BUFFER = 16_384
 """Bytes that the socket of a member keeps for who does not read."""
 
 _LONGEST = 40

@@ -93,7 +93,8 @@ static int put_position(const struct crowd *crowd, const struct line *line, char
         return snprintf(frame, room, "}");
     if (!line->last_serial)
         return snprintf(frame, room, ",\"rooms\":{}}");
-    return snprintf(frame, room, ",\"rooms\":{\"%ld\":[%ld,%ld]}}", crowd->options->room, line->last_id, line->last_serial);
+    return snprintf(frame, room, ",\"rooms\":{\"%ld\":[%ld,%ld]}}", crowd->options->room, line->last_id,
+                    line->last_serial);
 }
 
 void say_auth(struct crowd *crowd, struct line *line)

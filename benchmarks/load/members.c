@@ -161,9 +161,10 @@ static void tell(const struct crowd *crowd)
         if (member->lost && member->level > level)
             level = member->level;
     }
-    printf("{\"sent\":%ld,\"confirmed\":%ld,\"shown\":%ld,\"lost\":%ld,\"twice\":%ld,\"disordered\":%ld,\"cut_off\":%ld,"
-           "\"away\":%ld,\"in_at\":%.6f,\"level_at\":%.6f,\"troubles\":%ld,", sent, crowd->lines[0].confirmed, shown, lost,
-           twice, disordered, lost_lines, away, seconds_of(in), seconds_of(level), crowd->troubles - crowd->closed);
+    printf("{\"sent\":%ld,\"confirmed\":%ld,\"shown\":%ld,\"lost\":%ld,\"twice\":%ld,\"disordered\":%ld,", sent,
+           crowd->lines[0].confirmed, shown, lost, twice, disordered);
+    printf("\"cut_off\":%ld,\"away\":%ld,\"in_at\":%.6f,\"level_at\":%.6f,\"troubles\":%ld,", lost_lines, away,
+           seconds_of(in), seconds_of(level), crowd->troubles - crowd->closed);
 }
 
 void members(const struct options *options)

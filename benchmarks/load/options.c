@@ -34,8 +34,8 @@ static void set(const struct name *names, char *word)
 struct options read_options(int count, char **words)
 {
     struct options o = {
-        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .room_name = "", .lines = 40, .accounts = 1000,
-        .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
+        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .room_name = "", .lines = 40,
+        .accounts = 1000, .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
     };
     const struct name names[] = {
         {"port", .number = &o.port}, {"ca", .text = &o.ca}, {"dialect", .text = &o.dialect},

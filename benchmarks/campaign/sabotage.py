@@ -14,6 +14,8 @@ from pathlib import Path
 from twisted.scripts.twistd import run
 
 from benchmarks.campaign.rooms.plan import PATH_VARIABLE
+from benchmarks.campaign.rooms.points import watch
+from benchmarks.campaign.rooms.rules import ROOM_RULES
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.reader_state import State
 from chatsvc.inbox.outcome import Draft, Removal
@@ -198,6 +200,7 @@ RULES: dict[str, Callable[[], None]] = {
     "step-back": step_back,
     "removals": removals,
     "beginnings": beginnings,
+    **ROOM_RULES,
     **dict.fromkeys(CLIENT_RULES, lambda: None),
 }
 
@@ -206,8 +209,6 @@ def serve(rule: str) -> None:
     """Be ``twistd`` without a rule, and so are the workers that it starts."""
     RULES[rule]()
     if path := os.environ.get(PATH_VARIABLE):
-        from benchmarks.campaign.rooms.points import watch
-
         watch(Path(path))
     here = str(Path(__file__).parents[2])
     launcher._TWISTD = (

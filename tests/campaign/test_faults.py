@@ -23,7 +23,7 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
     )
     counts = re.findall(
         r"^(confirmed|lost|shown twice|out of order|copies|misdirected|missed for no reason"
-        r"|shown though refused) (\d+)\b",
+        r"|shown though refused|in rooms: \w[a-z ]*) (\d+)\b",
         run.stdout,
         re.M,
     )

@@ -47,8 +47,8 @@ def judge_rooms(
     """
     Compare what was confirmed, and what SQL knows of rooms, with what every reader of rooms was shown.
 
-    Before the end SQL is asked, by ``write_history``, when the journals have been read: it must know what they do. While
-    some of it is unfinished (False), nothing can be said.
+    Before the end SQL is asked, by ``write_history``, when the journals have been read: it must know what they do.
+    While some of it is unfinished (False), nothing can be said.
     """
     sessions = read_room_sessions(folder)
     if write_history is not None and not write_history():

@@ -18,6 +18,7 @@ from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
@@ -32,6 +33,8 @@ from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, Registr
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.observability.session_log import LogBudget
+from chatsvc.rooms.rooms import Rooms
+from chatsvc.rooms.store import RoomStore
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
@@ -39,8 +42,17 @@ from chatsvc.storage.url import StoreUnavailable, StoreURL
 from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.flush import FlushConsolidator
 
+_ROOM_CHANGES = Rate(1, 20)
+"""Commands of one account a second that change rooms: each is a transaction, and is told to all members."""
+
+_ROOMS_FINISHED_EVERY = 2.0
+"""Seconds after which it is looked for changes of rooms that a node left without finishing."""
+
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
+
+_ROOM_COMMANDS = Rate(1, 20)
+"""Commands of one account a second that change a room: each is a transaction of SQL, and an entry for all its members."""
 
 DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
@@ -90,8 +102,11 @@ class Assembly:
         if config.inbox_limits.device_backlog < config.inbox_limits.waiting:
             self._log.warn(_SHORT_BACKLOG, event="short-backlog")
         inbox, monitor = await self._make_inbox()
-        router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
+        rooms = await self._rooms(inbox)
+        feeds = RoomFeeds(reactor, inbox.rooms, rooms)
+        router = MessageRouter(reactor, inbox, online, feeds, metrics, config.batch, flush.flush)
         self._closing.push_async_callback(inbox.close)
+        self._closing.callback(feeds.close)
         for warning in await inbox.open(router):
             self._log.warn("{warning}", event="store-endangers", warning=warning)
         self.checks[monitor] = inbox.examine
@@ -107,18 +122,33 @@ class Assembly:
             router=router,
             flush=flush,
             online=online,
+            rooms=rooms,
+            feeds=feeds,
             features=self._features(inbox),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
+                room=RateLimiter(_ROOM_COMMANDS, reactor.seconds),
                 take_over=TakeOverBrake(reactor.seconds),
+                room=RateLimiter(_ROOM_CHANGES, reactor.seconds),
+                into_room=RateLimiter(config.room_rate, reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),
             metrics=metrics,
             log_budget=log_budget,
         )
+
+    async def _rooms(self, inbox: Inbox) -> Rooms:
+        config, reactor = self._config, self._reactor
+        database = await self._database(config.accounts)
+        store = RoomStore(database.monitored_by(self._accounts_monitor), config.room_limits)
+        rooms = Rooms(store, inbox.rooms)
+        finishing = PeriodicTask(reactor, "finishing changes of rooms", rooms.finish_old)
+        finishing.start(_ROOMS_FINISHED_EVERY, now=False)
+        self._closing.callback(finishing.stop)
+        return rooms
 
     def _features(self, inbox: Inbox) -> FeatureGrants:
         grants = FeatureGrants(inbox, self._reactor.seconds)

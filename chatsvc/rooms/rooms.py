@@ -14,7 +14,7 @@ from chatsvc.rooms.room import Room, RoomOfUser
 from chatsvc.wire.events import ListedRoom
 
 
-class RoomsContract(Protocol):
+class Rooms(Protocol):
     """To become the class ``Rooms``: what sessions and readers ask of it. All methods may raise ``RoomRefused``."""
 
     async def create(self, by: int, name: str, kind: str, topic: str) -> Room:
@@ -74,9 +74,12 @@ class RoomsContract(Protocol):
 
     async def find(self, uid: int, room: int | str) -> tuple[Room, bool]:
         """
-        Find the room that a message of ``uid`` is for, ready for messages; whether the user is a member.
+        Find the room that a message of ``uid`` is for, ready for messages; whether the user may know of it.
 
-        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none that this user may know of.
+        For a number that no room has it gives one of version 0: the store judges numbered messages, and an answer of this
+        node would tell a room that does not exist from one that the user may not know of.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none of that name that this user may know of.
         """
 
     def known(self, room: int) -> Room | None:
@@ -84,6 +87,9 @@ class RoomsContract(Protocol):
 
     def entry_seen(self, room: int, version: int, name: str | None, kind: str | None) -> None:
         """Take note of an event of a room's log, so that what is known of the room stays true."""
+
+    def lost_events(self, room: int) -> None:
+        """Make a room ready anew before the next message: its log was found to lack events."""
 
     def reconnected(self) -> None:
         """Forget which rooms are ready: the store may have lost events."""

@@ -24,8 +24,8 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, ZH
 from chatsvc.wire.problems import Problem, code_of
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 from tests.support.clients import PATIENCE
 from tests.support.pages import Page
 from tests.support.processes import ChatServer

@@ -28,6 +28,7 @@ from chatsvc.transport.flush import FlushConsolidator
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from tests.support.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
+from tests.support.memory_rooms import MemoryRooms
 
 ALICE, BOB, CAROL = 10001, 10002, 10003
 UNLIMITED = Rate(0, 1)
@@ -45,6 +46,7 @@ class World:
         request_rate: Rate = UNLIMITED,
         login_rate: Rate = UNLIMITED,
         find_rate: Rate = UNLIMITED,
+        room_rate: Rate = UNLIMITED,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -54,6 +56,7 @@ class World:
             u10001=("alice", "a"), u10002=("bob", "b"), u10003=("carol", "c")
         )
         self.passwords = PlainPasswords()
+        self.rooms = MemoryRooms()
         self.online: OnlineUsers[Reader] = OnlineUsers()
         self.flush = FlushConsolidator(self.clock)
         self.router = MessageRouter(
@@ -78,6 +81,7 @@ class World:
             ),
             accounts=accounts,
             inbox=self.inbox,
+            rooms=self.rooms,
             router=self.router,
             flush=self.flush,
             online=self.online,
@@ -87,6 +91,7 @@ class World:
                 request=RateLimiter(request_rate, now),
                 login=RateLimiter(login_rate, now),
                 find=RateLimiter(find_rate, now),
+                room=RateLimiter(room_rate, now),
                 take_over=TakeOverBrake(now),
             ),
             limits=ConnectionLimits(**limits),
@@ -96,10 +101,10 @@ class World:
 
     def let_all(self) -> None:
         """Let whatever is held be done, and what that brings about."""
-        for part in (self.accounts, self.passwords, self.inbox):
+        for part in (self.accounts, self.passwords, self.inbox, self.rooms):
             part.hold = set()
         for _ in range(5):
-            for part in (self.accounts, self.passwords, self.inbox):
+            for part in (self.accounts, self.passwords, self.inbox, self.rooms):
                 part.let_all()
             self.clock.advance(0)
 
@@ -116,6 +121,7 @@ class RecordingConnection:
         self.noted: list[Any] = []
         self.held: set[str] = set()
         self.received: Callable[[int], object] | None = None
+        self.rooms = True  # as a person's
         self.session = Session(services, self, ROUTES)
 
     def say(self, event: e.Event) -> None:
@@ -137,8 +143,9 @@ class RecordingConnection:
     def speak(self, lang: str) -> None:
         self.noted.append(lang)
 
-    def bring_devices(self) -> None:
+    def bring_devices(self, *, rooms: bool) -> None:
         self.noted.append("devices")
+        self.rooms = rooms
 
     def hold(self, reason: str) -> None:
         self.held.add(reason)

@@ -10,7 +10,7 @@ from chatsvc.wire import client_codec as client
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.structured import StructuredDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
 
 MESSAGE = e.Message(41, 10001, "张三", 1763888424123, "你\n好\u2028")
 DEVICE = e.Device("ab" * 16, "x/1", 1, 2, True)

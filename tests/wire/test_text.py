@@ -13,7 +13,8 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import _PARSERS, TextDialect, _stamp, show
+from chatsvc.wire.text.dialect import _PARSERS, TextDialect, show
+from chatsvc.wire.text.lines import stamp
 from chatsvc.wire.uid import parse_uid
 from tests.wire.samples import ANY, EVENTS, PATIENT, message
 
@@ -152,8 +153,8 @@ class SayTests(SynchronousTestCase):
         os.environ["TZ"] = "Asia/Shanghai"
         time.tzset()
         self.addCleanup(self.restore, zone)
-        _stamp.cache_clear()
-        self.addCleanup(_stamp.cache_clear)
+        stamp.cache_clear()
+        self.addCleanup(stamp.cache_clear)
 
     def restore(self, zone: str | None) -> None:
         """Restore the time zone."""

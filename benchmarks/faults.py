@@ -113,10 +113,8 @@ def _say_sums(say: Callable[[str], None], verdict: Verdict) -> None:
 
 
 def _say_rooms(say: Callable[[str], None], verdict: RoomVerdict) -> None:
-    say(
-        f"in rooms: confirmed {verdict.confirmed}, events {verdict.changes},"
-        f" to be shown {verdict.owed} times"
-    )
+    say(f"in rooms: confirmed {verdict.confirmed}, events {verdict.changes}")
+    say(f"in rooms: to be shown {verdict.owed} times")
     say(f"in rooms: lost {verdict.lost}")
     say(f"in rooms: shown twice {verdict.shown_twice}")
     say(f"in rooms: out of order {verdict.out_of_order}")
@@ -150,12 +148,12 @@ _CERTAIN = {
 
 
 _IN_ROOMS = {
-    "room lost": "passed_over",
-    "room shown twice": "shown_twice",
-    "room out of order": "out_of_order",
-    "room leaked": "leaked",
-    "room misdirected": "misdirected",
-    "room refused": "refused_for_no_reason",
+    "in rooms: lost": "passed_over",
+    "in rooms: shown twice": "shown_twice",
+    "in rooms: out of order": "out_of_order",
+    "in rooms: leaked": "leaked",
+    "in rooms: misdirected": "misdirected",
+    "in rooms: refused for no reason": "refused_for_no_reason",
 }
 """The same of rooms."""
 

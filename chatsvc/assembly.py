@@ -51,9 +51,6 @@ _ROOMS_FINISHED_EVERY = 2.0
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
 
-_ROOM_COMMANDS = Rate(1, 20)
-"""Commands of one account a second that change a room: each is a transaction of SQL, and an entry for all its members."""
-
 DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
 
@@ -130,10 +127,9 @@ class Assembly:
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
-                room=RateLimiter(_ROOM_COMMANDS, reactor.seconds),
-                take_over=TakeOverBrake(reactor.seconds),
                 room=RateLimiter(_ROOM_CHANGES, reactor.seconds),
                 into_room=RateLimiter(config.room_rate, reactor.seconds),
+                take_over=TakeOverBrake(reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),
             metrics=metrics,

@@ -31,8 +31,8 @@ class Rates:
 
     ``message`` is for messages, ``login`` for log-ins that succeed, ``find`` for questions after a name, all by uid;
     ``request`` is for every other command, by uid or, before a log-in, by network. ``take_over`` is for log-ins that
-    end another one. ``room`` is for commands that change rooms, by uid, ``into_room`` for messages into one room, by its
-    number.
+    end another one. ``room`` is for commands that change rooms, by uid, ``into_room`` for messages into one room, by
+    its number.
     """
 
     message: RateLimiter[int]
@@ -50,8 +50,9 @@ class Services:
     A server's parts, as its factory, connections and sessions use them.
 
     ``online`` is the online-user map: it maps the uid of every user who reads on this node to the readers of that
-    user's devices. ``feeds`` are those of the rooms that are read here. ``now`` gives seconds since 1970, ``clock`` monotonic ones. ``lang`` is the language in which a
-    connection begins. ``log_budget`` bounds how often peers can cause the same line of the log.
+    user's devices. ``feeds`` are those of the rooms that are read here. ``now`` gives seconds since 1970, ``clock``
+    monotonic ones. ``lang`` is the language in which a connection begins. ``log_budget`` bounds how often peers can
+    cause the same line of the log.
     """
 
     clock: IReactorTime

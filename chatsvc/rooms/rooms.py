@@ -1,8 +1,8 @@
 """
 Rooms, as sessions use them: a change is one transaction of SQL, then goes into the room's log, then is confirmed.
 
-Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` if a store is away; a change may then have been made or not,
-and may be asked for again. Rooms are named by their number or by their name.
+Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` if a store is away; a change may then have been made
+or not, and may be asked for again. Rooms are named by their number or by their name.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Rooms(Protocol):
         """
         Find the room that a message of ``uid`` is for, ready for messages; whether the user may know of it.
 
-        For a number that no room has it gives one of version 0: the store judges numbered messages, and an answer of this
-        node would tell a room that does not exist from one that the user may not know of.
+        For a number that no room has it gives one of version 0: the store judges numbered messages, and an answer of
+        this node would tell a room that does not exist from one that the user may not know of.
 
         :raise RoomRefused: ``UNKNOWN_ROOM``: there is none of that name that this user may know of.
         """

@@ -253,7 +253,9 @@ class RedisInbox:
         self._rollback.advance(run, batches, int(last))
         return [self._message(uid, *fields) for fields in page]
 
-    def _message(self, uid: int, id: int, serial: str, to: str, device: str, *fields: Any) -> Message:
+    def _message(
+        self, uid: int, id: int, serial: str, to: str, device: str, *fields: Any
+    ) -> Message:
         recipient, mark = decode_recipient(to)
         name = device_name(device)
         return self._foreign.message(

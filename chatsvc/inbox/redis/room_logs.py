@@ -20,8 +20,8 @@ from chatsvc.inbox.redis.room_codec import (
     encode_start,
     key_of,
 )
-from chatsvc.inbox.room_log import Applied, LogEvent, Opened, RoomEnds, RoomPage, RoomStart
 from chatsvc.inbox.rollback import RollbackDetector
+from chatsvc.inbox.room_log import Applied, LogEvent, Opened, RoomEnds, RoomPage, RoomStart
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import RoomEntry

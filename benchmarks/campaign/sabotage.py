@@ -75,8 +75,9 @@ def duplicates() -> None:
 def receipts() -> None:
     """What was written counts as received."""
 
-    def written(self: AckTracker, id: int) -> None:
-        self._received(id)
+    def written(self: AckTracker) -> None:
+        self._tell(self.unwritten, self.unwritten_in_rooms)
+        self.unwritten, self.unwritten_in_rooms = 0, {}
 
     AckTracker.written = written  # type: ignore[method-assign]
 

@@ -6,8 +6,8 @@ from chatsvc.delivery.feed import EntryBatch
 from chatsvc.transport.ack_tracker import AckTracker
 from chatsvc.transport.framing import FrameProtocol
 from chatsvc.wire import events as e
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 
 class EntryFrames(FrameProtocol):

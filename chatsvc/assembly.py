@@ -139,7 +139,7 @@ class Assembly:
         )
 
     async def _rooms(self, inbox: Inbox) -> Rooms:
-        config, reactor = self._config, self._reactor
+        config = self._config
         database = await self._database(config.accounts)
         store = RoomStore(database.monitored_by(self._accounts_monitor), time.time)
         return Rooms(store, inbox.rooms, config.room_limits)

@@ -8,7 +8,7 @@ it catches up the reader takes them from SQL, and from then on from the events o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -28,7 +28,7 @@ from chatsvc.delivery.room_start import (
     is_over,
     start_of,
 )
-from chatsvc.inbox.room_log import Opened, RoomPage, RoomStart
+from chatsvc.inbox.room_log import RoomPage
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.rooms.room import Membership, RoomOfUser
@@ -46,6 +46,11 @@ class RoomReader:
     ``says_synced``: the client is told when it has all that waited. ``delivered`` counts the entries.
     """
 
+    __slots__ = (
+        *("_behind", "_closed", "_delivered", "_earlier", "_feeds", "_joining", "_mark", "_over"),
+        *("_owner", "_reading", "_rejoined", "_rooms", "_says_synced", "_sink"),
+        *("paused", "subscriptions", "uid"),
+    )
     _log = Logger()
 
     def __init__(
@@ -116,23 +121,12 @@ class RoomReader:
         if not rooms and known.positions is not None:
             return [], []
         by_number = {one.room.number: one for one in rooms}
-        opened = await self._open_feeds(by_number, [start_of(one, known) for one in rooms])
+        starts = [start_of(one, known) for one in rooms]
+        opened = await self._feeds.open(self.uid, starts, [one.room for one in rooms])
         beginnings = [beginning_of(by_number[ends.room], known, ends) for ends in opened.ends]
         for one in beginnings:
             self._subscribe(one)
         return beginnings, opened.others
-
-    async def _open_feeds(
-        self, rooms: Mapping[int, RoomOfUser], starts: Sequence[RoomStart]
-    ) -> Opened:
-        names = {number: one.room.name for number, one in rooms.items()}
-        opened = await self._feeds.open(self.uid, starts, names)
-        lost = [ends.room for ends in opened.ends if ends.version < rooms[ends.room].room.version]
-        if not lost:
-            return opened
-        for room in lost:  # the store has lost events
-            await self._rooms.ready(room)
-        return await self._feeds.open(self.uid, starts, names)
 
     def _subscribe(self, beginning: Beginning) -> None:
         feed = self._feeds.feed(beginning.room)
@@ -242,7 +236,7 @@ class RoomReader:
             feed.room not in self._over
         ):  # the event is not kept any more, so nobody will acknowledge it
             self._over[feed.room] = (0, serial)
-            self._owner.acknowledged_room(feed.room, subscription.cursor, over=True)
+            self._owner.acknowledged_room(self.uid, feed.room, subscription.cursor, over=True)
         self._owner.say(e.RoomLeft(feed.room, feed.name, why))
         for mark in self._rejoined.pop(feed.room, ()):
             if mark.serial > serial:
@@ -270,13 +264,13 @@ class RoomReader:
             if last is None or not last[0] or id < last[0]:
                 return False
             self._over[room] = (0, last[1])
-            self._owner.acknowledged_room(room, last[0], over=True)
+            self._owner.acknowledged_room(self.uid, room, last[0], over=True)
             return True
         up_to = min(id, subscription.cursor)
         if up_to <= subscription.acknowledged or up_to <= subscription.feed.void:
             return False
         subscription.acknowledged = up_to
-        self._owner.acknowledged_room(room, up_to)
+        self._owner.acknowledged_room(self.uid, room, up_to)
         return True
 
     def pause(self) -> None:

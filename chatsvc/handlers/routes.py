@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from chatsvc.handlers import account, connection, devices, login, messages, rooms
+from chatsvc.handlers import (
+    account,
+    connection,
+    devices,
+    login,
+    messages,
+    room_messages,
+    rooms,
+)
 from chatsvc.session import Route, Session
 from chatsvc.wire import commands as c
 
@@ -21,6 +29,7 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Find: Route(account.find, needs_login=True),
     c.Devices: Route(devices.list_devices, needs_login=True),
     c.Forget: Route(devices.forget, needs_login=True),
+    c.SendToRoom: Route(room_messages.send, True, room_messages.send_at_once),
     c.CreateRoom: Route(rooms.create, needs_login=True),
     c.JoinRoom: Route(rooms.join, needs_login=True),
     c.LeaveRoom: Route(rooms.leave, needs_login=True),

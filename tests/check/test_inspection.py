@@ -30,6 +30,8 @@ from tests.support.authority import LEAF, NOW, Authority, key_pem, pem
 from tests.support.processes import ServerStores
 from tests.support.servers import PrivateRedis, mariadb, redis
 
+ROOM_TABLES = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
+
 _FEW = ("--max-connections", "700")
 """As many as any machine's open files allow."""
 
@@ -247,7 +249,7 @@ class ServersTests(Inspecting):
     async def test_rights_that_are_missing(self) -> None:
         """After an upgrade a server with the rights of before would be found in order, and not start."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_schema")
+        tables = ("user", "chat_name", "chat_lock", "chat_schema", *ROOM_TABLES)
         accounts = self.limited_account(*(f"ALL ON {table}" for table in tables))
         user = f"w_{self.stores.database}"
         words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-info", "-select", "-acl")
@@ -263,7 +265,7 @@ class ServersTests(Inspecting):
     async def test_unseen_schema(self) -> None:
         """A database whose server's start fails would pass for one that only waits for its tables."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_session_device")
+        tables = ("user", "chat_name", "chat_lock", "chat_session_device", *ROOM_TABLES)
         url = self.limited_account(*(f"ALL ON {table}" for table in tables))
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         grant = "may not read chat_schema: GRANT SELECT ON the database's chat_schema TO it"
@@ -276,7 +278,7 @@ class ServersTests(Inspecting):
         user = f"n_{name}"
         mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
         self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
-        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device"):
+        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device", *ROOM_TABLES):
             mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
         mariadb().execute("", f"GRANT SELECT, UPDATE ON `{name}`.user TO {user}")
         url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chatsvc.inbox.limits import (
+    DEVICES,
+    DIGEST_DIGITS,
+    DIGESTS,
+    MEMORY_OF_SENDERS,
+    MOST_DEVICES,
+    RECENT,
+    InboxLimits,
+)
 from chatsvc.inbox.outcome import (
     Behind,
     Committed,
@@ -42,6 +51,28 @@ _REFUSALS: dict[str, Callable[..., Outcome]] = {
 
 SERIAL_STEP = 10
 """From one draft's serial to the next one's, as in lua/batch.lua."""
+
+MEMORY = {
+    "devices": DEVICES,
+    "recent": RECENT,
+    "most": MOST_DEVICES,
+    "memory": MEMORY_OF_SENDERS,
+    "digests": DIGESTS,
+    "digits": DIGEST_DIGITS,
+}
+"""How long the script remembers devices, and how much of what they sent."""
+
+
+def inbox_rules(limits: InboxLimits) -> dict[str, Any]:
+    """The script's arguments that say what an inbox may hold, and for how long."""
+    return {
+        "device_days": limits.device_days,
+        "device_backlog": limits.device_backlog,
+        "device_bytes": limits.device_bytes,
+        "most_devices": limits.devices,
+        **({"days": limits.days} if limits.days else {}),
+        **MEMORY,
+    }
 
 
 def is_for_rooms(

@@ -17,26 +17,20 @@ from twisted.python.failure import Failure
 from chatsvc.inbox.claim import Comparison, DeviceClaim, InboxClaim, Registration
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import ANOTHER_NODE, Backlog, NullWatcher, StoreWatcher
-from chatsvc.inbox.limits import (
-    DEVICES,
-    DIGEST_DIGITS,
-    DIGESTS,
-    MEMORY_OF_SENDERS,
-    MOST_DEVICES,
-    RECENT,
-    InboxLimits,
-)
+from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.redis.batch_codec import (
+    MEMORY,
     SERIAL_STEP,
     decode_batch,
     decode_forgotten,
     device_name,
     encode_acknowledgements,
     encode_batch,
+    inbox_rules,
     is_for_rooms,
 )
-from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
+from chatsvc.inbox.redis.checks import endangering_settings, parse_info, product, require_version
 from chatsvc.inbox.redis.claim_codec import (
     decode_claim,
     decode_devices,
@@ -64,7 +58,7 @@ from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
-from chatsvc.inbox.room_log import RoomLogLimits
+from chatsvc.inbox.room_log import RoomLogLimits, RoomLogs
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
@@ -73,16 +67,6 @@ from chatsvc.wire.events import Device, Message
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds in which a Redis that is still there lets go of the lease."""
-
-_MEMORY = {
-    "devices": DEVICES,
-    "recent": RECENT,
-    "most": MOST_DEVICES,
-    "memory": MEMORY_OF_SENDERS,
-    "digests": DIGESTS,
-    "digits": DIGEST_DIGITS,
-}
-"""How long the script remembers devices, and how much of what they sent."""
 
 
 class RedisInbox:
@@ -115,14 +99,7 @@ class RedisInbox:
         self._node = node
         self._patience = patience
         self._watcher: StoreWatcher = NullWatcher()
-        self._rules: dict[str, Any] = {
-            "device_days": limits.device_days,
-            "device_backlog": limits.device_backlog,
-            "device_bytes": limits.device_bytes,
-            "most_devices": limits.devices,
-            **({"days": limits.days} if limits.days else {}),
-            **_MEMORY,
-        }
+        self._rules = inbox_rules(limits)
         self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | self._rules
         self._connected_before = False
         self._locator = locator = RedisLocator(reactor, url)
@@ -135,11 +112,12 @@ class RedisInbox:
         logs = room_limits or RoomLogLimits()
         self._room_rules = {"window": logs.window, "room_bytes": logs.bytes}
         rules = self._batch_rules | self._room_rules
-        self.rooms = RedisRoomLogs(
+        self._room_logs = RedisRoomLogs(
             *(self._call, self._late_call, rules, rollback, missed, self._in_background)
         )
+        self.rooms: RoomLogs = self._room_logs
         self._subscriber = Subscriber(
-            *(reactor, locator, channel, rollback, missed, self._release, self.rooms.published)
+            *(reactor, locator, channel, rollback, missed, self._release, self._room_logs.published)
         )
         self._foreign = ForeignEntries()
         self._commits = OrderedScript()
@@ -149,7 +127,7 @@ class RedisInbox:
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """Connect, and take this node's place among the others."""
-        self._watcher = self.rooms.watcher = watcher
+        self._watcher = self._room_logs.watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._connection.open()))
             if self._lease is not None:
@@ -237,7 +215,7 @@ class RedisInbox:
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         """Claim a device, and leave the inbox alone."""
-        arguments = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
+        arguments = {"uid": str(uid), "device": device, **MEMORY, **self._deadline()}
         answer = await self._call(b"claim_device", arguments)
         require_granted(answer)
         return DeviceClaim(*answer)
@@ -305,10 +283,7 @@ class RedisInbox:
 
     async def about(self) -> str:
         """The name, Redis or Valkey, and the version."""
-        facts = parse_info(await self._execute("INFO", "server"))
-        if "valkey_version" in facts:
-            return f"Valkey {facts['valkey_version']}"
-        return f"Redis {facts.get('redis_version', '?')}"
+        return product(parse_info(await self._execute("INFO", "server")))
 
     async def backlogs(self, uid: int | None) -> list[Backlog]:
         """Scan all keys unless one user is named, and count what waits, some inboxes at a time."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from chatsvc.inbox.mark import parse_mark
 from chatsvc.inbox.room_log import (
     Applied,
     LogEvent,
@@ -131,10 +132,5 @@ def decode_recipient(to: str | int) -> tuple[int, Invitation | Joining | None]:
 
     :return: the recipient's uid, 0 if it is no copy; and the mark of an invitation or a joining.
     """
-    if not isinstance(to, str) or to[:1] not in ("i", "j"):
-        return int(to or 0), None
-    room, _, rest = to[1:].partition(":")
-    if to[0] == "i":
-        return 0, Invitation(int(room), rest)
-    id, _, serial = rest.partition(":")
-    return 0, Joining(int(room), int(id), int(serial))
+    mark = parse_mark(to) if isinstance(to, str) else None
+    return (0, mark) if mark is not None else (int(to or 0), None)

@@ -13,7 +13,7 @@ local function check_device(sender, device, sent_by)
     forgotten[#forgotten + 1] = {sender, device}
     return {'unregistered'}
   end
-  if known.generation > sent_by then return {'moved'} end
+  if sent_by < known.generation then return {'moved'} end
 end
 
 -- Store a message in a room's log under a serial, or say why not. draft: room, sender, name, at, text, device, n, again
@@ -30,7 +30,7 @@ local function append_to_room(draft, serial)
   if sent_by > 0 and is_superseded(sender, device, sent_by) then return {'moved'} end
   local room = room_of(name)
   if lost or not room.version or room.version < version then return {'behind'} end
-  local numbers, notes
+  local _, numbers, notes
   if n ~= '' then
     _, _, numbers, notes = sender_of(room.senders, sender)
     trouble, numbers, notes = judge_number(room, text, device, n, again, numbers, notes)

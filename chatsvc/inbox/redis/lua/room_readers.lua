@@ -25,11 +25,8 @@ local function begin_in(room, id, serial, floor, first)
   return last, serial_of_entry(room, last)
 end
 
--- Hear of what is stored in a room from now on. A Redis that is full takes the first command, and then the second.
-local function read_here(name)
-  redis.call('SREM', readers_of(name), '')
-  redis.call('SADD', readers_of(name), args.node)
-end
+-- Hear of what is stored in a room from now on. A Redis that is full takes that too, behind a write that needs no memory.
+local function read_here(name) redis.call('SADD', readers_of(name), args.node) end
 
 -- An account's positions by room.
 local function positions_of(uid)
@@ -43,6 +40,7 @@ end
 -- start: room, id and serial as the session says (false: it does not), floor.
 function commands.open()
   if lost then return {} end
+  redis.call('HDEL', devices_of(args.uid), '')
   local ends_of_rooms, others = {}, {}
   local positions = positions_of(args.uid)
   for i, start in ipairs(args.starts) do
@@ -64,6 +62,7 @@ end
 
 function commands.read_room()
   if lost then return {} end
+  redis.call('SREM', readers_of(args.room), '')
   read_here(args.room)
   local room, page = room_of(args.room), {}
   for i, entry in ipairs(redis.call('XRANGE', room.inbox, number(args.after + 1), '+', 'COUNT', args.limit)) do

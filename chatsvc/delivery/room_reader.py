@@ -79,7 +79,7 @@ class RoomReader:
         self._over: dict[int, tuple[int, int]] = {}
         # Joinings that the inbox told of before the end of an earlier membership was reached in the log.
         self._rejoined: dict[int, list[e.Joining]] = {}
-        self._joining: dict[int, e.Joining] = {}
+        self._joining: dict[int, list[e.Joining]] = {}
         # Memberships before the one at which a device begins that says nothing of a room, with where that is.
         self._earlier: dict[int, tuple[int, Sequence[Membership]]] = {}
         self._reading = False
@@ -160,9 +160,10 @@ class RoomReader:
             return
         if room in self._over and mark.serial <= self._over[room][1]:
             return  # told at the log-in
-        is_new = room not in self._joining
-        self._joining[room] = mark
-        if is_new:
+        if room in self._joining:
+            self._joining[room].append(mark)
+        else:
+            self._joining[room] = []
             Deferred.fromCoroutine(self._join(mark)).addErrback(self.failed)
 
     def _begin_earlier(
@@ -183,12 +184,12 @@ class RoomReader:
                 lambda: self._begin_at(mark, known), lambda: not self._closed
             )
         finally:
-            newest = self._joining.pop(mark.room)
+            later = self._joining.pop(mark.room)
         for one in beginnings or ():
             for event in one.shown(joining=True):
                 self._owner.say(event)
-        if newest is not mark:
-            self.joined(newest)  # it came meanwhile
+        for one_more in later:
+            self.joined(one_more)
         self.read_on()
 
     async def _begin_at(self, mark: e.Joining, known: Known) -> list[Beginning]:

@@ -12,6 +12,7 @@ from chatsvc.inbox.interface import Inbox, NullWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.permissions import require_permissions_at
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.database import Database
@@ -30,22 +31,32 @@ def make_inbox(
     about: Callable[[], str] | None,
     monitor: StoreMonitor | None = None,
     watermark: Watermark | None = None,
+    room_limits: RoomLogLimits | None = None,
 ) -> Inbox:
     """
     Make the inbox store at ``url``; it is not open yet.
 
     ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
-    itself; None: this process is no node. ``watermark`` keeps how far the store's data was.
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` says how
+    much rooms' logs keep.
 
     :raise StoreMisconfigured: the URL names no Redis.
     """
     if database is not None:
-        return SQLiteInbox(database, limits, watermark=watermark, clock=reactor)
+        return SQLiteInbox(
+            database, limits, watermark=watermark, clock=reactor, room_limits=room_limits
+        )
     # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
-        return RedisInbox(reactor, url, limits, node, lease=0)
-    return RedisInbox(reactor, url, limits, node, about=about, monitor=monitor, watermark=watermark)
+        return RedisInbox(reactor, url, limits, node, lease=0, room_limits=room_limits)
+    return RedisInbox(
+        *(reactor, url, limits, node),
+        about=about,
+        monitor=monitor,
+        watermark=watermark,
+        room_limits=room_limits,
+    )
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:

@@ -231,15 +231,15 @@ class Rooms:
 
     async def find(self, uid: int, room: int | str) -> tuple[Room, bool]:
         """
-        Find the room that a message of ``uid`` is for, ready for messages; whether the user is a member.
+        Find the room that a message of ``uid`` is for, ready for messages; whether the user may know of it now.
 
         Who was a member once finds it, too: the message may be one that was stored then.
 
-        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none that this user may know of.
+        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none that this user may, or once could, know of.
         """
         own = await self._store.standing(uid, room)
         number = own.known().number
-        return self._known.get(number) or await self.ready(number), own.role is not None
+        return self._known.get(number) or await self.ready(number), own.is_visible
 
     async def finish_old(self) -> None:
         """
@@ -267,6 +267,10 @@ class Rooms:
             self._known[room] = replace(
                 was, version=version, name=name or was.name, kind=kind or was.kind
             )
+
+    def lost_events(self, room: int) -> None:
+        """Make a room ready anew before the next message: its log was found to lack events."""
+        self._known.pop(room, None)
 
     def reconnected(self) -> None:
         """Forget which rooms are ready: the store may have lost events."""

@@ -52,12 +52,16 @@ class Standing:
 
         :raise RoomRefused: ``UNKNOWN_ROOM``: otherwise.
         """
-        room = self.room
-        if room is None or room.closed:
+        if self.room is None or not self.is_visible:
             raise RoomRefused(Problem.UNKNOWN_ROOM)
-        if room.kind != PUBLIC and self.role is None and not self.invited:
-            raise RoomRefused(Problem.UNKNOWN_ROOM)
-        return room
+        return self.room
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the room is there, not closed, and this user may know of it."""
+        if self.room is None or self.room.closed:
+            return False
+        return self.room.kind == PUBLIC or self.role is not None or self.invited
 
     def known(self) -> Room:
         """

@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
 from chatsvc.inbox.outcome import Committed, Draft, Outcome
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Message, RoomEntry
 
 READER, OTHER = 10001, 10002
 A, B = 20001, 20002
@@ -23,7 +23,7 @@ DAY = 86_400
 
 class RecordingWatcher:
     """
-    A watcher of a node whose readers are those in ``here``; it records how it is called.
+    A watcher of a node whose readers are those in ``here``, and of ``rooms_here``; it records how it is called.
 
     ``taken`` has uid and generation of each session that was taken over, whatever its device; ``taken_devices`` has the
     device too.
@@ -40,6 +40,8 @@ class RecordingWatcher:
         self.stored: list[tuple[int, Message]] = []
         self.gone: list[tuple[int, str]] = []
         self.on_request: list[tuple[int, str]] = []
+        self.entries: list[RoomEntry] = []
+        self.rooms_here: set[int] = set()
 
     def cursors(self) -> list[Cursor]:
         """Those that the test has put into ``read``."""
@@ -64,6 +66,11 @@ class RecordingWatcher:
         self.taken.append((uid, generation))
         self.taken_devices.append((uid, device, generation))
         self.by.append(by)
+
+    def room_entries(self, entries: list[RoomEntry]) -> list[int]:
+        """Record the entries; the rooms that are not in ``rooms_here`` are read by nobody."""
+        self.entries += entries
+        return [room for room in {one.room for one in entries} if room not in self.rooms_here]
 
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """Record whose device is not registered any more, and for whom somebody asked."""

@@ -9,14 +9,18 @@ from twisted.trial.unittest import TestCase
 from chatsvc.inbox.claim import InboxClaim, Registration
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.limits import InboxLimits
-from chatsvc.inbox.outcome import Committed, Draft, Outcome, Removal
-from tests.inbox.fixtures import READER
+from chatsvc.inbox.outcome import Committed, Draft, Outcome, Removal, RoomAcknowledgement, RoomDraft
+from chatsvc.inbox.room_log import RoomLogLimits
+from tests.inbox.fixtures import READER, RecordingWatcher
 
 
 class StoreCase(TestCase):
     """A test with a store, made by the subclass for one kind."""
 
     inbox: Inbox
+    watcher: RecordingWatcher
+    """Of the store that is open."""
+    room_limits = RoomLogLimits()
     believes_nodes = False
     """Whether the store has no other clock than that of its one node."""
 
@@ -45,16 +49,24 @@ class StoreCase(TestCase):
         raise NotImplementedError
 
     async def make(self, limits: InboxLimits) -> Inbox:
-        """A store of the kind under test, open, with whatever is kept for this test."""
+        """A store of the kind under test with ``room_limits``, open, with whatever is kept for this test."""
         raise NotImplementedError
 
-    async def begin(self, limits: InboxLimits | None = None) -> None:
+    async def begin(
+        self, limits: InboxLimits | None = None, rooms: RoomLogLimits | None = None
+    ) -> None:
         """(Re)open the store."""
+        self.room_limits = rooms or RoomLogLimits()
         self.inbox = await self.make(limits or InboxLimits())
 
-    async def commit(self, *drafts: Draft, removals: Sequence[Removal] = ()) -> list[Outcome]:
+    async def commit(
+        self,
+        *drafts: Draft | RoomDraft,
+        removals: Sequence[Removal] = (),
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> list[Outcome]:
         """Carry out a batch; its outcomes. ``refused`` (``taken`` too) and ``forgotten`` are those of the batch."""
-        committed = await self.inbox.commit(list(drafts), list(removals))
+        committed = await self.inbox.commit(list(drafts), list(removals), list(acknowledgements))
         self.assertIsInstance(committed, Committed)
         self.assertEqual(len(committed.outcomes), len(drafts))
         self.refused = committed.refused + committed.taken

@@ -11,6 +11,10 @@ from tests.inbox.contract.forgotten import ForgottenContract
 from tests.inbox.contract.limits import LimitsContract
 from tests.inbox.contract.messages import MessagesContract
 from tests.inbox.contract.registered import RegisteredContract
+from tests.inbox.contract.room_events import RoomEventsContract
+from tests.inbox.contract.room_marks import RoomMarksContract
+from tests.inbox.contract.room_messages import RoomMessagesContract
+from tests.inbox.contract.room_positions import RoomPositionsContract
 
 
 class InboxContract(
@@ -23,5 +27,9 @@ class InboxContract(
     CopiesContract,
     BeginningsContract,
     ForgottenContract,
+    RoomMessagesContract,
+    RoomEventsContract,
+    RoomPositionsContract,
+    RoomMarksContract,
 ):
     """A test module imports this one and not the class, or trial would run it without a store."""

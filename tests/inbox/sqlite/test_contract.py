@@ -21,6 +21,7 @@ class SQLiteContractTests(every.InboxContract):
     def setUp(self) -> None:
         """Name a file that is not there yet."""
         self.url = parse_store_url(f"sqlite:{self.mktemp()}", ("sqlite",))
+        self.watcher = RecordingWatcher()
 
     believes_nodes = True
     now = 1_700_000_000.0
@@ -59,6 +60,9 @@ class SQLiteContractTests(every.InboxContract):
         database = Database(self.url, reactor)
         self.addCleanup(database.close)
         await database.open()
-        inbox = SQLiteInbox(database, limits, lambda: self.now + self.leap, lambda: self.now)
-        self.assertEqual(await inbox.open(RecordingWatcher()), [])
+        inbox = SQLiteInbox(
+            *(database, limits, lambda: self.now + self.leap, lambda: self.now),
+            room_limits=self.room_limits,
+        )
+        self.assertEqual(await inbox.open(self.watcher), [])
         return inbox

@@ -37,13 +37,15 @@ def make_inbox(
     Make the inbox store at ``url``; it is not open yet.
 
     ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
-    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` says how much
-    rooms' logs keep.
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` are the
+    bounds of rooms' logs.
 
     :raise StoreMisconfigured: the URL names no Redis.
     """
     if database is not None:
-        return SQLiteInbox(database, limits, watermark=watermark, clock=reactor)
+        return SQLiteInbox(
+            database, limits, watermark=watermark, clock=reactor, room_limits=room_limits
+        )
     # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:

@@ -19,7 +19,7 @@ from chatsvc.inbox.redis import batch_codec
 from chatsvc.inbox.sqlite import sending as sqlite_sending
 from chatsvc.inbox.sqlite.batch import SQLiteBatch
 from chatsvc.inbox.sqlite.message_log import MessageLog
-from chatsvc.inbox.sqlite.sending import SendingDevices
+from chatsvc.inbox.sqlite.sending import SendingDevices, SentNumbers
 from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.tap import launcher
@@ -64,8 +64,8 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    batch_codec._draft_fields = fields
-    SendingDevices.seen = lambda self, draft: ""  # type: ignore[method-assign]
+    batch_codec._FIELDS[Draft] = fields
+    SentNumbers.seen = lambda self, to, draft: ""  # type: ignore[method-assign]
 
 
 def receipts() -> None:
@@ -80,7 +80,7 @@ def receipts() -> None:
 def generations() -> None:
     """Who has logged in again as the same device does not end what the session before still has to say."""
     replace_rule("return generation < sending[key]", "return false")
-    SQLiteBatch._is_superseded = lambda self, draft, sending: False  # type: ignore[method-assign]
+    SendingDevices.generation = lambda self, uid, device: 0  # type: ignore[method-assign]
 
 
 def digests() -> None:

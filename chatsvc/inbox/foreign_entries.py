@@ -35,8 +35,8 @@ class ForeignEntries:
         """
         The message of an entry with ``fields`` (sender, name, time in ms, text) in the inbox of ``uid``.
 
-        ``serial``, ``to``, ``device`` and ``mark`` are as in :class:`Message`. If the fields are no message's, it has an empty
-        text.
+        ``serial``, ``to``, ``device`` and ``mark`` are as in :class:`Message`. If the fields are no message's, it has
+        an empty text.
         """
         try:
             sender, name, at, text = fields

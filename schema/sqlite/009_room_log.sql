@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS chat_room_log_state (
     serial integer NOT NULL,        -- the serial given out last, for a log that was begun anew: in the whole service
     bytes integer NOT NULL,         -- chat_room_log.bytes at `last`
     bytes_front integer NOT NULL,   -- and at `front`
-    withdrawn text NOT NULL         -- versions of the last invitations for which an inbox was too full, as JSON
+    refused text NOT NULL           -- JSON: versions of the last invitations that an inbox was too full for
 );
 
 -- Who may send into a room: the members at the end of its log.

@@ -14,9 +14,14 @@ from chatsvc.inbox.outcome import (
     Moved,
     Outcome,
     Removal,
+    RoomAcknowledgement,
+    RoomDraft,
     Stored,
     Unregistered,
 )
+from chatsvc.inbox.room_log import LogEvent
+from chatsvc.wire.events import Invitation, Joining
+from tests.inbox.room_model import RoomModel
 
 LIMITS = InboxLimits(waiting=9, share=5, devices=3, device_backlog=14)
 
@@ -31,6 +36,12 @@ class Entry:
     to: int = 0
     device: str = ""
     serial: int = 0
+    mark: Invitation | Joining | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a message that waits, not a copy or the note of a joining."""
+        return not self.to and not isinstance(self.mark, Joining)
 
 
 @dataclass
@@ -62,7 +73,7 @@ class Model:
     @property
     def waiting(self) -> int:
         """How many messages no device has acknowledged."""
-        return sum(entry.id > self.acknowledged and not entry.to for entry in self.kept)
+        return sum(entry.id > self.acknowledged and entry.counts for entry in self.kept)
 
     @property
     def generation(self) -> int:
@@ -82,6 +93,23 @@ class Model:
         self.kept.append(entry)
         return self.last_id
 
+    def mark(self, sender: int, text: str, mark: Invitation | Joining) -> Entry | None:
+        """Take an invitation or the note of a joining; None: the inbox is too full."""
+        if isinstance(mark, Invitation) and not self.takes(sender):
+            return None
+        self.last_id += 1
+        entry = Entry(self.last_id, sender, text, mark=mark)
+        self.kept.append(entry)
+        return entry
+
+    def takes(self, sender: int) -> bool:
+        """Count a message to its sender's share, if there is space."""
+        share = self.shares.get(sender, 0)
+        if self.waiting >= LIMITS.waiting or share >= LIMITS.share:
+            return False
+        self.shares[sender] = share + 1
+        return True
+
     def append(self, draft: Draft) -> Outcome:
         """The outcome of a message, which it stores or not."""
         waiting = self.waiting
@@ -93,12 +121,9 @@ class Model:
                 return Duplicate(id if draft.n == newest else None, waiting)
             if draft.n != newest + 1:
                 return Gap(newest + 1)
-        if waiting >= LIMITS.waiting:
-            return Full(waiting, False)
-        if self.shares.get(draft.sender, 0) >= LIMITS.share:
-            return Full(waiting, True)
+        if not self.takes(draft.sender):
+            return Full(waiting, waiting < LIMITS.waiting)
         self.put(draft)
-        self.shares[draft.sender] = self.shares.get(draft.sender, 0) + 1
         if draft.n is not None:
             known[draft.device] = ([*texts, draft.text], self.last_id)
         return Stored(self.last_id, waiting + 1)
@@ -204,12 +229,23 @@ class Result:
 
 
 class Models(dict[int, Model]):
-    """All inboxes, by uid."""
+    """All inboxes, by uid, and ``rooms``, by number."""
 
-    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Result:
+    def __init__(self, uids: Sequence[int], rooms: Sequence[int]) -> None:
+        super().__init__({uid: Model() for uid in uids})
+        self.rooms = {room: RoomModel() for room in rooms}
+
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> Result:
         """Carry out a batch."""
         result = Result([], [])
         touched = set()
+        for one in acknowledgements:
+            self.rooms[one.room].acknowledge(one)
         for removal in removals:
             if removal.device not in self[removal.uid].devices:
                 result.found.add((removal.uid, removal.device))
@@ -220,17 +256,51 @@ class Models(dict[int, Model]):
         for draft in drafts:
             outcome = self._append(draft, result)
             result.outcomes.append(outcome)
-            if isinstance(outcome, Stored):
+            if isinstance(outcome, Stored) and isinstance(draft, Draft):
                 touched |= {draft.to, *([draft.sender] if outcome.copy else [])}
+        self._end(touched, result)
+        return result
+
+    def change(self, event: LogEvent, serial: int) -> set[tuple[int, str]]:
+        """Take the next change of a room, with the serial that its event has; the devices that are forgotten."""
+        room, result = self.rooms[event.room], Result([], [])
+        entry = room.change(event)
+        if entry is not None:
+            entry.serial = serial
+        touched = set()
+        if event.joins:
+            id = 0 if entry is None else entry.id
+            note = self[event.user].mark(0, "", Joining(event.room, id, serial))
+            assert note is not None
+            note.serial = serial
+            touched = {event.user}
+        if event.invited is not None:
+            one = event.invited
+            mark = Invitation(event.room, one.room_name)
+            if self[one.user].mark(one.sender, one.text, mark) is None:
+                room.full.add(event.version)
+            else:
+                touched = {one.user}
+        self._end(touched, result)
+        return result.behind
+
+    def _end(self, touched: set[int], result: Result) -> None:
         for uid in touched:
             result.behind |= {(uid, name) for name in self[uid].forget_those_behind()}
             self[uid].trim()
-        return result
+        for room in self.rooms.values():
+            room.trim()
 
-    def learn_serials(self, drafts: Sequence[Draft], outcomes: Sequence[Outcome]) -> None:
+    def learn_serials(
+        self, drafts: Sequence[Draft | RoomDraft], outcomes: Sequence[Outcome]
+    ) -> None:
         """Note the serials that the store gave out."""
         for draft, outcome in zip(drafts, outcomes, strict=True):
-            if isinstance(outcome, Stored):
+            if isinstance(outcome, Stored) and isinstance(draft, RoomDraft):
+                for kept in self.rooms[draft.room].kept:
+                    if kept.id == outcome.id:
+                        kept.serial = outcome.serial
+            elif isinstance(outcome, Stored) and isinstance(draft, Draft):
                 ids = {
                     draft.to: outcome.id,
                     **({draft.sender: outcome.copy} if outcome.copy else {}),
@@ -240,7 +310,7 @@ class Models(dict[int, Model]):
                         if entry.id == id:
                             entry.serial = outcome.serial
 
-    def _append(self, draft: Draft, result: Result) -> Outcome:
+    def _append(self, draft: Draft | RoomDraft, result: Result) -> Outcome:
         sender = self.get(draft.sender, Model())
         if draft.registered and draft.device not in sender.devices:
             result.found.add((draft.sender, draft.device))
@@ -251,6 +321,8 @@ class Models(dict[int, Model]):
             sender.sending[draft.device], sender.newest = newest, max(newest, sender.newest)
             if draft.sending < newest:
                 return Moved()
+        if isinstance(draft, RoomDraft):
+            return self.rooms[draft.room].append(draft)
         outcome = self[draft.to].append(draft)
         receives = draft.registered or draft.generation is not None
         others = set(sender.named()) - {draft.device} - sender.those_behind()

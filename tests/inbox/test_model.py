@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, cast
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
@@ -23,21 +23,22 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.inbox.claim import InboxClaim, Registration, TooManyDevices
-from chatsvc.inbox.interface import Backlog, Inbox
+from chatsvc.inbox.interface import Backlog
 from chatsvc.inbox.limits import DEVICES
-from chatsvc.inbox.outcome import Committed, Draft, Removal
+from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.redis.inbox import RedisInbox
 from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
-from chatsvc.wire.events import Message, Missed
+from chatsvc.wire.events import Joining, Message, Missed
 from tests.inbox.blocking import BlockingDatabase, BlockingRedis, at_once
 from tests.inbox.fixtures import RecordingWatcher
 from tests.inbox.model import LIMITS, Entry, Model, Models
+from tests.inbox.room_model import ROOM_LIMITS
+from tests.inbox.room_rules import READERS, ROOMS, RoomRules
 from tests.support.servers import PrivateRedis, redis
 
-READERS = (1, 2)
 SENDERS = (1, 3)
 DB = 63
 
@@ -63,21 +64,19 @@ sends = st.tuples(
 )
 
 
-def of_message(message: Message) -> tuple[int, int, str, int, str, int]:
-    """The fields of the model's entry."""
-    fields = (message.id, message.sender, message.text)
-    return *fields, message.to, message.device, message.serial
+def of_message(message: Message) -> Entry:
+    """The model's entry; nothing is promised of who a joining's note is from, and what it says."""
+    is_note = isinstance(message.mark, Joining)
+    what = (0, "") if is_note else (message.sender, message.text)
+    return Entry(message.id, *what, message.to, message.device, message.serial, message.mark)
 
 
-class InboxMachine(RuleBasedStateMachine):
+class InboxMachine(RoomRules):
     """Drives a store and its model side by side."""
-
-    inbox: Inbox
 
     def __init__(self) -> None:
         super().__init__()
-        self.models = Models({uid: Model() for uid in READERS})
-        self.unconfirmed: list[Draft] = []
+        self.models = Models(READERS, ROOMS)
         self.copy: tuple[Any, Models] | None = None
         self.past_epochs: dict[int, set[str]] = {uid: set() for uid in READERS}
 
@@ -100,10 +99,15 @@ class InboxMachine(RuleBasedStateMachine):
         n = max(1, self.models[to].expected(sender, device) + step)
         return Draft(to, sender, "名", 1_700_000_000_123, text, device, n)
 
-    def commit(self, drafts: list[Draft], removals: list[Removal]) -> None:
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: list[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> None:
         """Carry out a batch in the store and in the model, and compare."""
-        committed: Committed = at_once(self.inbox.commit(drafts, removals))
-        expected = self.models.commit(drafts, removals)
+        committed: Committed = at_once(self.inbox.commit(drafts, removals, acknowledgements))
+        expected = self.models.commit(drafts, removals, acknowledgements)
         self.models.learn_serials(drafts, committed.outcomes)
         ended = committed.refused + committed.taken
         refused = [one for one in ended if (one.uid, one.device) not in expected.found]
@@ -305,12 +309,19 @@ class InboxMachine(RuleBasedStateMachine):
             self.commit([], [Removal(uid, model.generation, model.last_id)])
             self.commit([self.draft(uid, sender, f"{i:016x}", 0, "x")], [])
 
+    def learn_serial_of_invitation(self, uid: int) -> None:
+        """Note the serial that the store has given the invitation that came last."""
+        model = self.models[uid]
+        page: list[Message] = at_once(self.inbox.read(uid, model.last_id - 1, 1))
+        for message in page:
+            model.kept[-1].serial = message.serial
+
     @rule(uid=st.sampled_from(READERS), after=st.integers(0, 30), limit=st.integers(1, 4))
     def read(self, uid: int, after: int, limit: int) -> None:
         """A page."""
         page: list[Message] = at_once(self.inbox.read(uid, after, limit))
         expected = [entry for entry in self.models[uid].kept if entry.id > after][:limit]
-        assert [Entry(*of_message(message)) for message in page] == expected
+        assert [of_message(message) for message in page] == expected
 
     @rule()
     def crash(self) -> None:
@@ -339,7 +350,7 @@ class InboxMachine(RuleBasedStateMachine):
         """Nothing is lost, added or moved."""
         for uid, model in self.models.items():
             page: list[Message] = at_once(self.inbox.read(uid, 0, 1000))
-            assert [Entry(*of_message(message)) for message in page] == model.kept, (page, model)
+            assert [of_message(message) for message in page] == model.kept, (page, model)
             assert at_once(self.inbox.count(uid)) == model.waiting, model
             devices = {one.device for one in at_once(self.inbox.devices(uid))}
             assert devices == set(model.named()), model
@@ -365,7 +376,7 @@ class SQLiteMachine(InboxMachine):
         if self.database is not None:
             self.database.close()
         self.database = BlockingDatabase(str(Path(self.folder) / "chat.db"))
-        self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS)
+        self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS, room_limits=ROOM_LIMITS)
         at_once(self.inbox.open(RecordingWatcher()))
 
     def take_copy(self) -> Any:

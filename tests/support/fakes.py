@@ -28,11 +28,15 @@ from chatsvc.inbox.outcome import (
     Moved,
     Outcome,
     Removal,
+    RoomAcknowledgement,
+    RoomDraft,
     Stored,
     Unregistered,
 )
+from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.storage.url import StoreUnavailable
-from chatsvc.wire.events import Device, Message, Missed
+from chatsvc.wire.events import Device, Invitation, Joining, Message, Missed
+from tests.support.memory_rooms import MemoryRoomLogs
 
 
 class Turns:
@@ -80,14 +84,25 @@ class MemoryDevice:
     serial: int = 0
     generation: int = 0
     online: bool = True
+    registered_at: int = 0
 
 
 class MemoryInbox(Turns):
-    """Inboxes without limits; ``batches`` are the (drafts, removals) of every commit."""
+    """
+    Inboxes without limits, and rooms' logs.
+
+    ``batches`` are the (drafts, removals) of every commit, ``room_batches`` the messages to rooms and acknowledgements
+    of those that had any.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[tuple[list[Draft], list[Removal]]] = []
+        self.room_batches: list[tuple[list[RoomDraft], list[RoomAcknowledgement]]] = []
+        self.room_logs = MemoryRoomLogs(self)
+        self.rooms: RoomLogs = self.room_logs
+        self.marked: set[int] = set()
+        """The uids of those whose inbox has an invitation, or the note of a joining."""
         self.waiting: dict[int, list[Message]] = {}
         """What is kept of each inbox."""
         self.last_ids: dict[int, int] = {}
@@ -118,10 +133,19 @@ class MemoryInbox(Turns):
     def close(self) -> Deferred[None]:
         return succeed(None)
 
-    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
-        self.batches.append((list(drafts), list(removals)))
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> Deferred[Committed]:
+        plain = [draft for draft in drafts if type(draft) is Draft]
+        self.batches.append((plain, list(removals)))
+        if acknowledgements or len(plain) < len(drafts):
+            to_rooms = [draft for draft in drafts if type(draft) is RoomDraft]
+            self.room_batches.append((to_rooms, list(acknowledgements)))
         turn = self.turn("commit")
-        return turn.addCallback(lambda _: self._commit(drafts, removals))
+        return turn.addCallback(lambda _: self._commit(drafts, removals, acknowledgements))
 
     async def claim(
         self,
@@ -164,6 +188,8 @@ class MemoryInbox(Turns):
             del devices[offline[0]]
         device = devices.setdefault(name, MemoryDevice(registration.client, acknowledged))
         begin = self._begin(uid, after, registration.serial, device.position)
+        if new:
+            device.registered_at = self.serial
         if renewed is None:
             device.position = begin if new else max(device.position, begin)
         device.generation = self.sending[uid, name] = self._next_generation(uid)
@@ -179,6 +205,7 @@ class MemoryInbox(Turns):
             begin=begin,
             serial=known or self.serial,
             missed=missed,
+            registered_at=device.registered_at,
         )
 
     def _begin(self, uid: int, after: int | None, serial: int | None, position: int) -> int:
@@ -207,10 +234,14 @@ class MemoryInbox(Turns):
 
     def _waiting(self, uid: int) -> int:
         page = self.waiting.get(uid, [])
-        if uid not in self.registered:
+        if uid not in self.registered and uid not in self.marked:
             return len(page)
         acknowledged = self.acknowledged(uid)
-        return sum(1 for one in page if one.id > acknowledged and not one.to)
+        return sum(
+            1
+            for one in page
+            if one.id > acknowledged and not one.to and not isinstance(one.mark, Joining)
+        )
 
     def _next_generation(self, uid: int) -> int:
         named = [device.generation for device in self.registered.get(uid, {}).values()]
@@ -294,17 +325,61 @@ class MemoryInbox(Turns):
         self.waiting.setdefault(uid, []).append(message)
         return message
 
-    def _commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Committed:
+    def next_serial(self) -> int:
+        """Give out a serial."""
+        self.serial += 10
+        return self.serial
+
+    def put_marked(
+        self,
+        uid: int,
+        serial: int,
+        sender: int,
+        name: str,
+        at: int,
+        text: str,
+        mark: Invitation | Joining,
+    ) -> Message:
+        """Put an invitation, or the note of a joining, into an inbox."""
+        self.marked.add(uid)
+        id = self.last_ids[uid] = self.last_ids.get(uid, 0) + 1
+        message = Message(id, sender, name, at, text, serial, mark=mark)
+        self.waiting.setdefault(uid, []).append(message)
+        return message
+
+    def refused(self, draft: RoomDraft) -> Outcome | None:
+        """What the test wants to be said of a message to a room, or what is wrong with its session."""
+        if self.outcomes:
+            return self.outcomes.pop(0)
+        if draft.registered and draft.device not in self.registered.get(draft.sender, {}):
+            return Unregistered()
+        if draft.sending and draft.sending < self.sending.get((draft.sender, draft.device), 0):
+            return Moved()
+        return None
+
+    def _commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement],
+    ) -> Committed:
         forgotten, self.forgetting = self.forgetting, []
         for uid, device in forgotten:
             self.registered.get(uid, {}).pop(device, None)
-        outcomes = [self._append(draft) for draft in drafts]
+        for one in acknowledgements:
+            self.room_logs.acknowledge(one)
+        # No call to find out which is which: test_cost.py counts them.
+        outcomes = [
+            self.room_logs.append(draft) if type(draft) is RoomDraft else self._append(draft)
+            for draft in drafts
+        ]
         refused = [removal for removal in removals if not self._remove(removal)]
         taken = [removal for removal in refused if removal.uid in self.taken]
         kept = [r for r in refused if r.uid not in self.taken]
         return Committed(outcomes, kept, taken, forgotten=forgotten)
 
-    def _append(self, draft: Draft) -> Outcome:
+    def _append(self, draft: Draft | RoomDraft) -> Outcome:
+        assert type(draft) is Draft
         if self.outcomes:
             return self.outcomes.pop(0)
         # Few calls, and none without registered devices: test_cost.py counts them.
@@ -327,7 +402,7 @@ class MemoryInbox(Turns):
         copy = 0
         if named and receives and draft.to != draft.sender and set(named) - {draft.device}:
             copy = self.store(draft.sender, draft.text, *what, draft.to, draft.device).id
-        there = draft.to in self.registered
+        there = draft.to in self.registered or draft.to in self.marked
         waiting = self._waiting(draft.to) if there else len(self.waiting[draft.to])
         return Stored(stored.id, waiting, serial=stored.serial, copy=copy)
 

@@ -19,15 +19,17 @@ from chatsvc.inbox.outcome import (
     Moved,
     Outcome,
     Removal,
+    RoomDraft,
     Stored,
     Unregistered,
 )
 from chatsvc.inbox.sqlite.message_log import MessageLog
 from chatsvc.inbox.sqlite.registered import DeviceClaims, counts_at, forget_unused, has_another
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
-from chatsvc.inbox.sqlite.sending import SendingDevices
+from chatsvc.inbox.sqlite.sending import SendingDevices, SentNumbers
 from chatsvc.inbox.sqlite.state import DeviceState, Inboxes, InboxState
 from chatsvc.storage.sql import Transaction
+from chatsvc.wire.events import Invitation, Joining, Message
 
 _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
@@ -45,8 +47,9 @@ class SQLiteBatch:
     """
     The work of one transaction.
 
-    It is about ``drafts`` and ``removals``, or about the inboxes of ``uids``. ``now`` is in ms; by ``latest``, also in
-    ms, it is judged whether messages have waited too long and devices were not used for too long.
+    It is about ``drafts`` and ``removals``, or about the inboxes of ``uids``; of ``room_drafts``, which go into rooms'
+    logs, it judges the sessions. ``now`` is in ms; by ``latest``, also in ms, it is judged whether messages have waited
+    too long and devices were not used for too long.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class SQLiteBatch:
         uids: Sequence[int] = (),
         drafts: Sequence[Draft] = (),
         removals: Sequence[Removal] = (),
+        room_drafts: Sequence[RoomDraft] = (),
     ) -> None:
         self._transaction = transaction
         self._limits = limits
@@ -72,14 +76,17 @@ class SQLiteBatch:
         readers = {
             draft.sender for draft in drafts if draft.registered or draft.generation is not None
         }
+        readers |= {draft.sender for draft in room_drafts if draft.registered}
         self._inboxes = Inboxes(transaction, [*uids, *touched], readers, may_be_plain=not uids)
         senders = {(draft.to, draft.sender) for draft in drafts}
         # By inbox and sender: the share, and what was acknowledged when it began.
         self._shares = {
             (to, by): share for to, by, *share in read_rows(transaction, _SHARES, senders)
         }
-        devices = {(draft.sender, draft.device) for draft in drafts if draft.sending}
+        sent: list[Draft | RoomDraft] = [*drafts, *room_drafts]
+        devices = {(draft.sender, draft.device) for draft in sent if draft.sending}
         self._sending = SendingDevices(transaction, now, devices)
+        self._numbers = SentNumbers(transaction, now, "inboxes")
         self._with_devices = {uid for uid, inbox in self._inboxes.items() if inbox.devices}
         self._log = MessageLog(transaction)
         self._places = self._log.places(self._wanted(removals))
@@ -98,15 +105,14 @@ class SQLiteBatch:
 
     def append(self, draft: Draft) -> Outcome:
         """Store a message, or say why not: first what is wrong with its session, then with its number, then space."""
-        if draft.registered and not self._is_registered(draft):
-            self.unregistered[draft.sender, draft.device] = None
-            return Unregistered()
-        if draft.sending and self._is_superseded(draft, draft.sending):
-            return Moved()
+        if draft.registered or draft.sending:
+            refused = self.refuse_session(draft)
+            if refused is not None:
+                return refused
         inbox = self._inboxes[draft.to]
         digests = ""
         if draft.n is not None:
-            seen = self._sending.seen(draft)
+            seen = self._numbers.seen(draft.to, draft)
             if isinstance(seen, Duplicate):
                 is_kept = seen.id is not None and seen.id > inbox.front
                 return Duplicate(seen.id, inbox.waiting, serial=seen.serial if is_kept else 0)
@@ -116,14 +122,49 @@ class SQLiteBatch:
         full = self._take_share(draft, inbox)
         if full is not None:
             return full
-        self._stored = True
         self._touched.add(draft.to)
-        serial = self._inboxes.next_serial(self._now)
+        serial = self.next_serial()
         id = self._log.append(draft.to, inbox, draft, serial)
         if draft.n is not None:
-            self._sending.remember(draft, id, serial, digests)
+            self._numbers.remember(draft.to, draft, id, serial, digests)
         copy = self._copy(draft, serial) if draft.sender in self._with_devices else 0
         return Stored(id, inbox.waiting, serial=serial, copy=copy)
+
+    def refuse_session(self, draft: Draft | RoomDraft) -> Moved | Unregistered | None:
+        """Say what is wrong with the session that sends a draft; None: nothing is."""
+        if draft.registered:
+            inbox = self._inboxes.get(draft.sender)
+            if inbox is None or draft.device not in inbox.devices:
+                self.unregistered[draft.sender, draft.device] = None
+                return Unregistered()
+        if not draft.sending:
+            return None
+        newest = self._sending.generation(draft.sender, draft.device)
+        if newest < draft.sending:
+            # An older file was put back, and has lost that log-in.
+            self._sending.set_generation(draft.sender, draft.device, draft.sending)
+            self._inboxes.raise_generation(draft.sender, draft.sending)
+        return Moved() if draft.sending < newest else None
+
+    def next_serial(self) -> int:
+        """Give out the next serial, for something that this transaction stores."""
+        self._stored = True
+        return self._inboxes.next_serial(self._now)
+
+    def append_marked(
+        self, draft: Draft, mark: Invitation | Joining, serial: int
+    ) -> Message | None:
+        """
+        Put an invitation into an inbox, or the note that its user has joined a room, which counts as a copy.
+
+        :return: None: it is an invitation, and the inbox is full.
+        """
+        inbox = self._inboxes[draft.to]
+        if isinstance(mark, Invitation) and self._take_share(draft, inbox) is not None:
+            return None
+        self._touched.add(draft.to)
+        id = self._log.append(draft.to, inbox, draft, serial, mark=mark)
+        return Message(id, draft.sender, draft.name, draft.at, draft.text, serial, mark=mark)
 
     def remove(self, removal: Removal) -> None:
         """Take note of what a session has received, unless its device is another session's or not registered."""
@@ -200,7 +241,7 @@ class SQLiteBatch:
         position = inbox.devices[device].position
         return InboxClaim(
             *(*held, inbox.waiting, position, self.expired),
-            *(begins.id, begins.serial, begins.missed),
+            *(begins.id, begins.serial, begins.missed, inbox.devices[device].registered_at),
         )
 
     def forget_unused(self) -> None:
@@ -250,19 +291,6 @@ class SQLiteBatch:
             for id in (one.up_to, one.shown)
             if id
         }
-
-    def _is_registered(self, draft: Draft) -> bool:
-        inbox = self._inboxes.get(draft.sender)
-        return inbox is not None and draft.device in inbox.devices
-
-    def _is_superseded(self, draft: Draft, sending: int) -> bool:
-        """Whether the device has logged in again since the session that sends this draft."""
-        newest = self._sending.generation(draft.sender, draft.device)
-        if newest < sending:
-            # An older file was put back, and has lost that log-in.
-            self._sending.set_generation(draft.sender, draft.device, sending)
-            self._inboxes.raise_generation(draft.sender, sending)
-        return sending < newest
 
     def _take_share(self, draft: Draft, inbox: InboxState) -> Full | None:
         """Count a message to its sender's share; not if the inbox is full, or the share used up."""

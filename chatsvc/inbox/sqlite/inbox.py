@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from sqlite3 import sqlite_version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -17,13 +17,24 @@ from chatsvc.inbox.claim import DeviceClaim, InboxClaim, Registration
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
-from chatsvc.inbox.outcome import Committed, Draft, Failed, Removal
-from chatsvc.inbox.rollback import DataMark, log_data_loss
+from chatsvc.inbox.mark import parse_mark
+from chatsvc.inbox.outcome import (
+    Committed,
+    Draft,
+    Failed,
+    Outcome,
+    Removal,
+    RoomAcknowledgement,
+    RoomDraft,
+)
+from chatsvc.inbox.rollback import log_data_loss
+from chatsvc.inbox.room_log import RoomLogLimits, RoomLogs
 from chatsvc.inbox.sqlite import life
-from chatsvc.inbox.sqlite.batch import SQLiteBatch
-from chatsvc.inbox.sqlite.disk_space import DiskSpace, is_disk_full
+from chatsvc.inbox.sqlite.disk_space import is_disk_full
 from chatsvc.inbox.sqlite.forgotten_elsewhere import ForgottenElsewhere
+from chatsvc.inbox.sqlite.room_logs import SQLiteRoomLogs
 from chatsvc.inbox.sqlite.state import UNNAMED
+from chatsvc.inbox.sqlite.transactions import Transactions
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage import schema
 from chatsvc.storage.database import Database
@@ -39,21 +50,19 @@ _WAITING = "last_id - acknowledged - (copies - copies_acknowledged)"
 _BACKLOGS = f"""
 SELECT uid, {_WAITING}, last_id, coalesce(
     (SELECT at FROM chat_inbox
-     WHERE chat_inbox.uid = chat_reader.uid AND id > acknowledged AND recipient = 0 ORDER BY id LIMIT 1), 0)
+     WHERE chat_inbox.uid = chat_reader.uid AND id > acknowledged AND recipient = 0 AND mark NOT LIKE 'j%'
+     ORDER BY id LIMIT 1), 0)
 FROM chat_reader WHERE {_WAITING} > 0 AND uid = coalesce(?, uid) ORDER BY uid
 """  # noqa: S608
 
 _PAGE = """
-SELECT id, serial, recipient, device, sender, name, at, text
+SELECT id, serial, recipient, device, mark, sender, name, at, text
 FROM chat_inbox WHERE uid = ? AND id > ? ORDER BY id LIMIT ?
 """
 
 _DEVICES = """
 SELECT device, client, first, used, online FROM chat_registered WHERE uid = ? ORDER BY first, since
 """
-
-_LEAP = 3600.0
-"""Seconds by which the clock may be set forward while the server runs, without making messages older."""
 
 
 class SQLiteInbox:
@@ -62,7 +71,7 @@ class SQLiteInbox:
 
     ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward. ``watermark`` keeps how far the
     file was; None: this process is no server, it only administers. By ``clock`` it is looked, while registered devices
-    are logged in, whether another process has forgotten one; None: nobody looks.
+    are logged in, whether another process has forgotten one; None: nobody looks. ``room_limits`` bound rooms' logs.
     """
 
     _log = Logger()
@@ -75,39 +84,39 @@ class SQLiteInbox:
         seconds: Callable[[], float] = time.monotonic,
         watermark: Watermark | None = None,
         clock: IReactorTime | None = None,
+        room_limits: RoomLogLimits | None = None,
     ) -> None:
         self._database = database
-        self._limits = limits
-        self._now = now
-        self._seconds = seconds
-        self._began = now() - seconds()
+        rooms = room_limits or RoomLogLimits()
+        self._transactions = Transactions(database, limits, rooms, now, seconds)
         self._foreign = ForeignEntries()
         self._watermark = watermark
-        self._mark: DataMark | None = None
         self._clock = clock
-        self._here = ForgottenElsewhere(database, NullWatcher(), None)
-        self._disk = DiskSpace(database.url.path)
+        self._watch(NullWatcher(), None)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """
         Bring the tables up to date, and find out whether an older file was put back.
 
-        The watcher hears of devices that are forgotten, and of nothing else: an open file does not go away and come
-        back with something missing.
+        The watcher hears of devices that are forgotten and of changes of rooms, and of nothing else: an open file does
+        not go away and come back with something missing.
         """
         await schema.apply(self._database)
+        transactions = self._transactions
         if self._watermark is not None:
-            await self._database.run(self._disk.keep, write=False)
+            await self._database.run(transactions.disk.keep, write=False)
         known = self._watermark.known if self._watermark is not None else None
-        fresh, now = secrets.token_hex(8), self._ms()
-        self._mark = await self._database.run(lambda t: life.begin(t, known, fresh, now))
-        if known is not None and known.epoch != self._mark.epoch == fresh:
+        fresh, now = secrets.token_hex(8), transactions.ms()
+        transactions.mark = mark = await self._database.run(
+            lambda t: life.begin(t, known, fresh, now)
+        )
+        if known is not None and known.epoch != mark.epoch == fresh:
             log_data_loss(self._log, self._database.url)
-        self._here = ForgottenElsewhere(self._database, watcher, self._clock)
+        self._watch(watcher, self._clock)
         if not isinstance(watcher, NullWatcher):
             self._log_upgrade(await self._database.run(lambda t: life.begin_serving(t, now)))
         if self._watermark is not None:
-            self._watermark.follow(lambda: self._mark)
+            self._watermark.follow(lambda: transactions.mark)
         return []
 
     def close(self) -> Deferred[None]:
@@ -117,6 +126,15 @@ class SQLiteInbox:
             self._watermark.close()
         self._database.close()
         return succeed(None)
+
+    def _watch(self, watcher: StoreWatcher, clock: IReactorTime | None) -> None:
+        self._here = here = ForgottenElsewhere(self._database, watcher, clock)
+
+        def forgotten(uid: int, device: str) -> None:
+            here.logged_out(uid, device)
+            watcher.forgotten(uid, device)
+
+        self.rooms: RoomLogs = SQLiteRoomLogs(self._transactions, watcher, forgotten)
 
     def _log_upgrade(self, upgraded: life.Upgraded | None) -> None:
         if upgraded is not None:
@@ -131,46 +149,56 @@ class SQLiteInbox:
                 waiting=upgraded.waiting,
             )
 
-    def _ms(self) -> int:
-        return int(self._now() * 1000)
-
-    def _latest(self) -> int:
-        """The time, in ms, by which messages have waited too long; a clock that leaps makes none of them old."""
-        return int(min(self._now(), self._began + self._seconds() + _LEAP) * 1000)
-
-    def _batch(self, transaction: Transaction, *what: Any) -> SQLiteBatch:
-        return SQLiteBatch(transaction, self._limits, self._ms(), self._latest(), *what)
-
-    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
-        """Carry out a batch in one transaction; if the disk is full, its removals alone."""
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> Deferred[Committed]:
+        """Carry out a batch in one transaction; if the disk is full, what frees space alone."""
+        plain = [draft for draft in drafts if isinstance(draft, Draft)]
+        to_rooms = [draft for draft in drafts if isinstance(draft, RoomDraft)]
 
         def interaction(transaction: Transaction) -> Committed:
-            batch = self._batch(transaction, (), drafts, removals)
+            batch = self._transactions.batch(transaction, (), plain, removals, to_rooms)
             for removal in removals:
                 batch.remove(removal)
-            outcomes = [batch.append(draft) for draft in drafts]
+            outcomes: list[Outcome]
+            if to_rooms or acknowledgements:
+                rooms = self._transactions.room_batch(
+                    *(transaction, batch, [one.room for one in acknowledgements], to_rooms)
+                )
+                rooms.acknowledge(acknowledgements)
+                outcomes = [
+                    batch.append(one) if isinstance(one, Draft) else rooms.append(one)
+                    for one in drafts
+                ]
+                rooms.finish()
+            else:
+                outcomes = [batch.append(draft) for draft in plain]
             batch.forget_unused()
-            batches = batch.finish()
-            if batches and self._mark is not None:
-                self._mark = DataMark(self._mark.epoch, "", batches, batch.serial)
+            self._transactions.finish(batch)
             gone = list(batch.unregistered)
             return Committed(outcomes, batch.refused, expired=batch.expired, forgotten=gone)
 
-        return Deferred.fromCoroutine(self._commit(interaction, len(drafts), removals))
+        return Deferred.fromCoroutine(
+            self._commit(interaction, len(drafts), removals, acknowledgements)
+        )
 
     async def _commit(
         self,
         interaction: Callable[[Transaction], Committed],
         drafts: int,
         removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement],
     ) -> Committed:
         try:
-            committed = await self._write(interaction)
+            committed = await self._transactions.write(interaction)
         except StoreUnavailable as problem:
             # Removals go all the same: they free space.
-            if not (drafts and removals and is_disk_full(problem)):
+            if not (drafts and (removals or acknowledgements) and is_disk_full(problem)):
                 raise
-            alone = await self.commit([], removals)
+            alone = await self.commit([], removals, acknowledgements)
             return replace(alone, outcomes=[Failed(str(problem))] * drafts)
         ended = [
             (one.uid, one.device)
@@ -180,16 +208,6 @@ class SQLiteInbox:
         for uid, device in (*ended, *committed.forgotten):
             self._here.logged_out(uid, device)
         return committed
-
-    async def _write(self, interaction: Callable[[Transaction], T]) -> T:
-        """Run an interaction; if the disk was full, free the reserve and run it once more."""
-        try:
-            return await self._database.run(interaction)
-        except StoreUnavailable as problem:
-            if not is_disk_full(problem):
-                raise
-        await self._database.run(self._disk.free_reserve, write=False)
-        return await self._database.run(interaction)
 
     async def claim(
         self,
@@ -204,7 +222,7 @@ class SQLiteInbox:
         fresh = secrets.token_hex(8)
 
         def interaction(transaction: Transaction) -> InboxClaim:
-            batch = self._batch(transaction, [uid])
+            batch = self._transactions.batch(transaction, [uid])
             batch.expire(uid)
             claim = batch.claim(uid, after, device, registration, renewed is not None)
             batch.finish()
@@ -220,7 +238,7 @@ class SQLiteInbox:
             assert row is not None
             return replace(claim, epoch=f"{row[0]}.{row[1]}")
 
-        claim = await self._write(interaction)
+        claim = await self._transactions.write(interaction)
         if registration is not None:
             self._here.logged_in(uid, device)
         elif device:
@@ -231,12 +249,12 @@ class SQLiteInbox:
         """Claim a device, and leave the inbox alone."""
 
         def interaction(transaction: Transaction) -> DeviceClaim:
-            batch = self._batch(transaction, [uid])
+            batch = self._transactions.batch(transaction, [uid])
             claim = DeviceClaim(batch.claim_device(uid, device), batch.inbox(uid).waiting)
             batch.finish()
             return claim
 
-        return await self._write(interaction)
+        return await self._transactions.write(interaction)
 
     async def devices(self, uid: int) -> list[Device]:
         """List the rows of chat_registered."""
@@ -250,12 +268,12 @@ class SQLiteInbox:
         """Forget a device; what it alone held back is let go."""
 
         def interaction(transaction: Transaction) -> bool:
-            batch = self._batch(transaction, [uid])
+            batch = self._transactions.batch(transaction, [uid])
             was_there = device != UNNAMED and batch.forget(uid, device)
             batch.finish()
             return was_there
 
-        was_there = await self._write(interaction)
+        was_there = await self._transactions.write(interaction)
         self._here.forgotten(uid, device)
         return was_there
 
@@ -265,20 +283,28 @@ class SQLiteInbox:
         return [self._message(uid, *row) for row in rows]
 
     def _message(
-        self, uid: int, id: int, serial: object, to: object, device: object, *fields: object
+        self,
+        uid: int,
+        id: int,
+        serial: object,
+        to: object,
+        device: object,
+        mark: object,
+        *fields: object,
     ) -> Message:
         message = self._foreign.message(uid, id, *fields)
         if not (isinstance(serial, int) and isinstance(to, int) and isinstance(device, str)):
             return message  # another program put something else there
         sender, name, at, text = message.sender, message.name, message.at, message.text
-        return Message(id, sender, name, at, text, serial, to, device)
+        marked = parse_mark(mark) if mark and isinstance(mark, str) else None
+        return Message(id, sender, name, at, text, serial, to, device, marked)
 
     async def examine(self) -> None:
         """Read; if the disk may be full, try to write, and raise if a message would not fit."""
-        if not await self._database.run(self._disk.in_doubt, write=False):
+        if not await self._database.run(self._transactions.disk.in_doubt, write=False):
             return
-        suffices = await self._write(self._disk.suffices)
-        await self._database.run(self._disk.grow, write=False)
+        suffices = await self._transactions.write(self._transactions.disk.suffices)
+        await self._database.run(self._transactions.disk.grow, write=False)
         if not suffices:
             raise StoreUnavailable(f"{self._database.url}: database or disk is full")
 
@@ -304,7 +330,7 @@ class SQLiteInbox:
 
     async def renew_epoch(self) -> None:
         """Begin a new epoch, common to all inboxes."""
-        fresh, now = secrets.token_hex(8), self._ms()
+        fresh, now = secrets.token_hex(8), self._transactions.ms()
         await self._database.run(lambda t: life.begin_epoch(t, fresh, now))
 
     async def about(self) -> str:
@@ -320,11 +346,11 @@ class SQLiteInbox:
         """Remove by the same transaction as an acknowledgement."""
 
         def interaction(transaction: Transaction) -> int:
-            batch = self._batch(transaction, [uid])
+            batch = self._transactions.batch(transaction, [uid])
             inbox = batch.inbox(uid)
             before = inbox.waiting
             batch.purge(uid, up_to)
             batch.finish()
             return before - inbox.waiting
 
-        return await self._write(interaction)
+        return await self._transactions.write(interaction)

@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from chatsvc.inbox.mark import mark_to_text
 from chatsvc.inbox.outcome import Draft
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.storage.sql import Transaction
+from chatsvc.wire.events import Invitation, Joining
 
 _PLAIN = "uid, id, sender, name, at, text, serial"
 _WRITE_PLAIN = f"INSERT INTO chat_inbox ({_PLAIN}) VALUES"
-_WRITE = f"INSERT INTO chat_inbox ({_PLAIN}, recipient, device, copies, bytes) VALUES"
+_WRITE = f"INSERT INTO chat_inbox ({_PLAIN}, recipient, device, copies, bytes, mark) VALUES"
 
 _PLACES = """
 SELECT json_group_array(json_array(uid, wanted, id, serial, copies, bytes))
@@ -49,9 +51,19 @@ class MessageLog:
         self._plain: list[tuple[Any, ...]] = []
         self._appended: list[tuple[Any, ...]] = []
 
-    def append(self, uid: int, inbox: InboxState, draft: Draft, serial: int, to: int = 0) -> int:
+    def append(
+        self,
+        uid: int,
+        inbox: InboxState,
+        draft: Draft,
+        serial: int,
+        to: int = 0,
+        mark: Invitation | Joining | None = None,
+    ) -> int:
         """
         Append a message to the inbox of ``uid``, or, with ``to``, a copy of what its user sent there.
+
+        With ``mark`` it is an invitation, or the note of a joining, which counts as a copy; such an inbox is not plain.
 
         :return: its id.
         """
@@ -60,12 +72,13 @@ class MessageLog:
         if inbox.is_plain:
             self._plain.append(row)
             return id
-        if to:
+        if to or isinstance(mark, Joining):
             inbox.copies += 1
         if inbox.registered:
             inbox.bytes += len(draft.name.encode()) + len(draft.text.encode())
         device = draft.device if to else ""
-        self._appended.append((*row, to, device, inbox.copies, inbox.bytes))
+        word = "" if mark is None else mark_to_text(mark)
+        self._appended.append((*row, to, device, inbox.copies, inbox.bytes, word))
         return id
 
     def flush(self) -> None:

@@ -82,7 +82,7 @@ class DeviceClaims:
         position = inbox.acknowledged if known is None else max(inbox.front, known.position)
         id = self._beginning(position, after, registration.serial)
         missed = self._missed(known, after, registration.serial)
-        state = known or self._register(generation, device, id)
+        state = known or self._register(generation, device, id, newest_serial)
         self._hold(state, generation)
         if not renewed:
             state.client = registration.client
@@ -118,11 +118,11 @@ class DeviceClaims:
             return None  # what lies between what it has shown and its position was not for it
         return Missed(after, front, self._log.first_serial(self._uid, self._inbox))
 
-    def _register(self, generation: int, device: str, id: int) -> DeviceState:
+    def _register(self, generation: int, device: str, id: int, serial: int) -> DeviceState:
         self._make_room()
         inbox = self._inbox
         state = DeviceState(generation, id, inbox.bytes, self._now, 1)
-        state.first, state.since = self._now, generation
+        state.first, state.since, state.registered_at = self._now, generation, serial
         inbox.devices[device] = state
         return state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from chatsvc.inbox.limits import (
     DEVICES,
@@ -15,7 +15,7 @@ from chatsvc.inbox.limits import (
     MOST_DEVICES,
     RECENT,
 )
-from chatsvc.inbox.outcome import Draft, Duplicate, Gap
+from chatsvc.inbox.outcome import Draft, Duplicate, Gap, RoomDraft
 from chatsvc.storage.sql import Transaction
 
 _FORGET = """
@@ -28,9 +28,13 @@ DELETE FROM {table} WHERE {owner} AND device IN (
 """
 """Time comes first: a device that was used a moment ago may have a message on its way."""
 
-_FORGET_NUMBERS = _FORGET.format(
-    table="chat_sending", owner="uid = ?5 AND sender = ?6", newest="id"
-)
+_SEEN = "SELECT n, id, serial, digests FROM {table} WHERE {to} = ? AND sender = ? AND device = ?"
+_UPDATE = """
+UPDATE {table} SET n = ?, id = ?, serial = ?, used = ?, digests = ? WHERE {to} = ? AND sender = ? AND device = ?
+"""
+_INSERT = """
+INSERT INTO {table} (n, id, serial, used, digests, {to}, sender, device) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _FORGET_GENERATIONS = _FORGET.format(table="chat_generation", owner="uid = ?5", newest="generation")
 
 _GENERATIONS = """
@@ -75,14 +79,32 @@ class SendingDevices:
             *(uid, device, generation, self._now),
         )
 
-    def seen(self, draft: Draft) -> Duplicate | Gap | str:
+    def forget_generations(self, uid: int) -> None:
+        """Forget the generations of a user's devices that were not used for long."""
+        self._execute(_FORGET_GENERATIONS, *_bounds(self._now), uid)
+
+    def _one(self, sql: str, *arguments: Any) -> Any:
+        return self._transaction.one(sql, arguments)
+
+    def _execute(self, sql: str, *arguments: Any) -> int:
+        return self._transaction.execute(sql, arguments)
+
+
+class SentNumbers:
+    """
+    Which numbered messages to inboxes, or to rooms, were stored.
+
+    ``to`` says where they go; ``now`` is in ms.
+    """
+
+    def __init__(self, transaction: Transaction, now: int, to: Literal["inboxes", "rooms"]) -> None:
+        self._transaction = transaction
+        self._now = now
+        self._seen, self._update, self._insert, self._forget = _NUMBERS[to]
+
+    def seen(self, to: int, draft: Draft | RoomDraft) -> Duplicate | Gap | str:
         """Say what a numbered message is if not the next one; else give the digests of its device's texts."""
-        row = self._one(
-            "SELECT n, id, serial, digests FROM chat_sending WHERE uid = ? AND sender = ? AND device = ?",
-            draft.to,
-            draft.sender,
-            draft.device,
-        )
+        row = self._transaction.one(self._seen, (to, draft.sender, draft.device))
         newest, id, serial, digests = row or (0, 0, 0, "")
         assert draft.n is not None
         back = newest - draft.n
@@ -91,41 +113,37 @@ class SendingDevices:
         # Also for another text under a number that was accepted: that text was never stored.
         return str(digests) if back == -1 and not draft.again else Gap(newest + 1)
 
-    def remember(self, draft: Draft, id: int, serial: int, digests: str) -> None:
+    def remember(
+        self, to: int, draft: Draft | RoomDraft, id: int, serial: int, digests: str
+    ) -> None:
         """
         Write down that a message was stored under ``id`` and ``serial``.
 
         ``digests`` are those of the texts that its device sent before.
         """
         digests = (digests + _digest(draft.text))[-DIGESTS * DIGEST_DIGITS :]
-        to, sender = draft.to, draft.sender
-        known = self._execute(
-            "UPDATE chat_sending SET n = ?, id = ?, serial = ?, used = ?, digests = ?"
-            " WHERE uid = ? AND sender = ? AND device = ?",
-            *(draft.n, id, serial, self._now, digests, to, sender, draft.device),
-        )
-        if known:
-            return
-        self._execute(
-            "INSERT INTO chat_sending (uid, sender, device, n, id, serial, used, digests)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(to, sender, draft.device, draft.n, id, serial, self._now, digests),
-        )
-        self._forget(_FORGET_NUMBERS, to, sender)
+        row = (draft.n, id, serial, self._now, digests, to, draft.sender, draft.device)
+        if not self._transaction.execute(self._update, row):
+            self._transaction.execute(self._insert, row)
+            self._transaction.execute(self._forget, (*_bounds(self._now), to, draft.sender))
 
-    def forget_generations(self, uid: int) -> None:
-        """Forget the generations of a user's devices that were not used for long."""
-        self._forget(_FORGET_GENERATIONS, uid)
 
-    def _forget(self, sql: str, *owner: int) -> None:
-        forgotten, recent = (self._now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
-        self._execute(sql, forgotten, MOST_DEVICES, DEVICES, recent, *owner)
+def _statements(table: str, to: str) -> tuple[str, str, str, str]:
+    forget = _FORGET.format(table=table, owner=f"{to} = ?5 AND sender = ?6", newest="id")
+    seen, update, insert = (one.format(table=table, to=to) for one in (_SEEN, _UPDATE, _INSERT))
+    return seen, update, insert, forget
 
-    def _one(self, sql: str, *arguments: Any) -> Any:
-        return self._transaction.one(sql, arguments)
 
-    def _execute(self, sql: str, *arguments: Any) -> int:
-        return self._transaction.execute(sql, arguments)
+_NUMBERS = {
+    "inboxes": _statements("chat_sending", "uid"),
+    "rooms": _statements("chat_room_sending", "room"),
+}
+
+
+def _bounds(now: int) -> tuple[int, int, int, int]:
+    """What is forgotten at a time in ms: the arguments of ``_FORGET`` before those of its owner."""
+    forgotten, recent = (now - age * 1000 for age in (MEMORY_OF_SENDERS, RECENT))
+    return forgotten, MOST_DEVICES, DEVICES, recent
 
 
 def _digest(text: str) -> str:

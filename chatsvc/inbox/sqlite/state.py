@@ -27,12 +27,12 @@ _PLAIN = _INBOX[:4]
 
 _DEVICE = (
     *("generation", "position", "bytes", "used", "online"),
-    *("shown", "serial", "client", "first", "since"),
+    *("shown", "serial", "client", "first", "since", "registered_at"),
 )
 
 _READ_INBOXES = f"""
 SELECT (SELECT value FROM chat_setting WHERE name = 'serial'), json_group_array(
-    CASE WHEN ?2 AND registered = 0 AND bytes = 0 AND coalesce(unnamed_behind, 0) = 0
+    CASE WHEN ?2 AND registered = 0 AND bytes = 0 AND copies = 0 AND coalesce(unnamed_behind, 0) = 0
     THEN json_array(uid, {", ".join(_PLAIN)}, unnamed_behind)
     ELSE json_array(uid, {", ".join(_INBOX)}) END),
     (SELECT json_group_array(uid) FROM chat_reader WHERE registered > 0 AND uid IN (SELECT value FROM json_each(?3)))
@@ -67,7 +67,7 @@ class DeviceState:
 
     ``bytes`` are those that the inbox had taken at its ``position``. ``used`` and ``first`` are in ms. ``shown`` is the
     last id that it was shown up to there, and ``serial`` that message's, 0 if it is not known. ``since`` is the
-    generation of its registration.
+    generation of its registration, ``registered_at`` the serial that the store had given out last then.
     """
 
     generation: int
@@ -80,6 +80,7 @@ class DeviceState:
     client: str = ""
     first: int = 0
     since: int = 0
+    registered_at: int = 0
 
     def pass_to(self, id: int, bytes: int) -> None:
         """Raise the position to ``id``, where the inbox had taken so many bytes; it never falls (P7)."""
@@ -103,8 +104,9 @@ class InboxState:
     the unnamed device has the generation ``generation`` and sends as ``unnamed_device``; ``unnamed_used`` is when it
     ended, in ms, 0 if it has not.
 
-    A *plain* inbox has no registered device: nothing is counted, the unnamed device is where the inbox is acknowledged,
-    and of that nothing else is known than ``has_unnamed``, whether it is registered.
+    A *plain* inbox has no registered device, and no note of a joining is kept in it: nothing is counted, the unnamed
+    device is where the inbox is acknowledged, and of that nothing else is known than ``has_unnamed``, whether it is
+    registered.
     """
 
     last_id: int = 0
@@ -145,7 +147,7 @@ class InboxState:
     @property
     def is_even(self) -> bool:
         """Whether ``copies`` and ``bytes`` are the same at all ids that a device may acknowledge."""
-        return self.bytes == min(
+        return self.copies == self.copies_acknowledged and self.bytes == min(
             [self.bytes_acknowledged, *[one.bytes for one in self.devices.values()]]
         )
 

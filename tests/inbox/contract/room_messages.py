@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chatsvc.inbox.limits import DEVICES, DIGESTS
 from chatsvc.inbox.outcome import (
     Behind,
@@ -189,7 +191,7 @@ class RoomMessagesContract(RoomCase):
         """Two devices, senders or rooms, or a room and the inbox with its number, would share their numbers."""
         await self.begin_room(B)
         await self.apply(created(ELSEWHERE), room=ELSEWHERE)
-        one = {"device": DEVICE, "n": 1}
+        one: dict[str, Any] = {"device": DEVICE, "n": 1}
         outcomes = await self.commit(
             says(**one),
             says(device=PHONE, n=1),

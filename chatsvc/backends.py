@@ -37,8 +37,8 @@ def make_inbox(
     Make the inbox store at ``url``; it is not open yet.
 
     ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
-    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` are the
-    bounds of rooms' logs.
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` says how
+    much rooms' logs keep.
 
     :raise StoreMisconfigured: the URL names no Redis.
     """
@@ -49,8 +49,14 @@ def make_inbox(
     # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
-        return RedisInbox(reactor, url, limits, node, lease=0)
-    return RedisInbox(reactor, url, limits, node, about=about, monitor=monitor, watermark=watermark)
+        return RedisInbox(reactor, url, limits, node, lease=0, room_limits=room_limits)
+    return RedisInbox(
+        *(reactor, url, limits, node),
+        about=about,
+        monitor=monitor,
+        watermark=watermark,
+        room_limits=room_limits,
+    )
 
 
 async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cachetools import LRUCache
 from twisted.logger import Logger
 
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Invitation, Joining, Message
 
 _MOST = 2**63 - 1
 """The largest uid or time: what SQL and JSON's readers can hold."""
@@ -23,18 +23,25 @@ class ForeignEntries:
         self._logged: LRUCache[tuple[int, int], None] = LRUCache(_REMEMBERED)
 
     def message(
-        self, uid: int, id: int, *fields: object, serial: int = 0, to: int = 0, device: str = ""
+        self,
+        uid: int,
+        id: int,
+        *fields: object,
+        serial: int = 0,
+        to: int = 0,
+        device: str = "",
+        mark: Invitation | Joining | None = None,
     ) -> Message:
         """
         The message of an entry with ``fields`` (sender, name, time in ms, text) in the inbox of ``uid``.
 
-        ``serial``, ``to`` and ``device`` are as in :class:`Message`. If the fields are no message's, it has an empty
-        text.
+        ``serial``, ``to``, ``device`` and ``mark`` are as in :class:`Message`. If the fields are no message's, it has
+        an empty text.
         """
         try:
             sender, name, at, text = fields
             words = _number(sender), _text(name), _number(at), _text(text)
-            return Message(id, *words, serial, to, device)
+            return Message(id, *words, serial, to, device, mark)
         except (ValueError, OverflowError, TypeError):
             # The errors quote the entry, so their words are not logged.
             self._log_once(uid, id)

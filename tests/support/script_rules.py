@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from chatsvc.inbox.redis import script
 
+_SCRIPTS = ("BATCHES", "ROOM_BATCHES", "ROOMS", "REST")
+
 
 def replace_rule(
     rule: str, instead: str, patch: Callable[[object, str, object], object] = setattr
@@ -17,9 +19,9 @@ def replace_rule(
 
     :raise ValueError: no script has such a piece, or one has it more than once.
     """
-    pieces = [one.source.count(rule.encode()) for one in (script.BATCHES, script.REST)]
+    pieces = [getattr(script, name).source.count(rule.encode()) for name in _SCRIPTS]
     if max(pieces) != 1:
         raise ValueError(f"the scripts have {rule!r} {pieces} times, not once")
-    for name in ("BATCHES", "REST"):
+    for name in _SCRIPTS:
         source = getattr(script, name).source.replace(rule.encode(), instead.encode())
         patch(script, name, script.LuaScript(source))

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chatsvc.inbox.limits import (
+    DEVICES,
+    DIGEST_DIGITS,
+    DIGESTS,
+    MEMORY_OF_SENDERS,
+    MOST_DEVICES,
+    RECENT,
+    InboxLimits,
+)
 from chatsvc.inbox.outcome import (
+    Behind,
     Committed,
     Draft,
     Duplicate,
@@ -13,11 +23,16 @@ from chatsvc.inbox.outcome import (
     Full,
     Gap,
     Moved,
+    NotMember,
     Outcome,
     Removal,
+    RoomAcknowledgement,
+    RoomDraft,
     Stored,
     Unregistered,
 )
+from chatsvc.inbox.redis.room_codec import decode_recipient, key_of, mark_words
+from chatsvc.wire.events import Message
 
 _REFUSALS: dict[str, Callable[..., Outcome]] = {
     "full": Full,
@@ -28,6 +43,8 @@ _REFUSALS: dict[str, Callable[..., Outcome]] = {
     "failed": Failed,
     "moved": Moved,
     "unregistered": Unregistered,
+    "not-member": NotMember,
+    "behind": Behind,
 }
 """Outcomes of what was not stored now."""
 
@@ -35,13 +52,50 @@ _REFUSALS: dict[str, Callable[..., Outcome]] = {
 SERIAL_STEP = 10
 """From one draft's serial to the next one's, as in lua/batch.lua."""
 
+MEMORY = {
+    "devices": DEVICES,
+    "recent": RECENT,
+    "most": MOST_DEVICES,
+    "memory": MEMORY_OF_SENDERS,
+    "digests": DIGESTS,
+    "digits": DIGEST_DIGITS,
+}
+"""How long the script remembers devices, and how much of what they sent."""
 
-def encode_batch(drafts: Sequence[Draft], removals: Sequence[Removal]) -> dict[str, Any]:
-    """The script's arguments for a batch; lua/batch.lua says what their fields are."""
+
+def inbox_rules(limits: InboxLimits) -> dict[str, Any]:
+    """The script's arguments that say what an inbox may hold, and for how long."""
     return {
-        "drafts": [_draft_fields(draft) for draft in drafts],
+        "device_days": limits.device_days,
+        "device_backlog": limits.device_backlog,
+        "device_bytes": limits.device_bytes,
+        "most_devices": limits.devices,
+        **({"days": limits.days} if limits.days else {}),
+        **MEMORY,
+    }
+
+
+def is_for_rooms(
+    drafts: Sequence[Draft | RoomDraft], acknowledgements: Sequence[RoomAcknowledgement]
+) -> bool:
+    """Whether a batch has to do with rooms."""
+    return bool(acknowledgements) or RoomDraft in set(map(type, drafts))
+
+
+def encode_batch(
+    drafts: Sequence[Draft | RoomDraft], removals: Sequence[Removal]
+) -> dict[str, Any]:
+    """The script's arguments for a batch; lua/batch.lua and lua/room_batch.lua say what their fields are."""
+    return {
+        "drafts": [_FIELDS[type(draft)](draft) for draft in drafts],
         "removals": [_removal_fields(removal) for removal in removals],
     }
+
+
+def encode_acknowledgements(acknowledgements: Sequence[RoomAcknowledgement]) -> dict[str, Any]:
+    """The further arguments for a batch that has to do with rooms; lua/room_batch.lua says what their fields are."""
+    rows = [[str(one.uid), key_of(one.room), one.id, one.over] for one in acknowledgements]
+    return {"acknowledgements": rows}
 
 
 def decode_batch(
@@ -113,6 +167,34 @@ def _draft_fields(draft: Draft) -> list[str | int]:
     again = "again" if draft.again else ""
     fields += [draft.device, n, again, draft.generation or 0, draft.sending or 0]
     return [*fields, True] if draft.registered else fields
+
+
+def _room_draft_fields(draft: RoomDraft) -> list[str | int]:
+    return [
+        *(key_of(draft.room), str(draft.sender), draft.name, str(draft.at), draft.text),
+        *(draft.device, "" if draft.n is None else str(draft.n), "again" if draft.again else ""),
+        *(draft.generation or 0, draft.sending or 0, draft.registered),
+        *(draft.version, mark_words(draft.mark)),
+    ]
+
+
+_FIELDS: dict[type, Callable[..., list[str | int]]] = {
+    Draft: _draft_fields,
+    RoomDraft: _room_draft_fields,
+}
+
+
+def decode_message(fields: Sequence[Any], mark: Sequence[Any]) -> tuple[int, Message]:
+    """A message as the script publishes it, and what it says of it besides: the reader's uid, and the message."""
+    uid, id, sender, name, at, text = fields
+    serial, *copy = mark
+    to, device = copy or (0, "")
+    recipient, meaning = decode_recipient(to)
+    message = Message(
+        *(int(id), int(sender), name, int(at), text, int(serial)),
+        *(recipient, device_name(device), meaning),
+    )
+    return int(uid), message
 
 
 def device_name(written: str) -> str:

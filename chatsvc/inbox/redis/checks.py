@@ -53,6 +53,13 @@ def parse_info(info: bytes) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
+def product(facts: dict[str, str]) -> str:
+    """The kind and version of a server, by what it says of itself."""
+    if "valkey_version" in facts:
+        return f"Valkey {facts['valkey_version']}"
+    return f"Redis {facts.get('redis_version', '?')}"
+
+
 def risks(url: StoreURL, settings: dict[str, str]) -> list[str]:
     """
     The settings that endanger messages, a line each.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from chatsvc.inbox.claim import (
 )
 from chatsvc.inbox.redis.script import NO_ANSWER
 from chatsvc.storage.url import StoreUnavailable
-from chatsvc.wire.events import Missed
+from chatsvc.wire.events import Device, Missed
 
 _REFUSALS: dict[str, Callable[[], Exception]] = {
     "unregistered": NotRegistered,
@@ -75,11 +75,21 @@ def decode_claim(answer: Any) -> InboxClaim:
 
 def decode_registered_claim(answer: Any) -> InboxClaim:
     """A claim of a registered device."""
-    generation, last_id, waiting, position, expired, begin, serial, missed = answer
+    generation, last_id, waiting, position, expired, begin, serial, missed, registered_at = answer
     return InboxClaim(
         *(generation, "", last_id, waiting, position, expired, begin, int(serial)),
         _missed(*missed) if missed else None,
+        int(registered_at),
     )
+
+
+def decode_devices(found: Sequence[Sequence[Any]]) -> list[Device]:
+    """A user's registered devices, the first registered first."""
+    listed = [
+        Device(name, client, int(first), int(used), online)
+        for name, client, first, used, online in found
+    ]
+    return sorted(listed, key=lambda device: (device.first, device.device))
 
 
 def _missed(after: int, until: int, serial: str) -> Missed:

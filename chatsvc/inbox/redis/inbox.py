@@ -17,26 +17,23 @@ from twisted.python.failure import Failure
 from chatsvc.inbox.claim import Comparison, DeviceClaim, InboxClaim, Registration
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import ANOTHER_NODE, Backlog, NullWatcher, StoreWatcher
-from chatsvc.inbox.limits import (
-    DEVICES,
-    DIGEST_DIGITS,
-    DIGESTS,
-    MEMORY_OF_SENDERS,
-    MOST_DEVICES,
-    RECENT,
-    InboxLimits,
-)
-from chatsvc.inbox.outcome import Committed, Draft, Removal
+from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.redis.batch_codec import (
+    MEMORY,
     SERIAL_STEP,
     decode_batch,
     decode_forgotten,
     device_name,
+    encode_acknowledgements,
     encode_batch,
+    inbox_rules,
+    is_for_rooms,
 )
-from chatsvc.inbox.redis.checks import endangering_settings, parse_info, require_version
+from chatsvc.inbox.redis.checks import endangering_settings, parse_info, product, require_version
 from chatsvc.inbox.redis.claim_codec import (
     decode_claim,
+    decode_devices,
     decode_registered_claim,
     encode_claim,
     require_granted,
@@ -44,14 +41,24 @@ from chatsvc.inbox.redis.claim_codec import (
 from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
 from chatsvc.inbox.redis.permissions import require_permissions
-from chatsvc.inbox.redis.scan import find_uids
-from chatsvc.inbox.redis.script import evaluate, load, reason, timed_out, unavailable
+from chatsvc.inbox.redis.room_codec import decode_recipient
+from chatsvc.inbox.redis.room_logs import OTHER_DATA, RedisRoomLogs
+from chatsvc.inbox.redis.scan import count_backlogs, find_uids
+from chatsvc.inbox.redis.script import (
+    evaluate,
+    keep_for_late,
+    load,
+    reason,
+    timed_out,
+    unavailable,
+)
 from chatsvc.inbox.redis.sequence import OrderedScript
 from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
 from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
+from chatsvc.inbox.room_log import RoomLogLimits, RoomLogs
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
@@ -60,21 +67,6 @@ from chatsvc.wire.events import Device, Message
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds in which a Redis that is still there lets go of the lease."""
-
-_COUNTED_AT_ONCE = 256
-"""Inboxes that Redis counts in one call, so that it is not held up."""
-
-_OTHER_DATA = "it does not hold the data that it held"
-
-_MEMORY = {
-    "devices": DEVICES,
-    "recent": RECENT,
-    "most": MOST_DEVICES,
-    "memory": MEMORY_OF_SENDERS,
-    "digests": DIGESTS,
-    "digits": DIGEST_DIGITS,
-}
-"""How long the script remembers devices, and how much of what they sent."""
 
 
 class RedisInbox:
@@ -99,6 +91,7 @@ class RedisInbox:
         lease: float = LEASE,
         monitor: StoreMonitor | None = None,
         watermark: Watermark | None = None,
+        room_limits: RoomLogLimits | None = None,
     ) -> None:
         self._clock: IReactorTime = reactor
         self._monitor = monitor or StoreMonitor(url)
@@ -106,14 +99,7 @@ class RedisInbox:
         self._node = node
         self._patience = patience
         self._watcher: StoreWatcher = NullWatcher()
-        self._rules: dict[str, Any] = {
-            "device_days": limits.device_days,
-            "device_backlog": limits.device_backlog,
-            "device_bytes": limits.device_bytes,
-            "most_devices": limits.devices,
-            **({"days": limits.days} if limits.days else {}),
-            **_MEMORY,
-        }
+        self._rules = inbox_rules(limits)
         self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | self._rules
         self._connected_before = False
         self._locator = locator = RedisLocator(reactor, url)
@@ -123,16 +109,25 @@ class RedisInbox:
         self._watermark = watermark
         self._rollback = rollback = RollbackDetector(watermark.known if watermark else None)
         missed, channel = self._may_have_missed, f"chat:node:{node}"
-        self._subscriber = Subscriber(reactor, locator, channel, rollback, missed, self._release)
+        logs = room_limits or RoomLogLimits()
+        self._room_rules = {"window": logs.window, "room_bytes": logs.bytes}
+        rules = self._batch_rules | self._room_rules
+        self._room_logs = RedisRoomLogs(
+            *(self._call, self._late_call, rules, rollback, missed, self._in_background)
+        )
+        self.rooms: RoomLogs = self._room_logs
+        self._subscriber = Subscriber(
+            *(reactor, locator, channel, rollback, missed, self._release, self._room_logs.published)
+        )
         self._foreign = ForeignEntries()
-        self._commits = OrderedScript(b"commit")
+        self._commits = OrderedScript()
         self._lease: Lease | None = None
         if lease:
             self._lease = Lease(reactor, node, about, lease, self._call, missed, rollback)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """Connect, and take this node's place among the others."""
-        self._watcher = watcher
+        self._watcher = self._room_logs.watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._connection.open()))
             if self._lease is not None:
@@ -160,7 +155,12 @@ class RedisInbox:
         if self._watermark is not None:
             self._watermark.close()
 
-    def commit(self, drafts: Sequence[Draft], removals: Sequence[Removal]) -> Deferred[Committed]:
+    def commit(
+        self,
+        drafts: Sequence[Draft | RoomDraft],
+        removals: Sequence[Removal],
+        acknowledgements: Sequence[RoomAcknowledgement] = (),
+    ) -> Deferred[Committed]:
         """Carry out a batch by one call of the script, after the batches before it."""
         arguments = {
             **encode_batch(drafts, removals),
@@ -168,8 +168,12 @@ class RedisInbox:
             **self._rollback.script_arguments(),
             **self._batch_rules,
         }
+        command = b"commit"
+        if is_for_rooms(drafts, acknowledgements):
+            command = b"commit_rooms"
+            arguments |= encode_acknowledgements(acknowledgements) | self._room_rules
         connected = self._in_time(self._connection.connected())
-        answer: Deferred[Any] = connected.addCallback(self._commits.call, arguments)
+        answer: Deferred[Any] = connected.addCallback(self._commits.call, command, arguments)
         committed = answer.addErrback(unavailable).addCallback(self._committed, removals)
         return Deferred.fromCoroutine(self._monitor.track(committed))
 
@@ -211,7 +215,7 @@ class RedisInbox:
 
     async def claim_device(self, uid: int, device: str) -> DeviceClaim:
         """Claim a device, and leave the inbox alone."""
-        arguments = {"uid": str(uid), "device": device, **_MEMORY, **self._deadline()}
+        arguments = {"uid": str(uid), "device": device, **MEMORY, **self._deadline()}
         answer = await self._call(b"claim_device", arguments)
         require_granted(answer)
         return DeviceClaim(*answer)
@@ -222,27 +226,23 @@ class RedisInbox:
         answer = await self._call(b"read", arguments | self._rollback.script_arguments())
         if not answer:
             self._may_have_missed()
-            raise StoreUnavailable(_OTHER_DATA)
+            raise StoreUnavailable(OTHER_DATA)
         run, batches, page, last = answer
         self._rollback.advance(run, batches, int(last))
-        return [
-            self._foreign.message(
-                *(uid, id, *fields),
-                serial=int(serial),
-                to=int(to or 0),
-                device=device_name(device),
-            )
-            for id, serial, to, device, *fields in page
-        ]
+        return [self._message(uid, *fields) for fields in page]
+
+    def _message(
+        self, uid: int, id: int, serial: str, to: str, device: str, *fields: Any
+    ) -> Message:
+        recipient, mark = decode_recipient(to)
+        name = device_name(device)
+        return self._foreign.message(
+            *(uid, id, *fields), serial=int(serial), to=recipient, device=name, mark=mark
+        )
 
     async def devices(self, uid: int) -> list[Device]:
         """The devices that the user's key names, the first registered first."""
-        found = await self._call(b"devices", {"uid": str(uid)})
-        listed = [
-            Device(name, client, int(first), int(used), online)
-            for name, client, first, used, online in found
-        ]
-        return sorted(listed, key=lambda device: (device.first, device.device))
+        return decode_devices(await self._call(b"devices", {"uid": str(uid)}))
 
     async def forget(self, uid: int, device: str) -> bool:
         """Forget a device, and publish that for the node at which it is logged in."""
@@ -283,20 +283,12 @@ class RedisInbox:
 
     async def about(self) -> str:
         """The name, Redis or Valkey, and the version."""
-        facts = parse_info(await self._execute("INFO", "server"))
-        if "valkey_version" in facts:
-            return f"Valkey {facts['valkey_version']}"
-        return f"Redis {facts.get('redis_version', '?')}"
+        return product(parse_info(await self._execute("INFO", "server")))
 
     async def backlogs(self, uid: int | None) -> list[Backlog]:
         """Scan all keys unless one user is named, and count what waits, some inboxes at a time."""
         uids = [uid] if uid is not None else sorted(await find_uids(self._execute))
-        found: list[Backlog] = []
-        for start in range(0, len(uids), _COUNTED_AT_ONCE):
-            some = [str(one) for one in uids[start : start + _COUNTED_AT_ONCE]]
-            for name, waiting, last_id, at in await self._call(b"backlogs", {"uids": some}):
-                found.append(Backlog(int(name), waiting, last_id, _time(at)))
-        return found
+        return await count_backlogs(self._call, uids)
 
     async def purge(self, uid: int, up_to: int) -> int:
         """Trim the stream, whoever reads it."""
@@ -310,6 +302,21 @@ class RedisInbox:
         """A command of the script, watched by the monitor."""
         arguments["node"] = self._node
         return await self._monitor.track(self._request(evaluate, command, arguments))
+
+    async def _late_call(
+        self, command: bytes, arguments: dict[str, Any], tell: Callable[[Any], None]
+    ) -> Any:
+        """The same, but its answer is told also if nobody waits for it any more."""
+        arguments["node"] = self._node
+        connected = self._in_time(self._connection.connected())
+        answer = connected.addCallback(evaluate, command, arguments).addErrback(unavailable)
+
+        def told(found: Any) -> Any:
+            tell(found)
+            return found
+
+        answer.addCallback(told)
+        return await self._monitor.track(keep_for_late(answer, self._in_time))
 
     async def _execute(self, *words: str | bytes | int) -> Any:
         """A command of Redis's own; the answer is as it came."""
@@ -381,11 +388,3 @@ class RedisInbox:
         # Not before: until then, what is stored is in data that these readers do not know.
         self._rollback.accept()
         self._watcher.store_returned(found)
-
-
-def _time(at: str) -> int:
-    """The time of an entry; another program may have put anything there."""
-    try:
-        return int(float(at))
-    except (ValueError, OverflowError):
-        return 0

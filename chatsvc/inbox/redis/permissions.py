@@ -42,6 +42,7 @@ _TRIALS: dict[str, tuple[str, ...]] = {
     "expire": ("EXPIRE", _KEY, "60"),
     "hget": ("HGET", _KEY, "field"),
     "hgetall": ("HGETALL", _KEY),
+    "hmget": ("HMGET", _KEY, "field"),
     "hset": ("HSET", _KEY, "field", "value", "a field without a value"),
     "hdel": ("HDEL", _KEY, "field"),
     "llen": ("LLEN", _OLD_LIST),

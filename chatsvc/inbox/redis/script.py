@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -35,24 +36,43 @@ class LuaScript:
         return hashlib.sha1(self.source).hexdigest()
 
 
-BATCHES = LuaScript.of(*_COMMON, "batch", "dispatch")
+_BATCH = (*_COMMON, "news", "batch")
+
+BATCHES = LuaScript.of(*_BATCH, "commit", "dispatch")
 """The script of the command `commit` alone: each call makes all functions anew, so the most frequent one has few."""
+
+ROOM_BATCHES = LuaScript.of(*_BATCH, "room_log", "room_batch", "dispatch")
+"""The script of batches that have to do with rooms."""
+
+ROOMS = LuaScript.of(*_COMMON, "news", "room_log", "room_events", "room_readers", "dispatch")
+"""The script of the other commands for rooms."""
 
 REST = LuaScript.of(*_COMMON, "readers", "nodes", "admin", "dispatch")
 """The script of all other commands."""
+
+_OF_ROOMS = frozenset({b"apply", b"load", b"open", b"read_room", b"close_here"})
+"""The commands of ``ROOMS``."""
 
 NO_ANSWER = "no answer in time"
 
 
 async def load(protocol: Any) -> None:
     """Load the scripts over a connection, so that they can be called by their hashes."""
-    for script in (BATCHES, REST):
+    for script in (BATCHES, ROOM_BATCHES, ROOMS, REST):
         await protocol.execute_command("SCRIPT", "LOAD", script.source)
+
+
+def _script_of(command: bytes) -> LuaScript:
+    if command == b"commit":
+        return BATCHES
+    if command == b"commit_rooms":
+        return ROOM_BATCHES
+    return ROOMS if command in _OF_ROOMS else REST
 
 
 def evaluate(protocol: Any, command: bytes, arguments: dict[str, Any]) -> Deferred[Any]:
     """Call a command of its script over a connection; its answer is a JSON value."""
-    script = BATCHES if command == b"commit" else REST
+    script = _script_of(command)
     words = (0, command, orjson.dumps(arguments))
     answer: Deferred[Any] = protocol.execute_command("EVALSHA", script.hash, *words)
 
@@ -92,6 +112,20 @@ def timed_out(result: Any, patience: float) -> Any:
     :raise StoreUnavailable: always.
     """
     raise StoreUnavailable(NO_ANSWER)
+
+
+def keep_for_late(
+    answer: Deferred[Any], wait: Callable[[Deferred[Any]], Deferred[Any]]
+) -> Deferred[Any]:
+    """Return what ``wait`` makes of an answer; if it gives up waiting, the answer's own callbacks still run."""
+    waiting: Deferred[Any] = Deferred()
+
+    def answered(result: Any) -> None:
+        if not waiting.called:
+            waiting.callback(result)
+
+    answer.addBoth(answered)
+    return wait(waiting)
 
 
 def reason(problem: BaseException) -> str:

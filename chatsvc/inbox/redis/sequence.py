@@ -18,16 +18,15 @@ _AGAIN = ["again"]
 
 
 class OrderedScript:
-    """Calls one ``command`` of the script, so that its calls are carried out in their order."""
+    """Calls commands of the script that are for batches, so that they are carried out in their order."""
 
-    def __init__(self, command: bytes) -> None:
-        self._command = command
+    def __init__(self) -> None:
         self._order = 0
         self._connection: Any = None
         self._unanswered = 0
 
-    def call(self, protocol: Any, arguments: dict[str, Any]) -> Deferred[Any]:
-        """Call the command over a connection; its place in the order is added to ``arguments``."""
+    def call(self, protocol: Any, command: bytes, arguments: dict[str, Any]) -> Deferred[Any]:
+        """Call a command over a connection; its place in the order is added to ``arguments``."""
         if protocol is not self._connection:
             self._connection, self._unanswered = protocol, 0
         self._order += 1
@@ -35,18 +34,20 @@ class OrderedScript:
         if self._unanswered:
             arguments["previous"] = self._order - 1
         self._unanswered += 1
-        answer = evaluate(protocol, self._command, arguments)
+        answer = evaluate(protocol, command, arguments)
         answer.addBoth(self._answered, protocol)
-        return answer.addCallback(self._not_too_early, protocol, arguments)
+        return answer.addCallback(self._not_too_early, protocol, command, arguments)
 
     def _answered(self, answer: Any, protocol: Any) -> Any:
         if protocol is self._connection:
             self._unanswered -= 1
         return answer
 
-    def _not_too_early(self, answer: Any, protocol: Any, arguments: dict[str, Any]) -> Any:
+    def _not_too_early(
+        self, answer: Any, protocol: Any, command: bytes, arguments: dict[str, Any]
+    ) -> Any:
         if answer != _AGAIN:
             return answer
         # The one before was sent again when its own answer came, so this one comes behind it.
         del arguments["previous"]
-        return evaluate(protocol, self._command, arguments)
+        return evaluate(protocol, command, arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -12,12 +12,13 @@ import orjson
 from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.interface import ANOTHER_NODE, NullWatcher, StoreWatcher
-from chatsvc.inbox.redis.batch_codec import device_name
+from chatsvc.inbox.redis.batch_codec import decode_message
+from chatsvc.inbox.redis.room_codec import decode_entry
 from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
 from chatsvc.transport.sockets import set_keepalive
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Message, RoomEntry
 
 PEER_PATIENCE = 10
 """Seconds in which a silent Redis must answer the kernel's probes."""
@@ -42,7 +43,8 @@ class Subscriber:
     A connection of its own that subscribes to ``channel``.
 
     ``missed`` is called when something may have been published that was not received, or was about other data than
-    ``rollback`` knows. ``absent`` is called with the uid of a user who does not read here.
+    ``rollback`` knows. ``absent`` is called with the uid of a user who does not read here, ``rooms`` with entries of
+    rooms' logs, and whether they are of the data that ``rollback`` knows.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Subscriber:
         rollback: RollbackDetector,
         missed: Callable[[], None],
         absent: Callable[[int], None],
+        rooms: Callable[[list[RoomEntry], bool], None],
     ) -> None:
         self._locator = locator
         self._channel = channel
         self._rollback = rollback
         self._missed = missed
         self._absent = absent
+        self._rooms = rooms
         self._connected_before = False
         self._watcher: StoreWatcher = NullWatcher()
         self._pending: dict[int, PendingClaim] = {}
@@ -106,25 +110,39 @@ class Subscriber:
 
         ``news`` are messages that were stored, each ``[uid, id, sender, name, at, text]``, with the ``epoch``, ``run``
         and ``batches`` of their data. ``marks`` says of each its serial and, if it is a copy, to whom it was sent and
-        by which device: ``[serial, to, device]``; older nodes leave it out. ``taken`` are devices that logged in
+        by which device: ``[serial, to, device]``; older nodes leave it out. ``rooms`` are entries of rooms' logs, as
+        ``decode_entry`` takes them, of the same data. ``taken`` are devices that logged in
         elsewhere, each ``[uid, generation, device]``, without a name for the unnamed one; ``by`` says from where, which
         older nodes leave out. ``forgotten`` are devices that are not registered any more, each
         ``[uid, device]``, and ``true`` behind it if somebody asked for that.
         """
         content = orjson.loads(published)
         stored = content.get("news")
-        if stored:
-            messages = list(map(_message, stored, content.get("marks") or repeat(("0",))))
-            serial = max(message.serial for _, message in messages)
-            run, batches = content.get("run", ""), int(content.get("batches", 0))
-            self._rollback.advance(run, batches, serial)
-            known = self._rollback.matches(content.get("epoch", ""), run)
-            self._stored_elsewhere(messages, known)
+        entries = content.get("rooms")
+        if stored or entries:
+            messages = list(
+                map(decode_message, stored or (), content.get("marks") or repeat(("0",)))
+            )
+            self._stored(content, messages, list(map(decode_entry, entries or ())))
         by = str(content.get("by", ANOTHER_NODE))
         for uid, generation, *device in content.get("taken", ()):
             self._taken_over(int(uid), int(generation), by, *device)
         for uid, device, *on_request in content.get("forgotten", ()):
             self._watcher.forgotten(int(uid), device, any(on_request))
+
+    def _stored(
+        self, content: Any, messages: list[tuple[int, Message]], entries: list[RoomEntry]
+    ) -> None:
+        serial = max([one.serial for _, one in messages] + [one.serial for one in entries])
+        run, batches = content.get("run", ""), int(content.get("batches", 0))
+        self._rollback.advance(run, batches, serial)
+        known = self._rollback.matches(content.get("epoch", ""), run)
+        if entries:
+            self._rooms(entries, known)
+        if messages:
+            self._stored_elsewhere(messages, known)
+        elif not known:
+            self._missed()
 
     def _stored_elsewhere(self, messages: list[tuple[int, Message]], of_known_data: bool) -> None:
         if self._pending:
@@ -146,14 +164,3 @@ class Subscriber:
             newest = pending.generations.get(device, 0)
             pending.generations[device] = max(newest, generation)
         self._watcher.taken_over(uid, generation, by, device)
-
-
-def _message(fields: list[Any], mark: Sequence[Any]) -> tuple[int, Message]:
-    """The reader's uid and the message, as the script publishes them."""
-    uid, id, sender, name, at, text = fields
-    serial, *copy = mark
-    to, device = copy or (0, "")
-    message = Message(
-        int(id), int(sender), name, int(at), text, int(serial), int(to), device_name(device)
-    )
-    return int(uid), message

@@ -90,6 +90,6 @@ class RedisContractTests(OnRedis, every.InboxContract):
 
     async def make(self, limits: InboxLimits) -> RedisInbox:
         """A store that is open."""
-        inbox = self.store(limits)
+        inbox = self.store(limits, room_limits=self.room_limits)
         self.assertEqual(await inbox.open(self.watcher), [])
         return inbox

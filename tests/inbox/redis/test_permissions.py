@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from chatsvc.inbox.redis.permissions import NEEDED, require_permissions_at
-from chatsvc.inbox.redis.script import BATCHES, REST
+from chatsvc.inbox.redis.script import BATCHES, REST, ROOM_BATCHES, ROOMS
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, parse_store_url
 from tests.support.pages import Page
 from tests.support.servers import PrivateRedis, redis
@@ -87,7 +87,7 @@ class OtherTests(TestCase):
 
     def test_the_script(self) -> None:
         """The script would call a command that nobody has looked whether it may."""
-        source = BATCHES.source + REST.source
+        source = b"".join(one.source for one in (BATCHES, ROOM_BATCHES, ROOMS, REST))
         called = {name.lower() for name in re.findall(rb"redis\.p?call\('(\w+)'", source)}
         self.assertGreater(len(called), 15)
         needed = {name.partition("|")[0].encode() for name in NEEDED}

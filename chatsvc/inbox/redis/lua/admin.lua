@@ -8,13 +8,16 @@ function commands.total()
   return {tonumber(redis.call('GET', 'chat:waiting') or 0)}
 end
 
+-- Whether an entry is a copy, or the mark of a joining; of an invitation, `to` says for which room it is.
+local function is_passed_over(note) return note.to ~= '' and string.byte(note.to) ~= 105 end -- 'i'
+
 -- When the first message was accepted that no device has acknowledged, as its node said.
 local function oldest_of(log)
   local from = log.acknowledged + 1
   repeat
     local page = redis.call('XRANGE', log.inbox, number(from), '+', 'COUNT', 64)
     for _, entry in ipairs(page) do
-      if note_of(entry).to == '' then return entry[2][6] or '0' end
+      if not is_passed_over(note_of(entry)) then return entry[2][6] or '0' end
       from = id_of(entry) + 1
     end
   until #page < 64

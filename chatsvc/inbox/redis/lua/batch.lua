@@ -1,18 +1,6 @@
 -- A batch: removals, then messages. All of it is stored in one step, so that what is confirmed is stored once (P1 of
 -- docs/protocol.md).
 
--- What to publish for other nodes when the batch is stored, by node: messages, and what more there is to say of each, in
--- the same order. Nodes of before there were serials take the first alone.
-local for_nodes = {}
-
-local function publish_later(log, message, mark)
-  for _, node in ipairs(log.nodes) do
-    local news = for_nodes[node] or {messages = {}, marks = {}}
-    for_nodes[node] = news
-    news.messages[#news.messages + 1], news.marks[#news.marks + 1] = message, mark
-  end
-end
-
 -- The sessions of the unnamed devices of this batch's senders, by uid.
 local senders = {}
 
@@ -42,9 +30,6 @@ local function is_superseded(sender, device, generation)
   end
   return generation < sending[key]
 end
-
--- How many messages this batch has stored.
-local appended = 0
 
 -- Whether a session's message comes from the registered device that it says: nil, or why it is not stored. Then also the
 -- inbox that a copy goes into; nil: none does.
@@ -184,8 +169,9 @@ local function is_out_of_order()
   return false
 end
 
--- The draft with the number i has the serial that is returned, and 10 * (i - 1) more.
-function commands.commit()
+-- Carry out a batch; `store` stores one draft, `acknowledge` (nil: nothing) takes note of what else was acknowledged. The draft
+-- with the number i has the serial that is returned, and 10 * (i - 1) more.
+local function commit(store, acknowledge)
   if is_out_of_order() then return {'again'} end
   local outcomes, done = {}, {}
   -- Removals first, or what is appended now could pass for what a session was handed before the store lost it.
@@ -194,31 +180,19 @@ function commands.commit()
     if not lost then well, verdict = pcall(remove, unpack(removal)) end
     done[i] = well and verdict or 'failed'
   end
+  if acknowledge then acknowledge() end
   local ready, serial = false, 0
   if #args.drafts > 0 then ready, serial = pcall(reserve_serials, #args.drafts) end
   for i, draft in ipairs(args.drafts) do
     -- A message that fails leaves the others alone.
     local well, outcome = false, serial
-    if ready then well, outcome = pcall(append, draft, number(serial + 10 * (i - 1))) end
+    if ready then well, outcome = pcall(store, draft, number(serial + 10 * (i - 1))) end
     outcomes[i] = well and outcome or {'failed', reason(outcome)}
   end
   for _, log in pairs(logs) do
     if log.devices and log.is_changed then forget_devices(log) end
     settle(log)
   end
-  local run, batches = data_mark()
-  if appended > 0 then
-    batches = batches + 1
-    pcall(set_data_mark, run, batches)
-  end
-  for node, news in pairs(for_nodes) do
-    publish(node, {
-      news = news.messages,
-      marks = news.marks,
-      run = run,
-      batches = batches,
-      epoch = redis.call('GET', 'chat:epoch'),
-    })
-  end
+  local run, batches = publish_news()
   return {outcomes, done, lost and true or false, run, batches, expired, number(ready and serial or 0), forgotten}
 end

@@ -2,7 +2,9 @@
 -- highest position of any device, ever, and what the log had taken by then; `end`, "COPIES BYTES", is what it has taken by
 -- now. Each device has a field of its name, '-' for the unnamed one: "NODE GENERATION POSITION SERIAL BYTES FIRST USED
 -- CLIENT". SERIAL is that of the last message that was shown at the position, BYTES what the log had taken by then, FIRST
--- and USED are times in ms. Node and generation of the unnamed device stand in its session's key.
+-- and USED are times in ms. CLIENT is "+SERIAL PROGRAM", the store's serial when the device was registered; before there were
+-- rooms it was the program alone. Node and generation of the unnamed device stand in its session's key. A room's name, '#7',
+-- has the account's position there (room_log.lua).
 
 local UNNAMED = '-'
 
@@ -57,7 +59,7 @@ local function read_devices(log)
     elseif name == 'end' then
       local copies, bytes = string.match(value, '^(%d+) (%d+)$')
       log.copies, log.bytes = tonumber(copies), tonumber(bytes)
-    else
+    elseif string.byte(name) ~= 35 then -- '#'
       log.devices[name] = parse_device(value)
     end
   end

@@ -91,6 +91,12 @@ local function missed_by(log, device)
   return {after, log.front, number(first and first.serial or 0)}
 end
 
+-- The store's serial when a device was registered (0: that is not known), and its program.
+local function registration_of(device)
+  local serial, program = string.match(device.client, '^%+(%d+) (.*)$')
+  return tonumber(serial or '0'), program or device.client
+end
+
 -- Make room for another registered device, if there has to be; whether there is.
 local function has_room(log)
   while true do
@@ -128,6 +134,7 @@ function commands.claim_registered()
   expire(log)
   local begin, missed = begin_of(log, device), missed_by(log, device)
   local before = math.max(log.generation, device and device.generation or 0)
+  local registered_at = device and registration_of(device) or last_serial()
   local is_same = is_unnamed_session_of(log, name)
   local generation = take_generation(log.uid, before, name)
   if is_same then end_unnamed(log, generation) end
@@ -137,7 +144,7 @@ function commands.claim_registered()
     device = {position = begin, serial = 0, first = now(), bytes = log.acknowledged_bytes}
     log.devices[name] = device
   end
-  device.node, device.generation, device.used, device.client = args.node, generation, now(), args.client
+  device.node, device.generation, device.used, device.client = args.node, generation, now(), '+' .. number(registered_at) .. ' ' .. args.client
   device.is_changed, log.is_changed = true, true
   local note = note_at(log.inbox, begin)
   if not args.renewed then pass_to_beginning(log, device, begin, note, missed) end
@@ -146,6 +153,7 @@ function commands.claim_registered()
     or number(note and note.id == begin and note.serial > 0 and note.serial or last_serial())
   return {
     generation, log.last, log.waiting, device.position, expired, begin, serial, missed or false,
+    number(registered_at),
   }
 end
 
@@ -188,7 +196,8 @@ function commands.devices()
   local log, found = look_at(args.uid), {}
   for name, device in pairs(log.devices or {}) do
     if name ~= UNNAMED then
-      found[#found + 1] = {name, device.client, number(device.first), number(device.used), is_alive(device.node) and device.node ~= '-'}
+      local _, program = registration_of(device)
+      found[#found + 1] = {name, program, number(device.first), number(device.used), is_alive(device.node) and device.node ~= '-'}
     end
   end
   return found

@@ -23,7 +23,9 @@ local function ends(inbox)
 end
 
 -- What an entry's last field says, "SERIAL", then " COPIES BYTES" if its user had registered devices, then " DEVICE TO" if
--- it is a copy: how many copies, and how many bytes of names and texts, the log had taken by then, this one among them. An
+-- it is a copy: how many copies, and how many bytes of names and texts, the log had taken by then, this one among them. TO
+-- is the user to whom a copy was sent; "iROOM:NAME" in an invitation, which is no copy; "jROOM:ID:SERIAL" in the mark of a
+-- joining, which counts as one: the place of the event in the room's log. Neither has a device. An
 -- entry of before there were serials has 0, and so has one of another program.
 local function note_of(entry)
   local fields = entry[2]

@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +105,9 @@ def stores() -> Iterator[Stores]:
 
 
 @contextmanager
-def serving(made: Stores, size: int) -> Iterator[ChatServer]:
-    """A server of ``size`` workers."""
-    server = ChatServer(*made.options, "--workers", str(size))
+def serving(made: Stores, size: int, options: Sequence[str] = ()) -> Iterator[ChatServer]:
+    """A server of ``size`` workers, with more ``options``."""
+    server = ChatServer(*made.options, *options, "--workers", str(size))
     try:
         server.start()
         if size > 1 and not server.wait_for(f"{size} workers serve"):

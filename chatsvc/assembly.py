@@ -18,6 +18,7 @@ from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
@@ -32,12 +33,20 @@ from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, Registr
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.observability.session_log import LogBudget
+from chatsvc.rooms.rooms import Rooms
+from chatsvc.rooms.store import RoomStore
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.flush import FlushConsolidator
+
+_ROOM_CHANGES = Rate(1, 20)
+"""Commands of one account a second that change rooms: each is a transaction, and is told to all members."""
+
+_ROOMS_FINISHED_EVERY = 2.0
+"""Seconds after which it is looked for changes of rooms that a node left without finishing."""
 
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
@@ -76,6 +85,7 @@ class Assembly:
         self._metrics = metrics
         self.tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
+        self._accounts_monitor = self._monitor(config.accounts, "accounts")
 
     async def services(self) -> Services:
         """
@@ -90,10 +100,14 @@ class Assembly:
         if config.inbox_limits.device_backlog < config.inbox_limits.waiting:
             self._log.warn(_SHORT_BACKLOG, event="short-backlog")
         inbox, monitor = await self._make_inbox()
-        router = MessageRouter(reactor, inbox, online, metrics, config.batch, flush.flush)
+        rooms = await self._rooms(inbox)
+        feeds = RoomFeeds(reactor, inbox.rooms, rooms)
+        router = MessageRouter(reactor, inbox, online, feeds, metrics, config.batch, flush.flush)
         self._closing.push_async_callback(inbox.close)
+        self._closing.callback(feeds.close)
         for warning in await inbox.open(router):
             self._log.warn("{warning}", event="store-endangers", warning=warning)
+        self._finish_rooms(rooms)
         self.checks[monitor] = inbox.examine
         await self._compare_secrets(inbox)
         log_budget = LogBudget(reactor.seconds)
@@ -107,18 +121,33 @@ class Assembly:
             router=router,
             flush=flush,
             online=online,
+            rooms=rooms,
+            feeds=feeds,
             features=self._features(inbox),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
                 request=RateLimiter(config.request_rate, reactor.seconds),
                 login=RateLimiter(_LOGINS, reactor.seconds),
                 find=RateLimiter(config.find_rate, reactor.seconds),
+                room=RateLimiter(_ROOM_CHANGES, reactor.seconds),
+                into_room=RateLimiter(config.room_rate, reactor.seconds),
                 take_over=TakeOverBrake(reactor.seconds),
             ),
             limits=within_open_files(config.connection_limits),
             metrics=metrics,
             log_budget=log_budget,
         )
+
+    async def _rooms(self, inbox: Inbox) -> Rooms:
+        config = self._config
+        database = await self._database(config.accounts)
+        store = RoomStore(database.monitored_by(self._accounts_monitor), time.time)
+        return Rooms(store, inbox.rooms, config.room_limits)
+
+    def _finish_rooms(self, rooms: Rooms) -> None:
+        finishing = PeriodicTask(self._reactor, "finishing changes of rooms", rooms.finish_old)
+        finishing.start(_ROOMS_FINISHED_EVERY, now=False)
+        self._closing.callback(finishing.stop)
 
     def _features(self, inbox: Inbox) -> FeatureGrants:
         grants = FeatureGrants(inbox, self._reactor.seconds)
@@ -144,7 +173,7 @@ class Assembly:
         )
 
     async def _accounts(self) -> AccountStore:
-        monitor = self._monitor(self._config.accounts, "accounts")
+        monitor = self._accounts_monitor
         database = await self._database(self._config.accounts)
         accounts = AccountStore(database.monitored_by(monitor))
         await accounts.open(of_server(self._config.registration))
@@ -159,7 +188,10 @@ class Assembly:
             database = (await self._database(url)).monitored_by(monitor)
         watermark = Watermark(reactor, os.path.join(self._config.keys, _WATERMARK))
         limits = self._config.inbox_limits
-        inbox = make_inbox(url, reactor, limits, database, self._about, monitor, watermark)
+        inbox = make_inbox(
+            *(url, reactor, limits, database, self._about, monitor, watermark),
+            room_limits=self._config.room_log,
+        )
         return inbox, monitor
 
     def _monitor(self, url: StoreURL, store: str) -> StoreMonitor:

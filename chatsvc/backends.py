@@ -37,8 +37,8 @@ def make_inbox(
     Make the inbox store at ``url``; it is not open yet.
 
     ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
-    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` are the
-    bounds of rooms' logs.
+    itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` says how
+    much rooms' logs keep.
 
     :raise StoreMisconfigured: the URL names no Redis.
     """

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.token_bucket import Rate
+from chatsvc.rooms.room import RoomLimits
 from chatsvc.storage.url import StoreURL
 
 
@@ -49,6 +51,9 @@ class Config:
     token_lifetime: float
     batch: BatchLimits
     trusted_proxies: Sequence[str]
+    room_limits: RoomLimits
+    room_log: RoomLogLimits
+    room_rate: Rate
     metrics: str = ""
     worker_slot: WorkerSlot = WorkerSlot()
     workers: int = 1

@@ -50,6 +50,18 @@ class Gauges:
             "Registered devices that are online here.",
             lambda: sum(1 for reader in services.online.readers() if reader.device),
         )
+        feeds = services.feeds
+        gauge("chatsvc_rooms_read", "Rooms that somebody reads here.", lambda: len(feeds))
+        gauge(
+            "chatsvc_room_subscriptions",
+            "Sessions here that read rooms, counted once for each room.",
+            lambda: feeds.subscriptions,
+        )
+        gauge(
+            "chatsvc_room_subscriptions_behind",
+            "Those of them that are behind: they read the room's log by themselves.",
+            lambda: feeds.behind,
+        )
         gauge(
             "chatsvc_password_queue",
             "Passwords that are being hashed, or wait for it.",

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from chatsvc.delivery.feed import EntryBatch
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -30,14 +31,36 @@ class Connection(Protocol):
     number: int
     address: str
 
+    @property
+    def rooms(self) -> bool:
+        """Whether its client has rooms: a person, or a program to which the feature was granted."""
+
     def say(self, event: e.Event) -> None:
         """Send an event."""
 
     def deliver(self, message: e.Message) -> None:
         """Send a message to its reader."""
 
-    def track_acks(self, acknowledge: Callable[[int], object]) -> None:
-        """Call ``acknowledge`` with the id up to which messages were received, where the peer cannot say it itself."""
+    def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
+        """Send an entry of a room to its reader."""
+
+    def deliver_batch(self, batch: EntryBatch) -> None:
+        """Send entries of a room to their reader, at once."""
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether the peer speaks the text dialect, which has no features and no acknowledgements."""
+
+    def track_acks(
+        self,
+        acknowledge: Callable[[int], object],
+        acknowledge_room: Callable[[int, int], object],
+    ) -> None:
+        """
+        Call ``acknowledge`` with the id up to which messages were received, where the peer cannot say it itself.
+
+        ``acknowledge_room`` is called with a room and the id up to which its log was.
+        """
 
     def poll_acks(self) -> None:
         """Find out now what has been received."""
@@ -48,8 +71,8 @@ class Connection(Protocol):
     def speak(self, lang: str) -> None:
         """Use another language."""
 
-    def bring_devices(self) -> None:
-        """Say from now on what the feature ``devices`` brings."""
+    def bring_devices(self, *, rooms: bool) -> None:
+        """Say from now on what the feature ``devices`` brings, and ``rooms`` if that was granted, too."""
 
     def hold(self, reason: str) -> object:
         """Stop reading commands until every reason has been released."""
@@ -125,7 +148,7 @@ class CommandPipeline:
 
     def command(self, command: c.Command, size: int) -> None:
         """Take a command that came in a frame of ``size`` bytes."""
-        if type(command) is c.Ack and not self._changes:
+        if (type(command) is c.Ack or type(command) is c.AckRoom) and not self._changes:
             self._acknowledge(command)
             return
         self._unanswered_bytes += size
@@ -150,6 +173,10 @@ class CommandPipeline:
         self._unanswered_bytes += self._performing_size
         return self._performing_size
 
+    def count_sent(self) -> None:
+        """Count a message that goes to the router as unanswered until its outcome."""
+        self._in_router += 1
+
     def stop(self) -> None:
         """Carry out and answer nothing more."""
         self.closed = True
@@ -159,7 +186,7 @@ class CommandPipeline:
             slowed.cancel()
         self._slowed.clear()
 
-    def _acknowledge(self, command: c.Ack) -> None:
+    def _acknowledge(self, command: c.Ack | c.AckRoom) -> None:
         """Carry out an acknowledgement, at once."""
         raise NotImplementedError
 
@@ -179,7 +206,7 @@ class CommandPipeline:
         """Carry out the commands that wait, up to one that must wait for those under way."""
         while self._queue and not self._performing:
             command, size = self._queue[0]
-            if type(command) is c.Ack:
+            if type(command) is c.Ack or type(command) is c.AckRoom:
                 self._queue.popleft()
                 self._unanswered_bytes -= size
                 self._acknowledge(command)

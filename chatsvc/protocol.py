@@ -20,16 +20,17 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chatsvc.entry_frames import EntryFrames
 from chatsvc.handlers.routes import ROUTES
 from chatsvc.services import Services
 from chatsvc.session import Session
 from chatsvc.transport.ack_tracker import AckTracker, meter_of, read_at_once
-from chatsvc.transport.framing import MOST_IN_A_ROW, FrameProtocol, OutputProducer
+from chatsvc.transport.framing import MOST_IN_A_ROW, OutputProducer
 from chatsvc.transport.sockets import set_keepalive
 from chatsvc.wire import events as e
 from chatsvc.wire.commands import BYTE_ORDER_MARK, MAX_FRAME
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 _GOODBYE_PATIENCE = 1.0
 """Seconds that a peer has to answer our closing of TLS with its own."""
@@ -77,7 +78,7 @@ class ConnectionRegistry(Protocol):
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
-class ChatProtocol(FrameProtocol):
+class ChatProtocol(EntryFrames):
     """
     Connection ``number``, from ``address`` (empty: a local socket).
 
@@ -99,7 +100,6 @@ class ChatProtocol(FrameProtocol):
         self._why = ""
         self._deadline: IDelayedCall | None = None
         self._ack_tracker: AckTracker | None = None
-        self._unwritten = 0  # the id of the last message that was delivered and not written yet
 
     def connectionMade(self) -> None:
         services = self.factory.services
@@ -110,7 +110,7 @@ class ChatProtocol(FrameProtocol):
         )
         self._dialect: TextDialect | StructuredDialect = TextDialect(services.lang)
         self.session = Session(services, self, ROUTES)
-        self._set_deadline(services.limits.login_timeout, self._never_logged_in)
+        self._set_deadline(services.limits.login_timeout, partial(self._end_by, "login-timeout"))
         set_keepalive(self.transport)
         self._meter = meter_of(self.transport)
         read_at_once(self._meter, _STRANGER_READ)
@@ -143,6 +143,10 @@ class ChatProtocol(FrameProtocol):
     @property
     def frame_timeout(self) -> float:
         return self.factory.services.limits.frame_timeout
+
+    @property
+    def rooms(self) -> bool:
+        return self._dialect.rooms
 
     # Frames from the peer
 
@@ -231,12 +235,16 @@ class ChatProtocol(FrameProtocol):
     def deliver(self, message: e.Message) -> None:
         """Send a message to its reader."""
         if self._ack_tracker is not None and not self._closing:
-            self._unwritten = message.id  # before: what has gathered may be written now
+            self._ack_tracker.unwritten = message.id  # before: what has gathered may be written now
         self._send(self._dialect.encode(message))
 
-    def track_acks(self, acknowledge: Callable[[int], object]) -> None:
+    def track_acks(
+        self,
+        acknowledge: Callable[[int], object],
+        acknowledge_room: Callable[[int, int], object],
+    ) -> None:
         if not self._dialect.acknowledges:
-            self._ack_tracker = AckTracker(self.clock, self._meter, acknowledge)
+            self._ack_tracker = AckTracker(self.clock, self._meter, acknowledge, acknowledge_room)
 
     def poll_acks(self) -> None:
         if self._ack_tracker is not None:
@@ -246,14 +254,15 @@ class ChatProtocol(FrameProtocol):
         if self._ack_tracker is not None:
             self._ack_tracker.close()
             self._ack_tracker = None
-            self._unwritten = 0
 
     def speak(self, lang: str) -> None:
         self._dialect.lang = lang
 
-    def bring_devices(self) -> None:
+    def bring_devices(self, *, rooms: bool) -> None:
         if isinstance(self._dialect, StructuredDialect):
             self._dialect.bring_devices()
+            if rooms:
+                self._dialect.bring_rooms()
 
     def expect_again(self, seconds: float) -> None:
         deadline = self._deadline
@@ -276,7 +285,6 @@ class ChatProtocol(FrameProtocol):
             self.bye("inbox-restarted")
         elif self._ack_tracker is not None:
             self._ack_tracker.forget()
-            self._unwritten = 0
 
     # Frames to the peer
 
@@ -285,14 +293,13 @@ class ChatProtocol(FrameProtocol):
         self._send(StructuredDialect(self._dialect.lang).encode(event))
 
     def _write(self) -> None:
-        meter = self._meter
+        meter, tracker = self._meter, self._ack_tracker
         before = meter.handed if meter is not None else -1
         super()._write()
         if meter is not None and meter.handed == before:
             self._closed_below()  # a layer has dropped it
-        elif self._ack_tracker is not None and self._unwritten:
-            self._ack_tracker.written(self._unwritten)
-            self._unwritten = 0
+        elif tracker is not None and (tracker.unwritten or tracker.unwritten_in_rooms):
+            tracker.written()
 
     # The end
 
@@ -328,9 +335,6 @@ class ChatProtocol(FrameProtocol):
         seconds = self.clock.seconds() - self._since
         text = "disconnected after {seconds:.1f} s: {reason}"
         self._note("disconnected", text, seconds=seconds, reason=why)
-
-    def _never_logged_in(self) -> None:
-        self._end_by("login-timeout")
 
     def _end_by(self, limit: str) -> None:
         self.factory.services.metrics.ended[limit].inc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.passwords import PasswordsBusy
 from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.room_reader import RoomReader
 from chatsvc.inbox.claim import Registration
-from chatsvc.inbox.features import DEVICES
+from chatsvc.inbox.features import DEVICES, ROOMS
 from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
@@ -29,11 +30,18 @@ from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
 from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline, Connection
+from chatsvc.rooms.room import RoomRefused
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
+
+C = TypeVar("C", bound=c.Command)
+M = TypeVar("M", e.Message, e.RoomMessage)
+
+Answer = Callable[[C, Outcome | None, M, Container[int]], e.Event]
+"""Gives the answer to a message, by its command, its outcome, itself, and the uids of those who read here."""
 
 _BUSY_RETRY = 1.0
 """Seconds after which a client should repeat what found too many passwords waiting to be hashed."""
@@ -45,7 +53,7 @@ class LoggedIn:
     The user who is logged in, since when; ``reader`` is None for one who only sends.
 
     ``device_generation`` is that of the device that messages are sent as, None without a device. For a registered one
-    the reader knows it.
+    the reader knows it. ``rooms`` is None for one who reads no rooms.
     """
 
     uid: int
@@ -53,6 +61,7 @@ class LoggedIn:
     reader: Reader | None
     since: float
     device_generation: int | None
+    rooms: RoomReader | None = None
 
     @property
     def device(self) -> str:
@@ -62,10 +71,16 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a kind of command is carried out; ``handler`` may raise whatever :meth:`Session._perform` answers."""
+    """
+    How a kind of command is carried out; ``handler`` may raise whatever :meth:`Session._perform` answers.
+
+    ``at_once`` carries a command, from a frame of so many bytes, out without waiting for anything, if that is possible;
+    it returns whether it was.
+    """
 
     handler: Callable[[Session, Any], Awaitable[None]]
     needs_login: bool = False
+    at_once: Callable[[Session, Any, int], bool] | None = None
 
 
 class Session(CommandPipeline):
@@ -101,6 +116,11 @@ class Session(CommandPipeline):
         """Whether a user is logged in."""
         return self.user is not None
 
+    @property
+    def reads_rooms(self) -> bool:
+        """Whether a log-in that receives reads its user's rooms."""
+        return self.connection.is_for_people or ROOMS in (self.features or ())
+
     def registration(self, command: c.Auth) -> Registration | None:
         """Return what a log-in says of its registered device; None: it is on the unnamed one, or only sends."""
         if not (command.receive and self.features and DEVICES in self.features):
@@ -118,6 +138,8 @@ class Session(CommandPipeline):
         self.connection.hold("output")
         if self.user and self.user.reader:
             self.user.reader.pause()
+            if self.user.rooms:
+                self.user.rooms.pause()
 
     def resume(self) -> None:
         """Deliver messages again."""
@@ -125,6 +147,8 @@ class Session(CommandPipeline):
         self.connection.release("output")
         if self.user and self.user.reader:
             self.user.reader.resume()
+            if self.user.rooms:
+                self.user.rooms.resume()
 
     def stop(self) -> None:
         """Carry out and answer nothing more: the connection is about to close. What it has received still counts."""
@@ -152,6 +176,9 @@ class Session(CommandPipeline):
                 await route.handler(self, command)
             except Denied as denied:
                 self.refuse(command, denied.problem, retry_after=denied.retry_after)
+            except RoomRefused as refused:
+                details = {"room": refused.room, "waiting": refused.waiting}
+                self.refuse(command, refused.problem, **details)
             except StoreUnavailable:
                 self.refuse(command, Problem.STORE_UNAVAILABLE)
             except PasswordsBusy:
@@ -172,6 +199,8 @@ class Session(CommandPipeline):
     def refuse(self, command: c.Command, problem: Problem, **details: Any) -> None:
         """Answer a command that is not carried out; ``details`` are those of :class:`~chatsvc.wire.events.Refused`."""
         to = command.to if isinstance(command, c.Send | c.Malformed) else None
+        if isinstance(command, c.SendToRoom | c.Malformed) and isinstance(command.room, int):
+            details.setdefault("room", command.room)
         self.services.metrics.refusals[problem].inc()
         if type(command) is c.Auth:
             self.services.metrics.logins[code_of(problem)].inc()
@@ -182,7 +211,10 @@ class Session(CommandPipeline):
     def _send_at_once(self, command: c.Command, size: int) -> bool:
         """Take the short way: what must be known of sender and recipient is known."""
         user, services = self.user, self.services
-        if type(command) is not c.Send or user is None or self.device is None:
+        if type(command) is not c.Send:
+            at_once = self._routes[type(command)].at_once
+            return at_once is not None and at_once(self, command, size)
+        if user is None or self.device is None:
             return False
         if command.again and not self.device:
             return False
@@ -208,14 +240,15 @@ class Session(CommandPipeline):
             *(generation, sending, registered),
         )
         self._in_router += 1
-        services.router.send(draft, partial(self._on_outcome, command, size))
+        services.router.send(draft, partial(self.on_outcome, command, size, _answer))
         delay = services.rates.message.delay(user.uid)
         if delay:
             self.slow_down("message-rate", delay)
 
-    def _on_outcome(
-        self, command: c.Send, size: int, outcome: Outcome | None, message: e.Message
+    def on_outcome(
+        self, command: C, size: int, answer: Answer[C, M], outcome: Outcome | None, message: M
     ) -> None:
+        """Give the ``answer`` to a message, from a frame of ``size`` bytes, and go on with what waited for it."""
         self._in_router -= 1
         self._unanswered_bytes -= size
         if type(outcome) is Stored and outcome.copy:
@@ -224,7 +257,7 @@ class Session(CommandPipeline):
         if self.closed:
             return
         try:
-            self.connection.say(_answer(command, outcome, message, self.services.online))
+            self.connection.say(answer(command, outcome, message, self.services.online))
         except Exception:
             # A sender that waits for ever would be worse than one that has to come again.
             self.log.broken(None, "Sent", Failure())
@@ -239,12 +272,15 @@ class Session(CommandPipeline):
         if self._overloaded:
             self._relieve()
 
-    def _acknowledge(self, command: c.Ack) -> None:
-        user = self.user
+    def _acknowledge(self, command: c.Ack | c.AckRoom) -> None:
+        user, is_news = self.user, False
         if user is None:
             self.refuse(command, Problem.NOT_LOGGED_IN)
-        # What acknowledges nothing new is work for nothing.
-        if user is None or user.reader is None or not user.reader.acknowledge(command.id):
+        elif type(command) is c.Ack and user.reader is not None:
+            is_news = user.reader.acknowledge(command.id)
+        elif type(command) is c.AckRoom and user.rooms is not None:
+            is_news = user.rooms.acknowledge(command.room, command.id)
+        if not is_news:  # work for nothing
             self.charge_request()
 
     # Log-in and log-out
@@ -256,11 +292,16 @@ class Session(CommandPipeline):
         self.log.logged_in(user.uid, receives=user.reader is not None)
         self.slow_down("request-rate", self.services.rates.login.delay(user.uid))
 
-    def begin_reading(self, reader: Reader) -> None:
-        """Let a reader deliver: what it delivers comes after the answer to the log-in."""
-        self.connection.track_acks(reader.acknowledge)
+    def begin_reading(self, reader: Reader, rooms: RoomReader | None) -> None:
+        """Let the readers deliver: what they deliver comes after the answer to the log-in."""
+        in_room: Callable[[int, int], object] = (
+            rooms.acknowledge if rooms else lambda room, id: None
+        )
+        self.connection.track_acks(reader.acknowledge, in_room)
         if not self._paused:
             reader.resume()
+            if rooms is not None:
+                rooms.resume()
 
     def leave(self, why: str, by: str = "") -> None:
         """Log the user out, if one is logged in; ``why`` is a word for the log, ``by`` whence a newer log-in comes."""
@@ -271,6 +312,8 @@ class Session(CommandPipeline):
         self.connection.logged_out()
         if user.reader is not None:
             self.connection.stop_tracking_acks()
+            if user.rooms is not None:
+                user.rooms.close()
             self.drop(user.reader)
 
     def drop(self, reader: Reader) -> None:
@@ -292,6 +335,23 @@ class Session(CommandPipeline):
 
     def inbox_restarted(self) -> None:
         self.connection.inbox_restarted()
+
+    def caught_up(self) -> None:
+        if self.user is not None and self.user.rooms is not None:
+            self.user.rooms.read_on()
+
+    def joined(self, mark: e.Joining) -> None:
+        if self.user is not None and self.user.rooms is not None:
+            self.user.rooms.joined(mark)
+
+    # What a room reader asks
+
+    def is_caught_up(self) -> bool:
+        user = self.user
+        return user is not None and user.reader is not None and user.reader.is_live
+
+    def acknowledged_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
+        self.services.router.acknowledge_room(uid, room, id, over)
 
     def forgotten(self, on_request: bool = False) -> None:
         if self.user is not None:

@@ -12,9 +12,11 @@ from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.config import Config, WorkerSlot
 from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, parse_free_attempts
 from chatsvc.limits.token_bucket import parse_rate
+from chatsvc.rooms.room import RoomLimits
 from chatsvc.storage.url import StoreMisconfigured, StoreURL, parse_store_url, without_password
 from chatsvc.tap.launcher import worker_slot
 from chatsvc.tap.log import LOG_OPTIONS, Log, log_to
@@ -43,6 +45,8 @@ _CONNECTION_LIMITS = ConnectionLimits()
 _FREE_ATTEMPTS = FreeAttempts()
 _HASHING = Hashing()
 _BATCH = BatchLimits()
+_ROOM_LIMITS = RoomLimits()
+_ROOM_LOG = RoomLogLimits()
 _KIB = 1024
 
 
@@ -65,6 +69,13 @@ INBOX = Option(
     _store(*INBOX_SCHEMES),
     "Where messages wait for their readers.",
     shown=without_password,
+)
+
+ROOM_WINDOW = Option(
+    "room-window",
+    _number(_ROOM_LOG.window),
+    whole(1, 10**6),
+    "Messages that a room keeps for members who are away, the newest, and 1 MiB of them at most.",
 )
 
 
@@ -128,6 +139,34 @@ class ServerOptions(TableOptions):
             whole(1, 10**6),
             "Ids that a registered device may be behind before it is forgotten.",
         ),
+        Option(
+            "room-members",
+            _number(_ROOM_LIMITS.members),
+            whole(1, 10**6),
+            "Most members of a room.",
+        ),
+        Option(
+            "rooms-per-user",
+            _number(_ROOM_LIMITS.per_user),
+            whole(1, 10**4),
+            "Most rooms that one user is in.",
+        ),
+        Option(
+            "rooms-owned", _number(_ROOM_LIMITS.owned), whole(1, 10**4), "Most that one user owns."
+        ),
+        Option(
+            "room-creation",
+            "open",
+            choice("open", "closed"),
+            "open or closed: whether users make rooms.",
+        ),
+        Option(
+            "room-rate",
+            "20/100",
+            parse_rate,
+            "Messages a second into one room at each process, N[/BURST]; 0: no limit.",
+        ),
+        ROOM_WINDOW,
         Option(
             "rate",
             "20/100",
@@ -302,6 +341,14 @@ class ServerOptions(TableOptions):
             token_lifetime=values["token-days"] * 86_400,
             batch=BatchLimits(values["batch-messages"], values["batch-kib"] * _KIB),
             trusted_proxies=values["trusted-proxy"],
+            room_limits=RoomLimits(
+                values["room-members"],
+                values["rooms-per-user"],
+                values["rooms-owned"],
+                values["room-creation"] == "open",
+            ),
+            room_log=RoomLogLimits(values["room-window"]),
+            room_rate=values["room-rate"],
             metrics=values["metrics"],
             worker_slot=worker_slot,
             workers=values["workers"],

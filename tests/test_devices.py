@@ -80,7 +80,9 @@ class HelloTests(DevicesCase):
     def test_granted(self) -> None:
         """A program could not have a device of its own."""
         connection = RecordingConnection(self.world.services)
-        self.assertEqual(self.welcome(connection, PHONE, "typing", "devices", "devices"), FEATURES)
+        self.assertEqual(
+            self.welcome(connection, PHONE, "typing", "devices", "devices"), ("devices",)
+        )
         self.assertEqual(connection.noted, ["devices"])
 
     def test_not_asked_for(self) -> None:
@@ -95,7 +97,9 @@ class HelloTests(DevicesCase):
         """A session would be a registered device without a name."""
         connection = RecordingConnection(self.world.services)
         self.assertEqual(self.welcome(connection, "", "devices"), ())
-        self.assertEqual(self.welcome(connection, PHONE, "devices"), FEATURES, "it may ask again")
+        self.assertEqual(
+            self.welcome(connection, PHONE, "devices"), ("devices",), "it may ask again"
+        )
 
     def test_after_the_log_in(self) -> None:
         """A session would become a registered device in the middle of its life."""
@@ -124,7 +128,7 @@ class HelloTests(DevicesCase):
         self.world.inbox.alive = {"a": known}
         self.world.clock.advance(1.1)
         connection = RecordingConnection(self.world.services)
-        self.assertEqual(self.welcome(connection, PHONE, "devices"), FEATURES)
+        self.assertEqual(self.welcome(connection, PHONE, "devices"), ("devices",))
 
     def test_store_away(self) -> None:
         """A program that asked for the feature would log in without it, and throw somebody out."""
@@ -136,7 +140,7 @@ class HelloTests(DevicesCase):
         connection.do(c.Auth(ALICE, "a"))
         self.assertEqual(self.refused(connection), [Problem.STORE_UNAVAILABLE] * 2)
         self.assertEqual(person.said, [])
-        self.assertEqual(self.welcome(connection, PHONE, "devices"), FEATURES)
+        self.assertEqual(self.welcome(connection, PHONE, "devices"), ("devices",))
 
 
 class LogInTests(DevicesCase):

@@ -21,6 +21,8 @@ FLOORS = {
     "chatsvc": 0,  # __version__ alone
     "chatsvc.waiters": 0,
     "chatsvc.wire": 1,
+    "chatsvc.wire.text": 2,
+    "chatsvc.wire.structured": 3,
     "chatsvc.storage": 1,
     "chatsvc.limits": 1,
     "chatsvc.tls": 2,
@@ -41,6 +43,7 @@ FLOORS = {
     "chatsvc.pipeline": 9,
     "chatsvc.session": 10,
     "chatsvc.handlers": 11,
+    "chatsvc.entry_frames": 11,
     "chatsvc.protocol": 12,
     "chatsvc.factory": 13,
     "chatsvc.gauges": 14,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -34,11 +35,12 @@ def build() -> Path:
     if compiler is None:
         raise LoadFailed("there is no C compiler (Debian: apt install gcc libc6-dev libssl-dev)")
     _PROGRAM.parent.mkdir(exist_ok=True)
-    words = [compiler, *_FLAGS, *map(str, sources), "-o", str(_PROGRAM), "-lssl", "-lcrypto"]
+    new = _PROGRAM.with_name(f"load.{os.getpid()}")  # another process may run, or make, the program
+    words = [compiler, *_FLAGS, *map(str, sources), "-o", str(new), "-lssl", "-lcrypto"]
     made = subprocess.run(words, capture_output=True, text=True, check=False)
     if made.returncode:
         raise LoadFailed(f"{made.stderr}\n(Debian: apt install gcc libc6-dev libssl-dev)")
-    return _PROGRAM
+    return new.replace(_PROGRAM)
 
 
 def end_with_parent() -> None:

@@ -91,10 +91,11 @@ class Relay(Subject):
 
     name = "relay"
 
-    def __init__(self, keys: Path) -> None:
+    def __init__(self, keys: Path, options: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.ca = str(keys / "server.crt")
         self._keys = keys
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -107,7 +108,7 @@ class Relay(Subject):
         options = ["--port", str(self.port), "--keys", str(self._keys)]
         began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, str(program), *options],
+            [sys.executable, str(program), *options, *self._options],
             stdin=subprocess.DEVNULL,
             preexec_fn=end_with_parent,
         )
@@ -201,7 +202,11 @@ class Pair:
 
 @contextmanager
 def running(
-    store: str, options: Sequence[str] = (), accounts: int = ACCOUNTS, version: str = ""
+    store: str,
+    options: Sequence[str] = (),
+    accounts: int = ACCOUNTS,
+    version: str = "",
+    relay_options: Sequence[str] = (),
 ) -> Iterator[Pair]:
     """
     A relay and a service with so many accounts, whose uids begin with `FIRST_UID`; ``options`` are the service's, and
@@ -211,7 +216,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="chatsvc-compare-") as name:
         folder = Path(name)
         service = None
-        relay = Relay(folder / "keys")
+        relay = Relay(folder / "keys", relay_options)
         try:
             if redis is not None:
                 redis.start()

@@ -88,6 +88,7 @@ void crowd_make(struct crowd *crowd, const struct options *options, long size)
     for (long i = 0; i < size; i++) {
         struct line *line = &crowd->lines[i];
         name_line(options, line, i);
+        line->port = options->port;
         line->structured = i < options->lines + more_screens(options) ? !strcmp(options->dialect, "structured") : crowd->tokens != NULL;
     }
 }
@@ -119,9 +120,22 @@ void crowd_turn(struct crowd *crowd, uint64_t until)
     flush_dirty(crowd);
 }
 
+/* Hear until nothing has come for so long, ns, or until the longest wait is over. */
+void crowd_quiet(struct crowd *crowd, uint64_t silence, uint64_t most)
+{
+    uint64_t deadline = now_ns() + most, silent_since = now_ns();
+    while (now_ns() < deadline && now_ns() - silent_since < silence) {
+        long before = crowd->heard_count;
+        crowd_turn(crowd, silent_since + silence);
+        if (crowd->heard_count != before)
+            silent_since = now_ns();
+    }
+}
+
 void crowd_hear(struct crowd *crowd, struct line *line, const char *frame, size_t size)
 {
     struct heard heard = understand(line, frame, size);
+    crowd->heard_count++;
     if (heard.kind == GREETING) {
         line->state = crowd->hold ? HELD : ENTERING;
         if (!crowd->hold)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DATE = 20 }; /* bytes before what is said in the text dialect: a date and a new line */
+
 static bool begins(const char *frame, size_t size, const char *with)
 {
     size_t length = strlen(with);
@@ -41,12 +43,16 @@ static struct heard understand_structured(const char *frame, size_t size)
         heard.kind = DELIVERY;
         heard.from = number_after(frame, size, "\"from\":");
         heard.id = number_after(frame, size, "\"id\":");
+        heard.serial = number_after(frame, size, "\"serial\":");
         heard.stamp = stamp_in(frame, size);
     } else if (begins(frame, size, "{\"type\":\"sent\""))
         heard.kind = CONFIRMATION;
     else if (begins(frame, size, "{\"type\":\"ok\""))
         heard.kind = LOGGED_IN;
-    else if (begins(frame, size, "{\"type\":\"welcome\""))
+    else if (begins(frame, size, "{\"type\":\"synced\""))
+        heard.kind = SYNCED;
+    else if (begins(frame, size, "{\"type\":\"welcome\"") || begins(frame, size, "{\"type\":\"room\"") ||
+             begins(frame, size, "{\"type\":\"event\""))
         heard.kind = NEWS;
     return heard;
 }
@@ -54,6 +60,8 @@ static struct heard understand_structured(const char *frame, size_t size)
 static struct heard understand_text(const struct line *line, const char *frame, size_t size)
 {
     struct heard heard = {.kind = TROUBLE};
+    if (size > DATE && frame[DATE] == '*') /* who has joined a room, or left it */
+        return (struct heard){.kind = NEWS};
     heard.from = number_after(frame, size, "|UID:");
     if (heard.from == line->uid)
         heard.kind = CONFIRMATION;
@@ -72,6 +80,23 @@ struct heard understand(const struct line *line, const char *frame, size_t size)
     return line->structured ? understand_structured(frame, size) : understand_text(line, frame, size);
 }
 
+static const char *features(const struct options *options)
+{
+    static const char *words[] = {"", ",\"features\":[\"devices\"]", ",\"features\":[\"devices\",\"rooms\"]"};
+    return words[options->features];
+}
+
+/* The end of a log-in: how far the line has read the room. */
+static int put_position(const struct crowd *crowd, const struct line *line, char *frame, size_t room)
+{
+    if (!crowd->remembers)
+        return snprintf(frame, room, "}");
+    if (!line->last_serial)
+        return snprintf(frame, room, ",\"rooms\":{}}");
+    return snprintf(frame, room, ",\"rooms\":{\"%ld\":[%ld,%ld]}}", crowd->options->room, line->last_id,
+                    line->last_serial);
+}
+
 void say_auth(struct crowd *crowd, struct line *line)
 {
     char frame[1024];
@@ -80,10 +105,11 @@ void say_auth(struct crowd *crowd, struct line *line)
     if (line->structured) {
         size = snprintf(frame, sizeof frame,
                         "{\"type\":\"hello\",\"version\":1,\"client\":\"load/1\",\"device\":\"%.30s%02lx\"%s}", crowd->device,
-                        line->screen & 255, crowd->options->features ? ",\"features\":[\"devices\"]" : "");
+                        line->screen & 255, features(crowd->options));
         line_say(crowd, line, frame, (size_t)size);
-        size = snprintf(frame, sizeof frame, "{\"type\":\"auth\",\"n\":1,\"uid\":%ld,\"%s\":\"%s\"}", line->uid,
+        size = snprintf(frame, sizeof frame, "{\"type\":\"auth\",\"n\":1,\"uid\":%ld,\"%s\":\"%s\"", line->uid,
                         token ? "token" : "password", token ? token : crowd->options->password);
+        size += put_position(crowd, line, frame + size, sizeof frame - (size_t)size);
     } else
         size = snprintf(frame, sizeof frame, "auth %ld %s", line->uid, crowd->options->password);
     line_say(crowd, line, frame, (size_t)size);
@@ -100,17 +126,24 @@ static int put_text(char *text, long size, uint64_t due)
     return (int)filler + sprintf(text + filler, "@%016llx", (unsigned long long)due);
 }
 
+/* What comes before the text of a message: who it is for, a user or a room. */
+static int put_reader(const struct options *options, const struct line *line, char *frame)
+{
+    bool room = *options->room_name;
+    if (line->structured)
+        return sprintf(frame, "{\"type\":\"msg\",\"n\":%ld,\"%s\":%ld,\"text\":\"", line->n, room ? "room" : "to",
+                       room ? options->room : line->to);
+    return room ? sprintf(frame, "msg #%s ", options->room_name) : sprintf(frame, "msg %ld ", line->to);
+}
+
 void say_message(struct crowd *crowd, struct line *line, uint64_t due)
 {
     char frame[MOST_FRAME];
     int size;
     line->n++;
     line->sent++;
-    if (line->structured)
-        size = sprintf(frame, "{\"type\":\"msg\",\"n\":%ld,\"to\":%ld,\"text\":\"", line->n, line->to);
-    else
-        size = sprintf(frame, "msg %ld ", line->to);
-    size += put_text(frame + size, crowd->options->size, due);
+    size = put_reader(crowd->options, line, frame);
+    size += put_text(frame + size, crowd->run.size ? crowd->run.size : crowd->options->size, due);
     if (line->structured)
         size += sprintf(frame + size, "\"}");
     line_say(crowd, line, frame, (size_t)size);
@@ -119,7 +152,9 @@ void say_message(struct crowd *crowd, struct line *line, uint64_t due)
 void say_ack(struct crowd *crowd, struct line *line)
 {
     char frame[64];
-    int size = snprintf(frame, sizeof frame, "{\"type\":\"ack\",\"id\":%ld}", line->last_id);
+    long room = crowd->options->room;
+    int size = room ? snprintf(frame, sizeof frame, "{\"type\":\"ack\",\"room\":%ld,\"id\":%ld}", room, line->last_id)
+                    : snprintf(frame, sizeof frame, "{\"type\":\"ack\",\"id\":%ld}", line->last_id);
     line->unacknowledged = 0;
     line_say(crowd, line, frame, (size_t)size);
 }

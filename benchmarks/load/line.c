@@ -40,7 +40,7 @@ static void forget(struct bytes *bytes)
 
 static void listen_for(struct crowd *crowd, struct line *line, bool write, int how)
 {
-    struct epoll_event event = {.events = EPOLLIN | (write ? EPOLLOUT : 0), .data.ptr = line};
+    struct epoll_event event = {.events = (line->paused ? 0 : EPOLLIN) | (write ? EPOLLOUT : 0), .data.ptr = line};
     line->wants_write = write;
     if (epoll_ctl(crowd->epoll, how, line->fd, &event))
         die("epoll_ctl: %s", strerror(errno));
@@ -61,7 +61,7 @@ static void choose_address(const struct crowd *crowd, int fd)
 void line_open(struct crowd *crowd, struct line *line)
 {
     int yes = 1;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)crowd->options->port)};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)line->port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     line->began = now_ns();
     line->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -70,7 +70,12 @@ void line_open(struct crowd *crowd, struct line *line)
     choose_address(crowd, line->fd);
     crowd->opened++;
     setsockopt(line->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (connect(line->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
+    if (crowd->options->buffer && line->index >= crowd->options->writers) {
+        int bytes = (int)crowd->options->buffer;
+        setsockopt(line->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    /* Where nobody listens, the handshake fails, and the line is closed as any other that was lost. */
+    if (connect(line->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS && errno != ECONNREFUSED)
         die("connect: %s", strerror(errno));
     line->ssl = SSL_new(crowd->tls);
     SSL_set_fd(line->ssl, line->fd);
@@ -98,6 +103,7 @@ void line_close(struct crowd *crowd, struct line *line)
     ERR_clear_error();
     line->state = CLOSED;
     line->ssl = NULL;
+    line->paused = false;
 }
 
 /* What SSL_get_error says of a call that did not succeed; true: it is only to be called again later. */
@@ -172,7 +178,8 @@ void line_event(struct crowd *crowd, struct line *line, uint32_t events)
         return;
     if (events & EPOLLOUT)
         line_flush(crowd, line);
-    read_all(crowd, line);
+    if (!line->paused || events & (EPOLLHUP | EPOLLERR))
+        read_all(crowd, line);
 }
 
 void line_say(struct crowd *crowd, struct line *line, const char *frame, size_t size)
@@ -211,4 +218,13 @@ void line_flush(struct crowd *crowd, struct line *line)
     }
     if (line->state != CLOSED && line->wants_write)
         listen_for(crowd, line, false, EPOLL_CTL_MOD);
+}
+
+/* Stop reading, as a program does that hangs, or read on. */
+void line_pause(struct crowd *crowd, struct line *line, bool paused)
+{
+    if (line->state == CLOSED || line->paused == paused)
+        return;
+    line->paused = paused;
+    listen_for(crowd, line, line->wants_write, EPOLL_CTL_MOD);
 }

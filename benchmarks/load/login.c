@@ -17,7 +17,7 @@ static void come_again(struct crowd *crowd, struct line *line)
 
 static void hear(struct crowd *crowd, struct line *line, const struct heard *heard)
 {
-    if (heard->kind != LOGGED_IN)
+    if (heard->kind != (crowd->options->until_synced ? SYNCED : LOGGED_IN))
         return;
     crowd->deliveries++;
     note_time(&crowd->times, now_ns() - line->began);

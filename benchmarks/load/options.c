@@ -34,8 +34,8 @@ static void set(const struct name *names, char *word)
 struct options read_options(int count, char **words)
 {
     struct options o = {
-        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .lines = 40, .accounts = 1000,
-        .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
+        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .room_name = "", .lines = 40,
+        .accounts = 1000, .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
     };
     const struct name names[] = {
         {"port", .number = &o.port}, {"ca", .text = &o.ca}, {"dialect", .text = &o.dialect},
@@ -43,6 +43,8 @@ struct options read_options(int count, char **words)
         {"tokens_uid", .number = &o.tokens_uid}, {"uid", .number = &o.uid}, {"lines", .number = &o.lines}, {"idle", .number = &o.idle},
         {"features", .number = &o.features}, {"screens", .number = &o.screens}, {"one_way", .number = &o.one_way},
         {"to", .number = &o.to}, {"away", .number = &o.away}, {"accounts", .number = &o.accounts},
+        {"room", .number = &o.room}, {"room_name", .text = &o.room_name}, {"writers", .number = &o.writers},
+        {"buffer", .number = &o.buffer}, {"spare", .number = &o.spare}, {"until_synced", .number = &o.until_synced},
         {"size", .number = &o.size}, {"gather", .number = &o.gather},
         {"at_once", .number = &o.at_once}, {"ack_every", .number = &o.ack_every},
         {"ack_ms", .number = &o.ack_ms}, {"patience", .number = &o.patience}, {0},
@@ -56,10 +58,11 @@ struct options read_options(int count, char **words)
 
 struct run read_run(char *words)
 {
-    struct run r = {.seconds = 5, .warm = 1, .flight = 1};
+    struct run r = {.seconds = 5, .warm = 1, .flight = 1, .acks = 1};
     const struct name names[] = {
         {"seconds", .real = &r.seconds}, {"warm", .real = &r.warm}, {"rate", .real = &r.rate},
-        {"flight", .number = &r.flight}, {"burst", .number = &r.burst}, {"messages", .number = &r.messages}, {0},
+        {"flight", .number = &r.flight}, {"burst", .number = &r.burst}, {"messages", .number = &r.messages},
+        {"size", .number = &r.size}, {"paused", .number = &r.paused}, {"acks", .number = &r.acks}, {0},
     };
     for (char *word = strtok(words, " \n"); word; word = strtok(NULL, " \n"))
         set(names, word);

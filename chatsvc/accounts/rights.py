@@ -1,5 +1,5 @@
 """
-The rights in the database without which accounts cannot be used: each is tried, and nothing is changed.
+The rights in the database without which accounts and rooms cannot be used: each is tried, and nothing is changed.
 
 A right that is missing would show at somebody's log-in, or, where it is for something rare, much later.
 """
@@ -27,6 +27,11 @@ _ALL: Rights = {
     "chat_name": ("SELECT", "INSERT", "DELETE"),
     "chat_lock": ("SELECT", "INSERT", "UPDATE"),
     "chat_session_device": ("SELECT", "INSERT", "UPDATE"),
+    "chat_room": ("SELECT", "INSERT", "UPDATE"),
+    "chat_member": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "chat_ban": ("SELECT", "INSERT", "DELETE"),
+    "chat_invitation": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "chat_room_event": ("SELECT", "INSERT", "UPDATE"),
 }
 """What stands in ``docs/operation.md`` for the server's user."""
 
@@ -35,8 +40,21 @@ _COLUMNS = {
     "chat_name": ("folded", "uid"),
     "chat_lock": ("uid", "times"),
     "chat_session_device": ("uid", "device", "times"),
+    "chat_room": (
+        *("room", "name", "folded", "topic", "kind", "history", "members", "created", "closed"),
+        "version",
+    ),
+    "chat_member": ("room", "uid", "version", "since", "role"),
+    "chat_ban": ("room", "uid", "actor", "at"),
+    "chat_invitation": ("room", "uid", "actor", "at", "version"),
+    "chat_room_event": (
+        *("room", "version", "at", "event", "actor", "uid", "name", "details", "id", "serial"),
+    ),
 }
 """The columns that are written, for a user of MySQL who may write some of a table's columns only."""
+
+_KEYS = {"user": "id", "chat_room": "room"}
+"""Columns with an index, where that is not ``uid``."""
 
 _DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR})
 
@@ -87,7 +105,7 @@ def _harmless(privilege: str, table: str) -> str:
     """Return a statement that needs the privilege, and finds nothing that it could change."""
     columns = _COLUMNS[table]
     # The key is for the planner: who listens must not hear of a statement that reads a whole table.
-    listed, never = ", ".join(columns), f"WHERE {'id' if table == 'user' else 'uid'} = 0 AND 1 = 0"
+    listed, never = ", ".join(columns), f"WHERE {_KEYS.get(table, 'uid')} = 0 AND 1 = 0"
     zeros = ", ".join(["0"] * len(columns))
     statements = {
         "SELECT": f"SELECT {listed} FROM {table} {never}",  # noqa: S608

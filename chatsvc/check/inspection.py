@@ -18,6 +18,7 @@ from chatsvc.check.limits import compare_limits
 from chatsvc.config import Config
 from chatsvc.inbox.features import FEATURES
 from chatsvc.inbox.nodes import NodeFacts, differences
+from chatsvc.rooms.store import RoomStore
 from chatsvc.storage import schema
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS, first_line
@@ -27,6 +28,14 @@ from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.listeners import BadEndpoint, Listener, ListenerBuilder
 
 _LATER = "is not there yet: the server makes it when it first starts"
+
+_UNFINISHED_SECONDS = 60.0
+"""Seconds after which a change of a room that is not in its log is none that is just being made."""
+
+_UNFINISHED = (
+    "changes of these rooms are not in their logs for more than a minute, so that members may be missing there:"
+    " {rooms}; a running server puts them there, and its log says why it cannot"
+)
 
 _OLDER = ", besides what the older server may have left"
 
@@ -38,7 +47,7 @@ async def inspect(reactor: Any, config: Config, now: float) -> list[Finding]:
         *compare_limits(config.connection_limits, config.workers),
         *_inspect_keys(KeyFolder(config.keys), now),
         *_inspect_listeners(reactor, config, now),
-        *await _inspect_accounts(reactor, config),
+        *await _inspect_accounts(reactor, config, now),
         *await _inspect_inbox(reactor, config),
     ]
 
@@ -106,7 +115,7 @@ def _inspect_listener(listener: Listener, now: float) -> Iterator[Finding]:
     yield from _inspect_modes("port", listener.keys)
 
 
-async def _inspect_accounts(reactor: Any, config: Config) -> list[Finding]:
+async def _inspect_accounts(reactor: Any, config: Config, now: float) -> list[Finding]:
     url = config.accounts
     if missing := _missing("accounts", url):
         return missing
@@ -115,7 +124,7 @@ async def _inspect_accounts(reactor: Any, config: Config) -> list[Finding]:
     try:
         await database.open()
         try:
-            found += await _inspect_open_accounts(database, config.registration)
+            found += await _inspect_open_accounts(database, config.registration, now)
         finally:
             database.close()
     except (StoreMisconfigured, StoreUnavailable) as problem:
@@ -125,7 +134,7 @@ async def _inspect_accounts(reactor: Any, config: Config) -> list[Finding]:
     return found
 
 
-async def _inspect_open_accounts(database: Database, registers: bool) -> list[Finding]:
+async def _inspect_open_accounts(database: Database, registers: bool, now: float) -> list[Finding]:
     what, oldest = await version(database)
     found = [ok("accounts", f"{database.url} answers: {what}")]
     if oldest:
@@ -140,6 +149,8 @@ async def _inspect_open_accounts(database: Database, registers: bool) -> list[Fi
         found.append(
             warn("accounts", f"{plain} plain passwords are left: each is hashed at its next log-in")
         )
+    if old := await RoomStore(database, lambda: now).rooms_with_unfinished(_UNFINISHED_SECONDS):
+        found.append(warn("rooms", _UNFINISHED.format(rooms=", ".join(f"#{one}" for one in old))))
     return found
 
 

@@ -23,7 +23,7 @@ from chatsvc.cli.runner import OpenAccounts, open_inbox, run_on_accounts
 from chatsvc.tap.server_options import INBOX
 from chatsvc.tap.standard_streams import done, require_output
 from chatsvc.wire.events import Device
-from chatsvc.wire.structured import device_fields
+from chatsvc.wire.structured.dialect import device_fields
 
 _PAGE = 1000
 

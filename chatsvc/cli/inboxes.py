@@ -24,7 +24,7 @@ from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.tap.standard_streams import done, require_output
 from chatsvc.wire.events import Message
-from chatsvc.wire.structured import message_fields
+from chatsvc.wire.structured.dialect import message_fields
 
 T = TypeVar("T")
 

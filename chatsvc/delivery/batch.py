@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from chatsvc.inbox.outcome import Draft, Outcome, Removal
-from chatsvc.wire.events import Message
+from chatsvc.inbox.outcome import Draft, Outcome, Removal, RoomAcknowledgement, RoomDraft
+from chatsvc.wire.events import Message, RoomMessage
 
 OnOutcome = Callable[[Outcome | None, Message], None]
 """Tells a sender what became of its message; None: the store is away, so the outcome is unknown."""
+
+OnRoomOutcome = Callable[[Outcome | None, RoomMessage], None]
+"""The same for a message into a room."""
 
 BYTES_A_CHARACTER = 3
 """UTF-8's bytes for most Chinese characters: to encode a text only to measure it would cost more than it saves."""
@@ -48,6 +51,10 @@ class Pending:
         """Tell the sender that the outcome is unknown."""
         self.report(None, self.message(0))
 
+    def report_refusal(self, outcome: Outcome) -> None:
+        """Tell the sender an outcome with which the message got no id."""
+        self.report(outcome, self.message(0))
+
     def message(self, id: int, serial: int = 0) -> Message:
         """Make the message that the draft is once it has an id and a serial."""
         draft = self.draft
@@ -60,54 +67,94 @@ class Pending:
         return Message(id, *what, draft.to, draft.device)
 
 
+@dataclass(slots=True)
+class PendingRoomMessage:
+    """A message into a room; the fields are as in :class:`Pending`."""
+
+    draft: RoomDraft
+    size: int
+    on_outcome: OnRoomOutcome | None
+    deadline: float
+
+    def report(self, outcome: Outcome | None, message: RoomMessage) -> None:
+        """Tell the sender, unless it was told before that the store is away."""
+        on_outcome, self.on_outcome = self.on_outcome, None
+        if on_outcome is not None:
+            on_outcome(outcome, message)
+
+    def give_up(self) -> None:
+        """Tell the sender that the outcome is unknown."""
+        self.report(None, self.message(0))
+
+    def report_refusal(self, outcome: Outcome) -> None:
+        """Tell the sender an outcome with which the message got no id."""
+        self.report(outcome, self.message(0))
+
+    def message(self, id: int, serial: int = 0) -> RoomMessage:
+        """Make the message that the draft is once it has an id and a serial."""
+        draft = self.draft
+        what = draft.sender, draft.name, draft.at, draft.text, draft.mark
+        return RoomMessage(draft.room, id, serial, *what)
+
+
 @dataclass(slots=True, eq=False)
 class Batch:
     """What one round trip carries."""
 
-    pending: list[Pending]
+    pending: list[Pending | PendingRoomMessage]
     removals: list[Removal]
+    acknowledgements: list[RoomAcknowledgement]
 
 
 class BatchQueue:
     """
     Messages and removals that wait for the next batch.
 
-    Of several removals of one device (uid and name) the last stands for all. Removals wait until they are ``due``;
-    messages never do.
+    Of several removals of one device (uid and name) the last stands for all, and so of several acknowledgements of one
+    user in one room. They wait until they are ``due``, or ``positions_due``; messages never do.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
-        self.waiting: deque[Pending] = deque()
+        self.waiting: deque[Pending | PendingRoomMessage] = deque()
+        self.acknowledgements: dict[tuple[int, int], RoomAcknowledgement] = {}
         self.removals: dict[tuple[int, str], Removal] = {}
         self.due = False
+        self.positions_due = False
         self._limits = limits
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits at all."""
-        return not (self.waiting or self.removals)
+        return not (self.waiting or self.removals or self.acknowledgements)
 
     @property
     def is_ready(self) -> bool:
         """Whether something waits that the next batch should carry."""
-        return bool(self.waiting) or self.due
+        return bool(self.waiting) or self.due or self.positions_due
 
     def release_removals(self) -> None:
         """Let the removals that have gathered go with the next batch."""
         self.due = bool(self.removals)
 
-    def put_back(self, removals: list[Removal]) -> None:
-        """Let removals of a batch that failed go with a later one, unless newer ones have taken their place."""
-        for removal in removals:
+    def release_acknowledgements(self) -> None:
+        """Let the acknowledgements of rooms that have gathered go with the next batch."""
+        self.positions_due = bool(self.acknowledgements)
+
+    def put_back(self, batch: Batch) -> None:
+        """Let what a failed batch removed and acknowledged go with a later one, unless newer ones took its place."""
+        for removal in batch.removals:
             self.removals.setdefault((removal.uid, removal.device), removal)
             self.due = True
+        for one in batch.acknowledgements:
+            self.acknowledgements.setdefault((one.uid, one.room), one)
+            self.positions_due = True
 
     def next_batch(self) -> Batch:
         """Take as much as one batch may carry."""
-        return Batch(self._take_messages(), self._take_removals())
+        return Batch(self._take_messages(), self._take_removals(), self._take_acknowledgements())
 
-    def _take_messages(self) -> list[Pending]:
-        taken: list[Pending] = []
+    def _take_messages(self) -> list[Pending | PendingRoomMessage]:
+        taken: list[Pending | PendingRoomMessage] = []
         left = self._limits.bytes
         while self.waiting and len(taken) < self._limits.messages:
             left -= self.waiting[0].size
@@ -123,3 +170,11 @@ class BatchQueue:
         removals = [self.removals.pop(device) for device in devices]
         self.due = bool(self.removals)
         return removals
+
+    def _take_acknowledgements(self) -> list[RoomAcknowledgement]:
+        if not self.positions_due:
+            return []
+        rooms = list(islice(self.acknowledgements, self._limits.messages))
+        acknowledgements = [self.acknowledgements.pop(room) for room in rooms]
+        self.positions_due = bool(self.acknowledgements)
+        return acknowledgements

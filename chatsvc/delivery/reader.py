@@ -7,14 +7,14 @@ process did not see, so it catches up again. While its connection can take no mo
 in the inbox. A reader that missed nothing meanwhile is live at once. By the cursor each message is delivered once
 and in order (P2 of docs/protocol.md); a reader that is paused keeps nothing in memory (P8).
 
-What is not for its device, it *passes over*: copies of what its own device has sent and, on the unnamed device, all
-copies. That counts as acknowledged as soon as everything before it is.
+What is not for its device, it *passes over*: copies of what its own device has sent, on the unnamed device all copies,
+and the marks of rooms that the user has joined, of which the session is told. That counts as acknowledged as soon as
+everything before it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +22,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatsvc.delivery.reader_owner import ReaderOwner
 from chatsvc.delivery.reader_state import TRANSITIONS, Input, State
 from chatsvc.delivery.router import MessageRouter
 from chatsvc.inbox.claim import Cursor, InboxClaim, NotRegistered, Registration, TakenOver
@@ -30,29 +31,10 @@ from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.transport.backoff import Backoff
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Joining, Message
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
-
-
-class ReaderOwner(Protocol):
-    """The session that a reader reads for."""
-
-    def poll_acks(self) -> None:
-        """Acknowledge what the peer has received by now."""
-
-    def taken_over(self, by: str = "") -> None:
-        """End the log-in: another one took over, which comes ``by`` there (empty: nobody knows)."""
-
-    def inbox_restarted(self) -> None:
-        """Forget the ids of delivered messages: the inbox began a new epoch."""
-
-    def forgotten(self, on_request: bool = False) -> None:
-        """End the connection: the device is not registered any more; ``on_request``: as somebody asked."""
-
-    def failed(self) -> None:
-        """End the connection: this inbox cannot be read any further."""
 
 
 class Reader:
@@ -114,7 +96,7 @@ class Reader:
         """Take ``message``, which was stored in this inbox just now."""
         if self._state is State.LIVE:
             if message.id == self.cursor + 1:
-                if message.to and (not self.device or message.device == self.device):
+                if (message.to or message.mark) and self._is_for_others(message):
                     self._pass_over(message)
                 else:
                     self._deliver(message)
@@ -131,10 +113,16 @@ class Reader:
 
         That is told on another connection, so a page may have shown it before.
         """
-        if self._state is State.LIVE and message.id == self.cursor + 1 and not message.to:
+        is_next = self._state is State.LIVE and message.id == self.cursor + 1
+        if is_next and not (message.to or message.mark):
             self._deliver(message)
         elif message.id > self.cursor:
             self.stored(message)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether all that the inbox has was delivered."""
+        return self._state is State.LIVE
 
     def where(self) -> Cursor:
         """Say how far this reader is."""
@@ -258,6 +246,8 @@ class Reader:
             self._read_on()
         elif state is State.CLOSED and self._retry is not None:
             self._retry.cancel()
+        elif given is Input.CAUGHT_UP:
+            self._owner.caught_up()
         return True
 
     def _deliver(self, message: Message) -> None:
@@ -287,6 +277,14 @@ class Reader:
             runs[-1] = runs[-1][0], message.id
         else:
             runs.append((before, message.id))
+        if type(message.mark) is Joining:
+            self._owner.joined(message.mark)
+
+    def _is_for_others(self, message: Message) -> bool:
+        """Whether a message is a copy that is not for this device, or only marks a joining."""
+        if message.to:
+            return not self.device or message.device == self.device
+        return type(message.mark) is Joining
 
     def _remove(self) -> None:
         where = self.uid, self.generation, self._acknowledged
@@ -383,8 +381,7 @@ class Reader:
                 return False
             if message.id <= self.cursor:
                 continue
-            is_copy = message.to and (not self.device or message.device == self.device)
-            if is_copy or not message.text:
+            if self._is_for_others(message) or not message.text:
                 self._pass_over(message)
             else:
                 self._deliver(message)

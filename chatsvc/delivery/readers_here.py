@@ -8,11 +8,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.delivery.batch import BatchQueue
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import InboxListener, holders_of, reader_of
 from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
 from chatsvc.observability.redaction import redacted
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Message, RoomEntry
 
 
 class ReadersHere:
@@ -20,16 +21,21 @@ class ReadersHere:
     Watches the store for the readers of this node: a :class:`~chatsvc.inbox.interface.StoreWatcher`.
 
     ``listeners`` maps the uid of everybody who reads here to the readers of that user's devices. What they have
-    acknowledged waits in ``queue``; it is dropped where it may be of messages that the store has lost.
+    acknowledged waits in ``queue``; it is dropped where it may be of messages that the store has lost. ``feeds`` are
+    those of the rooms that are read here.
     """
 
     _log = Logger()
 
     def __init__(
-        self, listeners: Mapping[int, tuple[InboxListener, ...]], queue: BatchQueue
+        self,
+        listeners: Mapping[int, tuple[InboxListener, ...]],
+        queue: BatchQueue,
+        feeds: RoomFeeds,
     ) -> None:
         self._listeners = listeners
         self._queue = queue
+        self._feeds = feeds
 
     def cursors(self) -> list[Cursor]:
         return [listener.where() for listener in self._all_listeners()]
@@ -57,6 +63,10 @@ class ReadersHere:
             self.forgotten(uid, device)
         for listener in self._all_listeners():
             listener.resync()
+        self._feeds.store_returned()
+
+    def room_entries(self, entries: list[RoomEntry]) -> list[int]:
+        return self._feeds.room_entries(entries)
 
     def stored_elsewhere(self, messages: list[tuple[int, Message]]) -> list[int]:
         absent = []

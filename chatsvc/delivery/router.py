@@ -24,12 +24,16 @@ from chatsvc.delivery.batch import (
     BatchLimits,
     BatchQueue,
     OnOutcome,
+    OnRoomOutcome,
     Pending,
+    PendingRoomMessage,
 )
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import InboxListener
 from chatsvc.delivery.readers_here import ReadersHere
 from chatsvc.inbox.interface import ANOTHER_NODE, Inbox
 from chatsvc.inbox.outcome import (
+    Behind,
     Committed,
     Draft,
     Duplicate,
@@ -37,8 +41,11 @@ from chatsvc.inbox.outcome import (
     Full,
     Gap,
     Moved,
+    NotMember,
     Outcome,
     Removal,
+    RoomAcknowledgement,
+    RoomDraft,
     Stored,
     Unregistered,
 )
@@ -57,6 +64,9 @@ REMOVAL_DELAY = 0.02
 RETRY_DELAY = 0.2
 """Seconds between a batch that found no store and the next."""
 
+POSITION_DELAY = 2.0
+"""Seconds for which acknowledgements of rooms gather."""
+
 REMOVAL_PATIENCE = 1.0
 """Seconds that a log-in waits for each batch, so that what was received is not shown again."""
 
@@ -68,6 +78,8 @@ STATE_LABELS: dict[type[Outcome], str] = {
     Failed: "failed",
     Moved: "moved",
     Unregistered: "unregistered",
+    NotMember: "not-member",
+    Behind: "behind",
 }
 """The metric's label for each outcome: the label stays when a class gets another name."""
 
@@ -76,8 +88,8 @@ class MessageRouter(ReadersHere):
     """
     Takes messages from senders, stores them in batches, and gives them to readers who are here.
 
-    ``listeners`` maps the uid of everybody who reads here to the readers of that user's devices; ``after_batch`` is
-    called when the outcomes of a batch have been reported.
+    ``listeners`` maps the uid of everybody who reads here to the readers of that user's devices, ``feeds`` are those of
+    rooms; ``after_batch`` is called when the outcomes of a batch have been reported.
     """
 
     _log = Logger()
@@ -87,11 +99,12 @@ class MessageRouter(ReadersHere):
         clock: IReactorTime,
         inbox: Inbox,
         listeners: Mapping[int, tuple[InboxListener, ...]],
+        feeds: RoomFeeds,
         metrics: Metrics | None = None,
         limits: BatchLimits | None = None,
         after_batch: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(listeners, BatchQueue(limits or BatchLimits()))
+        super().__init__(listeners, BatchQueue(limits or BatchLimits()), feeds)
         self._after_batch = after_batch
         self._metrics = metrics or Metrics()
         self._clock = clock
@@ -100,6 +113,7 @@ class MessageRouter(ReadersHere):
         self._delay = 0.0
         self._start: IDelayedCall | None = None
         self._gathering: IDelayedCall | None = None
+        self._positions: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._batch_end = Waiters[None]()
         self._refused = LogLimiter(clock.seconds)
@@ -118,6 +132,28 @@ class MessageRouter(ReadersHere):
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
+    def send_to_room(self, draft: RoomDraft, on_outcome: OnRoomOutcome) -> None:
+        """Put a message into a room's log with the next batch; ``on_outcome`` is called as in ``send``."""
+        size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
+        deadline = self._clock.seconds() + STORE_PATIENCE
+        self._queue.waiting.append(PendingRoomMessage(draft, size, on_outcome, deadline))
+        self._schedule()
+        if self._watch is None:
+            self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
+
+    def acknowledge_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
+        """Take note that an account has a room's log up to an id, with the next positions."""
+        self._queue.acknowledgements[uid, room] = RoomAcknowledgement(uid, room, id, over)
+        if self._positions is None:
+            self._positions = self._clock.callLater(POSITION_DELAY, self._send_positions)
+
+    def _send_positions(self) -> None:
+        positions, self._positions = self._positions, None
+        if positions is not None and positions.active():
+            positions.cancel()
+        self._queue.release_acknowledgements()
+        self._schedule()
+
     def remove(
         self, uid: int, generation: int, up_to: int, device: str = "", shown: int = 0
     ) -> None:
@@ -135,11 +171,13 @@ class MessageRouter(ReadersHere):
     ) -> None:
         """Remove what an ended session has received, at once, so that the next one finds the inbox as it was left."""
         self._queue.removals[uid, device] = Removal(uid, generation, up_to, True, device, shown)
+        self._send_positions()
         self.send_now()
 
     async def drained(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or not self._queue.is_empty:
+            self._send_positions()
             self.send_now()
             await self._batch_end.wait()
 
@@ -176,7 +214,8 @@ class MessageRouter(ReadersHere):
         self._under_way.append(batch)
         drafts = [one.draft for one in batch.pending]
         self._metrics.batch_messages.observe(len(drafts))
-        stored = maybeDeferred(self._inbox.commit, drafts, batch.removals)
+        rest = (batch.acknowledgements,) if batch.acknowledgements else ()
+        stored = maybeDeferred(self._inbox.commit, drafts, batch.removals, *rest)
         dispatched = stored.addCallbacks(
             self._stored, self._not_stored, callbackArgs=(batch,), errbackArgs=(batch,)
         )
@@ -188,7 +227,10 @@ class MessageRouter(ReadersHere):
         self._delay = 0.0
         for one, outcome in zip(batch.pending, committed.outcomes, strict=True):
             try:
-                self._dispatch(one, outcome, committed.lost)
+                if type(one) is Pending:
+                    self._dispatch(one, outcome, committed.lost)
+                elif type(one) is PendingRoomMessage:
+                    self._dispatch_to_room(one, outcome, committed.lost)
             except Exception:
                 # One connection's trouble is not that of the others in the batch.
                 text = "Telling what became of a message failed"
@@ -246,6 +288,23 @@ class MessageRouter(ReadersHere):
         else:
             one.report(outcome, one.message(0))
 
+    def _dispatch_to_room(self, one: PendingRoomMessage, outcome: Outcome, lost: bool) -> None:
+        """Give a stored message to the room's feed here, and report to its sender."""
+        if type(outcome) is Stored:
+            message = one.message(outcome.id, outcome.serial)
+            if not lost:
+                self._feeds.stored(message)
+            one.report(outcome, message)
+        elif type(outcome) is Moved:
+            self._dispatch_moved(one, outcome)
+        elif isinstance(outcome, Failed):
+            self._log_refused(one, outcome)
+            one.give_up()
+        elif type(outcome) is Duplicate:
+            one.report(outcome, one.message(0, outcome.serial))
+        else:
+            one.report_refusal(outcome)
+
     def _dispatch_copy(self, one: Pending, outcome: Stored) -> None:
         """Give the copy of a message to the readers of its sender's devices."""
         copy = one.copy(outcome.copy, outcome.serial)
@@ -255,28 +314,28 @@ class MessageRouter(ReadersHere):
             except Exception:
                 self._reader_broken(listener)
 
-    def _dispatch_moved(self, one: Pending, outcome: Moved) -> None:
+    def _dispatch_moved(self, one: Pending | PendingRoomMessage, outcome: Moved) -> None:
         """Report that nothing was stored, because another session has the sender's device, and end the older one."""
         draft, sending = one.draft, one.draft.sending or 0
         if not draft.registered:
-            one.report(outcome, one.message(0))
+            one.report_refusal(outcome)
             self.taken_over(draft.sender, (draft.generation or 0) + 1)
             return
         listener = self._listener(draft.sender, draft.device)
         if listener is not None and listener.claimed <= sending < listener.generation:
             one.give_up()  # the same session has claimed its device anew since: it may try again
             return
-        one.report(outcome, one.message(0))
+        one.report_refusal(outcome)
         self.taken_over(draft.sender, sending + 1, device=draft.device)
 
-    def _log_refused(self, one: Pending, outcome: Failed) -> None:
-        count = self._refused.hit()
+    def _log_refused(self, one: Pending | PendingRoomMessage, outcome: Failed) -> None:
+        count, draft = self._refused.hit(), one.draft
         if count:
             self._log.error(
                 "the store refused a message to {to}: {reason} ({count} since this was said last)",
                 event="message-refused",
-                uid=one.draft.sender,
-                to=one.draft.to,
+                uid=draft.sender,
+                to=f"room {draft.room}" if isinstance(draft, RoomDraft) else draft.to,
                 count=count,
                 reason=outcome.reason,
             )
@@ -287,22 +346,26 @@ class MessageRouter(ReadersHere):
         self._report_unknown(batch.pending)
         for one in batch.pending:
             # It may have been stored all the same, and so may its copy.
-            for listener in self._listeners.get(one.draft.to, ()):
+            draft = one.draft
+            if isinstance(draft, RoomDraft):
+                self._feeds.resync_room(draft.room)
+                continue
+            for listener in self._listeners.get(draft.to, ()):
                 listener.resync()
-            for listener in self._listeners.get(one.draft.sender, ()):
+            for listener in self._listeners.get(draft.sender, ()):
                 if listener.device:
                     listener.resync()
 
     def _put_back(self, batch: Batch) -> None:
         self._delay = RETRY_DELAY
-        self._queue.put_back(batch.removals)
+        self._queue.put_back(batch)
 
     def _broken(self, failure: Failure, batch: Batch) -> None:
         self._log.failure("A batch failed", redacted(failure), event="batch-failed")
         self._put_back(batch)
         self._report_unknown(batch.pending)
 
-    def _report_unknown(self, pending: Iterable[Pending]) -> None:
+    def _report_unknown(self, pending: Iterable[Pending | PendingRoomMessage]) -> None:
         """Tell senders that nobody knows what became of their messages, unless they were told before."""
         unreported = [one for one in pending if one.on_outcome]
         self._metrics.message_states["unknown"].inc(len(unreported))

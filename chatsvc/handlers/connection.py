@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chatsvc.accounts.authenticator import Denied
-from chatsvc.inbox.features import DEVICES
+from chatsvc.inbox.features import DEVICES, ROOMS
 from chatsvc.session import LoggedIn, Session
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -31,7 +31,7 @@ async def hello(session: Session, command: c.Hello) -> None:
     if command.lang:
         session.connection.speak(command.lang)
     if DEVICES in granted:
-        session.connection.bring_devices()
+        session.connection.bring_devices(rooms=ROOMS in granted)
     features = None if command.features is None else granted
     session.say(e.Welcome(session.services.auth.registration, features, re=command.n))
 
@@ -41,7 +41,10 @@ async def _grant(session: Session, command: c.Hello) -> tuple[str, ...]:
     session.features = ()
     if command.features and command.device and session.user is None:
         session.features = None
-        session.features = await session.services.features.grant(command.features)
+        granted = await session.services.features.grant(command.features)
+        if DEVICES not in granted:
+            granted = tuple(word for word in granted if word != ROOMS)
+        session.features = granted
     return session.features
 
 

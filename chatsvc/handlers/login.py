@@ -8,6 +8,8 @@ from twisted.internet.task import deferLater
 from chatsvc.accounts.authenticator import Denied, Identity
 from chatsvc.delivery.online import holders_of, reader_of
 from chatsvc.delivery.reader import Reader
+from chatsvc.delivery.room_reader import RoomReader
+from chatsvc.delivery.room_start import TEXT_BACKLOG, Known
 from chatsvc.inbox.claim import InboxClaim, TooManyDevices
 from chatsvc.session import LoggedIn, Session
 from chatsvc.storage.url import StoreUnavailable
@@ -69,28 +71,71 @@ async def logout(session: Session, command: c.Logout) -> None:
 
 async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     services, account = session.services, identity.account
-    uid, reader, epoch, generation, missed = account.uid, None, "", None, None
+    uid, reader, epoch, generation = account.uid, None, "", None
+    rooms: RoomReader | None = None
+    told: list[e.Event] = []
     if command.receive:
         reader, claim = await _take_over(session, uid, command)
-        epoch, waiting, missed = claim.epoch, claim.waiting, claim.missed
+        epoch, waiting = claim.epoch, claim.waiting
         generation = reader.generation if session.device else None
+        told = [claim.missed] if claim.missed is not None else []
+        if session.reads_rooms and not session.closed:
+            rooms = _room_reader(session, uid, reader.device)
+            told += await _open_rooms(session, rooms, reader, claim, command)
     elif session.device:
         hold = await services.inbox.claim_device(uid, session.device)
         generation, waiting = hold.generation, hold.waiting
     else:
         waiting = await services.inbox.count(uid)
     if session.closed:
+        if rooms is not None:
+            rooms.close()
         return
-    user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation)
+    user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation, rooms)
     session.enter(user)
     services.metrics.logins["ok"].inc()
     token = services.auth.issue_token(identity)
     lifetime = int(services.auth.tokens.lifetime)
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
-    if missed is not None:
-        session.say(missed)
+    for event in told:
+        session.say(event)
     if reader is not None and await _may_stay(session, identity):
-        session.begin_reading(reader)
+        session.begin_reading(reader, rooms)
+
+
+def _room_reader(session: Session, uid: int, device: str) -> RoomReader:
+    services = session.services
+    return RoomReader(
+        services.feeds,
+        services.rooms,
+        uid,
+        device,
+        session,
+        session.connection,
+        services.metrics.room_entries_handed,
+        says_synced=not session.connection.is_for_people,
+    )
+
+
+async def _open_rooms(
+    session: Session, rooms: RoomReader, reader: Reader, claim: InboxClaim, command: c.Auth
+) -> list[e.Event]:
+    """
+    Find out where the session begins in its user's rooms, after it has claimed the inbox.
+
+    So whoever joins later leaves a mark in the inbox that this session comes to.
+
+    :raise StoreUnavailable: a store is away; the log-in is given up.
+    """
+    backlog = TEXT_BACKLOG if session.connection.is_for_people else command.backlog
+    known = Known(command.rooms, backlog, claim.registered_at)
+    try:
+        found = await session.services.rooms.of_user(reader.uid, list(command.rooms or ()))
+        return await rooms.open(found, known)
+    except BaseException:
+        rooms.close()
+        session.drop(reader)
+        raise
 
 
 async def _may_stay(session: Session, identity: Identity) -> bool:

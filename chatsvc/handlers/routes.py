@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from chatsvc.handlers import account, connection, devices, login, messages
+from chatsvc.handlers import (
+    account,
+    connection,
+    devices,
+    login,
+    messages,
+    room_messages,
+    rooms,
+)
 from chatsvc.session import Route, Session
 from chatsvc.wire import commands as c
 
@@ -21,6 +29,19 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Find: Route(account.find, needs_login=True),
     c.Devices: Route(devices.list_devices, needs_login=True),
     c.Forget: Route(devices.forget, needs_login=True),
+    c.SendToRoom: Route(room_messages.send, True, room_messages.send_at_once),
+    c.CreateRoom: Route(rooms.create, needs_login=True),
+    c.JoinRoom: Route(rooms.join, needs_login=True),
+    c.LeaveRoom: Route(rooms.leave, needs_login=True),
+    c.Invite: Route(rooms.invite, needs_login=True),
+    c.RemoveMember: Route(rooms.remove, needs_login=True),
+    c.Unban: Route(rooms.unban, needs_login=True),
+    c.SetRole: Route(rooms.set_role, needs_login=True),
+    c.ChangeRoom: Route(rooms.change, needs_login=True),
+    c.CloseRoom: Route(rooms.close, needs_login=True),
+    c.ListRooms: Route(rooms.list_rooms, needs_login=True),
+    c.ListMembers: Route(rooms.list_members, needs_login=True),
+    c.HelpOnRooms: Route(rooms.show_help),
     c.Logout: Route(login.logout, needs_login=True),
     c.Ping: Route(connection.ping),
     c.Help: Route(connection.show_help),

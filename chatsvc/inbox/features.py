@@ -16,7 +16,10 @@ from chatsvc.waiters import Waiters
 DEVICES = "devices"
 """The feature of registered devices."""
 
-FEATURES = (DEVICES,)
+ROOMS = "rooms"
+"""The feature of rooms; it needs that of devices."""
+
+FEATURES = (DEVICES, ROOMS)
 """The features that this version knows."""
 
 _ASKED_EVERY = 1.0

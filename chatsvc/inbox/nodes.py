@@ -63,7 +63,8 @@ def _older_nodes(facts: Mapping[str, NodeFacts]) -> list[str]:
     older = [name for name, one in facts.items() if not known.issubset(one.features)]
     if not older:
         return []
+    lacking = known - known.intersection(*(one.features for one in facts.values()))
     return [
-        f"nodes of an older version keep clients from what they ask for ({', '.join(sorted(known))}):"
+        f"nodes of an older version keep clients from what they ask for ({', '.join(sorted(lacking))}):"
         f" stop them, and never start one again on these data ({', '.join(older)})"
     ]

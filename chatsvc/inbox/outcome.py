@@ -41,8 +41,8 @@ class RoomDraft:
     A message on its way into the log of ``room``.
 
     The fields are as in :class:`Draft`. ``version`` is that of the room in SQL, as this node has read it since it
-    last connected to the store: a log that is below it knows members of before. ``mark`` says which device is not handed
-    the message: the name of a registered one, ``-`` for the unnamed device, empty if none is to be left out.
+    last connected to the store: a log that is below it knows members of before. ``mark`` says which device is not
+    handed the message: the name of a registered one, ``-`` for the unnamed device, empty if none is to be left out.
     """
 
     room: int

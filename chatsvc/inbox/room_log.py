@@ -1,10 +1,11 @@
 """
 The contract of rooms' logs: messages and events of each room, and beside them its members.
 
-A room's log has the ids 1, 2, 3, …; it keeps the newest entries (``RoomLogLimits``). The truth about rooms is in SQL; the log
-follows it event by event, in the order of their *versions*. With an event, and in the same step, the members beside the log
-change, who may send being decided by them where a message is stored; and who has joined gets a mark into the inbox
-(:class:`~chatsvc.wire.events.Joining`). So the order of the log is the order of memberships (P5 of docs/protocol.md).
+A room's log has the ids 1, 2, 3, …; it keeps the newest entries (``RoomLogLimits``). The truth about rooms is in SQL;
+the log follows it event by event, in the order of their *versions*. With an event, and in the same step, the members
+beside the log change, who may send being decided by them where a message is stored; and who has joined gets a mark into
+the inbox (:class:`~chatsvc.wire.events.Joining`). So the order of the log is the order of memberships (P5 of
+docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ROOM_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class RoomLogLimits:
-    """The newest ``window`` entries of a room are kept, as far as their names and texts have ``bytes``."""
+    """The newest ``window`` entries of a room are kept, as far as they have ``bytes`` of names and texts."""
 
     window: int = 2000
     bytes: int = ROOM_BYTES
@@ -30,7 +31,7 @@ class RoomLogLimits:
 
 @record
 class Invited:
-    """An invitation as it goes into the inbox of ``user``: ``sender`` and ``name`` invite into the room ``room_name``."""
+    """An invitation as it goes into the inbox of ``user``: ``sender``, called ``name``, invites into ``room_name``."""
 
     user: int
     sender: int
@@ -44,9 +45,9 @@ class LogEvent:
     """
     A change of a room on its way into its log, under the room's ``version``.
 
-    The fields from ``at`` to ``details`` are as in :class:`~chatsvc.wire.events.RoomEvent`. ``event`` is empty for a change
-    that gets no entry: an invitation (``invited``), or one that only raises the version. ``members`` says whose role
-    changes: uid and role, or None for who is a member no more. ``joins``: ``user`` gets a mark into the inbox.
+    The fields from ``at`` to ``details`` are as in :class:`~chatsvc.wire.events.RoomEvent`. ``event`` is empty for a
+    change that gets no entry: an invitation (``invited``), or one that only raises the version. ``members`` says whose
+    role changes: uid and role, or None for who is a member no more. ``joins``: ``user`` gets a mark into the inbox.
     ``closes``: the room is closed, and all members go.
     """
 
@@ -70,7 +71,8 @@ class Place:
     Where the event of a ``version`` stands in its room's log.
 
     ``id`` 0: it has no entry, or had one that is no longer kept; then ``serial`` is one that all entries before it are
-    not above. ``full``: it was an invitation, and the inbox it was for is full: it was not stored, and has to be withdrawn.
+    not above. ``full``: it was an invitation, and the inbox it was for is full: it was not stored, and has to be
+    withdrawn.
     """
 
     version: int
@@ -84,8 +86,8 @@ class Applied:
     """
     What became of events: ``places`` in their order.
 
-    ``version`` is that of the log now, None: the log has none, nothing was stored, and its members have to be loaded first.
-    A version above the highest of the events means that SQL has gone back.
+    ``version`` is that of the log now, None: the log has none, nothing was stored, and its members have to be loaded
+    first. A version above the highest of the events means that SQL has gone back.
     """
 
     places: list[Place]
@@ -98,7 +100,8 @@ class RoomStart:
     Where a session wants to begin in a room: behind the entry ``after`` whose serial is ``serial``.
 
     None: it does not say, and begins at the account's position, or where there is none, at ``floor``. Never does
-    it begin before ``floor``, a serial: entries below it are from before the joining, or the registration of the device.
+    it begin before ``floor``, a serial: entries below it are from before the joining, or the registration of the
+    device.
     """
 
     room: int
@@ -113,9 +116,9 @@ class RoomEnds:
     The ends of a room's log, and where a session begins in it.
 
     ``version`` is that of the log, 0: it has none. ``front`` is the id before the first entry, ``last`` the last id, 0
-    before the first; ``serial`` that of the last entry. ``begin`` is the id behind which the session reads, ``known`` the
-    serial of the last entry up to there, as far as is known. ``after`` is the id that it knew, by its own word or by the
-    account's position; None: it knew none. ``first_serial`` is that of the first entry, 0: there is none.
+    before the first; ``serial`` that of the last entry. ``begin`` is the id behind which the session reads, ``known``
+    the serial of the last entry up to there, as far as is known. ``after`` is the id that it knew, by its own word or
+    by the account's position; None: it knew none. ``first_serial`` is that of the first entry, 0: there is none.
     """
 
     room: int
@@ -155,8 +158,8 @@ class RoomLogs(Protocol):
     The logs of all rooms, in the same store as the inboxes.
 
     Messages are stored, and positions acknowledged, by :meth:`~chatsvc.inbox.interface.Inbox.commit`. Every method
-    raises :class:`~chatsvc.storage.url.StoreUnavailable` as those of inboxes do. What a call stores is told to the readers of
-    this node by the :class:`~chatsvc.inbox.interface.StoreWatcher`, and published for those of others.
+    raises :class:`~chatsvc.storage.url.StoreUnavailable` as those of inboxes do. What a call stores is told to the
+    readers of this node by the :class:`~chatsvc.inbox.interface.StoreWatcher`, and published for those of others.
     """
 
     async def apply(self, room: int, events: Sequence[LogEvent]) -> Applied:

@@ -33,7 +33,10 @@ C = TypeVar("C", bound=Collector)
 
 disable_created_metrics()  # they double the lines, and no dashboard asks for them
 
-HOLDING = ("message-rate", "request-rate", "find-rate", "unanswered", "output")
+HOLDING = (
+    *("message-rate", "request-rate", "find-rate", "room-command-rate"),
+    *("unanswered", "output"),
+)
 """Why a connection is not read: it sends or asks too fast, or its answers or output pile up."""
 
 ENDING = ("total", "per-address", "login-timeout", "frame-timeout", "silent")
@@ -64,6 +67,7 @@ connection where somebody is logged in already. ``too-many-devices``: as many as
 
 MESSAGE_STATES = (
     *("stored", "duplicate", "full", "gap", "failed", "moved", "unregistered"),
+    *("not-member", "behind"),
     "unknown",
 )
 """What can become of a message: the store's outcome, or ``unknown`` if the sender got no certain answer."""
@@ -231,6 +235,12 @@ class Metrics(ProcessMetrics):
         )
         self.handed = self._register(
             Tally("chatsvc_messages_handed", "Messages handed to readers who are here.")
+        )
+        self.room_entries_handed = self._register(
+            Tally(
+                "chatsvc_room_entries_handed",
+                "Messages and events of rooms handed to readers who are here.",
+            )
         )
         self.copies = self._register(
             Tally(

@@ -28,7 +28,7 @@ INVITATION_DAYS = 30
 
 @dataclass(frozen=True)
 class RoomLimits:
-    """A room has ``members`` at most; a user is in ``per_user`` rooms and owns ``owned``; ``open``: users make rooms."""
+    """A room has ``members`` at most; a user is in ``per_user`` rooms, owns ``owned``. ``open``: users make rooms."""
 
     members: int = 1000
     per_user: int = 200

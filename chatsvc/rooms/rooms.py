@@ -1,42 +1,146 @@
 """
 Rooms, as sessions use them: a change is one transaction of SQL, then goes into the room's log, then is confirmed.
 
-Every method raises :class:`~chatsvc.storage.url.StoreUnavailable` if a store is away; a change may then have been made or not,
-and may be asked for again. Rooms are named by their number or by their name.
+Every coroutine raises :class:`~chatsvc.storage.url.StoreUnavailable` if a store is away; a change may then have been
+made or not, and may be asked for again. Rooms are given by their number or by their name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Concatenate, ParamSpec
 
-from chatsvc.rooms.room import Room, RoomOfUser
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from chatsvc.accounts.name_index import HIGHEST, LOWEST
+from chatsvc.accounts.names import BadName
+from chatsvc.inbox.room_log import RoomLogs
+from chatsvc.rooms import membership, settings
+from chatsvc.rooms.finishing import Finished, Finishing
+from chatsvc.rooms.name import enforce_room_name
+from chatsvc.rooms.room import MAX_TOPIC, Room, RoomLimits, RoomOfUser, RoomRefused
+from chatsvc.rooms.room_change import NOBODY, Pending
+from chatsvc.rooms.store import RoomStore
+from chatsvc.storage.sql import Transaction
+from chatsvc.waiters import Waiters
 from chatsvc.wire.events import ListedRoom
+from chatsvc.wire.problems import Problem
+
+P = ParamSpec("P")
+
+UNFINISHED_SECONDS = 5.0
+"""Changes that are older than this, and not finished, are finished by any node."""
+
+_KNOWN = 20_000
+"""Rooms that are known at most: some 10 MB."""
+
+_TRIES = 3
+"""How often a user's rooms are read until all their changes are finished."""
 
 
-class RoomsContract(Protocol):
-    """To become the class ``Rooms``: what sessions and readers ask of it. All methods may raise ``RoomRefused``."""
+class Rooms:
+    """
+    What sessions and readers ask of rooms. All coroutines may raise ``RoomRefused``.
+
+    ``store`` has the rooms in SQL, ``logs`` follow it.
+    """
+
+    def __init__(self, store: RoomStore, logs: RoomLogs, limits: RoomLimits) -> None:
+        self._store = store
+        self._finishing = Finishing(store, logs)
+        self._limits = limits
+        self._known: dict[int, Room] = {}
+        self._getting_ready: dict[int, Waiters[Room | Failure]] = {}
 
     async def create(self, by: int, name: str, kind: str, topic: str) -> Room:
-        """Make a room."""
+        """
+        Make a room.
+
+        :raise RoomRefused: ``FORBIDDEN``: users make none here; ``BAD_ROOM_NAME``, ``LONG_TOPIC``; ``ROOM_NAME_TAKEN``,
+            with the number of a room of one's own; ``TOO_MANY_ROOMS``.
+        """
+        if not self._limits.open:
+            raise RoomRefused(Problem.FORBIDDEN)
+        return await self.add(by, name, kind, topic, self._limits)
+
+    async def add(
+        self, owner: int, name: str, kind: str, topic: str, limits: RoomLimits | None = None
+    ) -> Room:
+        """
+        Make a room for ``owner``, as an admin may, unless there are ``limits``.
+
+        :raise RoomRefused: as :meth:`create` does; ``UNKNOWN_USER``: the owner is not there.
+        """
+        stored = _room_name(name)
+        _require_topic(topic)
+        pending = await self._store.change(
+            membership.create, owner, stored, kind, topic, limits, self._store.now
+        )
+        return (await self._settle(pending)).room
 
     async def join(self, uid: int, room: int | str) -> Room:
-        """Become a member."""
+        """
+        Become a member.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``BANNED``, ``ROOM_FULL``, ``TOO_MANY_ROOMS``.
+        """
+        number = await self._visible(uid, room)
+        return await self._change(membership.join, uid, number, self._limits, self._store.now)
 
     async def leave(self, uid: int, room: int | str) -> Room:
-        """Be a member no longer."""
+        """
+        Be a member no longer.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        number = await self._compared((await self._store.standing(uid, room)).known().number)
+        return await self._change(membership.leave, uid, number, self._store.now)
 
     async def invite(self, by: int, room: int | str, user: int) -> Room:
-        """Invite a user."""
+        """
+        Invite a user.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``UNKNOWN_USER``, ``INBOX_FULL``;
+            ``BANNED``: the user may not join.
+        """
+        number = await self._visible(by, room)
+        change = self._store.change(membership.invite, by, number, _uid(user), self._store.now)
+        finished = await self._settle(await change)
+        if user in finished.withdrawn:
+            raise RoomRefused(Problem.INBOX_FULL)
+        return finished.room
 
     async def remove(self, by: int, room: int | str, user: int, ban: bool) -> Room:
-        """Remove a member."""
+        """
+        Remove a member, or withdraw the invitation of who is none; ``ban``: who may then not join.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``UNKNOWN_USER``.
+        """
+        number = await self._visible(by, room)
+        return await self._change(membership.remove, by, number, _uid(user), ban, self._store.now)
 
     async def unban(self, by: int, room: int | str, user: int) -> Room:
-        """Let a user join again."""
+        """
+        Let a user join again.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``.
+        """
+        number = await self._visible(by, room)
+        return await self._change(membership.unban, by, number, _uid(user), self._store.now)
 
     async def set_role(self, by: int, room: int | str, user: int, role: str) -> Room:
-        """Give a member another role."""
+        """
+        Give a member another role.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``; ``NOT_A_MEMBER``, also if ``user`` is none; ``FORBIDDEN``, also for the
+            last owner's role; ``TOO_MANY_ROOMS``.
+        """
+        number, limits = await self._visible(by, room), self._limits
+        return await self._change(
+            settings.set_role, by, number, _uid(user), role, limits, self._store.now
+        )
 
     async def change(
         self,
@@ -47,43 +151,191 @@ class RoomsContract(Protocol):
         kind: str | None = None,
         history: str | None = None,
     ) -> Room:
-        """Change what is not None."""
+        """
+        Change what is not None.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``BAD_ROOM_NAME``, ``LONG_TOPIC``;
+            ``ROOM_NAME_TAKEN``, with the number of a room of one's own.
+        """
+        number = await self._visible(by, room)
+        if topic is not None:
+            _require_topic(topic)
+        given = {
+            "name": None if name is None else _room_name(name),
+            "topic": topic,
+            "kind": kind,
+            "history": history,
+        }
+        wanted: Mapping[str, str] = {key: new for key, new in given.items() if new is not None}
+        return await self._change(settings.change_room, by, number, wanted, self._store.now)
 
     async def close(self, by: int, room: int | str) -> Room:
-        """Close a room."""
+        """
+        Close a room.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``.
+        """
+        own = await self._store.standing(by, room)
+        number = await self._compared(own.closed_or_visible().number)
+        return await self._change(membership.close, by, number, self._store.now)
 
     async def list_rooms(
         self, uid: int, name: str, after: int, limit: int, mine: bool
     ) -> tuple[list[ListedRoom], bool]:
         """List public rooms and the user's own; whether there are more."""
+        return await self._store.listed_rooms(uid, name, after, limit, mine)
 
     async def list_members(
         self, uid: int, room: int | str, after: int | None, limit: int
     ) -> tuple[Room, list[tuple[int, str, str]], bool]:
-        """List the members of a room: uid, name, role each; whether there are more."""
+        """
+        List the members of a room: uid, name, role each; whether there are more.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        return await self._store.listed_members(uid, room, after, limit)
 
     async def of_user(self, uid: int, also: Sequence[int] = ()) -> list[RoomOfUser]:
         """
-        The rooms of a user, and those of ``also`` in which the user was once, each with its events finished.
+        Read the rooms of a user, and those of ``also`` in which the user was once, each with its events finished.
 
-        A room of ``also`` that the user was never in is left out.
+        A room of ``also`` that the user was never in is left out. A joining that others are just finishing is not among
+        the memberships: its mark comes into the inbox.
         """
+        rooms, unfinished = await self._store.rooms_of(uid, also)
+        for _ in range(_TRIES):
+            if not unfinished:
+                break
+            for number in unfinished:
+                await self._finishing.finish(number)
+            rooms, unfinished = await self._store.rooms_of(uid, also)
+        return rooms
 
     async def ready(self, room: int) -> Room:
-        """Finish a room's events, and remember its version in SQL, so that messages can be stored."""
+        """
+        Finish a room's events, and remember its version in SQL, so that messages can be stored.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``.
+        """
+        others = self._getting_ready.get(room)
+        waiters = self._getting_ready.setdefault(room, others or Waiters())
+        answer = waiters.wait()
+        if others is None:
+            # Apart from whoever asks first: that session may end meanwhile.
+            getting = Deferred.fromCoroutine(self._get_ready(room, self._known))
+            getting.addBoth(self._is_ready, room, waiters)
+        found = await answer
+        if isinstance(found, Failure):
+            found.raiseException()
+        return found
 
     async def find(self, uid: int, room: int | str) -> tuple[Room, bool]:
         """
-        Find the room that a message of ``uid`` is for, ready for messages; whether the user is a member.
+        Find the room that a message of ``uid`` is for, ready for messages; whether the user may know of it now.
 
-        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none that this user may know of.
+        Who was a member once finds it, too: the message may be one that was stored then.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``: there is none that this user may, or once could, know of.
         """
+        own = await self._store.standing(uid, room)
+        number = own.known().number
+        return self._known.get(number) or await self.ready(number), own.is_visible
+
+    async def finish_old(self) -> None:
+        """
+        Finish changes that are older than ``UNFINISHED_SECONDS``: whoever made them has died meanwhile, or hangs.
+
+        One room that cannot be finished holds up no other.
+        """
+        failure: Exception | None = None
+        for number in await self._store.rooms_with_unfinished(UNFINISHED_SECONDS):
+            try:
+                await self._finishing.finish(number)
+            except Exception as problem:
+                failure = problem
+        if failure is not None:
+            raise failure
 
     def known(self, room: int) -> Room | None:
         """The room, if it was made ready since the store was connected to last: nothing needs to be waited for."""
+        return self._known.get(room)
 
     def entry_seen(self, room: int, version: int, name: str | None, kind: str | None) -> None:
         """Take note of an event of a room's log, so that what is known of the room stays true."""
+        was = self._known.get(room)
+        if was is not None and version > was.version:
+            self._known[room] = replace(
+                was, version=version, name=name or was.name, kind=kind or was.kind
+            )
+
+    def lost_events(self, room: int) -> None:
+        """Make a room ready anew before the next message: its log was found to lack events."""
+        self._known.pop(room, None)
 
     def reconnected(self) -> None:
         """Forget which rooms are ready: the store may have lost events."""
+        self._known, self._getting_ready = {}, {}
+
+    async def _get_ready(self, number: int, known: dict[int, Room]) -> Room:
+        """Get a room ready; what was begun before the store was connected to anew is not remembered."""
+        finished = await self._finishing.finish(number)
+        if finished is None:
+            raise RoomRefused(Problem.UNKNOWN_ROOM)
+        self._remember(finished.room, known)
+        return finished.room
+
+    def _is_ready(
+        self, found: Room | Failure, number: int, waiters: Waiters[Room | Failure]
+    ) -> None:
+        if self._getting_ready.get(number) is waiters:
+            del self._getting_ready[number]
+        waiters.fire(found)
+
+    async def _settle(self, pending: Pending) -> Finished:
+        known = self._known
+        finished = await self._finishing.settle(pending)
+        if pending.changes:
+            self._remember(finished.room, known)
+        return finished
+
+    def _remember(self, room: Room, known: dict[int, Room]) -> None:
+        was = known.pop(room.number, None)
+        while len(known) >= _KNOWN:
+            del known[next(iter(known))]
+        known[room.number] = room if was is None or room.version >= was.version else was
+
+    async def _change(
+        self,
+        change: Callable[Concatenate[Transaction, P], Pending],
+        *args: P.args,
+        **settings: P.kwargs,
+    ) -> Room:
+        pending = await self._store.change(change, *args, **settings)
+        return (await self._settle(pending)).room
+
+    async def _visible(self, uid: int, room: int | str) -> int:
+        """The number of a room that a user may know of: whoever may not locks nothing, and nobody out."""
+        return await self._compared((await self._store.standing(uid, room)).visible().number)
+
+    async def _compared(self, number: int) -> int:
+        """Compare a log with SQL before this node changes the room: later it could not be told which has gone back."""
+        if number not in self._known:
+            await self.ready(number)
+        return number
+
+
+def _uid(user: int) -> int:
+    """A uid that the database can hold; none that it cannot is anybody's."""
+    return user if LOWEST <= user <= HIGHEST else NOBODY
+
+
+def _room_name(raw: str) -> str:
+    try:
+        return enforce_room_name(raw)
+    except BadName:
+        raise RoomRefused(Problem.BAD_ROOM_NAME) from None
+
+
+def _require_topic(topic: str) -> None:
+    if len(topic.encode("utf-8", "surrogatepass")) > MAX_TOPIC:
+        raise RoomRefused(Problem.LONG_TOPIC)

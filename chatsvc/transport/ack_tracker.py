@@ -127,28 +127,42 @@ class AckTracker:
     """
     The messages of one session that were sent, and that the peer's kernel has not acknowledged yet.
 
-    ``received(id)`` is called when the peer has received this message and all before it.
+    ``received(id)`` is called when the peer has received this message and all before it, ``received_in_room(room, id)``
+    the same for the log of a room. ``unwritten`` is the id of the last message that was delivered and is not written
+    yet, 0 if there is none.
     """
 
     def __init__(
-        self, clock: IReactorTime, meter: ByteMeter | None, received: Callable[[int], object]
+        self,
+        clock: IReactorTime,
+        meter: ByteMeter | None,
+        received: Callable[[int], object],
+        received_in_room: Callable[[int, int], object] = lambda room, id: None,
     ) -> None:
         self._clock = clock
         self._meter = meter
         self._received = received
-        self._expected: deque[tuple[int, int]] = deque()
+        self._received_in_room = received_in_room
+        self.unwritten = 0
+        # The same for rooms: the last id by room.
+        self.unwritten_in_rooms: dict[int, int] = {}
+        self._expected: deque[tuple[int, int, dict[int, int]]] = deque()
         self._delay = _SOONEST
         self._check: IDelayedCall | None = None
         if meter is not None:
             meter.about_to_close = self.poll
             meter.received(clock.seconds())  # how wide the window is before anything can lie unread
 
-    def written(self, id: int) -> None:
-        """Expect an acknowledgement of message ``id``, whose last byte has just been written."""
+    def written(self) -> None:
+        """Expect an acknowledgement of what was delivered, the last byte of which has just been written."""
+        id, rooms = self.unwritten, self.unwritten_in_rooms
+        self.unwritten = 0
+        if rooms:
+            self.unwritten_in_rooms = {}
         if self._meter is None:
-            self._received(id)
+            self._tell(id, rooms)
             return
-        self._expected.append((self._meter.handed, id))
+        self._expected.append((self._meter.handed, id, rooms))
         if self._check is None:
             self._check = self._clock.callLater(self._delay, self._poll_later)
 
@@ -157,14 +171,24 @@ class AckTracker:
         if self._meter is None or not self._expected:
             return
         arrived, received = self._meter.received(self._clock.seconds()), 0
+        in_rooms: dict[int, int] = {}
         while self._expected and self._expected[0][0] <= arrived:
-            _, received = self._expected.popleft()
-        if received:
+            _, id, rooms = self._expected.popleft()
+            received = id or received
+            in_rooms.update(rooms)
+        if received or in_rooms:
             self._delay = _SOONEST
+            self._tell(received, in_rooms)
+
+    def _tell(self, received: int, in_rooms: dict[int, int]) -> None:
+        if received:
             self._received(received)
+        for room, id in in_rooms.items():
+            self._received_in_room(room, id)
 
     def forget(self) -> None:
         """Expect no acknowledgement of what was written so far: its ids are no longer valid."""
+        self.unwritten = 0
         self._expected.clear()
 
     def close(self) -> None:

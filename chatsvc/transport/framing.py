@@ -149,6 +149,11 @@ class FrameProtocol(Int16StringReceiver):
         if self._gathered >= _MOST_GATHERED:
             self._write()
 
+    def send_packed(self, packed: bytes) -> None:
+        """Send frames whose lengths are before them already, with what has gathered, now."""
+        self._outgoing.append(packed)
+        self._write()
+
     def flush(self) -> None:
         """Hand what has gathered to the transport: the other connections had their turn since it was asked."""
         self._in_a_row = 0

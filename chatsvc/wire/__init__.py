@@ -1,1 +1,1 @@
-"""The wire: bytes of frames to commands, events to bytes of frames. No I/O, and no import of other packages."""
+"""The wire: bytes of frames to commands, events to bytes of frames. No I/O, and no import from outside this folder."""

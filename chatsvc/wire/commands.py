@@ -20,6 +20,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_TEXT = 8_192
 """UTF-8 bytes of a message text at most, so that it fits a frame however a dialect escapes it."""
 
+MAX_TOPIC = 512
+"""UTF-8 bytes of a room's topic at most."""
+
 MAX_N = 2**53 - 1
 """The largest request number: the largest integer that every JSON parser keeps (RFC 8259, section 6)."""
 

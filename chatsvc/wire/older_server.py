@@ -13,7 +13,8 @@ _HEADER_UID = re.compile(r"\|UID:(-?\d{1,18})( \]:| --> )", re.ASCII)
 _HEADER_END = " ]:"
 
 _TIME_LINES = re.compile(r"(?:\[离线消息\]\n)?(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n)?")
-_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d)")
+_LIKE_A_HEADER = re.compile(r"\s*(?:\[|\d{4}-\d\d|\*.*#)")
+"""How a message's header begins, and an event of a room."""
 
 
 def parse_old(message: Message) -> Message:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chatsvc.wire.problems import Problem as P
+from chatsvc.wire.room_phrases import EN_ROOMS, ZH_ROOMS, RoomPhrases
 
 LANGUAGES = ("zh", "en")
 
@@ -34,6 +35,8 @@ class Phrases:
     lang_set: str
     bye: str
     help: str
+    many: str
+    rooms: RoomPhrases
     problems: Mapping[P, str]
 
 
@@ -63,6 +66,8 @@ ZH = Phrases(
   lang zh|en             选择语言
   help 或 ?              显示本说明
   quit                   断开连接""",
+    many="很多",
+    rooms=ZH_ROOMS,
     problems={
         P.NOT_LOGGED_IN: "请登陆!",
         P.ALREADY_LOGGED_IN: "您已登录!",
@@ -80,6 +85,15 @@ ZH = Phrases(
         P.GAP: "消息编号不连续, 应为 {expected}!",
         P.THROTTLED: "尝试太频繁, 请在 {retry_after} 秒后重试!",
         P.TOO_MANY_DEVICES: "您在线的设备已达上限, 请先退出其中一台!",
+        P.UNKNOWN_ROOM: "没有这个聊天室!",
+        P.NOT_A_MEMBER: "您不是该聊天室的成员!",
+        P.FORBIDDEN: "您无权这样做!",
+        P.ROOM_FULL: "该聊天室人数已满!",
+        P.TOO_MANY_ROOMS: "您的聊天室已达上限, 请先离开其中一个!",
+        P.BANNED: "您已被禁止加入该聊天室!",
+        P.ROOM_NAME_TAKEN: "聊天室名称已被使用, 请换一个!",
+        P.BAD_ROOM_NAME: "聊天室名称不可用: 1到32个可见字符, 不能含有空格和 # [ ] |",
+        P.LONG_TOPIC: "主题太长, 最多512字节!",
         P.STORE_UNAVAILABLE: "服务暂时不可用, 请稍后重试!",
         P.MAYBE_NOT_STORED: "存储暂时不可用, 消息可能未保存!",
         P.TOO_MANY_CONNECTIONS: "连接过多, 请稍后重试!",
@@ -94,6 +108,14 @@ ZH = Phrases(
         P.PASSWD_USAGE: "提示:修改密码格式: [ passwd old new ]",
         P.FIND_USAGE: "提示:查找格式: [ find name ]",
         P.LANG_USAGE: "提示:语言格式: [ lang zh|en ]",
+        P.CREATE_USAGE: "提示:创建聊天室格式: [ create #name ] [ create #name private ]",
+        P.JOIN_USAGE: "提示:加入聊天室格式: [ join #name ]",
+        P.LEAVE_USAGE: "提示:离开聊天室格式: [ leave #name ]",
+        P.MEMBERS_USAGE: "提示:查看成员格式: [ members #name ]",
+        P.INVITE_USAGE: "提示:邀请格式: [ invite #name userid ]",
+        P.REMOVE_USAGE: "提示:移出格式: [ remove #name userid ]",
+        P.TOPIC_USAGE: "提示:更改主题格式: [ topic #name text ]",
+        P.ROOM_SEND_USAGE: "提示:聊天室消息格式: [ msg #name content ]",
     },
 )
 
@@ -123,6 +145,8 @@ EN = Phrases(
   lang zh|en             choose a language
   help or ?              show this
   quit                   close the connection""",
+    many="many",
+    rooms=EN_ROOMS,
     problems={
         P.NOT_LOGGED_IN: "Please log in!",
         P.ALREADY_LOGGED_IN: "You are logged in already!",
@@ -140,6 +164,15 @@ EN = Phrases(
         P.GAP: "The numbers of the messages have a gap, {expected} is expected!",
         P.THROTTLED: "Too many tries, please try again in {retry_after} s!",
         P.TOO_MANY_DEVICES: "Too many of your devices are online, please log out on one of them!",
+        P.UNKNOWN_ROOM: "There is no such room!",
+        P.NOT_A_MEMBER: "You are no member of this room!",
+        P.FORBIDDEN: "You may not do that!",
+        P.ROOM_FULL: "The room is full!",
+        P.TOO_MANY_ROOMS: "You have too many rooms, please leave one of them!",
+        P.BANNED: "You may not join this room any more!",
+        P.ROOM_NAME_TAKEN: "This room's name is taken, please choose another!",
+        P.BAD_ROOM_NAME: "This room's name cannot be used: 1 to 32 visible characters, no space, none of # [ ] |",
+        P.LONG_TOPIC: "The topic is too long, 512 bytes at most!",
         P.STORE_UNAVAILABLE: "Temporarily unavailable, please try again later!",
         P.MAYBE_NOT_STORED: "The store is unavailable, the message may not have been stored!",
         P.TOO_MANY_CONNECTIONS: "Too many connections, please try again later!",
@@ -154,6 +187,14 @@ EN = Phrases(
         P.PASSWD_USAGE: "Usage: [ passwd old new ]",
         P.FIND_USAGE: "Usage: [ find name ]",
         P.LANG_USAGE: "Usage: [ lang zh|en ]",
+        P.CREATE_USAGE: "Usage: [ create #name ] [ create #name private ]",
+        P.JOIN_USAGE: "Usage: [ join #name ]",
+        P.LEAVE_USAGE: "Usage: [ leave #name ]",
+        P.MEMBERS_USAGE: "Usage: [ members #name ]",
+        P.INVITE_USAGE: "Usage: [ invite #name userid ]",
+        P.REMOVE_USAGE: "Usage: [ remove #name userid ]",
+        P.TOPIC_USAGE: "Usage: [ topic #name text ]",
+        P.ROOM_SEND_USAGE: "Usage: [ msg #name content ]",
     },
 )
 

@@ -51,6 +51,14 @@ class Problem(Enum):
     PASSWD_USAGE = "passwd-usage"
     FIND_USAGE = "find-usage"
     LANG_USAGE = "lang-usage"
+    CREATE_USAGE = "create-usage"
+    JOIN_USAGE = "join-usage"
+    LEAVE_USAGE = "leave-usage"
+    MEMBERS_USAGE = "members-usage"
+    INVITE_USAGE = "invite-usage"
+    REMOVE_USAGE = "remove-usage"
+    TOPIC_USAGE = "topic-usage"
+    ROOM_SEND_USAGE = "room-send-usage"
 
 
 _CODES = {

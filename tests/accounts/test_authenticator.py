@@ -25,8 +25,8 @@ from chatsvc.storage.sql import Transaction
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 from tests.support.databases import OnSQLite
 from tests.support.processes import new_address
 from tests.support.worlds import RecordingConnection, World

@@ -31,8 +31,8 @@ from benchmarks.fuzzing.conversations import (
 from benchmarks.fuzzing.frames import Targets, frame
 from benchmarks.fuzzing.stage import FourDoors, settle
 from chatsvc.wire import commands as c
-from chatsvc.wire.structured import StructuredDialect
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
 from tests.attacks.bystanders import AttackCase, Talk
 from tests.support.connections import ProtocolCase
 from tests.support.processes import Stores, new_address

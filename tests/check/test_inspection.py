@@ -30,6 +30,8 @@ from tests.support.authority import LEAF, NOW, Authority, key_pem, pem
 from tests.support.processes import ServerStores
 from tests.support.servers import PrivateRedis, mariadb, redis
 
+ROOM_TABLES = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
+
 _FEW = ("--max-connections", "700")
 """As many as any machine's open files allow."""
 
@@ -106,6 +108,21 @@ class FolderTests(Inspecting):
             found = await self.inspect("--keys", self.at(place))
             self.assertEqual((found[0].verdict, found[0].about), (Severity.FAIL, "keys"))
             self.assertIn(f"{self.at('file')} is no folder to write to", found[0].text)
+
+    async def test_unfinished_rooms(self) -> None:
+        """Nobody would hear of members who are not in the log of their room: each is refused there."""
+        await self.make_all()
+        at = int(NOW.timestamp() * 1000)
+        with closing(sqlite3.connect(self.at("chat.db"))) as connection, connection:
+            for room, before, serial in ((1, 59, None), (2, 61, None), (3, 61, 7)):
+                row = (room, 1, at - before * 1000, "created", 1, 1, "a", "{}", None, serial)
+                connection.execute(
+                    "INSERT INTO chat_room_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+                )
+        words = (
+            "not in their logs for more than a minute, so that members may be missing there: #2;"
+        )
+        self.assert_found(await self.inspect(), (Severity.WARN, "rooms", words))
 
     async def test_workers(self) -> None:
         """Workers on SQLite would be found in order, and the server not start."""
@@ -247,7 +264,7 @@ class ServersTests(Inspecting):
     async def test_rights_that_are_missing(self) -> None:
         """After an upgrade a server with the rights of before would be found in order, and not start."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_schema")
+        tables = ("user", "chat_name", "chat_lock", "chat_schema", *ROOM_TABLES)
         accounts = self.limited_account(*(f"ALL ON {table}" for table in tables))
         user = f"w_{self.stores.database}"
         words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-info", "-select", "-acl")
@@ -263,7 +280,7 @@ class ServersTests(Inspecting):
     async def test_unseen_schema(self) -> None:
         """A database whose server's start fails would pass for one that only waits for its tables."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_session_device")
+        tables = ("user", "chat_name", "chat_lock", "chat_session_device", *ROOM_TABLES)
         url = self.limited_account(*(f"ALL ON {table}" for table in tables))
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         grant = "may not read chat_schema: GRANT SELECT ON the database's chat_schema TO it"
@@ -276,7 +293,7 @@ class ServersTests(Inspecting):
         user = f"n_{name}"
         mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
         self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
-        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device"):
+        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device", *ROOM_TABLES):
             mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
         mariadb().execute("", f"GRANT SELECT, UPDATE ON `{name}`.user TO {user}")
         url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"

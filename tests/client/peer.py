@@ -21,7 +21,7 @@ from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.wire.events import Event, Message
-from chatsvc.wire.text import TextDialect, show
+from chatsvc.wire.text.dialect import TextDialect, show
 
 SERVER = "localhost:10000"
 

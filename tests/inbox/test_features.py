@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox.features import FEATURES, FeatureGrants
+from chatsvc.inbox.features import DEVICES, FEATURES, FeatureGrants
 from chatsvc.inbox.nodes import NodeFacts, differences, parse_facts
 from chatsvc.storage.url import StoreUnavailable
 from tests.support.fakes import MemoryInbox
@@ -32,13 +32,13 @@ class FeatureGrantsTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """A server without other nodes would grant nothing, or what it does not know."""
-        self.assertEqual(self.granted("rooms", "devices", "", "devices"), ("devices",))
+        self.assertEqual(self.granted("typing", "devices", "", "devices"), ("devices",))
         self.inbox.alive = {"a": OURS}
         self.assertEqual(self.granted("devices"), ("devices",))
 
     def test_nothing_asked_that_we_know(self) -> None:
         """The store would be asked for a program that asks for what nobody has."""
-        self.assertEqual((self.granted("rooms"), self.granted(), self.inbox.calls), ((), (), []))
+        self.assertEqual((self.granted("typing"), self.granted(), self.inbox.calls), ((), (), []))
 
     def test_older_node(self) -> None:
         """An older node would work on devices that it does not know."""
@@ -116,4 +116,6 @@ class NodeFactsTests(SynchronousTestCase):
         (line,) = differences({"a": OURS, "b": OLDER, "c": OURS, "d": OLDER})
         self.assertIn("older version", line)
         self.assertIn("(b, d)", line)
-        self.assertIn("(devices)", line)
+        self.assertIn("(devices, rooms)", line)
+        before = NodeFacts("1", "s", (DEVICES,)).to_text()
+        self.assertIn("(rooms)", differences({"a": OURS, "b": before})[0])

@@ -36,7 +36,7 @@ from chatsvc.inbox.outcome import (
 from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Device, Invitation, Joining, Message, Missed
-from tests.support.memory_rooms import MemoryRoomLogs
+from tests.support.memory_room_logs import MemoryRoomLogs
 
 
 class Turns:

@@ -24,7 +24,7 @@ def python_files(root: Path, *folders: str) -> dict[str, Path]:
 
     Links to folders are not followed, and hidden folders are left out. A package is known by its ``__init__.py``.
 
-    :return: paths by dotted name, such as ``chatsvc.wire.text`` or ``chatsvc.wire``
+    :return: paths by dotted name, such as ``chatsvc.wire.uid`` or ``chatsvc.wire``
     """
     files = {}
     for folder in folders:

@@ -1,257 +1,118 @@
-"""Rooms' logs in memory, for tests that decide when and how they answer."""
+"""Rooms as a test says they are, for what is said to and by them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
-from chatsvc.inbox.interface import StoreWatcher
-from chatsvc.inbox.outcome import (
-    Behind,
-    Duplicate,
-    Gap,
-    NotMember,
-    Outcome,
-    RoomAcknowledgement,
-    RoomDraft,
-    Stored,
-)
-from chatsvc.inbox.room_log import (
-    Applied,
-    LogEvent,
-    Opened,
-    Place,
-    RoomEnds,
-    RoomPage,
-    RoomStart,
-)
-from chatsvc.wire.events import (
-    Invitation,
-    Joining,
-    Message,
-    RoomEntry,
-    RoomEvent,
-    RoomMessage,
-)
+from chatsvc.delivery.feeds import RoomFeeds
+from chatsvc.inbox.interface import Inbox
+from chatsvc.rooms.room import PUBLIC, Room, RoomOfUser, RoomRefused
+from chatsvc.rooms.rooms import Rooms
+from chatsvc.wire.events import ListedRoom
+from tests.support.fakes import Turns
+
+ROOM = Room(7, "dev", PUBLIC, "", "all", 1, 1)
 
 
-class Inboxes(Protocol):
-    """What rooms' logs need of the inboxes in the same store."""
-
-    watcher: StoreWatcher
-
-    def turn(self, name: str) -> Deferred[None]:
-        """Wait until it is this call's turn."""
-
-    def next_serial(self) -> int:
-        """Give out a serial."""
-
-    def put_marked(
-        self,
-        uid: int,
-        serial: int,
-        sender: int,
-        name: str,
-        at: int,
-        text: str,
-        mark: Invitation | Joining,
-    ) -> Message:
-        """Put an invitation, or the note of a joining, into an inbox."""
-
-    def refused(self, draft: RoomDraft) -> Outcome | None:
-        """What the test wants to be said of a message, or what is wrong with its session."""
-
-
-@dataclass
-class MemoryRoom:
-    """The log of one room; ``numbers`` has the last number and its id by sender and device."""
-
-    version: int = 0
-    last: int = 0
-    members: dict[int, str] = field(default_factory=dict)
-    entries: list[RoomEntry] = field(default_factory=list)
-    places: dict[int, Place] = field(default_factory=dict)
-    numbers: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def front(self) -> int:
-        """The id before the first entry that is kept."""
-        return self.entries[0].id - 1 if self.entries else self.last
-
-    @property
-    def serial(self) -> int:
-        """The serial of the last entry."""
-        return self.entries[-1].serial if self.entries else 0
-
-    @property
-    def first_serial(self) -> int:
-        """The serial of the first entry that is kept, 0 if there is none."""
-        return self.entries[0].serial if self.entries else 0
-
-    def last_below(self, serial: int) -> int:
-        """The id of the last entry whose serial is below one."""
-        return max((one.id for one in self.entries if one.serial < serial), default=self.front)
-
-    def serial_of(self, id: int) -> int:
-        """The serial of an entry, 0 if it is not kept."""
-        return next((one.serial for one in self.entries if one.id == id), 0)
-
-
-class MemoryRoomLogs:
+class MemoryRooms(Turns):
     """
-    Rooms' logs; the calls are held as ``rooms.apply``, ``rooms.load``, ``rooms.open``, ``rooms.read``.
+    One room, which everything is about; ``asked`` has the method and the arguments of each call.
 
-    An inbox is too full for the invitation of a user in ``full``.
+    With ``refusal`` it refuses everything.
     """
 
-    def __init__(self, inboxes: Inboxes) -> None:
-        self._inboxes = inboxes
-        self.logs: defaultdict[int, MemoryRoom] = defaultdict(MemoryRoom)
-        self.positions: dict[tuple[int, int], tuple[int, int]] = {}
-        """The accounts' positions, by uid and room: id and serial."""
-        self.here: set[int] = set()
-        """The rooms that are open here."""
-        self.window = 2000
-        self.full: set[int] = set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = ROOM
+        self.asked: list[tuple[Any, ...]] = []
+        self.refusal: RoomRefused | None = None
+        self.listed: list[ListedRoom] = []
+        self.members: list[tuple[int, str, str]] = []
+        self.more = False
 
-    async def apply(self, room: int, events: Sequence[LogEvent]) -> Applied:
-        await self._inboxes.turn("rooms.apply")
-        log = self.logs[room]
-        if not log.version and not (events and events[0].version == 1):
-            return Applied([], None)
-        before, told, places = log.last, list[tuple[int, Message]](), []
-        for event in events:
-            if event.version > log.version + 1:
-                break
-            if event.version == log.version + 1:
-                log.places[event.version] = self._put(log, event, told)
-            places.append(log.places.get(event.version, Place(event.version, 0, log.serial)))
-        entries = [one for one in log.entries if one.id > before]
-        if entries:
-            self._inboxes.watcher.room_entries(entries)
-        if told:
-            self._inboxes.watcher.stored_elsewhere(told)
-        return Applied(places, log.version)
+    async def _ask(self, *asked: Any) -> Room:
+        self.asked.append(asked)
+        await self.turn(asked[0])
+        if self.refusal is not None:
+            raise self.refusal
+        return self.room
 
-    async def load(self, room: int, version: int, members: Mapping[int, str], last: int) -> None:
-        await self._inboxes.turn("rooms.load")
-        log = self.logs[room]
-        if version > log.version:
-            log.version, log.members = version, dict(members)
-            log.last = log.last if log.entries else max(log.last, last)
+    async def create(self, by: int, name: str, kind: str, topic: str) -> Room:
+        return await self._ask("create", by, name, kind, topic)
 
-    async def open(self, uid: int, starts: Sequence[RoomStart]) -> Opened:
-        await self._inboxes.turn("rooms.open")
-        named = [start.room for start in starts]
-        self.here.update(named)
-        others = [room for owner, room in self.positions if owner == uid and room not in named]
-        return Opened([self._ends(uid, start) for start in starts], others)
+    async def join(self, uid: int, room: int | str) -> Room:
+        return await self._ask("join", uid, room)
 
-    async def read(self, room: int, after: int, limit: int) -> RoomPage:
-        await self._inboxes.turn("rooms.read")
-        log = self.logs[room]
-        entries = [one for one in log.entries if one.id > after][:limit]
-        return RoomPage(log.front, log.first_serial, entries)
+    async def leave(self, uid: int, room: int | str) -> Room:
+        return await self._ask("leave", uid, room)
 
-    async def close_here(self, rooms: Sequence[int]) -> None:
-        await self._inboxes.turn("rooms.close_here")
-        self.here.difference_update(rooms)
+    async def invite(self, by: int, room: int | str, user: int) -> Room:
+        return await self._ask("invite", by, room, user)
 
-    def store(
+    async def remove(self, by: int, room: int | str, user: int, ban: bool) -> Room:
+        return await self._ask("remove", by, room, user, ban)
+
+    async def unban(self, by: int, room: int | str, user: int) -> Room:
+        return await self._ask("unban", by, room, user)
+
+    async def set_role(self, by: int, room: int | str, user: int, role: str) -> Room:
+        return await self._ask("set_role", by, room, user, role)
+
+    async def change(
         self,
-        room: int,
-        text: str,
-        sender: int = 7,
-        name: str = "七",
-        at: int = 0,
-        device: str = "",
-    ) -> RoomMessage:
-        """Put a message into a log, as another node would."""
-        log = self.logs[room]
-        log.last += 1
-        serial = self._inboxes.next_serial()
-        message = RoomMessage(room, log.last, serial, sender, name, at, text, device)
-        self._keep(log, message)
-        return message
+        by: int,
+        room: int | str,
+        name: str | None = None,
+        topic: str | None = None,
+        kind: str | None = None,
+        history: str | None = None,
+    ) -> Room:
+        return await self._ask("change", by, room, name, topic, kind, history)
 
-    def append(self, draft: RoomDraft) -> Outcome:
-        """Store a message of a batch, or say why not."""
-        refused = self._inboxes.refused(draft)
-        if refused is not None:
-            return refused
-        log, key = self.logs[draft.room], (draft.sender, draft.device)
-        if not log.version or log.version < draft.version:
-            return Behind()
-        if draft.n is not None:
-            n, id = log.numbers.get(key, (0, 0))
-            if draft.n <= n:
-                is_last = draft.n == n
-                serial = log.serial_of(id) if is_last else 0
-                return Duplicate(id if is_last else None, 0, serial=serial)
-            if draft.n > n + 1 or draft.again:
-                return Gap(n + 1)
-        if draft.sender not in log.members:
-            return NotMember()
-        what = (draft.sender, draft.name, draft.at, draft.mark)
-        stored = self.store(draft.room, draft.text, *what)
-        if draft.n is not None:
-            log.numbers[key] = draft.n, stored.id
-        return Stored(stored.id, 0, serial=stored.serial)
+    async def close(self, by: int, room: int | str) -> Room:
+        return await self._ask("close", by, room)
 
-    def acknowledge(self, one: RoomAcknowledgement) -> None:
-        """Raise an account's position, or let go of it."""
-        account, log = (one.uid, one.room), self.logs[one.room]
-        id, serial = self.positions.get(account, (0, 0))
-        place = (log.serial_of(one.id) or serial, one.id)
-        if one.over and place >= (serial, id):
-            self.positions.pop(account, None)
-        elif not one.over and one.id <= log.last and place > (serial, id):
-            self.positions[account] = one.id, place[0]
+    async def list_rooms(
+        self, uid: int, name: str, after: int, limit: int, mine: bool
+    ) -> tuple[list[ListedRoom], bool]:
+        await self._ask("list_rooms", uid, name, after, limit, mine)
+        return self.listed, self.more
 
-    def _put(self, log: MemoryRoom, event: LogEvent, told: list[tuple[int, Message]]) -> Place:
-        log.version = event.version
-        serial, id = self._inboxes.next_serial(), 0
-        if event.event:
-            id = log.last = log.last + 1
-            about = (event.at, event.event, event.by, event.user, event.name, event.details)
-            self._keep(log, RoomEvent(event.room, id, serial, event.version, *about))
-        if event.closes:
-            log.members.clear()
-        for uid, role in event.members:
-            log.members.pop(uid, None)
-            if role is not None:
-                log.members[uid] = role
-        is_full = event.invited is not None and event.invited.user in self.full
-        marks: list[tuple[int, int, str, str, Invitation | Joining]] = []
-        if event.joins:
-            marks.append((event.user, event.by, event.name, "", Joining(event.room, id, serial)))
-        if event.invited is not None and not is_full:
-            one = event.invited
-            mark = Invitation(event.room, one.room_name)
-            marks.append((one.user, one.sender, one.name, one.text, mark))
-        for user, sender, name, text, its in marks:
-            message = self._inboxes.put_marked(user, serial, sender, name, event.at, text, its)
-            told.append((user, message))
-        return Place(event.version, id, serial, is_full)
-
-    def _keep(self, log: MemoryRoom, entry: RoomEntry) -> None:
-        log.entries = [*log.entries, entry][-self.window :]
-
-    def _ends(self, uid: int, start: RoomStart) -> RoomEnds:
-        log = self.logs[start.room]
-        after, serial = start.after, start.serial
-        if after is None or serial is None:
-            after, serial = self.positions.get((uid, start.room), (None, 0))
-        begin = log.front
-        if after is not None:
-            is_there = log.serial_of(after) == serial != 0
-            begin = after if is_there else log.last_below(serial + 1)
-        begin = max(begin, log.last_below(start.floor))
-        return RoomEnds(
-            *(start.room, log.version, log.front, log.last, log.serial, begin),
-            *(max(serial, log.serial_of(begin)), after, log.first_serial),
+    async def list_members(
+        self, uid: int, room: int | str, after: int | None, limit: int
+    ) -> tuple[Room, list[tuple[int, str, str]], bool]:
+        return (
+            await self._ask("list_members", uid, room, after, limit),
+            self.members,
+            self.more,
         )
+
+    async def of_user(self, uid: int, also: Sequence[int] = ()) -> list[RoomOfUser]:
+        await self._ask("of_user", uid, *also)
+        return []
+
+    async def ready(self, room: int) -> Room:
+        return await self._ask("ready", room)
+
+    async def find(self, uid: int, room: int | str) -> tuple[Room, bool]:
+        return await self._ask("find", uid, room), True
+
+    def known(self, room: int) -> Room | None:
+        return self.room
+
+    def entry_seen(self, room: int, version: int, name: str | None, kind: str | None) -> None:
+        pass
+
+    def lost_events(self, room: int) -> None:
+        pass
+
+    def reconnected(self) -> None:
+        pass
+
+
+def no_rooms(clock: IReactorTime, inbox: Inbox) -> RoomFeeds:
+    """Feeds of a node at which nobody reads a room."""
+    return RoomFeeds(clock, inbox.rooms, cast(Rooms, MemoryRooms()))

@@ -11,6 +11,8 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.delivery.feed import EntryBatch
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
@@ -22,12 +24,14 @@ from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
+from chatsvc.rooms.rooms import Rooms
 from chatsvc.services import Rates, Services
 from chatsvc.session import Session
 from chatsvc.transport.flush import FlushConsolidator
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from tests.support.fakes import MemoryAccounts, MemoryInbox, PlainPasswords
+from tests.support.memory_rooms import MemoryRooms
 
 ALICE, BOB, CAROL = 10001, 10002, 10003
 UNLIMITED = Rate(0, 1)
@@ -45,6 +49,7 @@ class World:
         request_rate: Rate = UNLIMITED,
         login_rate: Rate = UNLIMITED,
         find_rate: Rate = UNLIMITED,
+        room_rate: Rate = UNLIMITED,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -54,10 +59,12 @@ class World:
             u10001=("alice", "a"), u10002=("bob", "b"), u10003=("carol", "c")
         )
         self.passwords = PlainPasswords()
+        self.rooms = MemoryRooms()
         self.online: OnlineUsers[Reader] = OnlineUsers()
         self.flush = FlushConsolidator(self.clock)
+        self.feeds = RoomFeeds(self.clock, self.inbox.rooms, cast(Rooms, self.rooms))
         self.router = MessageRouter(
-            self.clock, self.inbox, self.online, after_batch=self.flush.flush
+            self.clock, self.inbox, self.online, self.feeds, after_batch=self.flush.flush
         )
         self.inbox.watcher = self.router
         now = self.clock.seconds
@@ -78,6 +85,8 @@ class World:
             ),
             accounts=accounts,
             inbox=self.inbox,
+            rooms=cast(Rooms, self.rooms),
+            feeds=self.feeds,
             router=self.router,
             flush=self.flush,
             online=self.online,
@@ -87,6 +96,8 @@ class World:
                 request=RateLimiter(request_rate, now),
                 login=RateLimiter(login_rate, now),
                 find=RateLimiter(find_rate, now),
+                room=RateLimiter(room_rate, now),
+                into_room=RateLimiter(UNLIMITED, now),
                 take_over=TakeOverBrake(now),
             ),
             limits=ConnectionLimits(**limits),
@@ -96,10 +107,10 @@ class World:
 
     def let_all(self) -> None:
         """Let whatever is held be done, and what that brings about."""
-        for part in (self.accounts, self.passwords, self.inbox):
+        for part in (self.accounts, self.passwords, self.inbox, self.rooms):
             part.hold = set()
         for _ in range(5):
-            for part in (self.accounts, self.passwords, self.inbox):
+            for part in (self.accounts, self.passwords, self.inbox, self.rooms):
                 part.let_all()
             self.clock.advance(0)
 
@@ -116,6 +127,9 @@ class RecordingConnection:
         self.noted: list[Any] = []
         self.held: set[str] = set()
         self.received: Callable[[int], object] | None = None
+        self.entries: list[tuple[str, e.RoomEntry]] = []
+        self.is_for_people = False
+        self.rooms = True  # as a person's
         self.session = Session(services, self, ROUTES)
 
     def say(self, event: e.Event) -> None:
@@ -124,7 +138,18 @@ class RecordingConnection:
     def deliver(self, message: e.Message) -> None:
         self.delivered.append(message)
 
-    def track_acks(self, received: Callable[[int], object]) -> None:
+    def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
+        self.entries.append((room_name, entry))
+
+    def deliver_batch(self, batch: EntryBatch) -> None:
+        for entry in batch.entries:
+            self.deliver_entry(entry, batch.name)
+
+    def track_acks(
+        self,
+        received: Callable[[int], object],
+        received_in_room: Callable[[int, int], object],
+    ) -> None:
         self.received = received
 
     def poll_acks(self) -> None:
@@ -137,8 +162,9 @@ class RecordingConnection:
     def speak(self, lang: str) -> None:
         self.noted.append(lang)
 
-    def bring_devices(self) -> None:
+    def bring_devices(self, *, rooms: bool) -> None:
         self.noted.append("devices")
+        self.rooms = rooms
 
     def hold(self, reason: str) -> None:
         self.held.add(reason)

@@ -20,7 +20,8 @@ class RightsTests(SynchronousTestCase):
         self.addCleanup(redis().execute, "ACL", "DELUSER", self.user)
         done = chatsvc("schema", "create", "--accounts", self.stores.accounts)
         self.assertEqual(done.status, 0, done)
-        for table in ("user", "chat_name", "chat_lock"):
+        rooms = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
+        for table in ("user", "chat_name", "chat_lock", *rooms):
             self.grant(table)
         self.allow("-hgetall", "-xrevrange", "-subscribe", "-info", "-select")
 

@@ -19,9 +19,11 @@ from chatsvc.accounts.passwords import Hashing
 from chatsvc.config import Config
 from chatsvc.delivery.batch import BatchLimits
 from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts
 from chatsvc.limits.token_bucket import Rate
+from chatsvc.rooms.room import RoomLimits
 from chatsvc.tap.server import Options, makeService
 from chatsvc.transport.listeners import LOOPBACK
 
@@ -58,6 +60,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(config.free_attempts, FreeAttempts())
         self.assertEqual(config.hashing, Hashing())
         self.assertEqual(config.batch, BatchLimits())
+        self.assertEqual((config.room_limits, config.room_log), (RoomLimits(), RoomLogLimits()))
+        self.assertEqual(config.room_rate, Rate(20, 100))
 
     def test_options(self) -> None:
         """A documented option would be ignored."""
@@ -81,6 +85,8 @@ class OptionsTests(SynchronousTestCase):
             *("--argon2-passes", "3", "--argon2-memory", "20", "--argon2-threads", "4"),
             *("--argon2-queue", "5", "--token-days", "2", "--batch-messages", "6"),
             *("--batch-kib", "7"),
+            *("--room-members", "4", "--rooms-per-user", "3", "--rooms-owned", "2"),
+            *("--room-creation", "closed", "--room-rate", "0", "--room-window", "9"),
             *("--trusted-proxy", "192.0.2.1", "--registration", "open"),
         )
         self.assertEqual(list(config.ports), ["ssl:1", "tcp:2"])
@@ -99,6 +105,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((config.token_lifetime, config.batch), (172_800, BatchLimits(6, 7168)))
         self.assertEqual(list(config.trusted_proxies), ["192.0.2.1"])
         self.assertTrue(config.registration)
+        self.assertEqual(config.room_limits, RoomLimits(4, 3, 2, open=False))
+        self.assertEqual((config.room_log.window, config.room_rate.per_second), (9, 0))
 
     def test_environment(self) -> None:
         """A password would have to stand on a command line."""
@@ -112,6 +120,8 @@ class OptionsTests(SynchronousTestCase):
             *("PORT", "LEGACY_PORT", "KEYS", "ACCOUNTS", "INBOX", "REGISTRATION", "LANG"),
             *("INBOX_LIMIT", "INBOX_SHARE", "INBOX_DAYS", "RATE", "MAX_CONNECTIONS"),
             *("DEVICES", "DEVICE_DAYS", "DEVICE_BACKLOG"),
+            *("ROOM_MEMBERS", "ROOMS_PER_USER", "ROOMS_OWNED", "ROOM_CREATION", "ROOM_RATE"),
+            "ROOM_WINDOW",
             *("MAX_PER_IP", "LOGIN_TIMEOUT", "TRUSTED_PROXY"),
         ):
             self.assertIn(f"CHATSVC_{name}", variables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,18 @@ def message(text: str = "你好", sender: int = 10001, name: str = "张三") -> 
     return e.Message(41, sender, name, AT, text)
 
 
+def room_message(
+    text: str = "hi", sender: int = 10001, name: str = "a", device: str = ""
+) -> e.RoomMessage:
+    """Return a message of room 7 that was accepted at ``AT``."""
+    return e.RoomMessage(7, 121, 10 * AT, sender, name, AT, text, device)
+
+
+def room_event(event: str, user: int = 10002, name: str = "b", **details: Any) -> e.RoomEvent:
+    """Return an event of room 7, by 10001."""
+    return e.RoomEvent(7, 122, 10 * AT, 5, AT, event, 10001, user, name, details)
+
+
 EVENTS: list[e.Event | e.Message] = [
     message(),
     e.Greeting(),
@@ -42,10 +56,22 @@ EVENTS: list[e.Event | e.Message] = [
     e.LoggedOut(),
     e.Pong(),
     e.HelpShown(),
+    e.HelpOnRoomsShown(),
+    e.RoomShown(7, "dev", "public", "", "all", "member", 12, 120, 118),
+    e.RoomLeft(7, "dev", "removed"),
+    e.RoomMissed(7, 1, 2, 3),
+    e.Synced(),
+    e.RoomSent(7, "dev", 121, room_message()),
+    e.RoomDone("created", 7, "dev"),
+    e.RoomsListed((e.ListedRoom(7, "dev", "x", 12, True),), True),
+    e.MembersListed(7, "dev", (e.ListedMember(1, "a", "owner", True),), True),
     e.LangSet(),
     e.Farewell(),
     e.Kicked(),
     e.Bye(2.5),
-    *[e.Refused(problem, to=2, waiting=3, expected=4, retry_after=5.0) for problem in Problem],
+    *[
+        e.Refused(problem, to=2, waiting=3, expected=4, retry_after=5.0, room=7)
+        for problem in Problem
+    ],
 ]
 """One of each kind, and a refusal of each kind."""

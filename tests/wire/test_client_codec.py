@@ -10,7 +10,7 @@ from chatsvc.wire import client_codec as client
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.structured import StructuredDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
 
 MESSAGE = e.Message(41, 10001, "张三", 1763888424123, "你\n好\u2028")
 DEVICE = e.Device("ab" * 16, "x/1", 1, 2, True)
@@ -50,6 +50,20 @@ class ClientCodecTests(SynchronousTestCase):
             c.Ping(n=8),
         ):
             self.assertEqual(self.server.parse(client.encode(command)), command)
+
+    def test_rooms(self) -> None:
+        """What is said of a room would be taken for a message in the inbox, and acknowledged there."""
+        self.server.bring_devices()
+        self.server.bring_rooms()
+        message = e.RoomMessage(7, 121, 10, 10001, "a", 5, "x")
+        entry = self.server.encode_entry(message, "dev")
+        assert entry is not None
+        self.assertIsNone(client.parse(entry))
+        for event in (
+            *(e.RoomSent(7, "dev", 121, message), e.RoomMissed(7, 1, 2), e.RoomLeft(7, "dev", "x")),
+            e.RoomShown(7, "dev", "public", "", "all", "member", 12, 120, 118),
+        ):
+            self.assertIsNone(self.heard(event), event)
 
     def test_messages_and_signals(self) -> None:
         """The client would not understand what the server says of its own accord."""

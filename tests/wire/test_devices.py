@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.structured import StructuredDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
 from tests.wire.samples import AT, EVENTS
 
 DEVICE = "0123456789abcdef"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.wire import events as e
 from chatsvc.wire.older_server import parse_old
-from chatsvc.wire.structured import StructuredDialect
+from chatsvc.wire.structured.dialect import StructuredDialect
 
 
 class OldMessageTests(SynchronousTestCase):

@@ -13,12 +13,16 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import _PARSERS, TextDialect, _stamp, show
+from chatsvc.wire.text.dialect import _PARSERS, TextDialect, show
+from chatsvc.wire.text.lines import stamp
 from chatsvc.wire.uid import parse_uid
 from tests.wire.samples import ANY, EVENTS, PATIENT, message
 
-SILENT = (e.Welcome, e.Renewed, e.DevicesListed, e.DeviceForgotten, e.Missed)
-"""What a person is not told: nothing that can be typed asks for it."""
+SILENT = (
+    *(e.Welcome, e.Renewed, e.DevicesListed, e.DeviceForgotten, e.Missed),
+    *(e.RoomShown, e.RoomLeft, e.RoomMissed, e.Synced),
+)
+"""What a person is not told: nothing that can be typed asks for it, or a room's events say it."""
 
 
 class ParseTests(SynchronousTestCase):
@@ -152,8 +156,8 @@ class SayTests(SynchronousTestCase):
         os.environ["TZ"] = "Asia/Shanghai"
         time.tzset()
         self.addCleanup(self.restore, zone)
-        _stamp.cache_clear()
-        self.addCleanup(_stamp.cache_clear)
+        stamp.cache_clear()
+        self.addCleanup(stamp.cache_clear)
 
     def restore(self, zone: str | None) -> None:
         """Restore the time zone."""
@@ -326,7 +330,7 @@ class CompletenessTests(SynchronousTestCase):
 
     def test_events(self) -> None:
         """An event was added and these tests would not say it."""
-        declared = set(e.Event.__subclasses__()) | {e.Message}
         # A dataclass with slots leaves the class it was made from behind; a client's events are its own.
-        names = {kind.__name__ for kind in declared if kind.__module__ == e.__name__}
+        declared = [kind for kind in e.Event.__subclasses__() if kind.__module__ == e.__name__]
+        names = {kind.__name__ for kind in [*declared, e.Message]}
         self.assertEqual({type(event).__name__ for event in EVENTS}, names)

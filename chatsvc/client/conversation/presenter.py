@@ -17,7 +17,7 @@ from chatsvc.wire.client_codec import Rejected
 from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 TOO_MANY_DEVICES = "too-many-devices"
 """The code of a refusal to log in: all places of the account's devices are taken by such as are online."""

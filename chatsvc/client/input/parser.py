@@ -15,7 +15,7 @@ from chatsvc.client.input.secrecy import may_be_secret
 from chatsvc.client.input.words import after_blanks, folded, next_word, stripped
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.text.dialect import TextDialect
 from chatsvc.wire.uid import parse_uid
 
 
@@ -247,7 +247,7 @@ _COMMANDS: dict[str, Callable[[str, int], Typed]] = {
 _ALONE = frozenset({"devices", "help", "?", "quit", "logout"})
 """Commands of one word: with more words after it, the line is a message."""
 
-_DIALECT = TextDialect("en")
+_DIALECT = TextDialect("en", rooms=False)
 
 
 def _dialect(command: str) -> c.Command:

@@ -14,7 +14,7 @@ from chatsvc.client.plain.line_reader import LONGEST, LineQueue
 from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
-from chatsvc.wire.text import TextDialect
+from chatsvc.wire.text.dialect import TextDialect
 
 QUIET = 0.5
 """Seconds without a frame after which the server has said everything."""
@@ -67,7 +67,7 @@ class Pipe(Printer):
         if len(line) > LONGEST:
             return c.Malformed(Problem.TOO_LONG)
         command = device_command(line.decode(errors="replace"))
-        return command or TextDialect(self.conversation.lang).parse(line)
+        return command or TextDialect(self.conversation.lang, rooms=False).parse(line)
 
     async def _fall_silent(self) -> None:
         """Wait until what is on its way has been answered and what waited has come."""

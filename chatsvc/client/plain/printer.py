@@ -15,7 +15,7 @@ from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
 from chatsvc.wire.sanitize import sanitized_lines
-from chatsvc.wire.text import show
+from chatsvc.wire.text.dialect import show
 
 
 class Printer(Service):

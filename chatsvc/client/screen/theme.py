@@ -9,7 +9,7 @@ from chatsvc.client.i18n.labels import Labels
 from chatsvc.client.input.contacts import shade
 from chatsvc.wire import events as e
 from chatsvc.wire.sanitize import sanitized, sanitized_lines
-from chatsvc.wire.text import show
+from chatsvc.wire.text.dialect import show
 
 _SHADES = (28, 30, 32, 63, 64, 100, 130, 134, 161, 164, 166)
 """

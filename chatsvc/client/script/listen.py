@@ -19,8 +19,8 @@ from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
 from chatsvc.wire.sanitize import sanitized_lines
-from chatsvc.wire.structured import message_fields
-from chatsvc.wire.text import show
+from chatsvc.wire.structured.dialect import message_fields
+from chatsvc.wire.text.dialect import show
 
 FIRST_PATIENCE = 30.0
 """Seconds without a server before the first connection; once there was one, tries go on."""

@@ -28,7 +28,7 @@ from chatsvc.inbox.outcome import (
     RoomDraft,
 )
 from chatsvc.inbox.rollback import log_data_loss
-from chatsvc.inbox.room_log import RoomLogLimits, RoomLogs
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.inbox.sqlite import life
 from chatsvc.inbox.sqlite.disk_space import is_disk_full
 from chatsvc.inbox.sqlite.forgotten_elsewhere import ForgottenElsewhere
@@ -92,7 +92,9 @@ class SQLiteInbox:
         self._foreign = ForeignEntries()
         self._watermark = watermark
         self._clock = clock
-        self._watch(NullWatcher(), None)
+        self._watcher: StoreWatcher = NullWatcher()
+        self._here = ForgottenElsewhere(database, self._watcher, None)
+        self.rooms = SQLiteRoomLogs(self._transactions, self._watcher, self._forgotten)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """
@@ -112,7 +114,8 @@ class SQLiteInbox:
         )
         if known is not None and known.epoch != mark.epoch == fresh:
             log_data_loss(self._log, self._database.url)
-        self._watch(watcher, self._clock)
+        self._watcher = self.rooms.watcher = watcher
+        self._here = ForgottenElsewhere(self._database, watcher, self._clock)
         if not isinstance(watcher, NullWatcher):
             self._log_upgrade(await self._database.run(lambda t: life.begin_serving(t, now)))
         if self._watermark is not None:
@@ -127,14 +130,9 @@ class SQLiteInbox:
         self._database.close()
         return succeed(None)
 
-    def _watch(self, watcher: StoreWatcher, clock: IReactorTime | None) -> None:
-        self._here = here = ForgottenElsewhere(self._database, watcher, clock)
-
-        def forgotten(uid: int, device: str) -> None:
-            here.logged_out(uid, device)
-            watcher.forgotten(uid, device)
-
-        self.rooms: RoomLogs = SQLiteRoomLogs(self._transactions, watcher, forgotten)
+    def _forgotten(self, uid: int, device: str) -> None:
+        self._here.logged_out(uid, device)
+        self._watcher.forgotten(uid, device)
 
     def _log_upgrade(self, upgraded: life.Upgraded | None) -> None:
         if upgraded is not None:

@@ -91,7 +91,7 @@ class SQLiteRoomLogs:
         forgotten: Callable[[int, str], None],
     ) -> None:
         self._transactions = transactions
-        self._watcher = watcher
+        self.watcher = watcher
         self._forgotten = forgotten
 
     async def apply(self, room: int, events: Sequence[LogEvent]) -> Applied:
@@ -109,9 +109,9 @@ class SQLiteRoomLogs:
 
         applied, inboxes, batch = await self._transactions.write(interaction)
         if batch.entries:
-            self._watcher.room_entries(batch.entries)
+            self.watcher.room_entries(batch.entries)
         if batch.messages:
-            self._watcher.stored_elsewhere(batch.messages)
+            self.watcher.stored_elsewhere(batch.messages)
         for uid, device in inboxes.unregistered:
             self._forgotten(uid, device)
         return applied

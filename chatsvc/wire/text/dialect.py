@@ -8,7 +8,6 @@ the second space, unchanged.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,17 +18,27 @@ from chatsvc.wire.older_server import rendered_old
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
+from chatsvc.wire.text import rooms
+from chatsvc.wire.text.lines import fitting, frames, stamp, user
 from chatsvc.wire.uid import parse_uid
 
 
 class TextDialect:
-    """One connection's text dialect; ``lang`` is ``zh`` or ``en``."""
+    """
+    One connection's text dialect; ``lang`` is ``zh`` or ``en``.
+
+    Without ``rooms`` it is as it was before there were rooms: our own client reads what its user types by it.
+    """
 
     acknowledges = False
     """Whether its clients can acknowledge messages."""
 
-    def __init__(self, lang: str) -> None:
+    def __init__(self, lang: str, rooms: bool = True) -> None:
         self.lang = lang
+        self.rooms = rooms
+        """Whether this client has rooms."""
+        self._parsers = _PARSERS_WITH_ROOMS if rooms else _PARSERS
+        self._parsers_of_a_room = _PARSERS_OF_A_ROOM if rooms else _PARSERS
 
     def parse(self, frame: bytes) -> c.Command:
         """Return the command in a frame, ``Malformed`` if it is none."""
@@ -38,24 +47,19 @@ class TextDialect:
         except UnicodeDecodeError:
             return c.Malformed(Problem.NOT_UTF8)
         word, _, rest = line.partition(" ")
-        parser = _PARSERS.get(word)
+        parsers = self._parsers_of_a_room if rest[:1] in rooms.HASHES else self._parsers
+        parser = parsers.get(word)
         return parser(rest) if parser else c.Malformed(Problem.UNKNOWN_COMMAND)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """Return the frames of an event: mostly one, sometimes two, or none."""
         return _ENCODERS[type(event)](event, PHRASES[self.lang])
 
-
-def _frames(*lines: str) -> list[bytes]:
-    return [_fitting(line) for line in lines]
-
-
-def _fitting(line: str) -> bytes:
-    """Return one frame; a message of the older server, or a name searched for, is cut off if it is too long for one."""
-    frame = line.encode()
-    if len(frame) > c.MAX_FRAME:
-        frame = frame[: c.MAX_FRAME - 3].decode(errors="ignore").encode() + "…".encode()
-    return frame
+    def encode_entry(self, entry: e.RoomEntry, room_name: str) -> bytes | None:
+        """Return the frame of an entry of the log of the room that is called ``room_name``; None: it is not shown."""
+        if isinstance(entry, e.RoomMessage):
+            return rooms.message_frame(entry, room_name)
+        return rooms.event_frame(entry, room_name, self.lang, PHRASES[self.lang])
 
 
 def _parse_auth(rest: str) -> c.Command:
@@ -113,28 +117,30 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
     "quit": lambda rest: c.Quit(),
 }
 
+_PARSERS_WITH_ROOMS: dict[str, Callable[[str], c.Command]] = {**_PARSERS, **rooms.PARSERS}
 
-@lru_cache(maxsize=64)
-def _stamp(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+_PARSERS_OF_A_ROOM: dict[str, Callable[[str], c.Command]] = {
+    **_PARSERS_WITH_ROOMS,
+    **rooms.PARSERS_OF_A_ROOM,
+}
 
 
 @lru_cache(maxsize=4096)
 def _head(sender: int, name: str) -> str:
-    return f"[ {sanitized(name)}|UID:{sender} ]:"
+    return f"[ {user(sender, name)} ]:"
 
 
 def show(message: e.Message) -> str:
     """Return a message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return rendered_old(message.text)
-    stamp = f"{_stamp(message.at // 1000)}\n" if message.at else ""
-    return f"{stamp}{_head(message.sender, message.name)}{sanitized(message.text)}"
+    when = f"{stamp(message.at // 1000)}\n" if message.at else ""
+    return f"{when}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
 def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
     if not message.text_frame:
-        message.text_frame.append(_fitting(show(message)))
+        message.text_frame.append(fitting(show(message)))
     return message.text_frame
 
 
@@ -148,23 +154,23 @@ def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
         return []  # the message that arrives is the answer
     if event.online:
         return _encode_message(event.message, words)
-    return _frames(f"{words.offline}\n{show(event.message)}")
+    return frames(f"{words.offline}\n{show(event.message)}")
 
 
 def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:
     name = sanitized(event.name)
     if not event.users:
-        return _frames(words.found_nobody.format(name=name))
+        return frames(words.found_nobody.format(name=name))
     users = ", ".join(
         f"{uid} ({words.online if here else words.away})" for uid, here in event.users
     )
-    return _frames(words.found.format(name=name, users=users))
+    return frames(words.found.format(name=name, users=users))
 
 
 def refusal_text(event: e.Refused, words: Phrases) -> str:
     """Return the text of a refusal, which both dialects show."""
     return words.problems[event.problem].format(
-        waiting=event.waiting,
+        waiting=words.many if event.waiting is None else event.waiting,
         expected=event.expected,
         retry_after=whole_seconds(event.retry_after),
     )
@@ -173,31 +179,32 @@ def refusal_text(event: e.Refused, words: Phrases) -> str:
 def _encode_refused(event: e.Refused, words: Phrases) -> list[bytes]:
     line = refusal_text(event, words)
     if event.problem is Problem.BAD_CREDENTIALS:
-        return _frames(line, words.please_log_in)
-    return _frames(line)
+        return frames(line, words.please_log_in)
+    return frames(line)
 
 
 _ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.Message: _encode_message,
     e.Sent: _encode_sent,
-    e.Greeting: lambda event, words: _frames(words.please_log_in),
+    e.Greeting: lambda event, words: frames(words.please_log_in),
     e.Welcome: lambda event, words: [],
-    e.LoggedIn: lambda event, words: _frames(words.logged_in),
-    e.Registered: lambda event, words: _frames(words.registered.format(uid=event.uid)),
-    e.PasswordChanged: lambda event, words: _frames(words.password_changed),
+    e.LoggedIn: lambda event, words: frames(words.logged_in),
+    e.Registered: lambda event, words: frames(words.registered.format(uid=event.uid)),
+    e.PasswordChanged: lambda event, words: frames(words.password_changed),
     e.Renewed: lambda event, words: [],
     e.Found: _encode_found,
     e.DevicesListed: lambda event, words: [],
     e.DeviceForgotten: lambda event, words: [],
     e.Missed: lambda event, words: [],
-    e.LoggedOut: lambda event, words: _frames(words.logged_out, words.please_log_in),
-    e.Kicked: lambda event, words: _frames(words.kicked),
-    e.Pong: lambda event, words: _frames(words.pong),
-    e.HelpShown: lambda event, words: _frames(words.help),
-    e.LangSet: lambda event, words: _frames(words.lang_set),
-    e.Farewell: lambda event, words: _frames(words.farewell),
-    e.Bye: lambda event, words: _frames(
+    e.LoggedOut: lambda event, words: frames(words.logged_out, words.please_log_in),
+    e.Kicked: lambda event, words: frames(words.kicked),
+    e.Pong: lambda event, words: frames(words.pong),
+    e.HelpShown: lambda event, words: frames(words.help),
+    e.LangSet: lambda event, words: frames(words.lang_set),
+    e.Farewell: lambda event, words: frames(words.farewell),
+    e.Bye: lambda event, words: frames(
         words.bye.format(retry_after=whole_seconds(event.retry_after))
     ),
     e.Refused: _encode_refused,
+    **rooms.ENCODERS,
 }

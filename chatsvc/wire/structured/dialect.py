@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,16 +13,14 @@ from chatsvc.wire import events as e
 from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
-from chatsvc.wire.text import refusal_text
+from chatsvc.wire.structured import fields as f
+from chatsvc.wire.structured import rooms
+from chatsvc.wire.text.dialect import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
 """The name of this server in ``welcome``."""
 
-_DEVICE = re.compile(r"[0-9a-fA-F]{16,32}", re.ASCII)
-
-
-class BadField(Exception):
-    """A field is missing or has a value of the wrong kind."""
+Parser = Callable[[f.Thing, int | None], c.Command]
 
 
 class StructuredDialect:
@@ -31,7 +28,9 @@ class StructuredDialect:
     One connection's structured dialect; ``lang`` is the language of the errors' texts.
 
     Serials and copies are for those to whom ``bring_devices`` was granted: without it, all frames are as they were
-    before there were registered devices.
+    before there were registered devices. Rooms are for those to whom ``bring_rooms`` was granted as well: without it,
+    nothing is said of them. Commands for rooms are parsed in any case, as the answer to ``hello`` may be under way; the
+    session refuses them.
     """
 
     acknowledges = True
@@ -39,11 +38,18 @@ class StructuredDialect:
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
+        self.rooms = False
+        """Whether this client has rooms."""
         self._encoders = _ENCODERS
 
     def bring_devices(self) -> None:
         """Say from now on what the feature ``devices`` brings."""
         self._encoders = _ENCODERS_WITH_DEVICES
+
+    def bring_rooms(self) -> None:
+        """Say from now on what the features ``devices`` and ``rooms`` bring."""
+        self.rooms = True
+        self._encoders = _ENCODERS_WITH_ROOMS
 
     def parse(self, frame: bytes) -> c.Command:
         """Return the command in a frame, ``Malformed`` if it is none."""
@@ -53,7 +59,7 @@ class StructuredDialect:
             return c.Malformed(_why_no_json(frame))
         if type(thing) is not dict:
             return c.Malformed(Problem.NOT_JSON)
-        return _command(thing)
+        return _command(thing, _PARSERS_WITH_ROOM if "room" in thing else _PARSERS)
 
     def encode(self, event: e.Event | e.Message) -> list[bytes]:
         """Return the frames of an event: one, or none if programs have no use for it."""
@@ -66,9 +72,19 @@ class StructuredDialect:
         frame = orjson.dumps(thing)
         return [frame if len(frame) <= c.MAX_FRAME else _shortened(thing)]
 
+    def encode_entry(self, entry: e.RoomEntry, room_name: str) -> bytes | None:
+        """Return the frame of an entry of the log of the room that is called ``room_name``; None: it is not shown."""
+        return rooms.encode_entry(entry) if self.rooms else None
+
 
 def _shortened(thing: dict[str, Any]) -> bytes:
-    """Cut the longer of text and name until the frame fits; only messages of the older server can be too long."""
+    """
+    Shorten a list, or cut the longer of text and name until the frame fits.
+
+    Only messages of the older server, and lists, can be too long.
+    """
+    if "more" in thing:
+        return orjson.dumps(rooms.fitting_list(thing, c.MAX_FRAME))
     frame = orjson.dumps(thing)
     while len(frame) > c.MAX_FRAME:
         longer = max("text", "name", key=lambda field: len(thing.get(field, "")))
@@ -85,134 +101,95 @@ def _why_no_json(frame: bytes) -> Problem:
     return Problem.NOT_JSON
 
 
-def _command(thing: dict[str, Any]) -> c.Command:
+def _command(thing: f.Thing, parsers: dict[str, Parser]) -> c.Command:
     kind = thing.get("type")
-    parser = _PARSERS.get(kind) if isinstance(kind, str) else None
+    parser = parsers.get(kind) if isinstance(kind, str) else None
     try:
-        n = _number(thing, "n", 1, c.MAX_N, None)
-    except BadField:
-        return c.Malformed(Problem.BAD_FIELD, to=_recipient(thing))
+        n = f.number(thing, "n", 1, c.MAX_N, None)
+    except f.BadField:
+        return _bad_field(thing, None)
     if parser is None:
         return c.Malformed(Problem.UNKNOWN_COMMAND, n=n)
     try:
         return parser(thing, n)
-    except BadField:
-        return c.Malformed(Problem.BAD_FIELD, n=n, to=_recipient(thing))
+    except f.BadField:
+        return _bad_field(thing, n)
 
 
-_REQUIRED: Any = object()
-
-
-def _number(
-    thing: dict[str, Any], field: str, least: int, most: int, default: Any = _REQUIRED
-) -> Any:
-    value = thing.get(field, default)
-    if value is default and default is not _REQUIRED:
-        return default
-    if type(value) is not int or not least <= value <= most:
-        raise BadField(field)
-    return value
-
-
-def _text(thing: dict[str, Any], field: str, default: Any = _REQUIRED) -> Any:
-    value = thing.get(field, default)
-    if type(value) is not str and (value is not default or default is _REQUIRED):
-        raise BadField(field)
-    return value
-
-
-def _uid(thing: dict[str, Any], field: str) -> int:
-    # orjson reads an integer past 64 bits as a float: which one it was, nobody knows, so no answer could repeat it.
-    value = thing.get(field)
-    if type(value) is not int:
-        raise BadField(field)
-    return value
-
-
-def _recipient(thing: dict[str, Any]) -> int | None:
-    to = thing.get("to")
-    return to if thing.get("type") == "msg" and type(to) is int else None
+def _bad_field(thing: f.Thing, n: int | None) -> c.Malformed:
+    """Return what a frame with a wrong field is; a message's answer repeats whom, or which room, it was for."""
+    to, room = thing.get("to"), thing.get("room")
+    if thing.get("type") != "msg":
+        to = room = None
+    return c.Malformed(
+        Problem.BAD_FIELD,
+        to=to if type(to) is int else None,
+        room=room if type(room) is int else None,
+        n=n,
+    )
 
 
 def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
-    to = _uid(thing, "to")
-    text = _text(thing, "text")
+    to = f.uid(thing, "to")
+    text = f.text(thing, "text")
     if not text:
-        raise BadField("text")
+        raise f.BadField("text")
     if len(text) * 4 > c.MAX_TEXT and len(text.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.TOO_LONG, c.Send, to, n=n)
-    again = _flag(thing, "again")
+    again = f.flag(thing, "again")
     if again and n is None:
-        raise BadField("again")
+        raise f.BadField("again")
     return c.Send(to, text, again, n=n)
 
 
 def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
     lang = thing.get("lang")
     return c.Hello(
-        _number(thing, "version", 1, c.MAX_N, 1),
-        _text(thing, "client", ""),
-        _device(thing, ""),
+        f.number(thing, "version", 1, c.MAX_N, 1),
+        f.text(thing, "client", ""),
+        f.device(thing, ""),
         lang if lang in LANGUAGES else None,
-        _words(thing, "features"),
+        f.words(thing, "features"),
         n=n,
     )
 
 
-def _device(thing: dict[str, Any], default: Any = _REQUIRED) -> str:
-    device: str = _text(thing, "device", default)
-    if device != default and not _DEVICE.fullmatch(device):
-        raise BadField("device")
-    return device.lower()
-
-
-def _words(thing: dict[str, Any], field: str) -> tuple[str, ...] | None:
-    """Return a list of texts, None if there is none."""
-    words = thing.get(field, ())
-    if words == ():
-        return None
-    if type(words) is not list or not all(type(word) is str for word in words):
-        raise BadField(field)
-    return tuple(words)
-
-
-def _flag(thing: dict[str, Any], field: str, default: bool = False) -> bool:
-    value = thing.get(field, default)
-    if type(value) is not bool:
-        raise BadField(field)
-    return value
-
-
 def _parse_auth(thing: dict[str, Any], n: int | None) -> c.Command:
-    password, token = _text(thing, "password", None), _text(thing, "token", None)
+    password, token = f.text(thing, "password", None), f.text(thing, "token", None)
     if (password is None) == (token is None):
-        raise BadField("password")
-    receive = _flag(thing, "receive", True)
-    after = _number(thing, "after", 0, c.MAX_N, None)
-    serial = _number(thing, "serial", 0, c.MAX_N, None)
-    name = _text(thing, "name", None)
+        raise f.BadField("password")
+    receive = f.flag(thing, "receive", True)
+    after = f.number(thing, "after", 0, c.MAX_N, None)
+    serial = f.number(thing, "serial", 0, c.MAX_N, None)
+    name = f.text(thing, "name", None)
     if name is not None and "uid" in thing:
-        raise BadField("name")
-    uid = _uid(thing, "uid") if name is None else c.NO_UID
-    return c.Auth(uid, password, token, after, receive, name, serial, n=n)
+        raise f.BadField("name")
+    uid = f.uid(thing, "uid") if name is None else c.NO_UID
+    positions = f.positions(thing, "rooms")
+    backlog = f.number(thing, "backlog", 0, c.MAX_N, None)
+    shown = after, receive, name, serial, positions, backlog
+    return c.Auth(uid, password, token, *shown, n=n)
 
 
-_PARSERS: dict[str, Callable[[dict[str, Any], int | None], c.Command]] = {
+_PARSERS: dict[str, Parser] = {
     "hello": _parse_hello,
     "auth": _parse_auth,
     "msg": _parse_send,
-    "ack": lambda thing, n: c.Ack(_number(thing, "id", 0, c.MAX_N), n=n),
-    "register": lambda thing, n: c.Register(_text(thing, "name"), _text(thing, "password"), n=n),
+    "ack": lambda thing, n: c.Ack(f.number(thing, "id", 0, c.MAX_N), n=n),
+    "register": lambda thing, n: c.Register(f.text(thing, "name"), f.text(thing, "password"), n=n),
     "passwd": lambda thing, n: c.Passwd(
-        _text(thing, "old"), _text(thing, "new"), _flag(thing, "token"), n=n
+        f.text(thing, "old"), f.text(thing, "new"), f.flag(thing, "token"), n=n
     ),
-    "renew": lambda thing, n: c.Renew(_text(thing, "token"), n=n),
-    "find": lambda thing, n: c.Find(_text(thing, "name"), n=n),
+    "renew": lambda thing, n: c.Renew(f.text(thing, "token"), n=n),
+    "find": lambda thing, n: c.Find(f.text(thing, "name"), n=n),
     "devices": lambda thing, n: c.Devices(n=n),
-    "forget": lambda thing, n: c.Forget(_device(thing), n=n),
+    "forget": lambda thing, n: c.Forget(f.device(thing), n=n),
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
+    **rooms.PARSERS,
 }
+
+_PARSERS_WITH_ROOM: dict[str, Parser] = {**_PARSERS, **rooms.PARSERS_WITH_ROOM}
 
 
 def message_fields(message: e.Message) -> dict[str, Any]:
@@ -257,6 +234,13 @@ def _encode_message_with_serial(message: e.Message, lang: str) -> dict[str, Any]
     return thing
 
 
+def _encode_message_with_invitation(message: e.Message, lang: str) -> dict[str, Any]:
+    thing = _encode_message_with_serial(message, lang)
+    if isinstance(message.mark, e.Invitation):
+        thing["invite"] = {"room": message.mark.room, "name": message.mark.name}
+    return thing
+
+
 def _encode_sent_with_serial(event: e.Sent, lang: str) -> dict[str, Any]:
     thing = _encode_sent(event, lang)
     if event.message.serial:
@@ -292,6 +276,7 @@ def _encode_refused(event: e.Refused, lang: str) -> dict[str, Any]:
         "waiting": event.waiting,
         "expected": event.expected,
         "retry_after": event.retry_after,
+        "room": event.room,
     }
     return {
         "type": "error",
@@ -365,4 +350,10 @@ _ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Message: _encode_message_with_serial,
     e.Sent: _encode_sent_with_serial,
     e.Bye: _encode_bye_with_reason,
+}
+
+_ENCODERS_WITH_ROOMS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+    **_ENCODERS_WITH_DEVICES,
+    e.Message: _encode_message_with_invitation,
+    **rooms.ENCODERS,
 }

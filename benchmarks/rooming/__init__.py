@@ -1,0 +1,1 @@
+"""The parts of ``fanout.py`` and ``rooms.py``."""

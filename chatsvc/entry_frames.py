@@ -1,0 +1,50 @@
+"""Frames of rooms' entries: encoded once for all connections of a dialect, however many read them."""
+
+from __future__ import annotations
+
+from chatsvc.delivery.feed import EntryBatch
+from chatsvc.transport.ack_tracker import AckTracker
+from chatsvc.transport.framing import FrameProtocol
+from chatsvc.wire import events as e
+from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.text.dialect import TextDialect
+
+
+class EntryFrames(FrameProtocol):
+    """A connection to which entries of rooms can be sent."""
+
+    _dialect: TextDialect | StructuredDialect
+    _ack_tracker: AckTracker | None
+
+    def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
+        """Send an entry of a room to its reader."""
+        if self._ack_tracker is not None and not self._closing:
+            self._ack_tracker.unwritten_in_rooms[entry.room] = entry.id
+        frame = self._dialect.encode_entry(entry, room_name)
+        if frame is not None:
+            self._send([frame])
+
+    def deliver_batch(self, batch: EntryBatch) -> None:
+        """Send entries of a room to their reader in one write, whose bytes many connections share."""
+        if not self.gathers:
+            for entry in batch.entries:
+                self.deliver_entry(entry, batch.name)
+        elif not self._closing:
+            dialect = self._dialect
+            key = "structured" if dialect.acknowledges else dialect.lang
+            packed = batch.packed.get(key)
+            if packed is None:
+                packed = batch.packed[key] = self._packed(batch)
+            if self._ack_tracker is not None:
+                self._ack_tracker.unwritten_in_rooms[batch.room] = batch.last
+            self.send_packed(packed)
+
+    def _packed(self, batch: EntryBatch) -> bytes:
+        encode, pack = self._dialect.encode_entry, self.length_format.pack
+        frames = [encode(entry, batch.name) for entry in batch.entries]
+        return b"".join(pack(len(frame)) + frame for frame in frames if frame is not None)
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether the peer speaks the text dialect."""
+        return not self._dialect.acknowledges

@@ -1,0 +1,162 @@
+"""Messages into rooms: at once where the room is known here, else when it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import lru_cache, partial
+
+from chatsvc.accounts.authenticator import Denied
+from chatsvc.accounts.names import fold
+from chatsvc.inbox.outcome import (
+    Behind,
+    Duplicate,
+    Gap,
+    Moved,
+    NotMember,
+    Outcome,
+    RoomDraft,
+    Stored,
+    Unregistered,
+)
+from chatsvc.rooms.room import PUBLIC, Room
+from chatsvc.rooms.rooms import Rooms
+from chatsvc.session import LoggedIn, Session
+from chatsvc.storage.url import StoreUnavailable
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire.problems import Problem
+
+_OVERLOADED = 0.05
+"""Seconds for which a sender waits whose room has more to hand over than it should."""
+
+_folded = lru_cache(maxsize=10_000)(fold)
+
+
+def send_at_once(session: Session, command: c.SendToRoom, size: int) -> bool:
+    """Give a message to the router if nothing has to be waited for; whether it was."""
+    user = session.user
+    if user is None or session.device is None or (command.again and not session.device):
+        return False
+    number = command.room if isinstance(command.room, int) else _number_of(user, command.room)
+    room = session.services.rooms.known(number) if number is not None else None
+    if room is None or not _may_be_known(user, room):
+        return False
+    _route(session, user, room, command, size)
+    return True
+
+
+async def send(session: Session, command: c.SendToRoom) -> None:
+    """
+    Send a message when its room was found and is ready.
+
+    :raise Denied: ``again`` without a device, so that nobody could tell whether the message was stored before.
+    :raise RoomRefused: there is no room that the user may, or once could, know of.
+    :raise StoreUnavailable: a store is away, or the device could not be claimed.
+    """
+    user = session.user
+    assert user is not None
+    if session.device is None:
+        raise StoreUnavailable("the device could not be claimed")
+    if command.again and not session.device:
+        raise Denied(Problem.BAD_FIELD)
+    room, found = await session.services.rooms.find(user.uid, command.room)
+    if session.user is None:  # logged out by another log-in meanwhile
+        session.refuse(command, Problem.NOT_LOGGED_IN)
+    else:
+        _route(session, session.user, room, command, session.keep_unanswered(), found)
+
+
+def _number_of(user: LoggedIn, name: str) -> int | None:
+    """Find a room by its name among those that the session reads."""
+    rooms, folded = user.rooms, _folded(name)
+    for number, subscription in rooms.subscriptions.items() if rooms else ():
+        if _folded(subscription.feed.name) == folded:
+            return number
+    return None
+
+
+def _may_be_known(user: LoggedIn, room: Room) -> bool:
+    """Whether a room is no secret to a user, as far as this process can tell at once."""
+    return room.kind == PUBLIC or (
+        user.rooms is not None and room.number in user.rooms.subscriptions
+    )
+
+
+def _route(
+    session: Session,
+    user: LoggedIn,
+    room: Room,
+    command: c.SendToRoom,
+    size: int,
+    found: bool = False,
+) -> None:
+    """Give a message to the router; ``found``: the user may know of the room, whatever the store says."""
+    services, number = session.services, room.number
+    generation, sending, registered = _generations(user)
+    draft = RoomDraft(
+        *(number, user.uid, user.name, int(services.now() * 1000), command.text),
+        device=session.device or "",
+        n=command.n if session.device else None,
+        again=command.again,
+        generation=generation,
+        sending=sending,
+        registered=registered,
+        version=room.version,
+        mark=_mark(user),
+    )
+    session.count_sent()
+    answer = partial(_answer, services.rooms, room, found)
+    services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
+    delay = services.rates.message.delay(user.uid)
+    into_room = services.rates.into_room.delay(number)
+    feed = services.feeds.feed(number)
+    if feed is not None and feed.is_overloaded:
+        into_room = max(into_room, _OVERLOADED)
+    session.slow_down("message-rate", delay)
+    session.slow_down("room-rate", into_room)
+
+
+def _mark(user: LoggedIn) -> str:
+    """Say which device is not handed the message: the one that sends it, if it reads."""
+    if user.reader is None:
+        return ""
+    return user.reader.device or "-"
+
+
+def _generations(user: LoggedIn) -> tuple[int | None, int | None, bool]:
+    """Say under which generations a message is sent, as a draft has them, and whether by a registered device."""
+    reader = user.reader
+    if reader is not None and reader.device:
+        return None, reader.generation, True
+    return reader.generation if reader is not None else None, user.device_generation, False
+
+
+def _answer(
+    rooms: Rooms,
+    room: Room,
+    found: bool,
+    command: c.SendToRoom,
+    outcome: Outcome | None,
+    message: e.RoomMessage,
+    online: Container[int],
+) -> e.Event:
+    """
+    Give the answer to a message into a room; ``outcome`` None: the store did not answer in time, so nobody knows.
+
+    ``found``: the user may know of the room.
+    """
+    number, n = room.number, command.n
+    if isinstance(outcome, Stored | Duplicate):
+        repeated = type(outcome) is Duplicate
+        return e.RoomSent(number, room.name, outcome.id, message, repeated, re=n)
+    if isinstance(outcome, Gap):
+        return e.Refused(Problem.GAP, room=number, expected=outcome.expected, re=n)
+    if isinstance(outcome, Moved | Unregistered):
+        return e.Refused(Problem.NOT_LOGGED_IN, room=number, re=n)
+    if isinstance(outcome, NotMember):
+        known = found or room.kind == PUBLIC
+        problem = Problem.NOT_A_MEMBER if known else Problem.UNKNOWN_ROOM
+        return e.Refused(problem, room=number, re=n)
+    if isinstance(outcome, Behind):
+        rooms.lost_events(number)
+    return e.Refused(Problem.MAYBE_NOT_STORED, room=number, re=n)

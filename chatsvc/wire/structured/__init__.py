@@ -1,0 +1,1 @@
+"""The structured dialect, for programs: the server's half."""

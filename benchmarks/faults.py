@@ -22,12 +22,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.campaign.node_strikes import NodeFaults
+from benchmarks.campaign.rooms.court import judge_rooms
+from benchmarks.campaign.rooms.verdict import RoomVerdict
 from benchmarks.campaign.strikes import Faults
 from benchmarks.campaign.verdict import BACKLOG, Verdict, count_confirmed, reconcile
 from benchmarks.campaign.world import NAMES, World, pause
 
 _DRAIN = 180
 """Seconds after the last fault in which everything must have been confirmed."""
+
+_FINISHED = 15
+"""Seconds in which what has changed in rooms must be in their logs: any node finishes it after five."""
 
 _QUIET = 3
 """Seconds in which nothing more is shown: then it is over. Readers look again after two at the latest."""
@@ -41,7 +46,8 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     random.seed(options.seed)
     devices, backlog = options.devices, options.device_backlog
     rule = options.sabotage
-    world = World(folder, options.store, options.users, options.nodes, rule, devices, backlog)
+    place = (options.store, options.users, options.nodes)
+    world = World(folder, *place, rule, devices, backlog, options.rooms)
     kind = NodeFaults if options.nodes > 1 else Faults
     faults = kind(world, options.dialect, options.only)
     try:
@@ -49,7 +55,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
         world.add_crowds(options.dialect, options.rate)
         began = time.monotonic()
         while faults.struck.total() < options.faults and not _is_seen(
-            options.until, folder, backlog
+            options.until, world, backlog
         ):
             pause()
             faults.strike()
@@ -59,19 +65,24 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
         while count_confirmed(folder) < options.messages:
             time.sleep(2)
         drained = _drain(world)
+        if options.rooms:
+            drained = _finish_rooms(world) and drained
         left = _left(world)
     finally:
         world.close()
     verdict = reconcile(folder, backlog)
     say(
         f"store {options.store}, dialect {options.dialect}, nodes {options.nodes},"
-        f" devices {'a mix' if devices is None else devices},"
+        f" devices {'a mix' if devices is None else devices}, rooms {options.rooms},"
         f" seed {options.seed}, rule off: {options.sabotage or 'none'}"
     )
     _say_sums(say, verdict)
+    rooms = judge_rooms(folder) if options.rooms else RoomVerdict()
+    if options.rooms:
+        _say_rooms(say, rooms)
     counted = ", ".join(f"{name} {n}" for name, n in faults.struck.most_common())
     say(f"faults {faults.struck.total()}: {counted}")
-    for example in verdict.examples:
+    for example in [*verdict.examples, *rooms.examples]:
         say(example)
     if not drained:
         say(f"not everything was confirmed within {_DRAIN} s after the last fault")
@@ -80,7 +91,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     tracebacks = [node.name for node in world.all_nodes if node.has_traceback()]
     if tracebacks:
         say(f"the log of server {', '.join(tracebacks)} has a traceback")
-    broken = verdict.is_broken
+    broken = verdict.is_broken or rooms.is_broken or (options.rooms and not rooms.confirmed)
     return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
@@ -101,19 +112,70 @@ def _say_sums(say: Callable[[str], None], verdict: Verdict) -> None:
     say(f"kicked for no reason {verdict.kicked}")
 
 
+def _say_rooms(say: Callable[[str], None], verdict: RoomVerdict) -> None:
+    say(f"in rooms: confirmed {verdict.confirmed}, events {verdict.changes}")
+    say(f"in rooms: to be shown {verdict.owed} times")
+    say(f"in rooms: lost {verdict.lost}")
+    say(f"in rooms: shown twice {verdict.shown_twice}")
+    say(f"in rooms: out of order {verdict.out_of_order}")
+    say(f"in rooms: leaked {verdict.leaked}")
+    say(f"in rooms: misdirected {verdict.misdirected}")
+    say(
+        f"in rooms: refused for no reason {verdict.refused_for_no_reason}"
+        f" of {verdict.refused} refused"
+    )
+    say(
+        f"in rooms: missed for no reason {verdict.missed_for_no_reason}, for a reason"
+        f" {verdict.missed} entries"
+    )
+    say(f"in rooms: unfinished {verdict.unfinished}")
+    say(f"in rooms: wrong {verdict.wrong}")
+    say(
+        f"in rooms: lost with the store {verdict.lost_with_store}, shown again"
+        f" {verdict.shown_again}, in no known place {verdict.unplaced}"
+    )
+
+
 _CERTAIN = {
     "lost": "passed_over",
     "shown twice": "shown_twice",
     "out of order": "out_of_order",
     "misdirected": "misdirected",
     "missed for no reason": "missed_for_no_reason",
+    "wrong frames": "wrong",
 }
 """By what a complaint is certain before the end, when what is not shown may still be on its way."""
 
 
-def _is_seen(complaint: str, folder: Path, backlog: int) -> bool:
+_IN_ROOMS = {
+    "in rooms: lost": "passed_over",
+    "in rooms: shown twice": "shown_twice",
+    "in rooms: out of order": "out_of_order",
+    "in rooms: leaked": "leaked",
+    "in rooms: misdirected": "misdirected",
+    "in rooms: refused for no reason": "refused_for_no_reason",
+}
+"""The same of rooms."""
+
+
+def _is_seen(complaint: str, world: World, backlog: int) -> bool:
     """Whether there is such a complaint; an empty one is never seen."""
-    return bool(complaint and getattr(reconcile(folder, backlog), _CERTAIN[complaint]))
+    if complaint in _CERTAIN:
+        return bool(getattr(reconcile(world.folder, backlog), _CERTAIN[complaint]))
+    if complaint:
+        return bool(getattr(judge_rooms(world.folder, world.write_history), _IN_ROOMS[complaint]))
+    return False
+
+
+def _finish_rooms(world: World) -> bool:
+    """Let all changes get into their rooms' logs, and be shown; whether they have."""
+    deadline = time.monotonic() + _FINISHED
+    while not world.write_history():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    time.sleep(_EMPTY)
+    return True
 
 
 def _drain(world: World) -> bool:
@@ -151,7 +213,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument(
         "--until",
-        choices=_CERTAIN,
+        choices=[*_CERTAIN, *_IN_ROOMS],
         default="",
         help="strike no more when there is such a complaint",
     )
@@ -168,6 +230,9 @@ def main() -> None:
         default=BACKLOG,
         help="ids that a device may be behind before it is forgotten",
     )
+    parser.add_argument(
+        "--rooms", type=int, default=0, help="rooms in which the users talk, too (structured)"
+    )
     parser.add_argument("--users", type=int, default=12)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second of each user")
     parser.add_argument("--seed", type=int, default=1)
@@ -181,6 +246,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.dialect == "text":
         options.devices = 0
+    if options.rooms and options.devices == 0:
+        raise SystemExit("--rooms: only registered devices are shown all of them, see --devices")
     if options.nodes > 1 and options.store == "sqlite":
         raise SystemExit(
             f"--nodes {options.nodes}: SQLite serves one node, several need --store redis"

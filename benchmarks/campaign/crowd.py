@@ -41,6 +41,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.campaign.device_user import DeviceUser
 from benchmarks.campaign.journal import split_name
+from benchmarks.campaign.rooms.device_user import RoomDeviceUser
+from benchmarks.campaign.rooms.plan import plan_of
+from benchmarks.campaign.rooms.sending_user import RoomSendingUser
+from benchmarks.campaign.rooms.text_user import RoomTextReader
 from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.structured_user import StructuredUser
 from benchmarks.campaign.text_user import TextReader, TextWriter
@@ -48,14 +52,24 @@ from benchmarks.campaign.user import MakeUser, User
 
 
 def _structured(uid: int, others: list[int], options: argparse.Namespace, kind: str) -> User:
-    return (DeviceUser if kind else StructuredUser)(uid, others, options, kind)
+    if not kind:
+        return StructuredUser(uid, others, options, kind)
+    return (RoomDeviceUser if options.plans else DeviceUser)(uid, others, options, kind)
+
+
+def _sender(uid: int, others: list[int], options: argparse.Namespace, kind: str) -> User:
+    return (RoomSendingUser if options.plans else SendingUser)(uid, others, options, kind)
+
+
+def _reader(uid: int, others: list[int], options: argparse.Namespace, kind: str) -> User:
+    return (RoomTextReader if options.plans else TextReader)(uid, others, options, kind)
 
 
 PARTS: dict[str, MakeUser] = {
     "structured": _structured,
-    "sender": SendingUser,
+    "sender": _sender,
     "writer": TextWriter,
-    "reader": TextReader,
+    "reader": _reader,
 }
 
 
@@ -117,6 +131,8 @@ async def main() -> None:
     parser.add_argument(
         "--beside", default="", help="the uids of those who have registered devices"
     )
+    parser.add_argument("--rooms", type=int, default=0, help="how many rooms there are")
+    parser.add_argument("--members", default="", help="the uids of those who may be in rooms")
     parser.add_argument("--others", required=True, help="the uids whom they write to")
     parser.add_argument("--sabotage", default="", help="a rule to break, see campaign/sabotage.py")
     parser.add_argument("--target", action="append", required=True, help="HOST:PORT")
@@ -129,6 +145,8 @@ async def main() -> None:
     options = parser.parse_args()
     everybody = [int(uid) for uid in options.others.split(",") if uid]
     options.beside = {int(uid) for uid in options.beside.split(",") if uid}
+    members = [int(uid) for uid in options.members.split(",") if uid]
+    options.plans = plan_of(options.rooms, members, sorted(options.beside))
     make, users = PARTS[options.part], []
     for name in options.users.split(","):
         word, kind = split_name(name)

@@ -26,9 +26,6 @@ _FORGOTTEN_FOR = (1.0, 4.0)
 _ASKING = 3.0
 """Seconds between two questions for the devices that are left, at the end."""
 
-_QUESTIONS = 1 << 40
-"""Numbers of requests that are no messages begin here."""
-
 
 def device_named(name: str) -> str:
     """The device of the session with this name, which has never changed it."""
@@ -50,7 +47,6 @@ class DeviceUser(StructuredUser):
     back_at = 0.0
     """When it comes back at the end; 0: the end has not begun."""
     asked_at = 0.0
-    questions = 0
 
     def __init__(
         self, uid: int, others: list[int], options: argparse.Namespace, kind: str = ""
@@ -77,34 +73,32 @@ class DeviceUser(StructuredUser):
         self.journal.record("l")
         self.acknowledged = self.heard_id = 0
 
-    def heard(self, frame: str) -> None:
-        thing = json.loads(frame)
+    def take(self, thing: dict[str, Any]) -> None:
         if thing["type"] == "missed":
             told = (thing["after"], thing["until"], thing.get("serial", 0))
             self.journal.record("m", *told)
         elif thing["type"] == "msg":
-            self._show(thing)
+            self.show(thing)
             self.heard_id = thing["id"]
         elif "devices" in thing:
             self._forget_strangers(thing["devices"])
         else:
             if thing["type"] == "sent" and "duplicate" not in thing and "serial" not in thing:
                 self.journal.record("w", "sent-without-serial")
-            super().heard(frame)
+            super().take(thing)
 
-    def heard_late(self, frame: str, writer: asyncio.StreamWriter) -> None:
+    def take_late(self, thing: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         """
         On a connection that was left for another only what is newer in both respects is new.
 
         A node that does not know yet that the store lost it may say it there.
         """
-        thing = json.loads(frame)
         newer = thing.get("serial", 0) > self.journal.serial
         if thing["type"] == "msg" and not (newer and thing["id"] > self.journal.cursor):
             return
-        super().heard_late(frame, writer)
+        super().take_late(thing, writer)
 
-    def _show(self, thing: dict[str, Any]) -> None:
+    def show(self, thing: dict[str, Any]) -> None:
         self._look_at(thing)
         newer = thing.get("serial", 0) > self.journal.serial
         if thing["id"] > self.journal.cursor or (newer and self.options.sabotage != "serials"):
@@ -142,16 +136,12 @@ class DeviceUser(StructuredUser):
             raise ConnectionError("once more, at the end")
         if self.kind == "d1" and now > self.asked_at + _ASKING:
             self.asked_at = now
-            self._ask(type="devices")
-
-    def _ask(self, **question: Any) -> None:
-        self.questions += 1
-        self.say(n=_QUESTIONS + self.questions, **question)
+            self.ask(type="devices")
 
     def _forget_strangers(self, devices: list[dict[str, Any]]) -> None:
         for one in devices:
             if is_stranger(one["device"]):
-                self._ask(type="forget", device=one["device"])
+                self.ask(type="forget", device=one["device"])
 
     def obey(self, command: str, detail: str) -> None:
         visits = self._visits
@@ -171,4 +161,4 @@ class DeviceUser(StructuredUser):
 
     def _forget_device(self, name: str) -> None:
         record_forgetting(self.options.state, name)
-        self._ask(type="forget", device=device_named(name))
+        self.ask(type="forget", device=device_named(name))

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.campaign.journal import message_of
+from benchmarks.campaign.journal import is_message, message_of
 from benchmarks.campaign.losses import Content, Message
 from benchmarks.campaign.process import Process
 from benchmarks.campaign.redis import Redis
@@ -22,7 +22,7 @@ local waiting, last = {}, {}
 for _, inbox in ipairs(redis.call('KEYS', 'chat:{*}:inbox')) do
   local uid = string.match(inbox, '{(.*)}')
   for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+')) do
-    local text = string.match(entry[2][8], '^%S+')
+    local text = string.match(entry[2][8] or '', '^%S+') or ''
     if string.match(text, '>(%d+)#') == uid then  -- else it is a copy, in its sender's inbox
       waiting[#waiting + 1] = text
     end
@@ -152,8 +152,10 @@ class SQLiteCopy:
             last = dict(database.execute("SELECT uid, last_id FROM chat_reader"))
             serial = _setting(database, "serial")
             messages = (
-                message for uid, text in texts if (message := message_of(text))[1] == uid
-            )  # else it is a copy, in its sender's inbox
+                message
+                for uid, text in texts
+                if is_message(text) and (message := message_of(text))[1] == uid
+            )  # else it is a copy, in its sender's inbox, or of a room
             return Content(_batches_in(database), frozenset(messages), last, serial)
 
 

@@ -20,7 +20,21 @@ says itself:
 ``m AFTER UNTIL SERIAL``       it was told that the ids above AFTER, up to UNTIL, are no longer kept; SERIAL is that of
                                the first that is, 0: there is none
 ``w WORDS``                    it was told what it should not be
+``i ID SERIAL ROOM``           an invitation into a room was shown
 =============================  =============================================
+
+A room is written to as the recipient whose number is that of the room below zero. Of rooms there is more:
+
+=====================================  =============================================
+``a``                                  it has logged in, and reads rooms from now on (text dialect)
+``rs ROOM ID SERIAL BY K AT``          message K of the sender BY was shown; ID and SERIAL 0: not known
+``re ROOM ID SERIAL AT EVENT BY USER`` an event was shown, of what BY did to USER (0: to nobody)
+``rm ROOM AFTER UNTIL SERIAL``         it was told that these are no longer kept, as ``m``
+``rl ROOM WHY``                        it was told that it is no member any more
+``rq ROOM WHAT USER``                  it asks for a change for the first time, as to close the room, or to remove USER
+``rk ROOM WHAT USER``                  that was confirmed
+``rf ROOM K CODE``                     message K was refused by this code (and given up, ``x``)
+=====================================  =============================================
 """
 
 from __future__ import annotations
@@ -54,6 +68,8 @@ class Journal:
         self.epoch = ""
         self.cursor = self.serial = 0
         """The id and the serial of what was shown last; 0: none, or not known."""
+        self.rooms: dict[int, tuple[int, int]] = {}
+        """The id and the serial of what was shown last in each room."""
         self.logged_in = False
         self.device = 0
         self.doubtful: set[int] = set()
@@ -81,6 +97,10 @@ class Journal:
             self._give_number_back(*map(int, words))
         elif kind == "s":
             self.cursor, self.serial = int(words[0]), int(words[5])
+        elif kind == "i":
+            self.cursor, self.serial = map(int, words[:2])
+        elif kind in ("rs", "re"):
+            self.rooms[int(words[0])] = int(words[1]), int(words[2])
         elif kind == "l":
             self.logged_in = True
         elif kind == "e":
@@ -141,6 +161,14 @@ def split_name(name: str) -> tuple[str, str]:
 def text_of(sender: str, to: int, k: int) -> str:
     """The text of a message, which says which one it is."""
     return f"{sender}>{to}#{k} " + "聊" * (k % 60)
+
+
+_FIRST_WORD = re.compile(r"\w+>-?\d+#\d+(?: |$)")
+
+
+def is_message(text: str) -> bool:
+    """Whether a text is that of a message: else it is an invitation into a room, or nothing."""
+    return _FIRST_WORD.match(text) is not None
 
 
 def message_of(text: str) -> tuple[str, int, int]:

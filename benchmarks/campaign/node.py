@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.campaign.network import SERVERS
 from benchmarks.campaign.process import Process, freeze, thaw, wait_until
+from benchmarks.campaign.rooms.plan import PATH_VARIABLE
 
 HERE = Path(__file__).parent
 _PATIENCE = 60
@@ -42,7 +43,7 @@ class Node:
     """
     A server named ``name``. With ``redis``, the path of its socket, messages wait there; ``accounts`` is the URL of
     the accounts. ``sabotage`` names a rule that it is to break; it consists of so many ``workers``, and has more
-    ``options``.
+    ``options``. ``watched``: it stops at points in the life of rooms.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Node:
         sabotage: str = "",
         workers: int = 1,
         options: Sequence[str] = (),
+        watched: bool = False,
     ) -> None:
         self.name = name
         self.workers = workers
@@ -74,7 +76,11 @@ class Node:
             *("--port", f"haproxy:ssl:{ports.behind}:interface=127.0.0.1"),
             *("--metrics", f"tcp:{ports.health}:interface=127.0.0.1"),
         )
+        self.point = folder / f"point-{name}"
+        """The file that says at which point it is to stop, see ``rooms/points.py``."""
         program = [sys.executable, str(HERE / "sabotage.py"), sabotage or "nothing", "-n", "chat"]
+        if watched:
+            program = ["env", f"{PATH_VARIABLE}={self.point}", *program]
         arguments = [*program, *listening, *stores, *_LIMITS, *options]
         arguments += ["--workers", str(workers)]
         self.process = Process(arguments, folder, f"server-{name}", namespace)

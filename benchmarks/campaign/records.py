@@ -112,6 +112,8 @@ class Session:
     def take(self, entry: Entry) -> None:
         """Take an entry of its journal into account; they come in their order."""
         match entry.kind:
+            case "o" | "c" | "x" if entry.words[0].startswith("-"):
+                pass  # into a room, see rooms/records.py
             case "o":
                 to, _, k = map(int, entry.words)
                 self.said[to].setdefault(k, entry.time)

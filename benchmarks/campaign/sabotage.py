@@ -6,12 +6,16 @@ A campaign against such a server must report losses or repeats, or it could not 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from twisted.scripts.twistd import run
 
+from benchmarks.campaign.rooms.plan import PATH_VARIABLE
+from benchmarks.campaign.rooms.points import watch
+from benchmarks.campaign.rooms.rules import ROOM_RULES
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.reader_state import State
 from chatsvc.inbox.outcome import Draft, Removal
@@ -175,8 +179,11 @@ class _AnySerial(int):
     __hash__ = int.__hash__
 
 
-CLIENT_RULES = ("serials",)
-"""Rules that the users break: to show what has a serial above the last one, whatever its id."""
+CLIENT_RULES = ("serials", "room-serials", "room-repeats")
+"""
+Rules that the users break: to show what has a serial above the last one, whatever its id, in the inbox and in rooms; to
+show no entry of a room again.
+"""
 
 
 RULES: dict[str, Callable[[], None]] = {
@@ -193,6 +200,7 @@ RULES: dict[str, Callable[[], None]] = {
     "step-back": step_back,
     "removals": removals,
     "beginnings": beginnings,
+    **ROOM_RULES,
     **dict.fromkeys(CLIENT_RULES, lambda: None),
 }
 
@@ -200,6 +208,8 @@ RULES: dict[str, Callable[[], None]] = {
 def serve(rule: str) -> None:
     """Be ``twistd`` without a rule, and so are the workers that it starts."""
     RULES[rule]()
+    if path := os.environ.get(PATH_VARIABLE):
+        watch(Path(path))
     here = str(Path(__file__).parents[2])
     launcher._TWISTD = (
         f"import sys; sys.path.insert(0, {here!r});"

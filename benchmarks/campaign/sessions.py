@@ -14,18 +14,24 @@ MOST_DEVICES = 4
 """Devices that a user may have, as the campaign's servers are told: one more than anybody has."""
 
 
-def sessions_of(uids: Sequence[int], devices: int | None) -> dict[int, list[str]]:
+def sessions_of(
+    uids: Sequence[int], devices: int | None, *, rooms: bool = False
+) -> dict[int, list[str]]:
     """
     The names of all sessions that read, by uid: so many registered devices for each user, or a mix.
 
     In the mix half of those who use today's program beside devices use the text dialect. The last user, who
     acknowledges seldom, has no device.
+
+    With ``rooms`` the other users without a device use the text dialect, so that they can be in rooms.
     """
     found = {}
     for place, uid in enumerate(reversed(uids)):
         kinds = _MIX[place % len(_MIX)] if devices is None else _so_many(devices)
         if len(kinds) > 1 and kinds[0] == "" and place // len(_MIX) % 2:
             kinds = (TEXT, *kinds[1:])
+        if rooms and place and kinds == ("",):
+            kinds = (TEXT,)
         found[uid] = [f"{uid}{kind}" for kind in kinds]
     return dict(sorted(found.items()))
 

@@ -12,6 +12,7 @@ from benchmarks.campaign.earlier import EarlierState, RedisCopy, RedisTruncation
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.node import Node
 from benchmarks.campaign.process import wait_until
+from benchmarks.campaign.rooms.strikes import WEIGHTS, RoomFaults
 from benchmarks.campaign.sending_user import SendingUser
 from benchmarks.campaign.set_back import SetBack
 from benchmarks.campaign.world import DETOUR, World
@@ -35,7 +36,7 @@ _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
 
 
-class Faults(DeviceFaults):
+class Faults(RoomFaults, DeviceFaults):
     """The faults, by name, and how often each is to come."""
 
     def __init__(self, world: World, dialect: str, only: list[str]) -> None:
@@ -65,6 +66,8 @@ class Faults(DeviceFaults):
             weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
         if self._dialect == "structured":
             weights |= {"connections cut": 4, "clients killed": 2, **self._device_weights()}
+        if self._world.rooms:
+            weights |= WEIGHTS
         return weights
 
     def strike(self) -> None:

@@ -28,6 +28,9 @@ _MOVES_TOO = 0.3
 _BACK = 5
 """So many of the last numbers are lost at most."""
 
+QUESTIONS = 1 << 40
+"""Numbers of requests that are no messages begin here."""
+
 
 def device_of(uid: int, number: int, change: int) -> str:
     """The device of a user's session with this number, which has changed its device so many times."""
@@ -45,6 +48,7 @@ class StructuredUser(User):
     acknowledged_at = pinged = 0.0
     collided = False
     """Whether another text was stored under a number than the one that has it now."""
+    questions = 0
     shunned = ""
     """Where it does not connect before something has been confirmed, if there is another place."""
     again: dict[int, float]
@@ -114,6 +118,12 @@ class StructuredUser(User):
     def say(self, writer: asyncio.StreamWriter | None = None, **thing: Any) -> None:
         self.send(json.dumps(thing), writer)
 
+    def ask(self, **question: Any) -> int:
+        """Ask for what is no message; the number of the request."""
+        self.questions += 1
+        self.say(n=QUESTIONS + self.questions, **question)
+        return QUESTIONS + self.questions
+
     def submit(self, to: int, k: int) -> None:
         n = self.journal.outbox[to][k]
         self.outstanding.append((to, n, k))
@@ -170,7 +180,7 @@ class StructuredUser(User):
         for to in [to for to, due in self.again.items() if due <= now and to not in awaited]:
             # Everything to it has been answered, so nothing of what is left can still be on its way.
             del self.again[to]
-            self._send_again(to)
+            self.send_again(to)
         if self.collided and not self.outstanding and not self.unknown:
             # None of what is left was stored, so that it may be numbered anew.
             self.journal.record("d", self.journal.device + 1)
@@ -185,7 +195,8 @@ class StructuredUser(User):
         seldom = self.uid == self.options.slow and not self.finishing
         return seldom and now < max(self.acknowledged_at + _SELDOM, self.hoard_until)
 
-    def _send_again(self, to: int) -> None:
+    def send_again(self, to: int) -> None:
+        """Send what is unconfirmed to somebody once more, all of which has been answered."""
         unconfirmed = self.journal.outbox[to]
         if self.collided and not any((to, k) in self.unknown for k in unconfirmed):
             return
@@ -198,28 +209,34 @@ class StructuredUser(User):
         self._submit_all(to)
 
     def heard(self, frame: str) -> None:
-        thing = json.loads(frame)
+        self.take(json.loads(frame))
+
+    def take(self, thing: dict[str, Any]) -> None:
+        """React to a frame."""
         kind = thing["type"]
         if kind == "msg":
-            self._show(thing)
+            self.show(thing)
         elif kind == "sent":
-            _, k = self._answered(thing)
+            _, k = self.answered(thing)
             self.unknown.discard((thing["to"], k))
             self.shunned = ""
             told = (thing["at"], thing.get("id", 0), thing.get("serial", 0))
             self.journal.record("c", thing["to"], k, *told)
         elif kind == "error":
-            self._refused(thing)
+            self.refused(thing)
         elif kind in ("bye", "kicked"):
             if kind == "kicked" and not self.is_lent():
                 self.journal.record("k")
             raise ConnectionError(kind)
 
     def heard_late(self, frame: str, writer: asyncio.StreamWriter) -> None:
+        self.take_late(json.loads(frame), writer)
+
+    def take_late(self, thing: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        """React to a frame on an older connection."""
         # What was confirmed there is sent again on the newer connection, and confirmed there.
-        thing = json.loads(frame)
         if thing["type"] == "msg":
-            self._show(thing)
+            self.show(thing)
             self.say(writer, type="ack", id=thing["id"])
         elif thing["type"] in ("bye", "kicked"):
             raise ConnectionError(thing["type"])
@@ -228,10 +245,10 @@ class StructuredUser(User):
         """Whether somebody else may be this device now."""
         return False
 
-    def _show(self, thing: dict[str, Any]) -> None:
+    def show(self, thing: dict[str, Any]) -> None:
         if thing["id"] > self.journal.cursor:
             self.record_shown(thing)
-        for word in ("serial", "to"):
+        for word in ("serial", "to", "room"):
             if word in thing:
                 self.journal.record("w", "without-devices:", json.dumps(thing).replace(" ", ""))
 
@@ -241,7 +258,7 @@ class StructuredUser(User):
         self.journal.record("s", thing["id"], *message, thing["at"], thing.get("serial", 0))
         self.shown += 1
 
-    def _answered(self, thing: dict[str, Any]) -> tuple[int, int]:
+    def answered(self, thing: dict[str, Any]) -> tuple[int, int]:
         """The N and the K that this is the answer to."""
         for answered in self.outstanding:
             if answered[:2] == (thing["to"], thing["re"]):
@@ -249,11 +266,12 @@ class StructuredUser(User):
                 return answered[1:]
         raise ConnectionError("an answer to nothing")
 
-    def _refused(self, thing: dict[str, Any]) -> None:
+    def refused(self, thing: dict[str, Any]) -> None:
+        """React to ``error``."""
         if "to" not in thing:
             raise ConnectionError(thing["code"])
         to, code = thing["to"], thing["code"]
-        n, k = self._answered(thing)
+        n, k = self.answered(thing)
         hold_back = 0.0
         if code != "store-unavailable":
             self.unknown.discard((to, k))

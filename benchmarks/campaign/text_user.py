@@ -53,7 +53,7 @@ class TextWriter(User):
             to, _, k = self.outstanding.popleft()
             if (self.name, to, k) != message_of(header[2]):
                 raise AssertionError(f"{self.name} was confirmed {header[0]!r} instead of {to}#{k}")
-            self.journal.record("c", to, k, _milliseconds(header[1]), 0, 0)
+            self.journal.record("c", to, k, milliseconds(header[1]), 0, 0)
         elif self.outstanding and ("存储" in frame or frame.startswith(_REFUSED)):
             to, _, k = self.outstanding.popleft()
             self.journal.record("x" if frame.startswith(_REFUSED) else "g", to, k)
@@ -76,6 +76,7 @@ class TextReader(User):
     ) -> None:
         super().__init__(uid, others, options, kind)
         self._moving = False
+        self._current: ssl.SSLSocket | None = None
 
     async def live(self) -> None:
         await asyncio.to_thread(self._live_in_thread)
@@ -94,9 +95,11 @@ class TextReader(User):
         connection = self._connect_now()
         hopped = False
         try:
-            frames = self._log_in(connection)
-            hopped = frames is not None and self._read_frames(frames, until_hop=True)
+            frames = self.log_in_now(connection)
+            self._current = connection if frames else None
+            hopped = frames is not None and self._read_frames(connection, frames, until_hop=True)
         finally:
+            self._current = None
             if not hopped:
                 connection.close()
         if frames is not None and hopped:
@@ -110,7 +113,7 @@ class TextReader(User):
         raw = socket.create_connection((host, int(port)), 5)
         return context.wrap_socket(raw, server_hostname="localhost")
 
-    def _log_in(self, connection: ssl.SSLSocket) -> Iterator[str] | None:
+    def log_in_now(self, connection: ssl.SSLSocket) -> Iterator[str] | None:
         """All frames that follow the log-in; None: the store is away, come again."""
         frames = self._frames(connection)
         next(frames)
@@ -123,16 +126,15 @@ class TextReader(User):
             self.journal.record("l")
         return frames
 
-    def _read_frames(self, frames: Iterator[str], *, until_hop: bool) -> bool:
+    def _read_frames(
+        self, connection: ssl.SSLSocket, frames: Iterator[str], *, until_hop: bool
+    ) -> bool:
         """Read on; True: the user hopped, False: the connection is of no use any more."""
         for frame in frames:
-            header = _HEADER.match(frame)
-            if header:
-                message = message_of(header[2])
-                self.journal.record("s", 0, *message, _milliseconds(header[1]), 0)
-                self.shown += 1
+            self.take(frame)
             if frame == _KICKED:
                 return False
+            self._tick(connection)
             if self.stall_for:
                 time.sleep(self.stall_for)
                 self.stall_for = 0.0
@@ -140,10 +142,26 @@ class TextReader(User):
                 return True
         return False
 
+    def take(self, frame: str) -> None:
+        """Show a message."""
+        header = _HEADER.match(frame)
+        if header:
+            message = message_of(header[2])
+            self.journal.record("s", 0, *message, milliseconds(header[1]), 0)
+            self.shown += 1
+
+    def _tick(self, connection: ssl.SSLSocket) -> None:
+        if connection is self._current:
+            with contextlib.suppress(OSError):  # what was read from it must not be dropped
+                self.tick(connection)
+
+    def tick(self, connection: ssl.SSLSocket) -> None:
+        """Called now and then on the connection on which the user is logged in."""
+
     def _read_on(self, connection: ssl.SSLSocket, frames: Iterator[str]) -> None:
         """Read what still comes on a connection that was left for another."""
         with contextlib.suppress(OSError, EOFError), connection:
-            self._read_frames(frames, until_hop=False)
+            self._read_frames(connection, frames, until_hop=False)
 
     def _frames(self, connection: ssl.SSLSocket) -> Iterator[str]:
         """
@@ -157,6 +175,7 @@ class TextReader(User):
                 data = connection.recv(65_536)
             except TimeoutError:
                 silence += 1
+                self._tick(connection)
                 if self._moving:  # the cable is silent and all that came has been read
                     self._moving = False
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
@@ -175,6 +194,6 @@ class TextReader(User):
                 received = received[end:]
 
 
-def _milliseconds(time_said: str) -> int:
+def milliseconds(time_said: str) -> int:
     """The server's local time, which is ours, as ms since 1970."""
     return int(time.mktime(time.strptime(time_said, "%Y-%m-%d %H:%M:%S"))) * 1000

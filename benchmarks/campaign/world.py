@@ -24,6 +24,9 @@ from benchmarks.campaign.network import SERVERS, Network
 from benchmarks.campaign.node import HERE, Node, Ports
 from benchmarks.campaign.process import Process, wait_until
 from benchmarks.campaign.redis import Redis
+from benchmarks.campaign.rooms.history import write_history
+from benchmarks.campaign.rooms.plan import LIMITS
+from benchmarks.campaign.rooms.sql import QUERY, changes_of
 from benchmarks.campaign.sessions import MOST_DEVICES, is_device, is_text, sessions_of
 from benchmarks.campaign.verdict import BACKLOG
 from tests.support.servers import PrivateMariaDB
@@ -55,7 +58,7 @@ _TRIES = 30
 class World:
     """
     ``store`` is ``redis`` or ``sqlite``; ``sabotage`` names a rule that the servers are to break. Each user has so many
-    ``devices``; None: a mix. They may be ``backlog`` ids behind.
+    ``devices``; None: a mix. They may be ``backlog`` ids behind. There are so many ``rooms``.
     """
 
     def __init__(
@@ -67,15 +70,17 @@ class World:
         sabotage: str = "",
         devices: int | None = 0,
         backlog: int = BACKLOG,
+        rooms: int = 0,
     ) -> None:
         self.folder = folder
         self.store = store
         self.uids = [FIRST_UID + i for i in range(users)]
         self._sabotage = sabotage
-        self.sessions = sessions_of(self.uids, devices)
+        self.rooms = rooms
+        self.sessions = sessions_of(self.uids, devices, rooms=rooms > 0)
         """The names of those who read, in the structured campaign, by uid."""
         limits = ("--devices", str(MOST_DEVICES), "--device-backlog", str(backlog))
-        self._limits = limits if self.devices else ()
+        self._limits = (limits if self.devices else ()) + (LIMITS if rooms else ())
         self.network = Network()
         self.redis = Redis(folder) if store == "redis" else None
         self._mariadb = PrivateMariaDB() if nodes > 1 else None
@@ -172,6 +177,11 @@ class World:
         found = {uid: list(filter(is_device, names)) for uid, names in self.sessions.items()}
         return {uid: devices for uid, devices in found.items() if devices}
 
+    @property
+    def members(self) -> list[int]:
+        """The uids of those who may be in rooms, all but those who have today's program alone."""
+        return [uid for uid, names in self.sessions.items() if names != [str(uid)]]
+
     def tell(self, name: str, command: str) -> None:
         """Tell one session something."""
         for crowd in self.crowds:
@@ -184,6 +194,7 @@ class World:
             *(sys.executable, str(HERE / "crowd.py"), "--part", part, "--rate", str(rate)),
             *("--users", ",".join(users), "--others", ",".join(map(str, others))),
             *("--beside", ",".join(map(str, self.devices)), "--sabotage", self._sabotage),
+            *("--rooms", str(self.rooms), "--members", ",".join(map(str, self.members))),
             *("--slow", str(self.uids[-1])),
             *("--ca", str(self.folder / "keys" / "server.crt"), "--state", str(self.folder)),
             *(word for target in targets for word in ("--target", target)),
@@ -238,6 +249,18 @@ class World:
         other.execute("ROLLBACK")
         other.close()
 
+    def write_history(self) -> bool:
+        """Write down what SQL knows of rooms; whether all of it has got into the rooms' logs."""
+        if self._mariadb is not None:
+            rows = self._mariadb.execute("chat", QUERY)
+        else:
+            where = f"file:{self.folder / 'chat.db'}?mode=ro"
+            with closing(sqlite3.connect(where, timeout=20, uri=True)) as database:
+                rows = database.execute(QUERY).fetchall()
+        changes = changes_of(rows)
+        write_history(self.folder, changes)
+        return all(change.serial for change in changes)
+
     def close(self) -> None:
         for process in [*self.crowds, self.proxy, self.detour]:
             process.end()
@@ -269,6 +292,7 @@ class World:
             sabotage,
             workers,
             self._limits,
+            watched=self.rooms > 0,
         )
 
     def _make_accounts(self) -> None:

@@ -23,7 +23,7 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
     )
     counts = re.findall(
         r"^(confirmed|lost|shown twice|out of order|copies|misdirected|missed for no reason"
-        r"|shown though refused) (\d+)\b",
+        r"|shown though refused|wrong frames|in rooms: [a-z ]+[a-z]) (\d+)\b",
         run.stdout,
         re.M,
     )
@@ -72,6 +72,31 @@ class Promise(TestCase):
     def test_nodes(self) -> None:
         """Between nodes, their faults and those of their users would lose, repeat or reorder messages."""
         self.kept("--nodes", "2", "--seed", "14")
+
+    in_rooms = tuple(
+        word
+        for name in ("room changed", "room event logged", "room message stored", "server killed")
+        for word in ("--only", name)
+    )
+
+    def rooms_kept(self, *arguments: str) -> None:
+        counts = self.kept("--rooms", "4", "--users", "8", *self.in_rooms, *arguments)
+        self.assertGreater(counts["in rooms: confirmed"], 100)
+        self.assertGreater(counts["in rooms: to be shown"], 500)
+
+    def test_rooms_on_sqlite(self) -> None:
+        """On SQLite, members who come and go would lose, repeat or leak what is said in rooms while servers die."""
+        self.rooms_kept("--store", "sqlite", "--seed", "17")
+
+    def test_rooms_on_nodes(self) -> None:
+        """Between nodes, rooms would lose, repeat or leak messages or events while nodes die in the middle of them."""
+        self.rooms_kept("--nodes", "2", "--seed", "18")
+
+    def test_rooms_without_devices(self) -> None:
+        """A campaign with rooms would begin in which nobody is shown any."""
+        status, _, output = campaign("--rooms", "2", "--devices", "0")
+        line = "--rooms: only registered devices are shown all of them, see --devices\n"
+        self.assertEqual((status, output), (1, line))
 
     def test_nodes_on_sqlite(self) -> None:
         """A campaign of several nodes on SQLite would begin, and blame them for what nobody promised."""
@@ -148,6 +173,46 @@ class RulesMatter(TestCase):
         """The campaign would not notice that an older session of a device acknowledges for a newer one."""
         late = ("--nodes", "2", "--only", "device acknowledged late")
         self.broken("missed for no reason", "removals", *late)
+
+    in_rooms = ("--rooms", "3", "--users", "8")
+
+    def test_room_members(self) -> None:
+        """The campaign would not notice that rooms take messages from who is no member."""
+        self.broken("in rooms: leaked", "room-members", *self.in_rooms, "--only", "clients killed")
+
+    def test_room_memberships(self) -> None:
+        """The campaign would not notice that a member who was away is handed what came after the end."""
+        only = ("--only", "clients killed", "--only", "readers moved")
+        self.broken("in rooms: leaked", "room-memberships", *self.in_rooms, *only)
+
+    def test_room_versions(self) -> None:
+        """The campaign would not notice that members of before are taken for those of now, when a store went back."""
+        only = ("--only", "redis set back")
+        self.broken("in rooms: leaked", "room-versions", *self.in_rooms, *only)
+
+    def test_room_cursor(self) -> None:
+        """The campaign would not notice that a feed passes over what another node has stored, and nobody told."""
+        only = ("--nodes", "2", "--only", "news lost")
+        self.broken("in rooms: lost", "room-cursor", *self.in_rooms, *only)
+
+    def test_room_sender(self) -> None:
+        """The campaign would not notice that a device is handed what it has said in a room."""
+        only = ("--store", "sqlite", "--only", "connections cut")
+        self.broken("in rooms: misdirected", "room-sender", *self.in_rooms, *only)
+
+    def test_room_repeats(self) -> None:
+        """The campaign would not notice that a client shows what comes again on another connection."""
+        only = ("--nodes", "2", "--only", "users hopped")
+        self.broken("in rooms: shown twice", "room-repeats", *self.in_rooms, *only)
+
+    def test_room_serials(self) -> None:
+        """The campaign would not notice that a client drops what has an id which it knows, and another serial."""
+        self.broken("in rooms: lost", "room-serials", *self.in_rooms, "--only", "redis set back")
+
+    def test_room_marks(self) -> None:
+        """The campaign would not notice that a device which is logged in is not told of a room that was joined."""
+        only = ("--store", "sqlite", "--only", "senders moved", "--faults", "14")
+        self.broken("wrong frames", "room-marks", *self.in_rooms, *only)
 
     def test_rollback(self) -> None:
         """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""

@@ -68,15 +68,16 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    batch_codec._draft_fields = fields
+    batch_codec._FIELDS[Draft] = fields
     SentNumbers.seen = lambda self, to, draft: ""  # type: ignore[method-assign]
 
 
 def receipts() -> None:
     """What was written counts as received."""
 
-    def written(self: AckTracker, id: int) -> None:
-        self._received(id)
+    def written(self: AckTracker) -> None:
+        self._tell(self.unwritten, self.unwritten_in_rooms)
+        self.unwritten, self.unwritten_in_rooms = 0, {}
 
     AckTracker.written = written  # type: ignore[method-assign]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def watch(path: Path) -> None:
         (Finishing, "_put", "logged"),
         (RoomStore, "write_places", "placed"),
     ):
-        _pass_after(owner, name, lambda point=point: pass_point(path, point))
+        _pass_after(owner, name, partial(pass_point, path, point))
     for inbox in (RedisInbox, SQLiteInbox):
-        _pass_after_rooms(inbox, lambda: pass_point(path, "stored"))
+        _pass_after_rooms(inbox, partial(pass_point, path, "stored"))
 
 
 def _pass_after(owner: type, name: str, passing: Callable[[], None]) -> None:

@@ -168,6 +168,9 @@ class _RoomCourt:
             if sender is reader:
                 continue
             for k, told in sorted(sender.confirmed.get(room, {}).items()):
+                if told.serial and is_lost(self._losses, told):
+                    self._verdict.lost_with_store += (sender.name, k) not in messages
+                    continue
                 span = self._known.span(room, sender.name, k)
                 if sender.said[room].get(k, told.time) <= since or not self._is_in(stays, span):
                     continue

@@ -254,7 +254,9 @@ class StructuredUser(User):
 
     def record_shown(self, thing: dict[str, Any]) -> None:
         """Show a message, which is on disk then."""
-        if not is_message(thing["text"]):  # an invitation into a room, to a program that knows no rooms
+        if not is_message(
+            thing["text"]
+        ):  # an invitation into a room, to a program that knows no rooms
             self.journal.record("i", thing["id"], thing.get("serial", 0), 0)
             return
         message = message_of(thing["text"])

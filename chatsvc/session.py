@@ -350,9 +350,8 @@ class Session(CommandPipeline):
         user = self.user
         return user is not None and user.reader is not None and user.reader.is_live
 
-    def acknowledged_room(self, room: int, id: int, over: bool = False) -> None:
-        if self.user is not None:
-            self.services.router.acknowledge_room(self.user.uid, room, id, over)
+    def acknowledged_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
+        self.services.router.acknowledge_room(uid, room, id, over)
 
     def forgotten(self, on_request: bool = False) -> None:
         if self.user is not None:

@@ -15,6 +15,7 @@ from chatsvc.cli.completion import completion
 from chatsvc.cli.inboxes import inbox
 from chatsvc.cli.keys import keys
 from chatsvc.cli.options import ACCOUNTS_HELP, as_of_server
+from chatsvc.cli.rooms import room
 from chatsvc.cli.schema import schema
 from chatsvc.tap.server_options import ACCOUNTS
 from chatsvc.tap.standard_streams import checked_streams
@@ -40,6 +41,7 @@ account.add_command(import_accounts)
 for command in (
     account,
     inbox,
+    room,
     schema,
     keys,
     check,

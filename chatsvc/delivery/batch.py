@@ -111,7 +111,7 @@ class BatchQueue:
     Messages and removals that wait for the next batch.
 
     Of several removals of one device (uid and name) the last stands for all, and so of several acknowledgements of one
-    user in one room. Both wait until they are ``due``; messages never do.
+    user in one room. They wait until they are ``due``, or ``positions_due``; messages never do.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -119,6 +119,7 @@ class BatchQueue:
         self.acknowledgements: dict[tuple[int, int], RoomAcknowledgement] = {}
         self.removals: dict[tuple[int, str], Removal] = {}
         self.due = False
+        self.positions_due = False
         self._limits = limits
 
     @property
@@ -129,11 +130,15 @@ class BatchQueue:
     @property
     def is_ready(self) -> bool:
         """Whether something waits that the next batch should carry."""
-        return bool(self.waiting) or self.due
+        return bool(self.waiting) or self.due or self.positions_due
 
     def release_removals(self) -> None:
-        """Let the removals and acknowledgements that have gathered go with the next batch."""
-        self.due = bool(self.removals or self.acknowledgements)
+        """Let the removals that have gathered go with the next batch."""
+        self.due = bool(self.removals)
+
+    def release_acknowledgements(self) -> None:
+        """Let the acknowledgements of rooms that have gathered go with the next batch."""
+        self.positions_due = bool(self.acknowledgements)
 
     def put_back(self, batch: Batch) -> None:
         """Let what a failed batch removed and acknowledged go with a later one, unless newer ones took its place."""
@@ -142,11 +147,11 @@ class BatchQueue:
             self.due = True
         for one in batch.acknowledgements:
             self.acknowledgements.setdefault((one.uid, one.room), one)
-            self.due = True
+            self.positions_due = True
 
     def next_batch(self) -> Batch:
         """Take as much as one batch may carry."""
-        return Batch(self._take_messages(), *self._take_removals())
+        return Batch(self._take_messages(), self._take_removals(), self._take_acknowledgements())
 
     def _take_messages(self) -> list[Pending | PendingRoomMessage]:
         taken: list[Pending | PendingRoomMessage] = []
@@ -158,15 +163,18 @@ class BatchQueue:
             taken.append(self.waiting.popleft())
         return taken
 
-    def _take_removals(self) -> tuple[list[Removal], list[RoomAcknowledgement]]:
+    def _take_removals(self) -> list[Removal]:
         if not self.due:
-            return [], []
-        most = self._limits.messages
-        devices, rooms = (
-            list(islice(self.removals, most)),
-            list(islice(self.acknowledgements, most)),
-        )
+            return []
+        devices = list(islice(self.removals, self._limits.messages))
         removals = [self.removals.pop(device) for device in devices]
+        self.due = bool(self.removals)
+        return removals
+
+    def _take_acknowledgements(self) -> list[RoomAcknowledgement]:
+        if not self.positions_due:
+            return []
+        rooms = list(islice(self.acknowledgements, self._limits.messages))
         acknowledgements = [self.acknowledgements.pop(room) for room in rooms]
-        self.due = bool(self.removals or self.acknowledgements)
-        return removals, acknowledgements
+        self.positions_due = bool(self.acknowledgements)
+        return acknowledgements

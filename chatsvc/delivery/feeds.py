@@ -21,6 +21,7 @@ from chatsvc.delivery.fan_out import FanOut
 from chatsvc.delivery.feed import RoomFeed, Subscription
 from chatsvc.inbox.room_log import Opened, RoomEnds, RoomLogs, RoomPage, RoomStart
 from chatsvc.observability.redaction import redacted
+from chatsvc.rooms.room import Room
 from chatsvc.rooms.rooms import Rooms
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.transport.backoff import Backoff
@@ -221,15 +222,28 @@ class RoomFeeds:
 
     # Who reads
 
-    async def open(self, uid: int, starts: Sequence[RoomStart], names: dict[int, str]) -> Opened:
+    async def open(self, uid: int, starts: Sequence[RoomStart], rooms: Sequence[Room]) -> Opened:
         """
-        Find where a session of ``uid`` begins in rooms, whose ``names`` are given by number.
+        Find where a session of ``uid`` begins in ``rooms``, as SQL has them.
 
-        The caller subscribes to each of the rooms at once, or they are soon not read here any more.
+        The caller subscribes to each of them at once, or they are soon not read here any more.
 
-        :raise StoreUnavailable: the store is away.
+        :raise StoreUnavailable: a store is away.
         """
-        rooms = [start.room for start in starts]
+        opened = await self._open(uid, starts, rooms)
+        versions = {room.number: room.version for room in rooms}
+        lost = [ends.room for ends in opened.ends if ends.version < versions[ends.room]]
+        if not lost:
+            return opened
+        for number in lost:  # the store has lost events
+            await self._rooms.ready(number)
+        return await self._open(uid, starts, rooms)
+
+    async def _open(
+        self, uid: int, starts: Sequence[RoomStart], of_rooms: Sequence[Room]
+    ) -> Opened:
+        rooms = [room.number for room in of_rooms]
+        names = {room.number: room.name for room in of_rooms}
         self._opening.update(rooms)
         try:
             opened = await self._logs.open(uid, starts)
@@ -240,8 +254,7 @@ class RoomFeeds:
         for ends in opened.ends:
             feed = self._feeds.get(ends.room)
             if feed is None:
-                name = names.get(ends.room, "")
-                feed = RoomFeed(ends.room, name, ends.last, ends.serial)
+                feed = RoomFeed(ends.room, names[ends.room], ends.last, ends.serial)
                 self._feeds[ends.room] = feed
             if told.get(ends.room, 0) > feed.cursor or ends.last > feed.cursor:
                 self.resync(feed)

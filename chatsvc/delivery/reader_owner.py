@@ -42,7 +42,7 @@ class RoomReaderOwner(Protocol):
     def is_caught_up(self) -> bool:
         """Whether the inbox has nothing more to deliver for now."""
 
-    def acknowledged_room(self, room: int, id: int, over: bool = False) -> None:
+    def acknowledged_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
         """Take note that a room's log was acknowledged up to an id; ``over``: that was the end of the membership."""
 
     def failed(self) -> None:

@@ -8,7 +8,7 @@ it catches up the reader takes them from SQL, and from then on from the events o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -28,7 +28,7 @@ from chatsvc.delivery.room_start import (
     is_over,
     start_of,
 )
-from chatsvc.inbox.room_log import Opened, RoomPage, RoomStart
+from chatsvc.inbox.room_log import RoomPage
 from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.rooms.room import Membership, RoomOfUser
@@ -46,6 +46,11 @@ class RoomReader:
     ``says_synced``: the client is told when it has all that waited. ``delivered`` counts the entries.
     """
 
+    __slots__ = (
+        *("_behind", "_closed", "_delivered", "_earlier", "_feeds", "_joining", "_mark", "_over"),
+        *("_owner", "_reading", "_rejoined", "_rooms", "_says_synced", "_sink"),
+        *("paused", "subscriptions", "uid"),
+    )
     _log = Logger()
 
     def __init__(
@@ -74,7 +79,7 @@ class RoomReader:
         self._over: dict[int, tuple[int, int]] = {}
         # Joinings that the inbox told of before the end of an earlier membership was reached in the log.
         self._rejoined: dict[int, list[e.Joining]] = {}
-        self._joining: dict[int, e.Joining] = {}
+        self._joining: dict[int, list[e.Joining]] = {}
         # Memberships before the one at which a device begins that says nothing of a room, with where that is.
         self._earlier: dict[int, tuple[int, Sequence[Membership]]] = {}
         self._reading = False
@@ -116,23 +121,12 @@ class RoomReader:
         if not rooms and known.positions is not None:
             return [], []
         by_number = {one.room.number: one for one in rooms}
-        opened = await self._open_feeds(by_number, [start_of(one, known) for one in rooms])
+        starts = [start_of(one, known) for one in rooms]
+        opened = await self._feeds.open(self.uid, starts, [one.room for one in rooms])
         beginnings = [beginning_of(by_number[ends.room], known, ends) for ends in opened.ends]
         for one in beginnings:
             self._subscribe(one)
         return beginnings, opened.others
-
-    async def _open_feeds(
-        self, rooms: Mapping[int, RoomOfUser], starts: Sequence[RoomStart]
-    ) -> Opened:
-        names = {number: one.room.name for number, one in rooms.items()}
-        opened = await self._feeds.open(self.uid, starts, names)
-        lost = [ends.room for ends in opened.ends if ends.version < rooms[ends.room].room.version]
-        if not lost:
-            return opened
-        for room in lost:  # the store has lost events
-            await self._rooms.ready(room)
-        return await self._feeds.open(self.uid, starts, names)
 
     def _subscribe(self, beginning: Beginning) -> None:
         feed = self._feeds.feed(beginning.room)
@@ -166,9 +160,10 @@ class RoomReader:
             return
         if room in self._over and mark.serial <= self._over[room][1]:
             return  # told at the log-in
-        is_new = room not in self._joining
-        self._joining[room] = mark
-        if is_new:
+        if room in self._joining:
+            self._joining[room].append(mark)
+        else:
+            self._joining[room] = []
             Deferred.fromCoroutine(self._join(mark)).addErrback(self.failed)
 
     def _begin_earlier(
@@ -189,12 +184,12 @@ class RoomReader:
                 lambda: self._begin_at(mark, known), lambda: not self._closed
             )
         finally:
-            newest = self._joining.pop(mark.room)
+            later = self._joining.pop(mark.room)
         for one in beginnings or ():
             for event in one.shown(joining=True):
                 self._owner.say(event)
-        if newest is not mark:
-            self.joined(newest)  # it came meanwhile
+        for one_more in later:
+            self.joined(one_more)
         self.read_on()
 
     async def _begin_at(self, mark: e.Joining, known: Known) -> list[Beginning]:
@@ -242,7 +237,7 @@ class RoomReader:
             feed.room not in self._over
         ):  # the event is not kept any more, so nobody will acknowledge it
             self._over[feed.room] = (0, serial)
-            self._owner.acknowledged_room(feed.room, subscription.cursor, over=True)
+            self._owner.acknowledged_room(self.uid, feed.room, subscription.cursor, over=True)
         self._owner.say(e.RoomLeft(feed.room, feed.name, why))
         for mark in self._rejoined.pop(feed.room, ()):
             if mark.serial > serial:
@@ -270,13 +265,13 @@ class RoomReader:
             if last is None or not last[0] or id < last[0]:
                 return False
             self._over[room] = (0, last[1])
-            self._owner.acknowledged_room(room, last[0], over=True)
+            self._owner.acknowledged_room(self.uid, room, last[0], over=True)
             return True
         up_to = min(id, subscription.cursor)
         if up_to <= subscription.acknowledged or up_to <= subscription.feed.void:
             return False
         subscription.acknowledged = up_to
-        self._owner.acknowledged_room(room, up_to)
+        self._owner.acknowledged_room(self.uid, room, up_to)
         return True
 
     def pause(self) -> None:

@@ -148,8 +148,11 @@ class MessageRouter(ReadersHere):
             self._positions = self._clock.callLater(POSITION_DELAY, self._send_positions)
 
     def _send_positions(self) -> None:
-        self._positions = None
-        self.send_now()
+        positions, self._positions = self._positions, None
+        if positions is not None and positions.active():
+            positions.cancel()
+        self._queue.release_acknowledgements()
+        self._schedule()
 
     def remove(
         self, uid: int, generation: int, up_to: int, device: str = "", shown: int = 0
@@ -168,11 +171,13 @@ class MessageRouter(ReadersHere):
     ) -> None:
         """Remove what an ended session has received, at once, so that the next one finds the inbox as it was left."""
         self._queue.removals[uid, device] = Removal(uid, generation, up_to, True, device, shown)
+        self._send_positions()
         self.send_now()
 
     async def drained(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._under_way or not self._queue.is_empty:
+            self._send_positions()
             self.send_now()
             await self._batch_end.wait()
 

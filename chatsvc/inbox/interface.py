@@ -121,8 +121,9 @@ class Inbox(Protocol):
     time. Whether it did what was asked is then unknown.
     """
 
-    rooms: RoomLogs
-    """The logs of rooms, in the same store."""
+    @property
+    def rooms(self) -> RoomLogs:
+        """The logs of rooms, in the same store."""
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """

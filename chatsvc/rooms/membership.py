@@ -180,7 +180,7 @@ def close(transaction: Transaction, by: int, number: int, now: int) -> Pending:
     :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``.
     """
     change, own = locked_by(transaction, by, number, now)
-    room = own.known()
+    room = own.closed_or_visible()
     assert change is not None
     if not room.closed:
         own.require(Action.CLOSE)

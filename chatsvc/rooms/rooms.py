@@ -95,7 +95,7 @@ class Rooms:
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
-        number = await self._once_known(uid, room)
+        number = await self._compared((await self._store.standing(uid, room)).known().number)
         return await self._change(membership.leave, uid, number, self._store.now)
 
     async def invite(self, by: int, room: int | str, user: int) -> Room:
@@ -175,7 +175,8 @@ class Rooms:
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``.
         """
-        number = await self._once_known(by, room)
+        own = await self._store.standing(by, room)
+        number = await self._compared(own.closed_or_visible().number)
         return await self._change(membership.close, by, number, self._store.now)
 
     async def list_rooms(
@@ -315,9 +316,6 @@ class Rooms:
     async def _visible(self, uid: int, room: int | str) -> int:
         """The number of a room that a user may know of: whoever may not locks nothing, and nobody out."""
         return await self._compared((await self._store.standing(uid, room)).visible().number)
-
-    async def _once_known(self, uid: int, room: int | str) -> int:
-        return await self._compared((await self._store.standing(uid, room)).known().number)
 
     async def _compared(self, number: int) -> int:
         """Compare a log with SQL before this node changes the room: later it could not be told which has gone back."""

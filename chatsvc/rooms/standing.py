@@ -73,6 +73,16 @@ class Standing:
             return self.room
         return self.visible()
 
+    def closed_or_visible(self) -> Room:
+        """
+        Return the room, if it is closed and this user was in it, or may know of it.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``: otherwise.
+        """
+        if self.room is not None and self.room.closed and self.once:
+            return self.room
+        return self.visible()
+
     def require(self, *actions: Action) -> str:
         """
         Check that this user may do all of some actions in a visible room; return the role.

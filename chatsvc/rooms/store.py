@@ -12,7 +12,7 @@ from chatsvc.inbox.room_log import Place
 from chatsvc.rooms import lists, unfinished
 from chatsvc.rooms.memberships import rooms_of
 from chatsvc.rooms.room import Room, RoomOfUser, RoomRefused
-from chatsvc.rooms.room_change import Pending, read
+from chatsvc.rooms.room_change import Pending
 from chatsvc.rooms.standing import Standing, standing
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
@@ -74,9 +74,19 @@ class RoomStore:
         """Read how a user stands to a room, given by its number or its name: one query, whether it is there or not."""
         return await self._read(standing, uid, room, self.now)
 
-    async def room(self, number: int) -> Room | None:
-        """Read a room."""
-        return await self._read(read, number)
+    async def all_rooms(self, after: int, limit: int) -> list[Room]:
+        """List rooms, as :func:`chatsvc.rooms.lists.all_rooms` does."""
+        return await self._read(lists.all_rooms, after, limit)
+
+    async def owners(self, number: int) -> list[int]:
+        """Read the uids of a room's owners, ascending."""
+        return await self._read(lists.owners, number)
+
+    async def members(
+        self, number: int, after: int | None, limit: int
+    ) -> tuple[list[tuple[int, str, str]], bool]:
+        """List members, whoever asks, as :func:`chatsvc.rooms.lists.members_page` does."""
+        return await self._read(lists.members_page, number, after, limit)
 
     async def rooms_of(self, uid: int, also: Sequence[int]) -> tuple[list[RoomOfUser], list[int]]:
         """Read the rooms of a user, as :func:`chatsvc.rooms.memberships.rooms_of` does."""

@@ -65,7 +65,7 @@ def encode(command: c.Command) -> bytes:
 
 def parse(frame: bytes) -> Heard | None:
     """
-    Return what is in a frame, or None if it is no structured frame (the greeting) or of an unknown type.
+    Return what is in a frame, or None if it is no structured frame (the greeting), of an unknown type, or about a room.
 
     :raise NotUnderstood: when it breaks the dialect.
     """
@@ -73,7 +73,8 @@ def parse(frame: bytes) -> Heard | None:
         return None
     try:
         thing = orjson.loads(frame)
-        parser = _PARSERS.get(thing["type"])
+        kind = thing["type"]
+        parser = None if kind in _OF_ROOMS_TOO and "room" in thing else _PARSERS.get(kind)
         return parser(thing) if parser else None
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
@@ -92,6 +93,9 @@ def understand(command: c.Command, answer: e.Event) -> e.Event:
     except (KeyError, TypeError, ValueError) as problem:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
+
+_OF_ROOMS_TOO = frozenset(("msg", "sent", "missed"))
+"""Types of frames that are about an inbox unless they name a room: this client has none."""
 
 _LONGEST_WAIT = 300.0
 """Seconds; a client waits no longer before it connects again, whatever the server asks for."""

@@ -109,6 +109,21 @@ class FolderTests(Inspecting):
             self.assertEqual((found[0].verdict, found[0].about), (Severity.FAIL, "keys"))
             self.assertIn(f"{self.at('file')} is no folder to write to", found[0].text)
 
+    async def test_unfinished_rooms(self) -> None:
+        """Nobody would hear of members who are not in the log of their room: each is refused there."""
+        await self.make_all()
+        at = int(NOW.timestamp() * 1000)
+        with closing(sqlite3.connect(self.at("chat.db"))) as connection, connection:
+            for room, before, serial in ((1, 59, None), (2, 61, None), (3, 61, 7)):
+                row = (room, 1, at - before * 1000, "created", 1, 1, "a", "{}", None, serial)
+                connection.execute(
+                    "INSERT INTO chat_room_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+                )
+        words = (
+            "not in their logs for more than a minute, so that members may be missing there: #2;"
+        )
+        self.assert_found(await self.inspect(), (Severity.WARN, "rooms", words))
+
     async def test_workers(self) -> None:
         """Workers on SQLite would be found in order, and the server not start."""
         self.make()

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.delivery.reader import Reader
 from chatsvc.inbox.claim import Cursor
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Joining, Message
 
 
 class RecordingOwner:
@@ -31,6 +31,12 @@ class RecordingOwner:
 
     def taken_over(self, by: str = "") -> None:
         self.noted.append("taken over")
+
+    def caught_up(self) -> None:
+        pass
+
+    def joined(self, mark: Joining) -> None:
+        self.noted.append(f"joined {mark.room}")
 
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")

@@ -219,7 +219,7 @@ class RoomClient:
     def is_caught_up(self) -> bool:
         return self.inbox_is_live
 
-    def acknowledged_room(self, room: int, id: int, over: bool = False) -> None:
+    def acknowledged_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
         self.acknowledged.append((room, id, over))
 
     def failed(self) -> None:

@@ -27,6 +27,7 @@ from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.delivery.recording import RecordingListener
 from tests.support.fakes import MemoryInbox
+from tests.support.memory_rooms import no_rooms
 
 ME, OTHER = 1, 2
 PHONE, DESK = "b" * 16, "d" * 16
@@ -43,7 +44,11 @@ class DevicesInRouterTests(SynchronousTestCase):
         self.inbox = MemoryInbox()
         self.listeners: OnlineUsers[RecordingListener] = OnlineUsers()
         self.metrics = Metrics()
-        self.router = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
+        self.router = MessageRouter(
+            *(self.clock, self.inbox, self.listeners),
+            no_rooms(self.clock, self.inbox),
+            self.metrics,
+        )
         self.told: list[tuple[Outcome | None, Message]] = []
 
     def listen(self, uid: int, device: str = "", speaks_as: str = "") -> RecordingListener:

@@ -18,6 +18,7 @@ from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.delivery.recording import RecordingOwner
 from tests.support.fakes import MemoryInbox
+from tests.support.memory_rooms import no_rooms
 
 UID = 2
 
@@ -27,7 +28,10 @@ class ReaderTests(SynchronousTestCase):
         self.clock = Clock()
         self.inbox = MemoryInbox()
         self.listeners: OnlineUsers[Reader] = OnlineUsers()
-        self.router = MessageRouter(self.clock, self.inbox, self.listeners)
+        self.router = MessageRouter(
+            *(self.clock, self.inbox, self.listeners),
+            no_rooms(self.clock, self.inbox),
+        )
         self.owner = RecordingOwner()
         self.delivered = Metrics().handed
 

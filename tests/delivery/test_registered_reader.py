@@ -18,6 +18,7 @@ from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.delivery.recording import RecordingOwner
 from tests.support.fakes import MemoryInbox
+from tests.support.memory_rooms import no_rooms
 
 UID, OTHER = 2, 3
 PHONE, DESK = "b" * 16, "d" * 16
@@ -28,7 +29,10 @@ class RegisteredCase(SynchronousTestCase):
         self.clock = Clock()
         self.inbox = MemoryInbox()
         self.listeners: OnlineUsers[Reader] = OnlineUsers()
-        self.router = MessageRouter(self.clock, self.inbox, self.listeners)
+        self.router = MessageRouter(
+            *(self.clock, self.inbox, self.listeners),
+            no_rooms(self.clock, self.inbox),
+        )
         self.inbox.watcher = self.router
         self.owner = RecordingOwner()
         self.register(DESK)

@@ -162,7 +162,7 @@ class LiveTests(RoomCase):
 
         self.node.tell(self.rooms.say(BOB))
         self.node.clock.callLater(0, count)
-        self.node.clock.callLater(GATHERED, count)
+        self.node.clock.callLater(10 * GATHERED, count)
         self.node.pass_time()
         self.assertEqual(counts, [AT_ONCE, AT_ONCE + 1])
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.room_start import Known
@@ -183,6 +189,5 @@ class RoomModelTests(SynchronousTestCase):
 
     def test_model(self) -> None:
         """Some sequence of joinings, lost news, full connections and log-ins would lose, double or leak an entry."""
-        case = RoomMachine.TestCase()
-        case.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
-        case.runTest()
+        steps = settings(max_examples=150, stateful_step_count=30, deadline=None)
+        run_state_machine_as_test(RoomMachine, settings=steps)

@@ -30,6 +30,7 @@ from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.wire.events import Message
 from tests.delivery.recording import RecordingListener
 from tests.support.fakes import MemoryInbox
+from tests.support.memory_rooms import no_rooms
 
 
 class RouterTests(SynchronousTestCase):
@@ -38,7 +39,11 @@ class RouterTests(SynchronousTestCase):
         self.inbox = MemoryInbox()
         self.listeners: OnlineUsers[RecordingListener] = OnlineUsers()
         self.metrics = Metrics()
-        self.router = MessageRouter(self.clock, self.inbox, self.listeners, self.metrics)
+        self.router = MessageRouter(
+            *(self.clock, self.inbox, self.listeners),
+            no_rooms(self.clock, self.inbox),
+            self.metrics,
+        )
         self.on_outcome: list[tuple[str, Outcome | None]] = []
 
     def listen(self, uid: int, device: str = "", speaks_as: str = "") -> RecordingListener:
@@ -120,6 +125,7 @@ class RouterTests(SynchronousTestCase):
             self.clock,
             self.inbox,
             self.listeners,
+            no_rooms(self.clock, self.inbox),
             after_batch=lambda: told.append(len(self.on_outcome)),
         )
         self.send("a")

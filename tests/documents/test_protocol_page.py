@@ -31,7 +31,7 @@ from tests.support.pages import Page
 from tests.support.processes import ChatServer
 
 _DIALECT = StructuredDialect("en")
-_DIALECT.bring_devices()
+_DIALECT.bring_rooms()
 
 
 @cache
@@ -62,7 +62,7 @@ class PhrasesTests(TestCase):
         """A client that compares a sentence of the page would wait for one that is never said."""
         rows = page().table("when", "`zh`", "`en`")
         said = {(quoted(zh), quoted(en)) for _, zh, en in rows}
-        names = {field.name for field in fields(ZH)} - {"help", "problems"}
+        names = {field.name for field in fields(ZH)} - {"help", "problems", "rooms"}
         self.assertEqual(said, {(getattr(ZH, name), getattr(EN, name)) for name in names})
         self.assertEqual(len(rows), len(names))
 
@@ -96,8 +96,10 @@ class FramesTests(TestCase):
         for example in examples.values():
             self.assertFalse(isinstance(parsed(example), c.Malformed), example)
         kinds = {kind.__name__ for kind in map(type, map(parsed, examples.values()))}
-        text_only = {"Help", "SetLang", "Quit", "Malformed"}
-        self.assertEqual(kinds, {kind.__name__ for kind in c.Command.__subclasses__()} - text_only)
+        text_only = {"Help", "HelpOnRooms", "SetLang", "Quit", "Malformed"}
+        declared = {kind.__name__ for kind in c.Command.__subclasses__()} - text_only
+        of_rooms = {name for name in declared if "Room" in name}
+        self.assertEqual(kinds, declared - of_rooms)
 
     def test_fields_of_requests(self) -> None:
         """A field would be missing from the page, or be needed where the page says that it is not."""
@@ -122,7 +124,8 @@ class FramesTests(TestCase):
 
     def test_fields_of_answers(self) -> None:
         """A field would come that the page does not explain, or the page explain one that never comes."""
-        message = e.Message(1, 10001, "name", 5, "text", 10, to=2)
+        invitation = e.Invitation(7, "dev")
+        message = e.Message(1, 10001, "name", 5, "text", 10, to=2, mark=invitation)
         events: dict[str, e.Event | e.Message] = {
             "welcome": e.Welcome(True, ("devices",)),
             "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0, 1),
@@ -137,7 +140,7 @@ class FramesTests(TestCase):
             "pong": e.Pong(),
             "kicked": e.Kicked(),
             "bye": e.Bye(1.5, forgotten=True),
-            "error": e.Refused(Problem.GAP, to=1, waiting=1, expected=1, retry_after=1.5),
+            "error": e.Refused(Problem.GAP, to=1, waiting=1, expected=1, retry_after=1.5, room=1),
         }
         said: dict[str, set[str]] = defaultdict(set)
         for frame, field, *_ in page().table("frame", "field", "is", "there"):

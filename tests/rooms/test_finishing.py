@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from chatsvc.rooms.event import raised_members
 from chatsvc.rooms.room import MEMBER, OWNER, PRIVATE, PUBLIC, Membership, Room, RoomOfUser
 from chatsvc.rooms.rooms import Rooms
 from chatsvc.storage.url import StoreUnavailable
@@ -136,6 +137,8 @@ class BothKinds:
             await self.rooms.leave(CAT, "dev")
             del self.logs.rooms[number]
             await self.break_off(DAN)
+            start = (await self.store.lost(number, None)).start
+            self.assertEqual(start, (4, {ANN: OWNER, BOB: MEMBER}))  # DAN joins by the event
             room = await self.node().ready(number)
             log = self.logs.rooms[number]
             self.assertEqual(log.members, {ANN: OWNER, BOB: MEMBER, DAN: MEMBER})
@@ -200,6 +203,12 @@ class BothKinds:
             await self.rooms.join(BOB, "dev")
             self.restore(number, backup)
             self.logs.rooms[number].entries.pop()  # it is not kept any more
+            self.logs.away = True
+            for uid in (BOB, CAT):
+                asking = Deferred.fromCoroutine(self.node().join(uid, "dev"))
+                await self.assertFailure(asking, StoreUnavailable)
+            self.assertEqual(self.unfinished(), 0)
+            self.logs.away = False
             asked = [
                 Deferred.fromCoroutine(self.node().join(uid, "dev")) for uid in (BOB, CAT, DAN)
             ]
@@ -215,15 +224,20 @@ class BothKinds:
             number = await self.make()
             backup = self.back_up(number)
             await self.rooms.join(BOB, "dev")
+            await self.rooms.leave(BOB, "dev")
             self.restore(number, backup)
-            raised = await self.store.raise_above(number, 2)
+            await self.break_off(DAN)
+            raised = await self.store.raise_above(number, 3)
             assert raised is not None
-            self.assertIsNone(await self.store.raise_above(number, 2))
+            self.assertEqual(raised_members(raised.changes[0]), {ANN: OWNER})
+            self.assertEqual([one.version for one in raised.changes], [4, 5])
+            self.assertIsNone(await self.store.raise_above(number, 3))
             await self.break_off(CAT)
             await self.node().ready(number)
-            self.assertEqual(self.logs.rooms[number].members, {ANN: OWNER, CAT: MEMBER})
+            members = {ANN: OWNER, CAT: MEMBER, DAN: MEMBER}
+            self.assertEqual(self.logs.rooms[number].members, members)
             self.assertEqual(self.unfinished(), 0)
-            self.assertEqual(self.logs.marks[-1][0], CAT)
+            self.assertEqual([mark[0] for mark in self.logs.marks[-2:]], [DAN, CAT])
 
         async def test_known(self) -> None:
             """Messages would go under a version from before the store was connected to, or wait for SQL each."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet.interfaces import IReactorTime
+
+from chatsvc.delivery.feeds import RoomFeeds
+from chatsvc.inbox.interface import Inbox
 from chatsvc.rooms.room import PUBLIC, Room, RoomOfUser, RoomRefused
+from chatsvc.rooms.rooms import Rooms
 from chatsvc.wire.events import ListedRoom
 from tests.support.fakes import Turns
 
@@ -101,5 +106,13 @@ class MemoryRooms(Turns):
     def entry_seen(self, room: int, version: int, name: str | None, kind: str | None) -> None:
         pass
 
+    def lost_events(self, room: int) -> None:
+        pass
+
     def reconnected(self) -> None:
         pass
+
+
+def no_rooms(clock: IReactorTime, inbox: Inbox) -> RoomFeeds:
+    """Feeds of a node at which nobody reads a room."""
+    return RoomFeeds(clock, inbox.rooms, cast(Rooms, MemoryRooms()))

@@ -11,6 +11,8 @@ from chatsvc.accounts.authenticator import Authenticator
 from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.delivery.feed import EntryBatch
+from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
@@ -22,6 +24,7 @@ from chatsvc.limits.take_overs import TakeOverBrake
 from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, RegistrationLimit
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.session_log import LogBudget
+from chatsvc.rooms.rooms import Rooms
 from chatsvc.services import Rates, Services
 from chatsvc.session import Session
 from chatsvc.transport.flush import FlushConsolidator
@@ -59,8 +62,9 @@ class World:
         self.rooms = MemoryRooms()
         self.online: OnlineUsers[Reader] = OnlineUsers()
         self.flush = FlushConsolidator(self.clock)
+        self.feeds = RoomFeeds(self.clock, self.inbox.rooms, cast(Rooms, self.rooms))
         self.router = MessageRouter(
-            self.clock, self.inbox, self.online, after_batch=self.flush.flush
+            self.clock, self.inbox, self.online, self.feeds, after_batch=self.flush.flush
         )
         self.inbox.watcher = self.router
         now = self.clock.seconds
@@ -81,7 +85,8 @@ class World:
             ),
             accounts=accounts,
             inbox=self.inbox,
-            rooms=self.rooms,
+            rooms=cast(Rooms, self.rooms),
+            feeds=self.feeds,
             router=self.router,
             flush=self.flush,
             online=self.online,
@@ -92,6 +97,7 @@ class World:
                 login=RateLimiter(login_rate, now),
                 find=RateLimiter(find_rate, now),
                 room=RateLimiter(room_rate, now),
+                into_room=RateLimiter(UNLIMITED, now),
                 take_over=TakeOverBrake(now),
             ),
             limits=ConnectionLimits(**limits),
@@ -121,6 +127,8 @@ class RecordingConnection:
         self.noted: list[Any] = []
         self.held: set[str] = set()
         self.received: Callable[[int], object] | None = None
+        self.entries: list[tuple[str, e.RoomEntry]] = []
+        self.is_for_people = False
         self.rooms = True  # as a person's
         self.session = Session(services, self, ROUTES)
 
@@ -130,7 +138,18 @@ class RecordingConnection:
     def deliver(self, message: e.Message) -> None:
         self.delivered.append(message)
 
-    def track_acks(self, received: Callable[[int], object]) -> None:
+    def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
+        self.entries.append((room_name, entry))
+
+    def deliver_batch(self, batch: EntryBatch) -> None:
+        for entry in batch.entries:
+            self.deliver_entry(entry, batch.name)
+
+    def track_acks(
+        self,
+        received: Callable[[int], object],
+        received_in_room: Callable[[int, int], object],
+    ) -> None:
         self.received = received
 
     def poll_acks(self) -> None:

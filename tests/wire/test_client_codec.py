@@ -51,6 +51,20 @@ class ClientCodecTests(SynchronousTestCase):
         ):
             self.assertEqual(self.server.parse(client.encode(command)), command)
 
+    def test_rooms(self) -> None:
+        """What is said of a room would be taken for a message in the inbox, and acknowledged there."""
+        self.server.bring_devices()
+        self.server.bring_rooms()
+        message = e.RoomMessage(7, 121, 10, 10001, "a", 5, "x")
+        entry = self.server.encode_entry(message, "dev")
+        assert entry is not None
+        self.assertIsNone(client.parse(entry))
+        for event in (
+            *(e.RoomSent(7, "dev", 121, message), e.RoomMissed(7, 1, 2), e.RoomLeft(7, "dev", "x")),
+            e.RoomShown(7, "dev", "public", "", "all", "member", 12, 120, 118),
+        ):
+            self.assertIsNone(self.heard(event), event)
+
     def test_messages_and_signals(self) -> None:
         """The client would not understand what the server says of its own accord."""
         for event in (

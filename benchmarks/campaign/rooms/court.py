@@ -11,8 +11,8 @@ user has shown, or of what was more than 50 entries back when it logged in.
 *Leaked* is what was shown, or taken, outside of a membership, and what lies in one that began before its end was
 asked for and was said after that was confirmed.
 
-*Missed* may be what a device was told of as no longer kept: more than the window's entries had come behind it, or a store
-lost the whole log, whose ids then go on where SQL knows that they were.
+*Missed* may be what a device was told of as no longer kept: more than the window's entries had come behind it, or a
+store lost the whole log, whose ids then go on where SQL knows that they were.
 
 A store that goes back loses what came after a moment, as ``verdict.py`` of the campaign says. Here all serials are
 known: lost is what was accepted before the loss ended, under a serial above the last one that came back.

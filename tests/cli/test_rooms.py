@@ -1,0 +1,136 @@
+"""``chatsvc room``, run as a process as an admin runs it, on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
+from tests.support.processes import run
+
+
+class BothKinds:
+    """What holds on both kinds of database."""
+
+    class Tests(OnDatabase):
+        """The tests, for each kind of database."""
+
+        def chatsvc(self, *words: str, status: int = 0, inbox: str = "sqlite:none.db") -> str:
+            """Run the command; give what it printed, or its one line of complaint."""
+            env = {"CHATSVC_ACCOUNTS": self.url, "CHATSVC_INBOX": inbox}
+            done = run("chatsvc", *words, env=env, folder=".")
+            self.assertEqual(done.status, status, done)
+            self.assertNotIn("Traceback", done.stderr)
+            if not status:
+                self.assertEqual(done.stderr, "")
+                return done.stdout
+            self.assertEqual(done.stdout, "")
+            if status == 1:
+                self.assertEqual(done.stderr.count("\n"), 1, done)
+            return done.stderr
+
+        def json(self, *words: str) -> Any:
+            """What a command prints as JSON."""
+            return orjson.loads(self.chatsvc("room", *words, "--json"))
+
+        def account(self, name: str) -> None:
+            """Make an account; the first has the uid 10001."""
+            self.chatsvc("account", "add", name, "--generate")
+
+        def test_add(self) -> None:
+            """An admin could make no room, or not for whom it is; a server would not find it in its events."""
+            self.account("张三")
+            self.assertEqual(
+                self.chatsvc("room", "add", "#dev", "--owner", "10001", "--topic", "all"), "1\n"
+            )
+            made = self.json("add", "运维", "--owner", "10001", "--private")
+            expected = {
+                "room": 2,
+                "name": "运维",
+                "kind": "private",
+                "history": "joined",
+                "topic": "",
+                "members": 1,
+                "closed": False,
+            }
+            self.assertEqual(made, expected)
+            self.assertEqual(
+                self.json("members", "运维"), [{"uid": 10001, "name": "张三", "role": "owner"}]
+            )
+            query = "SELECT room, version, event, uid, serial FROM chat_room_event ORDER BY room"
+            self.assertEqual(
+                [tuple(row) for row in self.sql(query)],
+                [(1, 1, "created", 10001, None), (2, 1, "created", 10001, None)],
+            )
+
+        def test_list_and_show(self) -> None:
+            """An admin could not see what rooms there are, or a script not read it."""
+            self.account("张三")
+            self.assertEqual(self.json("list"), [])
+            self.chatsvc("room", "add", "dev", "--owner", "10001", "--topic", "a\nb")
+            self.chatsvc("room", "add", "ops", "--owner", "10001", "--private")
+            self.assertEqual(
+                self.chatsvc("room", "list"), "1\tdev\tpublic\t1\ta␊b\n2\tops\tprivate\t1\t\n"
+            )
+            self.assertEqual([one["name"] for one in self.json("list")], ["dev", "ops"])
+            shown = self.chatsvc("room", "show", "OPS")
+            self.assertEqual(shown, "2\tops\tprivate\tjoined\t1\t10001\tno\t\n")
+            self.assertEqual(self.chatsvc("room", "show", "#2"), shown)
+            self.assertEqual(self.json("show", "#dev")["owners"], [10001])
+
+        def test_close(self) -> None:
+            """An admin could not close a room, or would by mistake; or its name would stay taken."""
+            self.account("张三")
+            self.chatsvc("room", "add", "dev", "--owner", "10001")
+            self.assertIn("--yes", self.chatsvc("room", "close", "dev", status=1))
+            self.assertEqual(self.chatsvc("room", "close", "dev", "--yes"), "Closed #dev.\n")
+            self.assertEqual(
+                self.json("close", "#1", "--yes"), {"room": 1, "name": "dev", "closed": True}
+            )
+            self.assertEqual(self.json("list"), [])
+            self.assertEqual(self.json("show", "#1")["closed"], True)
+            self.chatsvc("room", "show", "dev", status=1)
+            self.chatsvc("room", "members", "#1")
+            self.assertEqual(self.chatsvc("room", "add", "dev", "--owner", "10001"), "2\n")
+            ((by, name),) = self.sql(
+                "SELECT actor, name FROM chat_room_event WHERE event = 'closed'"
+            )
+            self.assertEqual((by, name), (0, "chatsvc"))
+
+        def test_refused(self) -> None:
+            """A mistake would end in a traceback, or with the status of a success."""
+            self.account("张三")
+            self.chatsvc("room", "add", "dev", "--owner", "10001")
+            for words, said in (
+                (("add", "DEV", "--owner", "10001"), "the name 'DEV' is taken"),
+                (("add", "ops", "--owner", "77"), "there is no account 77"),
+                (("add", "a b", "--owner", "10001"), "' ' may not stand"),
+                (("add", "a]", "--owner", "10001"), "U+005D may not stand"),
+                (("add", "", "--owner", "10001"), "empty"),
+                (("add", "a", "--owner", "10001", "--topic", "好" * 171), "512 bytes"),
+                (("show", "ops"), "there is no room #ops"),
+                (("show", "#7"), "there is no room #7"),
+                (("members", "#9999999999999999999"), "there is no room"),
+                (("close", "ops", "--yes"), "there is no room #ops"),
+            ):
+                self.assertIn(said, self.chatsvc("room", *words, status=1))
+            self.chatsvc("room", "add", "ops", status=2)
+            self.chatsvc("room", "add", "ops", "--owner", "x", status=2)
+            self.assertEqual(len(self.json("list")), 1)
+
+        def test_store_away(self) -> None:
+            """A room would be made of which no log could hear, and the admin not be told."""
+            self.account("张三")
+            away = "redis+unix:///no/such/socket"
+            words = ("room", "add", "dev", "--owner", "10001")
+            self.assertIn("/no/such/socket", self.chatsvc(*words, status=1, inbox=away))
+            self.assertEqual(self.json("list"), [])
+
+
+class SQLiteTests(BothKinds.Tests, OnSQLite):
+    """On SQLite."""
+
+
+class MariaDBTests(BothKinds.Tests, OnMariaDB):
+    """On MariaDB."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,11 @@ from chatsvc.delivery import room_reader
 from chatsvc.delivery.feed import RoomFeed
 from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.room_reader import RoomReader
-from chatsvc.inbox.room_log import LogEvent
-from chatsvc.rooms import finishing
-from chatsvc.rooms.event import RoomChange, log_event
-from chatsvc.rooms.room import Membership
+from chatsvc.inbox.room_log import LogEvent, Opened, RoomStart
+from chatsvc.rooms import event, finishing
+from chatsvc.rooms.event import RoomChange
+from chatsvc.rooms.room import Membership, RoomOfUser
+from chatsvc.rooms.rooms import Rooms
 from chatsvc.wire.events import RoomEntry
 from tests.support.script_rules import replace_rule
 
@@ -29,16 +30,25 @@ def versions() -> None:
         "if lost or not room.version or room.version < version then return {'behind'} end",
         "room.version = room.version or version",
     )
+    Rooms.reconnected = lambda self: None  # type: ignore[method-assign]
+
+    async def open_feeds(
+        self: RoomReader, rooms: Mapping[int, RoomOfUser], starts: Sequence[RoomStart]
+    ) -> Opened:
+        names = {number: one.room.name for number, one in rooms.items()}
+        return await self._feeds.open(self.uid, starts, names)
+
+    RoomReader._open_feeds = open_feeds  # type: ignore[method-assign]
 
 
 def marks() -> None:
     """The inbox of who has joined does not tell so."""
-    honest = log_event
+    honest = event.log_event
 
-    def without_mark(room: int, change: RoomChange) -> LogEvent:
+    def log_event(room: int, change: RoomChange) -> LogEvent:
         return replace(honest(room, change), joins=False)
 
-    vars(finishing)["log_event"] = without_mark
+    vars(finishing)["log_event"] = log_event
 
 
 def memberships() -> None:

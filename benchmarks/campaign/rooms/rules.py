@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ from chatsvc.delivery import room_reader
 from chatsvc.delivery.feed import RoomFeed
 from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.room_reader import RoomReader
-from chatsvc.inbox.room_log import LogEvent, Opened, RoomStart
+from chatsvc.inbox.room_log import LogEvent
 from chatsvc.rooms import event, finishing
 from chatsvc.rooms.event import RoomChange
-from chatsvc.rooms.room import Membership, RoomOfUser
+from chatsvc.rooms.room import Membership
 from chatsvc.rooms.rooms import Rooms
 from chatsvc.wire.events import RoomEntry
 from tests.support.script_rules import replace_rule
@@ -32,13 +32,8 @@ def versions() -> None:
     )
     Rooms.reconnected = lambda self: None  # type: ignore[method-assign]
 
-    async def open_feeds(
-        self: RoomReader, rooms: Mapping[int, RoomOfUser], starts: Sequence[RoomStart]
-    ) -> Opened:
-        names = {number: one.room.name for number, one in rooms.items()}
-        return await self._feeds.open(self.uid, starts, names)
-
-    RoomReader._open_feeds = open_feeds  # type: ignore[method-assign]
+    # The way without the look at versions.
+    RoomFeeds.open = RoomFeeds._open  # type: ignore[method-assign]
 
 
 def marks() -> None:

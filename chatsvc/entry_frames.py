@@ -48,3 +48,8 @@ class EntryFrames(FrameProtocol):
     def is_for_people(self) -> bool:
         """Whether the peer speaks the text dialect."""
         return not self._dialect.acknowledges
+
+    @property
+    def rooms(self) -> bool:
+        """Whether the peer has rooms: it speaks the text dialect, or was granted the feature."""
+        return self._dialect.rooms

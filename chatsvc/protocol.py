@@ -144,10 +144,6 @@ class ChatProtocol(EntryFrames):
     def frame_timeout(self) -> float:
         return self.factory.services.limits.frame_timeout
 
-    @property
-    def rooms(self) -> bool:
-        return self._dialect.rooms
-
     # Frames from the peer
 
     def stringReceived(self, frame: bytes) -> None:

@@ -68,7 +68,7 @@ def duplicates() -> None:
     def fields(draft: Draft) -> list[str | int]:
         return [str(draft.to), str(draft.sender), draft.name, str(draft.at), draft.text]
 
-    batch_codec._draft_fields = fields
+    batch_codec._FIELDS[Draft] = fields
     SentNumbers.seen = lambda self, to, draft: ""  # type: ignore[method-assign]
 
 

@@ -8,7 +8,7 @@ import json
 import random
 from typing import Any
 
-from benchmarks.campaign.journal import message_of
+from benchmarks.campaign.journal import is_message, message_of
 from benchmarks.campaign.user import User
 
 _BETWEEN_PINGS = 5
@@ -254,6 +254,11 @@ class StructuredUser(User):
 
     def record_shown(self, thing: dict[str, Any]) -> None:
         """Show a message, which is on disk then."""
+        if not is_message(
+            thing["text"]
+        ):  # an invitation into a room, to a program that knows no rooms
+            self.journal.record("i", thing["id"], thing.get("serial", 0), 0)
+            return
         message = message_of(thing["text"])
         self.journal.record("s", thing["id"], *message, thing["at"], thing.get("serial", 0))
         self.shown += 1

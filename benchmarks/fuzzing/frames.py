@@ -122,13 +122,16 @@ Corpus = tuple[bytes, ...]
 def text_corpus(targets: Targets) -> Corpus:
     """
     Valid commands of the text dialect. Those that end a log-in or a connection are rare, or little would follow, and so
-    are those that have a password hashed, for which the others would wait.
+    are those that have a password hashed, for which the others would wait. Those that change rooms have a mistake in
+    them: an account may do so once a second.
     """
     uids, password = targets.uids, targets.password
     often = (
         *("?", "help", "lang en", "lang zh", "find 张三", "find two words", "msg 99 x"),
         *(f"msg {uid} 你好" for uid in uids),
         *(f"msg {uid} two\nlines" for uid in uids),
+        *("rooms", "rooms d", "members #dev", "leave #dev", "help rooms", "msg ＃dev 你好"),
+        *("create dev private", "join dev", "invite #dev x", "remove #dev", "topic #dev"),
     )
     rare = (
         *(f"auth {uid} {password}" for uid in uids),
@@ -138,7 +141,7 @@ def text_corpus(targets: Targets) -> Corpus:
 
 
 def structured_corpus(targets: Targets) -> Corpus:
-    """Valid commands of the structured dialect; the same are rare."""
+    """Valid commands of the structured dialect; the same are rare, or have a mistake in them."""
     uids, password, n = targets.uids, targets.password, {"n": 2}
     often: list[dict[str, Any]] = [
         {"type": "ping", "n": 1},
@@ -149,10 +152,22 @@ def structured_corpus(targets: Targets) -> Corpus:
         *({"type": "ack", "id": id} for id in (1, 7, 40)),
         *({"type": "msg", "n": n, "to": uid, "text": "你好"} for n in (1, 2, 3) for uid in uids),
         *({"type": "msg", "to": uid, "text": "two\nlines"} for uid in uids),
+        {"type": "hello", "device": "0123456789abcdef", "features": ["devices", "rooms"]},
+        {"type": "rooms", **n, "name": "d", "after": 0, "limit": 50},
+        {"type": "members", **n, "room": 1, "after": 0, "limit": 100},
+        {"type": "leave", **n, "room": 1},
+        {"type": "msg", **n, "room": 1, "text": "你好"},
+        {"type": "ack", "room": 1, "id": 7},
+        {"type": "create", **n, "name": "dev", "kind": "", "topic": "x"},
+        {"type": "join", **n, "room": 1, "name": "dev"},
+        *({"type": kind, **n, "room": 1, "user": "1"} for kind in ("invite", "remove", "unban")),
+        {"type": "role", **n, "room": 1, "user": uids[0], "role": ""},
+        {"type": "change", **n, "room": 1, "history": ""},
     ]
     rare: list[dict[str, Any]] = [
         *({"type": "auth", **n, "uid": uid, "password": password, "after": 3} for uid in uids),
         {"type": "auth", **n, "uid": uids[0], "token": targets.token, "receive": False},
+        {"type": "auth", **n, "uid": uids[0], "password": password, "rooms": {"1": [7, 70]}},
         {"type": "logout", **n},
         {"type": "register", **n, "name": "张三", "password": password},
         {"type": "passwd", **n, "old": password, "new": password},

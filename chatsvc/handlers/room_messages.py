@@ -37,6 +37,8 @@ def send_at_once(session: Session, command: c.SendToRoom, size: int) -> bool:
     user = session.user
     if user is None or session.device is None or (command.again and not session.device):
         return False
+    if user.rooms is None and not session.connection.rooms:
+        return False
     number = command.room if isinstance(command.room, int) else _number_of(user, command.room)
     room = session.services.rooms.known(number) if number is not None else None
     if room is None or not _may_be_known(user, room):
@@ -49,12 +51,15 @@ async def send(session: Session, command: c.SendToRoom) -> None:
     """
     Send a message when its room was found and is ready.
 
-    :raise Denied: ``again`` without a device, so that nobody could tell whether the message was stored before.
+    :raise Denied: the client has no rooms; or ``again`` without a device, so that nobody could tell whether the message
+        was stored before.
     :raise RoomRefused: there is no room that the user may, or once could, know of.
     :raise StoreUnavailable: a store is away, or the device could not be claimed.
     """
     user = session.user
     assert user is not None
+    if not session.connection.rooms:
+        raise Denied(Problem.UNKNOWN_COMMAND)
     if session.device is None:
         raise StoreUnavailable("the device could not be claimed")
     if command.again and not session.device:

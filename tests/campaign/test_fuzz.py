@@ -88,6 +88,7 @@ class ParseTests(SynchronousTestCase):
                 self.assertIsInstance(command, c.Command)
                 if isinstance(command, c.Send):
                     self.assertIs(type(command.to), int)
+                if isinstance(command, c.Send | c.SendToRoom):
                     self.assertTrue(1 <= len(command.text.encode()) <= c.MAX_TEXT)
 
 

@@ -15,6 +15,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured.dialect import StructuredDialect
+from chatsvc.wire.structured.rooms import fitting_list
 from tests.wire.samples import ANY, AT, EVENTS, PATIENT, message, room_event, room_message
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -423,8 +424,8 @@ class ListTests(SynchronousTestCase):
         self.assertLessEqual(len(frame), c.MAX_FRAME)
         return orjson.loads(frame)
 
-    def rooms(self, count: int, topic: str, name: str = "dev") -> list[e.ListedRoom]:
-        return [e.ListedRoom(n, name, topic, 1, False) for n in range(1, count + 1)]
+    def rooms(self, count: int, topic: str) -> list[e.ListedRoom]:
+        return [e.ListedRoom(n, "dev", topic, 1, False) for n in range(1, count + 1)]
 
     def test_as_many_as_fit(self) -> None:
         """A list would not come at all, with a gap, or with less than a frame holds."""
@@ -454,5 +455,7 @@ class ListTests(SynchronousTestCase):
 
     def test_at_least_one(self) -> None:
         """Whoever pages through a list would ask for the same page for ever."""
-        said = self.listed(e.RoomsListed(tuple(self.rooms(2, "", "x" * 40_000)), False))
-        self.assertEqual((len(said["rooms"]), said["more"]), (1, True))
+        thing = {"type": "ok", "rooms": [{"name": "x" * 50}, {"name": "y"}], "more": False}
+        for most in (0, 50, 100):
+            cut = {**thing, "rooms": [{"name": "x" * 50}], "more": True}
+            self.assertEqual(fitting_list(thing, most), cut, most)

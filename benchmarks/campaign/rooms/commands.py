@@ -32,9 +32,9 @@ _REFUSALS = {
 
 _GONE = ("unknown-room", "not-a-member")
 
-_ACTS = {"leave": 1.0, "invite": 4.0, "topic": 1.5, "rooms": 0.5, "members": 0.5}
-_ACTS_OF_MODERATORS = {"remove": 2.0, "unban": 2.0}
-_ACTS_OF_OWNERS = {"role": 2.0, "close": 0.2, "history": 0.5}
+_ACTS = {"leave": 1.0, "invite": 3.0, "topic": 1.5, "rooms": 0.5, "members": 0.5}
+_ACTS_OF_MODERATORS = {"remove": 3.0, "unban": 2.0}
+_ACTS_OF_OWNERS = {"role": 4.0, "close": 0.5, "history": 0.5}
 
 Ask = Callable[..., int]
 """Sends a command that is given by its fields; returns its number."""

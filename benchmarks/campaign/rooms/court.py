@@ -11,7 +11,8 @@ user has shown, or of what was more than 50 entries back when it logged in.
 *Leaked* is what was shown, or taken, outside of a membership, and what lies in one that began before its end was
 asked for and was said after that was confirmed.
 
-*Missed* may be what a device was told of as no longer kept: more than the window's entries had come behind it.
+*Missed* may be what a device was told of as no longer kept: more than the window's entries had come behind it, or a
+store lost the whole log, whose ids then go on where SQL knows that they were.
 
 A store that goes back loses what came after a moment, as ``verdict.py`` of the campaign says. Here all serials are
 known: lost is what was accepted before the loss ended, under a serial above the last one that came back.
@@ -168,6 +169,9 @@ class _RoomCourt:
             if sender is reader:
                 continue
             for k, told in sorted(sender.confirmed.get(room, {}).items()):
+                if told.serial and is_lost(self._losses, told):
+                    self._verdict.lost_with_store += (sender.name, k) not in messages
+                    continue
                 span = self._known.span(room, sender.name, k)
                 if sender.said[room].get(k, told.time) <= since or not self._is_in(stays, span):
                     continue
@@ -308,11 +312,17 @@ class _RoomCourt:
             self._blame_shown("shown_twice", reader, room, one)
 
     def _judge_gaps(self, reader: RoomSession, room: int) -> None:
+        """Who is told so again before it has shown anything is told of the same; a loss is a reason once."""
+        reasons, told = [loss.end for loss in self._losses], set[int]()
         for gap in reader.gaps.get(room, []):
-            if gap.serial and gap.shown >= gap.serial:
+            if (gap.serial and gap.shown >= gap.serial) or gap.shown in told:
                 continue  # it has shown that since, on the connection before
+            told.add(gap.shown)
             kept = self._known.newest(room, gap.time) + _UNSEEN - gap.until
-            if kept < self._window:
+            earlier = [end for end in reasons if end < gap.time]
+            if kept < self._window and earlier:
+                reasons.remove(min(earlier))
+            elif kept < self._window:
                 what = f"{reader.name} lacks up to {gap.until} in room {room}"
                 self._verdict.blame("missed_for_no_reason", what)
             shown = [one for one in reader.shown.get(room, []) if one.time > gap.time]

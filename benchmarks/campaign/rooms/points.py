@@ -49,7 +49,7 @@ def watch(path: Path) -> None:
     ):
         _pass_after(owner, name, partial(pass_point, path, point))
     for inbox in (RedisInbox, SQLiteInbox):
-        _pass_after_rooms(inbox, lambda: pass_point(path, "stored"))
+        _pass_after_rooms(inbox, partial(pass_point, path, "stored"))
 
 
 def _pass_after(owner: type, name: str, passing: Callable[[], None]) -> None:

@@ -21,7 +21,6 @@ local function begin_in(room, id, serial, floor, first)
   if begin == room.last or first >= floor then return begin, known end
   if begin > room.front and known >= floor then return begin, known end
   local last = last_not_above(room, floor - 1)
-  if last <= begin then return begin, known end
   return last, serial_of_entry(room, last)
 end
 

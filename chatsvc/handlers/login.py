@@ -88,8 +88,9 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     else:
         waiting = await services.inbox.count(uid)
     if session.closed:
-        if rooms is not None:
+        if rooms is not None and reader is not None:
             rooms.close()
+            session.drop(reader)
         return
     user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation, rooms)
     session.enter(user)
@@ -99,7 +100,9 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     for event in told:
         session.say(event)
-    if reader is not None and await _may_stay(session, identity):
+    if reader is not None and reader.is_closed:
+        session.end_at_once()
+    elif reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader, rooms)
 
 

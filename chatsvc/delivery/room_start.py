@@ -35,7 +35,9 @@ def is_over(room: RoomOfUser, known: Known) -> bool:
     if known.positions is None:
         return not room.memberships
     position = known.positions.get(room.room.number)
-    return position is None or all(one.until <= position[1] for one in room.memberships)
+    if position is None:
+        return True
+    return all(one.until and one.until <= position[1] for one in room.memberships)
 
 
 def start_of(room: RoomOfUser, known: Known) -> RoomStart:

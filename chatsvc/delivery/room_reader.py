@@ -353,15 +353,15 @@ class RoomReader:
                 continue
             if covers(memberships, entry.serial):
                 self._take_inside(subscription, entry, memberships)
+            elif any(one.serial > entry.serial for one in memberships):
+                subscription.cursor = entry.id
             elif begins_membership(entry, self.uid):
                 memberships.append(Membership(entry.id, entry.serial))
                 self.deliver(subscription, entry)
-            elif not any(one.serial > entry.serial for one in memberships):
+            else:
                 last = memberships[-1]
                 self._end(subscription, last.until, last.why or "left")
                 return False
-            else:
-                subscription.cursor = entry.id
         return subscription in self._behind
 
     def _take_inside(

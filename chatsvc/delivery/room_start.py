@@ -89,12 +89,12 @@ class Beginning:
 def beginning_of(room: RoomOfUser, known: Known, ends: RoomEnds) -> Beginning:
     """Work out where a session begins, once the store has looked."""
     memberships: Sequence[Membership] = room.memberships
-    after = ends.after
+    after, begin = ends.after, ends.begin
     says_nothing = known.positions is not None and room.room.number not in known.positions
     if after is None or says_nothing:
         memberships = memberships[-1:]
         after = memberships[0].id - 1
-    begin = ends.begin
+        begin = max(begin, min(after, ends.last))
     if known.backlog is not None:
         begin = max(begin, ends.last - known.backlog)
     missed = None

@@ -264,6 +264,16 @@ class BehindTests(RoomCase):
         self.rooms.positions[ALICE] = 2, 20
         self.assertEqual(self.client(known=Known()).ids, [3])
 
+    def test_back_without_a_position(self) -> None:
+        """Who has left and come back would be shown again what is long past, and what was said in between (P5)."""
+        self.rooms.say(BOB)
+        self.rooms.event("left", ALICE)
+        self.rooms.say(BOB)
+        self.rooms.event("joined", ALICE)
+        self.rooms.say(BOB)
+        for backlog in (None, 50):
+            self.assertEqual(self.client(known=Known(None, backlog)).ids, [6, 7])
+
     def test_left_with_a_position(self) -> None:
         """A person who was removed while away would not be shown what was said before."""
         self.rooms.say(BOB)

@@ -22,6 +22,9 @@ from chatsvc.storage.url import StoreURL
 INBOX_SCHEMES = ("sqlite", "redis", "redis+unix", "redis+sentinel")
 """The schemes of URLs that name an inbox store."""
 
+_KEEPS_ALL = RoomLogLimits(10**9, 10**12)
+"""Limits of rooms' logs for administration, which takes nothing away: servers may keep more than the default."""
+
 
 def make_inbox(
     url: StoreURL,
@@ -70,7 +73,7 @@ async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:
     if url.scheme == "sqlite":
         database = Database(url, reactor)
         await database.open()
-    inbox = make_inbox(url, reactor, InboxLimits(), database, None)
+    inbox = make_inbox(url, reactor, InboxLimits(), database, None, room_limits=_KEEPS_ALL)
     return inbox, await inbox.open(NullWatcher())
 
 

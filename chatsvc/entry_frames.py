@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from chatsvc.delivery.feed import EntryBatch
 from chatsvc.transport.ack_tracker import AckTracker
 from chatsvc.transport.framing import FrameProtocol
@@ -24,25 +26,37 @@ class EntryFrames(FrameProtocol):
         if frame is not None:
             self._send([frame])
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        """Send entries of a room to their reader in one write, whose bytes many connections share."""
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        """
+        Send entries of a room to their reader in one write, whose bytes many connections share.
+
+        ``own`` are the places in the batch of what is left out.
+        """
         if not self.gathers:
-            for entry in batch.entries:
-                self.deliver_entry(entry, batch.name)
+            for place, entry in enumerate(batch.entries):
+                if place not in own:
+                    self.deliver_entry(entry, batch.name)
         elif not self._closing:
             dialect = self._dialect
             key = "structured" if dialect.acknowledges else dialect.lang
             packed = batch.packed.get(key)
             if packed is None:
-                packed = batch.packed[key] = self._packed(batch)
+                packed = self._pack(batch, key)
+            if own:
+                frames = batch.frames[key]
+                packed = b"".join(frames[i] for i in range(len(frames)) if i not in own)
             if self._ack_tracker is not None:
                 self._ack_tracker.unwritten_in_rooms[batch.room] = batch.last
-            self.send_packed(packed)
+            if packed:
+                self.send_packed(packed)
 
-    def _packed(self, batch: EntryBatch) -> bytes:
+    def _pack(self, batch: EntryBatch, key: str) -> bytes:
         encode, pack = self._dialect.encode_entry, self.length_format.pack
-        frames = [encode(entry, batch.name) for entry in batch.entries]
-        return b"".join(pack(len(frame)) + frame for frame in frames if frame is not None)
+        encoded = [encode(entry, batch.name) for entry in batch.entries]
+        frames = [b"" if frame is None else pack(len(frame)) + frame for frame in encoded]
+        packed = b"".join(frames)
+        batch.frames[key], batch.packed[key] = frames, packed
+        return packed
 
     @property
     def is_for_people(self) -> bool:

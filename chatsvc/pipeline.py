@@ -9,7 +9,7 @@ only waits for commands that change whose acknowledgement it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -44,8 +44,8 @@ class Connection(Protocol):
     def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
         """Send an entry of a room to its reader."""
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        """Send entries of a room to their reader, at once."""
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        """Send entries of a room to their reader, at once, but for those places in the batch."""
 
     @property
     def is_for_people(self) -> bool:

@@ -86,11 +86,14 @@ static const char *features(const struct options *options)
     return words[options->features];
 }
 
-/* The end of a log-in: how far the line has read the room. */
+/* The end of a log-in: how far the line has read the room. A device that says nothing of it begins where it was
+   registered; without this, it would begin where the account has acknowledged, at the first joining in these runs. */
 static int put_position(const struct crowd *crowd, const struct line *line, char *frame, size_t room)
 {
-    if (!crowd->remembers)
+    if (crowd->options->features < 2)
         return snprintf(frame, room, "}");
+    if (*crowd->options->positions)
+        return snprintf(frame, room, ",\"rooms\":%s}", crowd->options->positions);
     if (!line->last_serial)
         return snprintf(frame, room, ",\"rooms\":{}}");
     return snprintf(frame, room, ",\"rooms\":{\"%ld\":[%ld,%ld]}}", crowd->options->room, line->last_id,
@@ -99,7 +102,7 @@ static int put_position(const struct crowd *crowd, const struct line *line, char
 
 void say_auth(struct crowd *crowd, struct line *line)
 {
-    char frame[1024];
+    char frame[MOST_FRAME];
     const char *token = crowd->tokens ? crowd->tokens[line->uid - crowd->options->tokens_uid] : NULL;
     int size;
     if (line->structured) {

@@ -18,6 +18,7 @@ struct options {
     const char *password; /* of everybody */
     const char *tokens;   /* file with one token a line; "": passwords */
     long tokens_uid;      /* whose the first token is */
+    const char *positions; /* JSON: what members say of all rooms at their log-in; "": what they have read of the room */
     const char *watch;    /* processes whose CPU is counted, PID,PID */
     long uid;             /* of the first line; the others count up from it */
     long lines;           /* connections that talk */
@@ -102,7 +103,6 @@ struct crowd {
     char device[33];
     long opened, coming, in, troubles;
     bool hold; /* greeted lines wait before they log in */
-    bool remembers; /* lines say at their log-in how far they have read the room */
     void (*heard)(struct crowd *, struct line *, const struct heard *);
     struct run run;
     bool sending;

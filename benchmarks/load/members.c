@@ -174,7 +174,6 @@ void members(const struct options *options)
     uint64_t next_ack = 0;
     crowd_make(crowd, options, options->lines);
     crowd->heard = hear;
-    crowd->remembers = true;
     everybody = calloc((size_t)crowd->size, sizeof *everybody);
     for (long i = 0; i < crowd->size; i++) {
         everybody[i].shown = calloc(MOST_MESSAGES, 1);

@@ -34,8 +34,8 @@ static void set(const struct name *names, char *word)
 struct options read_options(int count, char **words)
 {
     struct options o = {
-        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .room_name = "", .lines = 40,
-        .accounts = 1000, .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
+        .ca = "", .dialect = "text", .password = "x", .tokens = "", .watch = "", .room_name = "",
+        .positions = "", .lines = 40, .accounts = 1000, .screens = 1, .size = 64, .at_once = 32, .ack_every = 16, .ack_ms = 50, .patience = 120,
     };
     const struct name names[] = {
         {"port", .number = &o.port}, {"ca", .text = &o.ca}, {"dialect", .text = &o.dialect},
@@ -44,6 +44,7 @@ struct options read_options(int count, char **words)
         {"features", .number = &o.features}, {"screens", .number = &o.screens}, {"one_way", .number = &o.one_way},
         {"to", .number = &o.to}, {"away", .number = &o.away}, {"accounts", .number = &o.accounts},
         {"room", .number = &o.room}, {"room_name", .text = &o.room_name}, {"writers", .number = &o.writers},
+        {"positions", .text = &o.positions},
         {"buffer", .number = &o.buffer}, {"spare", .number = &o.spare}, {"until_synced", .number = &o.until_synced},
         {"size", .number = &o.size}, {"gather", .number = &o.gather},
         {"at_once", .number = &o.at_once}, {"ack_every", .number = &o.ack_every},

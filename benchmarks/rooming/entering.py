@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from benchmarks.comparing.load import Load
 from benchmarks.comparing.subjects import FIRST_UID, Service, running
 from benchmarks.comparing.talking import Effort, Said, check, rate
 from benchmarks.rooming.fan_out import door
-from benchmarks.rooming.membership import NO_ROOM_LIMITS, open_rooms
+from benchmarks.rooming.membership import NO_ROOM_LIMITS, catch_up, open_rooms
 
 _ACCOUNTS = 32
 """They log in one after the other, so that nobody is logged in twice."""
@@ -32,6 +33,9 @@ _MOST_KIB = 4.0
 _SETTLED = 3.0
 """Seconds after which a server has done what log-ins leave to do."""
 
+_FIRST = 20
+"""Connections that come and go before those whose memory is measured."""
+
 WITHOUT = "without rooms"
 """What the rows of members are compared with."""
 
@@ -40,11 +44,11 @@ def logins(board: Board, store: str, effort: Effort, rooms: int) -> None:
     """Log in, one at a time, as users of no room and of many in turns."""
     with running(store, NO_ROOM_LIMITS) as pair, ExitStack() as stack:
         service = pair.service
-        _join(service, rooms, _ACCOUNTS)
+        said_of_rooms = {0: "{}", rooms: _join(service, rooms, _ACCOUNTS)}
         loads = [
-            (way, many, stack.enter_context(_coming(service, way, many)))
+            (way, many, stack.enter_context(_coming(service, way, many, positions)))
             for way in _WAYS
-            for many in (0, rooms)
+            for many, positions in said_of_rooms.items()
         ]
         for _ in range(effort.rounds):
             for way, many, load in loads:
@@ -62,10 +66,10 @@ def memory(board: Board, store: str, connections: int, rooms: int, dialect: str)
     held = {}
     for many in (0, rooms):
         with running(store, NO_ROOM_LIMITS) as pair:
-            _join(pair.service, many, connections)
+            positions = _join(pair.service, many, connections)
             pair.service.stop()
             pair.service.start()
-            held[many] = _held(pair.service, connections, dialect)
+            held[many] = _held(pair.service, connections, dialect, positions)
     row = f"{title}: KiB each, {rooms} rooms"
     board.value(row, held[rooms], WITHOUT)
     board.base(row, held[0], WITHOUT)
@@ -74,24 +78,36 @@ def memory(board: Board, store: str, connections: int, rooms: int, dialect: str)
     )
 
 
-def _join(service: Service, rooms: int, users: int) -> None:
-    """Let so many users, the first ones, be members of so many rooms."""
-    names = [f"room-{number}" for number in range(rooms)]
-    open_rooms(door(service), names, range(FIRST_UID, FIRST_UID + users))
+def _join(service: Service, rooms: int, users: int) -> str:
+    """
+    Let so many users, the first ones, be members of so many rooms, and have read all of them.
+
+    Give what they say of the rooms when they log in, JSON without spaces.
+    """
+    if not rooms:
+        return "{}"
+    names, uids = [f"room-{n}" for n in range(rooms)], range(FIRST_UID, FIRST_UID + users)
+    open_rooms(door(service), names, uids)
+    return json.dumps(catch_up(door(service), uids), separators=(",", ":"))
 
 
-def _held(service: Service, connections: int, dialect: str) -> float:
-    before = service.resident()
+def _held(service: Service, connections: int, dialect: str, positions: str) -> float:
     crowd = {"lines": connections, "writers": 0, "features": 2}
-    with service.load("room", dialect, **crowd, patience=900):
+    some = {**crowd, "lines": min(connections, _FIRST)}
+    with service.load("room", dialect, **some, positions=positions):
+        pass  # what the server loads once is no connection's
+    time.sleep(_SETTLED)
+    before = service.resident()
+    with service.load("room", dialect, **crowd, positions=positions, patience=900):
         time.sleep(_SETTLED)
         return (service.resident() - before) / connections
 
 
-def _coming(service: Service, way: str, rooms: int) -> Load:
+def _coming(service: Service, way: str, rooms: int, positions: str) -> Load:
     dialect, words = _WAYS[way]
     uid = FIRST_UID if rooms else FIRST_UID + _ACCOUNTS
-    return service.load("login", dialect, lines=1, uid=uid, accounts=_ACCOUNTS, **words)
+    crowd = {"lines": 1, "uid": uid, "accounts": _ACCOUNTS, **words}
+    return service.load("login", dialect, **crowd, positions=positions)
 
 
 def _note_login(note: Callable[[str, float, str], None], title: str, said: Said) -> None:

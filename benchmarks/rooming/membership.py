@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,27 @@ def open_room(door: Door, name: str, uids: Sequence[int]) -> OpenRoom:
     return room
 
 
+def catch_up(door: Door, uids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """
+    Let users acknowledge all that their rooms have; the last id and serial of each room, by its number.
+
+    Who joined first has not seen who came later, and would be handed that again and again.
+    """
+    tokens = Path(door.tokens).read_text().splitlines()
+    members = [_Member(door, uid, tokens[uid - FIRST_UID]) for uid in uids]
+    ends: dict[int, tuple[int, int]] = {}
+    with ThreadPoolExecutor(min(_AT_ONCE, len(uids))) as pool:
+        for found in pool.map(_Member.catch_up, members):
+            ends |= found
+    return ends
+
+
 class _Member:
-    """A user on a connection that reads nothing, so that no device is registered, and that ends with its command."""
+    """
+    A user on a connection that ends with its command.
+
+    It reads nothing, so that no device is registered, but for `catch_up`.
+    """
 
     def __init__(self, door: Door, uid: int, token: str) -> None:
         self._door = door
@@ -98,28 +118,41 @@ class _Member:
             if answer["type"] != "ok":
                 raise RoomRefused(f"{self._uid} did not join room {room}: {answer}")
 
+    def catch_up(self) -> dict[int, tuple[int, int]]:
+        """Acknowledge the newest entry of each room; its id and serial."""
+        with closing(self._connect()) as client:
+            self._log_in(client, backlog=1)
+            ends = {}
+            while (thing := client.next(_PATIENCE))["type"] != "synced":
+                if thing["type"] in ("msg", "event"):
+                    ends[thing["room"]] = (thing["id"], thing["serial"])
+            client.say_many(
+                {"type": "ack", "room": room, "id": id_} for room, (id_, _) in ends.items()
+            )
+            client.ask(type="ping", n=2)
+        return ends
+
     def _ask(self, things: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if not things:
             return []
-        device = f"{self._uid:032x}"
-        client = StructuredClient(self._door.port, self._door.ca, device=device, features=FEATURES)
-        try:
-            self._log_in(client)
+        with closing(self._connect()) as client:
+            self._log_in(client, receive=False)
             client.say_many(thing | {"n": n} for n, thing in enumerate(things, 2))
             answers: dict[int, dict[str, Any]] = {}
             while len(answers) < len(things):
                 answer = client.next(_PATIENCE)
                 if "re" in answer:
                     answers[answer["re"]] = answer
-            return [answers[n] for n in sorted(answers)]
-        finally:
-            client.close()
+        return [answers[n] for n in sorted(answers)]
 
-    def _log_in(self, client: StructuredClient) -> None:
+    def _connect(self) -> StructuredClient:
+        device = f"{self._uid:032x}"
+        return StructuredClient(self._door.port, self._door.ca, device=device, features=FEATURES)
+
+    def _log_in(self, client: StructuredClient, **more: Any) -> None:
         granted = client.welcome.get("features", [])
         if not set(FEATURES) <= set(granted):
             raise RoomRefused(f"the server grants {granted}, not {FEATURES}")
-        words = {"uid": self._uid, "token": self._token, "receive": False}
-        answer = client.ask(type="auth", n=1, **words)
+        answer = client.ask(type="auth", n=1, uid=self._uid, token=self._token, **more)
         if answer["type"] != "ok":
             raise RoomRefused(f"{self._uid} was not let in: {answer}")

@@ -6,12 +6,12 @@ import os
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from chatsvc.cli import messages
 from chatsvc.cli.account_import import import_accounts
 from chatsvc.cli.accounts import account
 from chatsvc.cli.check import check
-from chatsvc.cli.completion import completion
 from chatsvc.cli.inboxes import inbox
 from chatsvc.cli.keys import keys
 from chatsvc.cli.options import ACCOUNTS_HELP, as_of_server
@@ -35,6 +35,29 @@ def main(context: click.Context, url: str) -> None:
     """Administer a chatsvc chat service, or talk to one."""
     os.umask(0o077)  # a new SQLite file is going to hold password hashes and messages
     context.obj = url
+
+
+_VARIABLE = "_CHATSVC_COMPLETE"
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """
+    Print the script by which SHELL completes commands and options of chatsvc.
+
+    \b
+    For one session:    eval "$(chatsvc completion bash)"
+    For all, in bash:   chatsvc completion bash > ~/.local/share/bash-completion/completions/chatsvc
+    For all, in zsh:    chatsvc completion zsh > _chatsvc, in a folder of $fpath
+    For all, in fish:   chatsvc completion fish > ~/.config/fish/completions/chatsvc.fish
+
+    Without this command, _CHATSVC_COMPLETE=bash_source chatsvc prints the same (zsh_source, fish_source).
+    """  # noqa: D301 (click asks for the character that \b stands for)
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(context.find_root().command, {}, "chatsvc", _VARIABLE).source(), nl=False)
 
 
 account.add_command(import_accounts)

@@ -26,7 +26,7 @@ from chatsvc.cli.output import in_one_line, print_json, print_rows
 from chatsvc.cli.runner import OpenAccounts, open_inbox, run_on_accounts, store_errors
 from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.rooms.finishing import Finishing
-from chatsvc.rooms.membership import close_by_admin, create
+from chatsvc.rooms.members import close_by_admin, create
 from chatsvc.rooms.name import enforce_room_name
 from chatsvc.rooms.room import MAX_TOPIC, PRIVATE, PUBLIC, Room, RoomRefused
 from chatsvc.rooms.room_change import NOBODY, Pending

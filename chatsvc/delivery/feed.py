@@ -8,7 +8,7 @@ connection can take no more falls behind, and reads pages of the log by its sess
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -25,27 +25,39 @@ class EntryBatch:
     """
     Entries of a room, called ``name``, that go to many sessions together.
 
-    ``packed`` has their frames, lengths included, by dialect, once they were encoded.
+    ``frames`` has their frames, lengths included, by dialect, once they were encoded, ``packed`` all of a dialect in
+    one. ``own`` has the places of what a device has sent, which is not for it, by the user and the device.
     """
 
-    __slots__ = ("entries", "last", "name", "packed", "room")
+    __slots__ = ("entries", "frames", "last", "name", "own", "packed", "room")
 
     def __init__(self, room: int, name: str, entries: Sequence[RoomEntry]) -> None:
         self.room = room
         self.name = name
         self.entries = entries
         self.last = entries[-1].id
+        self.frames: dict[str, list[bytes]] = {}
         self.packed: dict[str, bytes] = {}
+        self.own: dict[tuple[int, str], set[int]] = {}
+        for place, entry in enumerate(entries):
+            if type(entry) is RoomMessage and entry.device:
+                self.own.setdefault((entry.sender, entry.device), set()).add(place)
+
+    @property
+    def concerned(self) -> frozenset[int]:
+        """The users to whom an event may mean more than to others."""
+        return frozenset(entry.user for entry in self.entries if isinstance(entry, RoomEvent))
 
 
 class RoomSession(Protocol):
     """The reader of a session's rooms, as feeds know it."""
 
     uid: int
+    mark: str
     paused: bool
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        """Send a whole batch to the client: all of it is for this session."""
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        """Send a batch to the client: all of it is for this session, but for those places in it."""
 
     def deliver(self, subscription: Subscription, entry: RoomEntry) -> None:
         """Send an entry to the client, if it is for this session, and end the subscription where it is its end."""
@@ -101,7 +113,7 @@ class RoomFeed:
         self._batch: EntryBatch | None = None
         self._left: list[Subscription] = []
         self._before = 0
-        self._touched: frozenset[int] = frozenset()
+        self._concerned: frozenset[int] = frozenset()
 
     @property
     def is_read(self) -> bool:
@@ -162,9 +174,7 @@ class RoomFeed:
         self._batch = EntryBatch(self.room, self.name, entries)
         self._left = list(self.level)
         self._left.reverse()
-        self._touched = frozenset(
-            uid for entry in entries for uid in _concerned(entry) if uid is not None
-        )
+        self._concerned = self._batch.concerned
         if any(type(entry) is RoomEvent and entry.event == "closed" for entry in entries):
             self._before = -1  # it ends all subscriptions: each entry by itself
 
@@ -189,8 +199,8 @@ class RoomFeed:
             return
         before = subscription.cursor
         try:
-            if before == self._before and reader.uid not in self._touched:
-                reader.deliver_batch(batch)
+            if before == self._before and reader.uid not in self._concerned:
+                reader.deliver_batch(batch, batch.own.get((reader.uid, reader.mark), ()))
                 subscription.cursor = batch.last
             else:
                 self._flush_entries(subscription, batch)
@@ -219,10 +229,3 @@ class RoomFeed:
             reader.failed(failure)
         except Exception:
             self._log.failure("Ending a reader failed", redacted(), event="reader-broken")
-
-
-def _concerned(entry: RoomEntry) -> tuple[int | None, ...]:
-    """Return the users for whose sessions an entry may not be, or means more than to others."""
-    if isinstance(entry, RoomEvent):
-        return (entry.user,)
-    return (entry.sender if entry.device else None,)

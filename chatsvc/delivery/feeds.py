@@ -239,17 +239,14 @@ class RoomFeeds:
             await self._rooms.ready(number)
         return await self._open(uid, starts, rooms)
 
-    async def _open(
-        self, uid: int, starts: Sequence[RoomStart], of_rooms: Sequence[Room]
-    ) -> Opened:
-        rooms = [room.number for room in of_rooms]
-        names = {room.number: room.name for room in of_rooms}
-        self._opening.update(rooms)
+    async def _open(self, uid: int, starts: Sequence[RoomStart], rooms: Sequence[Room]) -> Opened:
+        names = {room.number: room.name for room in rooms}
+        self._opening.update(names.keys())
         try:
             opened = await self._logs.open(uid, starts)
         finally:
-            self._opening.subtract(rooms)
-            told = {room: self._told.pop(room, 0) for room in rooms if not self._opening[room]}
+            self._opening.subtract(names.keys())
+            told = {room: self._told.pop(room, 0) for room in names if not self._opening[room]}
             self._opening = +self._opening
         for ends in opened.ends:
             feed = self._feeds.get(ends.room)

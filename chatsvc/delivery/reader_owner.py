@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from chatsvc.delivery.feed import EntryBatch
@@ -55,5 +56,5 @@ class EntrySink(Protocol):
     def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
         """Send an entry."""
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        """Send entries at once."""
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        """Send entries at once, but for those places in the batch."""

@@ -8,7 +8,7 @@ it catches up the reader takes them from SQL, and from then on from the events o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -47,9 +47,9 @@ class RoomReader:
     """
 
     __slots__ = (
-        *("_behind", "_closed", "_delivered", "_earlier", "_feeds", "_joining", "_mark", "_over"),
+        *("_behind", "_closed", "_delivered", "_earlier", "_feeds", "_joining", "_over"),
         *("_owner", "_reading", "_rejoined", "_rooms", "_says_synced", "_sink"),
-        *("paused", "subscriptions", "uid"),
+        *("mark", "paused", "subscriptions", "uid"),
     )
     _log = Logger()
 
@@ -69,7 +69,7 @@ class RoomReader:
         self.subscriptions: dict[int, Subscription] = {}
         self._feeds = feeds
         self._rooms = rooms
-        self._mark = device or "-"
+        self.mark = device or "-"
         self._owner = owner
         self._sink = sink
         self._delivered = delivered
@@ -199,15 +199,15 @@ class RoomReader:
 
     # Delivery
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        """Send a whole batch to the client: all of it is for this session."""
-        self._delivered.count += len(batch.entries)
-        self._sink.deliver_batch(batch)
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        """Send a batch to the client: all of it is for this session, but for those places in it."""
+        self._delivered.count += len(batch.entries) - len(own)
+        self._sink.deliver_batch(batch, own)
 
     def deliver(self, subscription: Subscription, entry: e.RoomEntry) -> None:
         """Send an entry to the client, if it is for this session, and end the subscription where it is its end."""
         before, subscription.cursor = subscription.cursor, entry.id
-        if type(entry) is e.RoomMessage and entry.sender == self.uid and entry.device == self._mark:
+        if type(entry) is e.RoomMessage and entry.sender == self.uid and entry.device == self.mark:
             return
         self._delivered.count += 1
         try:

@@ -34,7 +34,7 @@ C = TypeVar("C", bound=Collector)
 disable_created_metrics()  # they double the lines, and no dashboard asks for them
 
 HOLDING = (
-    *("message-rate", "request-rate", "find-rate", "room-command-rate"),
+    *("message-rate", "request-rate", "find-rate", "room-command-rate", "room-rate"),
     *("unanswered", "output"),
 )
 """Why a connection is not read: it sends or asks too fast, or its answers or output pile up."""

@@ -19,6 +19,10 @@ from chatsvc.rooms.store import RoomStore
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.record import record
 
+_OLDER = "The accounts' database has gone back behind the log of room #{room}"
+
+_BEHIND = "The log of room #{room} has lost what it had, and gets it again"
+
 _TRIES = 4
 """How often something is put into a log that does not get further by it."""
 
@@ -70,7 +74,7 @@ class Finishing:
                 # Another change was quicker, or SQL has gone back; then these are places of other changes.
                 raised = await self._store.raise_above(number, there)
                 if raised is not None:
-                    self._say("rooms-older", "SQL has gone back behind it", number)
+                    self._log.warn(_OLDER, event="rooms-older", room=number)
                     pending, tries = raised, tries + 1
                     continue
             if put.places:
@@ -79,7 +83,7 @@ class Finishing:
                 return Finished(pending.room, withdrawn)
             tries, reached = (0, there) if there > reached else (tries + 1, reached)
             pending = await self._store.lost(number, put.version)
-            self._say("room-log-behind", "it has lost events", number)
+            self._log.warn(_BEHIND, event="room-log-behind", room=number)
         raise StoreUnavailable(f"the log of room {number} does not follow")
 
     async def _put(self, pending: Pending) -> _Put:
@@ -99,9 +103,6 @@ class Finishing:
             if len(applied.places) < len(some):
                 break
         return _Put(applied.version, places)
-
-    def _say(self, event: str, what: str, number: int) -> None:
-        self._log.warn("the log of room {room}: {what}", event=event, room=number, what=what)
 
 
 def _parts(changes: Sequence[RoomChange]) -> Iterator[Sequence[RoomChange]]:

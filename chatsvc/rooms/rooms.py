@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from chatsvc.accounts.name_index import HIGHEST, LOWEST
 from chatsvc.accounts.names import BadName
 from chatsvc.inbox.room_log import RoomLogs
-from chatsvc.rooms import membership, settings
+from chatsvc.rooms import members, settings
 from chatsvc.rooms.finishing import Finished, Finishing
 from chatsvc.rooms.name import enforce_room_name
 from chatsvc.rooms.room import MAX_TOPIC, Room, RoomLimits, RoomOfUser, RoomRefused
@@ -76,7 +76,7 @@ class Rooms:
         stored = _room_name(name)
         _require_topic(topic)
         pending = await self._store.change(
-            membership.create, owner, stored, kind, topic, limits, self._store.now
+            members.create, owner, stored, kind, topic, limits, self._store.now
         )
         return (await self._settle(pending)).room
 
@@ -87,7 +87,7 @@ class Rooms:
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``BANNED``, ``ROOM_FULL``, ``TOO_MANY_ROOMS``.
         """
         number = await self._visible(uid, room)
-        return await self._change(membership.join, uid, number, self._limits, self._store.now)
+        return await self._change(members.join, uid, number, self._limits, self._store.now)
 
     async def leave(self, uid: int, room: int | str) -> Room:
         """
@@ -96,7 +96,7 @@ class Rooms:
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
         number = await self._compared((await self._store.standing(uid, room)).known().number)
-        return await self._change(membership.leave, uid, number, self._store.now)
+        return await self._change(members.leave, uid, number, self._store.now)
 
     async def invite(self, by: int, room: int | str, user: int) -> Room:
         """
@@ -106,7 +106,7 @@ class Rooms:
             ``BANNED``: the user may not join.
         """
         number = await self._visible(by, room)
-        change = self._store.change(membership.invite, by, number, _uid(user), self._store.now)
+        change = self._store.change(members.invite, by, number, _uid(user), self._store.now)
         finished = await self._settle(await change)
         if user in finished.withdrawn:
             raise RoomRefused(Problem.INBOX_FULL)
@@ -119,7 +119,7 @@ class Rooms:
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``UNKNOWN_USER``.
         """
         number = await self._visible(by, room)
-        return await self._change(membership.remove, by, number, _uid(user), ban, self._store.now)
+        return await self._change(members.remove, by, number, _uid(user), ban, self._store.now)
 
     async def unban(self, by: int, room: int | str, user: int) -> Room:
         """
@@ -128,7 +128,7 @@ class Rooms:
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``.
         """
         number = await self._visible(by, room)
-        return await self._change(membership.unban, by, number, _uid(user), self._store.now)
+        return await self._change(members.unban, by, number, _uid(user), self._store.now)
 
     async def set_role(self, by: int, room: int | str, user: int, role: str) -> Room:
         """
@@ -177,7 +177,7 @@ class Rooms:
         """
         own = await self._store.standing(by, room)
         number = await self._compared(own.closed_or_visible().number)
-        return await self._change(membership.close, by, number, self._store.now)
+        return await self._change(members.close, by, number, self._store.now)
 
     async def list_rooms(
         self, uid: int, name: str, after: int, limit: int, mine: bool

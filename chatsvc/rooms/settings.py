@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chatsvc.rooms import event as ev
-from chatsvc.rooms.membership import require_owning_one_more
+from chatsvc.rooms.members import require_owning_one_more
 from chatsvc.rooms.name import room_key
 from chatsvc.rooms.room import OWNER, RoomLimits, RoomRefused
 from chatsvc.rooms.room_change import OpenChange, Pending, locked_by

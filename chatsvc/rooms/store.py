@@ -10,7 +10,7 @@ import pymysql
 
 from chatsvc.inbox.room_log import Place
 from chatsvc.rooms import lists, unfinished
-from chatsvc.rooms.memberships import rooms_of
+from chatsvc.rooms.of_user import rooms_of
 from chatsvc.rooms.room import Room, RoomOfUser, RoomRefused
 from chatsvc.rooms.room_change import Pending
 from chatsvc.rooms.standing import Standing, standing
@@ -89,7 +89,7 @@ class RoomStore:
         return await self._read(lists.members_page, number, after, limit)
 
     async def rooms_of(self, uid: int, also: Sequence[int]) -> tuple[list[RoomOfUser], list[int]]:
-        """Read the rooms of a user, as :func:`chatsvc.rooms.memberships.rooms_of` does."""
+        """Read the rooms of a user, as :func:`chatsvc.rooms.of_user.rooms_of` does."""
         return await self._read(rooms_of, uid, also)
 
     async def listed_rooms(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from twisted.internet import reactor
 
+from chatsvc.backends import inbox_at
+from chatsvc.inbox.outcome import RoomDraft
+from chatsvc.storage.url import parse_store_url
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
-from tests.support.processes import run
+from tests.support.processes import ServerStores, run
 
 
 class BothKinds:
@@ -126,6 +130,39 @@ class BothKinds:
             words = ("room", "add", "dev", "--owner", "10001")
             self.assertIn("/no/such/socket", self.chatsvc(*words, status=1, inbox=away))
             self.assertEqual(self.json("list"), [])
+
+
+class RedisTests(OnMariaDB):
+    """Where messages wait in Redis."""
+
+    def chatsvc(self, *words: str) -> str:
+        """Run the command; give what it printed."""
+        env = {"CHATSVC_ACCOUNTS": self.url, "CHATSVC_INBOX": self.stores.inbox}
+        done = run("chatsvc", *words, env=env, folder=".")
+        self.assertEqual((done.status, done.stderr), (0, ""), done)
+        return done.stdout
+
+    def unfinished(self) -> int:
+        """How many changes are not in the logs."""
+        ((count,),) = self.sql("SELECT COUNT(*) FROM chat_room_event WHERE serial IS NULL")
+        return int(count)
+
+    async def test_finished(self) -> None:
+        """Where no server runs a room would not be ready; or a command would take from its log what servers keep."""
+        self.stores = ServerStores()
+        self.chatsvc("account", "add", "张三", "--generate")
+        self.assertEqual(self.chatsvc("room", "add", "dev", "--owner", "10001"), "1\n")
+        self.assertEqual(self.unfinished(), 0)
+        owner = self.stores.redis("HGET", "chat:{#1}:members", 10001)
+        self.assertEqual(owner, b"$5\r\nowner\r\n")
+        inbox, _ = await inbox_at(parse_store_url(self.stores.inbox, ("redis",)), reactor)
+        self.addCleanup(inbox.close)
+        said = RoomDraft(1, 10001, "张三", 1_800_000_000_000, "x", version=1)
+        await inbox.commit([said] * 2100, [])
+        self.chatsvc("room", "close", "dev", "--yes")
+        self.assertEqual(self.unfinished(), 0)
+        self.assertEqual(self.stores.redis("XLEN", "chat:{#1}:log"), b":2102\r\n")
+        self.assertEqual(self.stores.redis("EXISTS", "chat:{#1}:members"), b":0\r\n")
 
 
 class SQLiteTests(BothKinds.Tests, OnSQLite):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -231,9 +231,10 @@ class RoomClient:
         if self.takes <= 0:
             self.reader.pause()
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        for entry in batch.entries:
-            self.deliver_entry(entry, batch.name)
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        for place, entry in enumerate(batch.entries):
+            if place not in own:
+                self.deliver_entry(entry, batch.name)
 
     @property
     def ids(self) -> list[int]:

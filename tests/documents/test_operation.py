@@ -55,6 +55,7 @@ class SQLiteTests(Operation):
         self.assertEqual(writer.ask(type="msg", n=1, to=10002, text="unread")["waiting"], 1)
         self.assert_purged("unread")
         self.assertEqual(self.type("devices"), "")  # 李四 has none that is registered
+        self.assert_room_made_and_closed()
         self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="one")["type"], "sent")
         self.type("back-up-folder")
         self.type("back-up-sqlite")
@@ -130,6 +131,7 @@ class ServersTests(OnServers):
         self.assertEqual(reader.ask("quit"), "再见!")
         self.assertEqual(writer.ask(type="msg", n=2, to=10002, text="two")["waiting"], 1)
         self.assertEqual(self.type("devices"), "")
+        self.assert_room_made_and_closed()
         self.type("back-up-folder")
         self.type("back-up")
         added = self.type_in("chatsvc account add late --generate\n").split()

@@ -33,7 +33,8 @@ class InterfaceTests(SynchronousTestCase):
 
     def assert_implements(self, kind: type, protocol: type) -> None:
         """Fail unless ``kind`` has all methods of ``protocol``, with the same names of arguments."""
-        methods = {name: one for name, one in vars(protocol).items() if name[0] != "_"}
+        members = {name: one for name, one in vars(protocol).items() if name[0] != "_"}
+        methods = {name: one for name, one in members.items() if callable(one)}
         self.assertTrue(methods)
         for name, method in methods.items():
             expected = list(inspect.signature(method).parameters)

@@ -424,7 +424,7 @@ class RedisMachine(InboxMachine):
         self.link = BlockingRedis(self.server.socket)
         at_once(self.link.execute_command("SELECT", DB))
         url = parse_store_url(f"redis+unix://{self.server.socket}?db={DB}", ("redis+unix",))
-        inbox = RedisInbox(Clock(), url, LIMITS, "node")
+        inbox = RedisInbox(Clock(), url, LIMITS, "node", room_limits=ROOM_LIMITS)
         inbox._connection = cast(RedisConnection, self.link)
         self.inbox = inbox
 

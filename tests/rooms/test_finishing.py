@@ -370,13 +370,13 @@ class BothKinds:
             unknown = Problem.UNKNOWN_ROOM
             self.assertEqual(await self.refused(self.rooms.find(BOB, "dev")), unknown)
             await self.rooms.invite(ANN, "dev", BOB)
-            room, member = await self.rooms.find(BOB, number)
-            self.assertEqual((room.number, member), (number, False))
+            room, visible = await self.rooms.find(BOB, number)
+            self.assertEqual((room.number, visible), (number, True))
             await self.rooms.join(BOB, number)
             await self.rooms.remove(ANN, "dev", BOB, True)
             node = self.node()
-            room, member = await node.find(BOB, number)
-            self.assertEqual((room.version, member), (5, False))
+            room, visible = await node.find(BOB, number)
+            self.assertEqual((room.version, visible), (5, False))
             self.assertEqual(node.known(number), room)
             found: Room = (await node.find(ANN, "dev"))[0]
             self.assertEqual(found, room)

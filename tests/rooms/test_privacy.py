@@ -82,8 +82,8 @@ class BothKinds:
                 if name == "leave":
                     await command(self.rooms, BOB, "secret")
                 elif name == "msg":
-                    _, member = await self.rooms.find(BOB, "secret")
-                    self.assertFalse(member)
+                    _, visible = await self.rooms.find(BOB, "secret")
+                    self.assertFalse(visible)
                 else:
                     refusal = await self.refused(command(self.rooms, BOB, "secret"))
                     self.assertEqual(refusal, P.UNKNOWN_ROOM, name)

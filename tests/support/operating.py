@@ -134,6 +134,20 @@ class Operation(TestCase):
         self.assertEqual(words[4:], ["10001", "张三", "active", "10002", "李四", "active"])
         return [(int(words[0]), words[1]), (int(words[2]), words[3])]
 
+    def assert_room_made_and_closed(self) -> None:
+        """Make a room, look at it and close it, as the page does."""
+        row = "dev\tpublic"
+        self.assertEqual(
+            self.type("rooms").splitlines(),
+            [
+                "1",
+                f"1\t{row}\t1\tWhat we build",
+                f"1\t{row}\tall\t1\t10001\tno\tWhat we build",
+                "10001\t张三\towner",
+                "Closed #dev.",
+            ],
+        )
+
     def text(self, who: tuple[int, str]) -> TextClient:
         """Somebody who has logged in, in the text dialect."""
         client = self.server.text(source=new_address())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from twisted.internet.task import Clock
@@ -141,9 +141,10 @@ class RecordingConnection:
     def deliver_entry(self, entry: e.RoomEntry, room_name: str) -> None:
         self.entries.append((room_name, entry))
 
-    def deliver_batch(self, batch: EntryBatch) -> None:
-        for entry in batch.entries:
-            self.deliver_entry(entry, batch.name)
+    def deliver_batch(self, batch: EntryBatch, own: Collection[int]) -> None:
+        for place, entry in enumerate(batch.entries):
+            if place not in own:
+                self.deliver_entry(entry, batch.name)
 
     def track_acks(
         self,

@@ -76,7 +76,7 @@ def sender() -> None:
 
     def begin(self: RoomReader, *arguments: Any, **settings: Any) -> None:
         honest(self, *arguments, **settings)
-        self._mark = "nobody"
+        self.mark = "nobody"
 
     RoomReader.__init__ = begin  # type: ignore[method-assign]
 

@@ -58,7 +58,7 @@ from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
-from chatsvc.inbox.room_log import RoomLogLimits, RoomLogs
+from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.inbox.watermark import Watermark
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
@@ -112,12 +112,11 @@ class RedisInbox:
         logs = room_limits or RoomLogLimits()
         self._room_rules = {"window": logs.window, "room_bytes": logs.bytes}
         rules = self._batch_rules | self._room_rules
-        self._room_logs = RedisRoomLogs(
+        self.rooms = RedisRoomLogs(
             *(self._call, self._late_call, rules, rollback, missed, self._in_background)
         )
-        self.rooms: RoomLogs = self._room_logs
         self._subscriber = Subscriber(
-            *(reactor, locator, channel, rollback, missed, self._release, self._room_logs.published)
+            *(reactor, locator, channel, rollback, missed, self._release, self.rooms.published)
         )
         self._foreign = ForeignEntries()
         self._commits = OrderedScript()
@@ -127,7 +126,7 @@ class RedisInbox:
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """Connect, and take this node's place among the others."""
-        self._watcher = self._room_logs.watcher = watcher
+        self._watcher = self.rooms.watcher = watcher
         try:
             protocol = await self._in_time(Deferred.fromCoroutine(self._connection.open()))
             if self._lease is not None:

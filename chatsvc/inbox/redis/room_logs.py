@@ -38,7 +38,7 @@ class _Opening:
     """What was published about a room while ``sessions`` sessions were opening it: the newest entry."""
 
     sessions: int = 0
-    id: int = 0
+    newest: RoomEntry | None = None
 
 
 class RedisRoomLogs:
@@ -125,8 +125,10 @@ class RedisRoomLogs:
             return replace(opened, ends=list(map(self._newest, opened.ends)))
 
     def _newest(self, ends: RoomEnds) -> RoomEnds:
-        newest = self._opening[ends.room].id
-        return replace(ends, last=newest) if newest > ends.last else ends
+        newest = self._opening[ends.room].newest
+        if newest is None or newest.id <= ends.last:
+            return ends
+        return replace(ends, last=newest.id, serial=newest.serial)
 
     async def read(self, room: int, after: int, limit: int) -> RoomPage:
         """Read a page of the stream; from then on this node hears of what is stored there."""
@@ -143,12 +145,12 @@ class RedisRoomLogs:
 
     def published(self, entries: list[RoomEntry], of_known_data: bool) -> None:
         """Take entries that another node has stored; if they are of other data, readers are compared with it first."""
+        if not of_known_data:
+            return
         for entry in entries:
             opening = self._opening.get(entry.room)
             if opening is not None:
-                opening.id = max(opening.id, entry.id)
-        if not of_known_data:
-            return
+                opening.newest = entry
         unread = self.watcher.room_entries(entries)
         rooms = [room for room in dict.fromkeys(unread) if room not in self._opening]
         if rooms:

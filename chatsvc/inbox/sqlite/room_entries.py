@@ -129,7 +129,7 @@ class RoomEntries(dict[int, RoomState]):
             return
         row = self._one(
             "SELECT id, bytes FROM chat_room_log WHERE room = ? AND id >= ? AND bytes >= ? ORDER BY id LIMIT 1",
-            *(room, max(window, state.front + 1), bytes),
+            *(room, window, bytes),
         )
         if row is not None:
             state.front, state.bytes_front = row

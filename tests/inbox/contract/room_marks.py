@@ -110,6 +110,17 @@ class RoomMarksContract(RoomCase):
         )
         self.assertEqual(await self.inbox.count(READER), 0)
 
+    async def test_counted_between_marks(self) -> None:
+        """An inbox without a device would seem fuller than it is, once one comes that knows a part of it."""
+        await self.begin_room()
+        await self.marked()
+        serials = await self.serials()
+        self.assertEqual(
+            (await self.inbox.purge(READER, 1), await self.inbox.count(READER)), (1, 2)
+        )
+        claim = await self.claim(PHONE, 3, serials[2])
+        self.assertEqual((claim.begin, claim.waiting, await self.inbox.count(READER)), (3, 1, 1))
+
     async def test_marks_after_a_restart(self) -> None:
         """A mark would become a message, or count as one, after a restart."""
         await self.begin_room()

@@ -142,6 +142,7 @@ class RoomPositionsContract(RoomCase):
         self.assertEqual((await self.opened(B)).others, [ROOM])
         self.assertEqual((await self.opened(B, RoomStart(ROOM))).others, [])
         self.assertEqual((await self.opened(A)).others, [])
+        await self.passed_in_room(B, 10)
         await self.passed_in_room(B, 10, over=True)
         self.assertEqual((await self.opened(B)).others, [])
         self.assertEqual((await self.ends(B)).after, None)

@@ -126,7 +126,8 @@ class RoomNewsTests(RoomsOnTwoNodes):
         (ends,) = (await self.here.rooms.open(B, [RoomStart(ROOM)])).ends
         self.assertEqual(len(held), 1)
         self.assertEqual([one.id for one in self.mine.entries], [4])
-        self.assertEqual((ends.begin, ends.last), (0, 4))
+        newest = self.mine.entries[0].serial
+        self.assertEqual((ends.begin, ends.last, ends.serial), (0, 4, newest))
         self.assertEqual(self.readers(), {"here"})
 
     async def test_dead_node(self) -> None:

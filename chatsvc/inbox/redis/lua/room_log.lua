@@ -64,15 +64,15 @@ end
 local function trim_room(room)
   local function is_over() return room.last - room.front > args.window or room.bytes > args.room_bytes end
   if not is_over() then return end
-  local over = false
+  -- Mostly the batch has brought as many as the window has too many; how many the bytes are too many, nobody knows.
+  local count = math.max(1, math.min(64, room.last - room.front - args.window))
   repeat
-    local page = redis.call('XRANGE', room.inbox, number(room.front + 1), '+', 'COUNT', 16)
+    local page = redis.call('XRANGE', room.inbox, number(room.front + 1), '+', 'COUNT', count)
     for _, entry in ipairs(page) do
-      over = not is_over()
-      if over then break end
+      if not is_over() then break end
       room.front, room.bytes = id_of(entry), room.bytes - note_of(entry).copies
     end
-  until over or #page < 16
+  until not is_over() or #page < count
   if room.front == room.last then room.bytes = 0 end
   redis.call('XTRIM', room.inbox, 'MINID', number(room.front + 1))
   redis.call('HSET', version_of(room.name), 'first', number(room.front + 1), 'bytes', number(room.bytes))

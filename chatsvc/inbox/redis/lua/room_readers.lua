@@ -1,5 +1,17 @@
 -- Commands for those who read rooms.
 
+-- The last id of a room's log whose serial is not above `serial`; the one before its first entry if there is none. All entries
+-- have serials.
+local function last_up_to(room, serial)
+  local low, high = room.front, room.last
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    local note = note_at(room.inbox, middle)
+    if not note or note.serial <= serial then low = middle else high = middle - 1 end
+  end
+  return low
+end
+
 -- A place in a log: its id, and the serial of the last entry up to there, as far as is known. It is behind the entry with
 -- this id and serial if the log has it, else behind the last one whose serial is not above that.
 local function place_behind(room, id, serial)
@@ -9,7 +21,7 @@ local function place_behind(room, id, serial)
   end
   if serial_of_entry(room, id) == serial then return id, serial end
   if serial >= room.serial then return room.last, room.last > room.front and room.serial or serial end
-  local last = last_not_above(room, serial)
+  local last = last_up_to(room, serial)
   return last, serial_of_entry(room, last) or serial
 end
 
@@ -20,8 +32,7 @@ local function begin_in(room, id, serial, floor, first)
   if id then begin, known = place_behind(room, id, serial) end
   if begin == room.last or first >= floor then return begin, known end
   if begin > room.front and known >= floor then return begin, known end
-  local last = last_not_above(room, floor - 1)
-  if last <= begin then return begin, known end
+  local last = last_up_to(room, floor - 1)
   return last, serial_of_entry(room, last)
 end
 

@@ -25,8 +25,8 @@ end
 -- What an entry's last field says, "SERIAL", then " COPIES BYTES" if its user had registered devices, then " DEVICE TO" if
 -- it is a copy: how many copies, and how many bytes of names and texts, the log had taken by then, this one among them. TO
 -- is the user to whom a copy was sent; "iROOM:NAME" in an invitation, which is no copy; "jROOM:ID:SERIAL" in the mark of a
--- joining, which counts as one: the place of the event in the room's log. Neither has a device. An
--- entry of before there were serials has 0, and so has one of another program.
+-- joining, which counts as one: the place of the event in the room's log. Neither has a device. An entry of before there
+-- were serials has 0, and so has one of another program.
 local function note_of(entry)
   local fields = entry[2]
   if fields[9] ~= 'x' then return {id = id_of(entry), serial = 0, copies = 0, bytes = 0, device = '', to = ''} end

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Generic, TypeVar
 
 from chatsvc.inbox.outcome import Draft, Outcome, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.wire.events import Message, RoomMessage
 
-OnOutcome = Callable[[Outcome | None, Message], None]
-"""Tells a sender what became of its message; None: the store is away, so the outcome is unknown."""
+M = TypeVar("M", Message, RoomMessage)
 
-OnRoomOutcome = Callable[[Outcome | None, RoomMessage], None]
-"""The same for a message into a room."""
+OnOutcome = Callable[[Outcome | None, M], None]
+"""Tells a sender what became of its message; None: the store is away, so the outcome is unknown."""
 
 BYTES_A_CHARACTER = 3
 """UTF-8's bytes for most Chinese characters: to encode a text only to measure it would cost more than it saves."""
@@ -29,34 +29,39 @@ class BatchLimits:
 
 
 @dataclass(slots=True)
-class Pending:
+class Awaited(Generic[M]):
     """
     A message of about ``size`` bytes whose sender waits for the outcome until ``deadline`` (seconds of the clock).
 
     ``on_outcome`` is None once the sender has been told.
     """
 
-    draft: Draft
     size: int
-    on_outcome: OnOutcome | None
+    on_outcome: OnOutcome[M] | None
     deadline: float
 
-    def report(self, outcome: Outcome | None, message: Message) -> None:
+    def report(self, outcome: Outcome | None, message: M) -> None:
         """Tell the sender, unless it was told before that the store is away."""
         on_outcome, self.on_outcome = self.on_outcome, None
         if on_outcome is not None:
             on_outcome(outcome, message)
 
-    def give_up(self) -> None:
-        """Tell the sender that the outcome is unknown."""
-        self.report(None, self.message(0))
+    def report_refusal(self, outcome: Outcome | None, serial: int = 0) -> None:
+        """Tell the sender an outcome with which the message got no id; None: it is unknown."""
+        self.report(outcome, self.message(0, serial))
 
-    def report_refusal(self, outcome: Outcome) -> None:
-        """Tell the sender an outcome with which the message got no id."""
-        self.report(outcome, self.message(0))
+    def message(self, id: int, serial: int = 0) -> M:
+        """Make the message that the draft is once it has an id and a serial."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Pending(Awaited[Message]):
+    """A message to a user."""
+
+    draft: Draft
 
     def message(self, id: int, serial: int = 0) -> Message:
-        """Make the message that the draft is once it has an id and a serial."""
         draft = self.draft
         return Message(id, draft.sender, draft.name, draft.at, draft.text, serial)
 
@@ -68,30 +73,12 @@ class Pending:
 
 
 @dataclass(slots=True)
-class PendingRoomMessage:
-    """A message into a room; the fields are as in :class:`Pending`."""
+class PendingRoomMessage(Awaited[RoomMessage]):
+    """A message into a room."""
 
     draft: RoomDraft
-    size: int
-    on_outcome: OnRoomOutcome | None
-    deadline: float
-
-    def report(self, outcome: Outcome | None, message: RoomMessage) -> None:
-        """Tell the sender, unless it was told before that the store is away."""
-        on_outcome, self.on_outcome = self.on_outcome, None
-        if on_outcome is not None:
-            on_outcome(outcome, message)
-
-    def give_up(self) -> None:
-        """Tell the sender that the outcome is unknown."""
-        self.report(None, self.message(0))
-
-    def report_refusal(self, outcome: Outcome) -> None:
-        """Tell the sender an outcome with which the message got no id."""
-        self.report(outcome, self.message(0))
 
     def message(self, id: int, serial: int = 0) -> RoomMessage:
-        """Make the message that the draft is once it has an id and a serial."""
         draft = self.draft
         what = draft.sender, draft.name, draft.at, draft.text, draft.mark
         return RoomMessage(draft.room, id, serial, *what)

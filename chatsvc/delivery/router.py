@@ -24,7 +24,6 @@ from chatsvc.delivery.batch import (
     BatchLimits,
     BatchQueue,
     OnOutcome,
-    OnRoomOutcome,
     Pending,
     PendingRoomMessage,
 )
@@ -54,6 +53,7 @@ from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import STORE_PATIENCE, StoreUnavailable
 from chatsvc.waiters import Waiters
+from chatsvc.wire.events import Message, RoomMessage
 
 _AT_ONCE = 2
 """Batches that may be under way."""
@@ -119,7 +119,7 @@ class MessageRouter(ReadersHere):
         self._refused = LogLimiter(clock.seconds)
         self._expired = LogLimiter(clock.seconds)
 
-    def send(self, draft: Draft, on_outcome: OnOutcome) -> None:
+    def send(self, draft: Draft, on_outcome: OnOutcome[Message]) -> None:
         """
         Put a message into its recipient's inbox with the next batch.
 
@@ -127,16 +127,16 @@ class MessageRouter(ReadersHere):
         """
         size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
         deadline = self._clock.seconds() + STORE_PATIENCE
-        self._queue.waiting.append(Pending(draft, size, on_outcome, deadline))
+        self._queue.waiting.append(Pending(size, on_outcome, deadline, draft))
         self._schedule()
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
 
-    def send_to_room(self, draft: RoomDraft, on_outcome: OnRoomOutcome) -> None:
+    def send_to_room(self, draft: RoomDraft, on_outcome: OnOutcome[RoomMessage]) -> None:
         """Put a message into a room's log with the next batch; ``on_outcome`` is called as in ``send``."""
         size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
         deadline = self._clock.seconds() + STORE_PATIENCE
-        self._queue.waiting.append(PendingRoomMessage(draft, size, on_outcome, deadline))
+        self._queue.waiting.append(PendingRoomMessage(size, on_outcome, deadline, draft))
         self._schedule()
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
@@ -279,15 +279,8 @@ class MessageRouter(ReadersHere):
                 if not lost:
                     self._dispatch_copy(one, outcome)
             one.report(outcome, message)
-        elif type(outcome) is Moved:
-            self._dispatch_moved(one, outcome)
-        elif isinstance(outcome, Failed):
-            self._log_refused(one, outcome)
-            one.give_up()
-        elif type(outcome) is Duplicate:
-            one.report(outcome, one.message(0, outcome.serial))
         else:
-            one.report(outcome, one.message(0))
+            self._report(one, outcome)
 
     def _dispatch_to_room(self, one: PendingRoomMessage, outcome: Outcome, lost: bool) -> None:
         """Give a stored message to the room's feed here, and report to its sender."""
@@ -296,15 +289,19 @@ class MessageRouter(ReadersHere):
             if not lost:
                 self._feeds.stored(message)
             one.report(outcome, message)
-        elif type(outcome) is Moved:
+        else:
+            self._report(one, outcome)
+
+    def _report(self, one: Pending | PendingRoomMessage, outcome: Outcome) -> None:
+        """Report that a message was not stored now."""
+        if type(outcome) is Moved:
             self._dispatch_moved(one, outcome)
         elif isinstance(outcome, Failed):
             self._log_refused(one, outcome)
-            one.give_up()
-        elif type(outcome) is Duplicate:
-            one.report(outcome, one.message(0, outcome.serial))
+            one.report_refusal(None)
         else:
-            one.report_refusal(outcome)
+            serial = outcome.serial if type(outcome) is Duplicate else 0
+            one.report_refusal(outcome, serial)
 
     def _dispatch_copy(self, one: Pending, outcome: Stored) -> None:
         """Give the copy of a message to the readers of its sender's devices."""
@@ -324,7 +321,9 @@ class MessageRouter(ReadersHere):
             return
         listener = self._listener(draft.sender, draft.device)
         if listener is not None and listener.claimed <= sending < listener.generation:
-            one.give_up()  # the same session has claimed its device anew since: it may try again
+            one.report_refusal(
+                None
+            )  # the same session has claimed its device anew since: it may try again
             return
         one.report_refusal(outcome)
         self.taken_over(draft.sender, sending + 1, device=draft.device)
@@ -372,7 +371,7 @@ class MessageRouter(ReadersHere):
         self._metrics.message_states["unknown"].inc(len(unreported))
         for one in unreported:
             try:
-                one.give_up()
+                one.report_refusal(None)
             except Exception:
                 # The others wait for their answers, too.
                 text = "Telling that nobody knows failed"

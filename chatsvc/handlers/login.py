@@ -72,6 +72,7 @@ async def logout(session: Session, command: c.Logout) -> None:
 async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     services, account = session.services, identity.account
     uid, reader, epoch, generation = account.uid, None, "", None
+    session.early_end = None
     rooms: RoomReader | None = None
     told: list[e.Event] = []
     if command.receive:
@@ -88,9 +89,7 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     else:
         waiting = await services.inbox.count(uid)
     if session.closed:
-        if rooms is not None and reader is not None:
-            rooms.close()
-            session.drop(reader)
+        _give_up(session, reader, rooms)
         return
     user = LoggedIn(uid, account.name, reader, services.clock.seconds(), generation, rooms)
     session.enter(user)
@@ -100,8 +99,8 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     for event in told:
         session.say(event)
-    if reader is not None and reader.is_closed:
-        session.end_at_once()
+    if session.early_end is not None:
+        session.early_end()
     elif reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader, rooms)
 
@@ -136,9 +135,16 @@ async def _open_rooms(
         found = await session.services.rooms.of_user(reader.uid, list(command.rooms or ()))
         return await rooms.open(found, known)
     except BaseException:
-        rooms.close()
-        session.drop(reader)
+        _give_up(session, reader, rooms)
         raise
+
+
+def _give_up(session: Session, reader: Reader | None, rooms: RoomReader | None) -> None:
+    """Let go of what a log-in has taken that does not come to its end."""
+    if rooms is not None:
+        rooms.close()
+    if reader is not None:
+        session.drop(reader)
 
 
 async def _may_stay(session: Session, identity: Identity) -> bool:

@@ -358,7 +358,7 @@ class Losses(RoomCase):
         self.assertEqual(
             self.complaints(), ["lost: 1d1>room 7#1 at 2d1", "lost: 1d1>room 7#3 at 2d1"]
         )
-        self.assertEqual(self.verdict().lost_with_store, 1)
+        self.assertEqual((self.verdict().lost_with_store, self.verdict().owed), (1, 5))
 
     def test_shown_again(self) -> None:
         """A message, or an event, that the store lost would not be excused when it comes again, or too often."""
@@ -373,7 +373,20 @@ class Losses(RoomCase):
         self.shown("2d1", "1d1", 1, 23, 220)
         self.assertEqual((self.complaints(), self.verdict().shown_again), ([], 1))
         self.shown("2d1", "1d1", 1, 26, 260)
-        self.assertIn("shown_twice: 1d1>room 7#1 at 2d1", self.complaints())
+        again = "shown_twice: 1d1>room 7#1 at 2d1"
+        self.assertEqual(
+            self.complaints(), [again, again]
+        )  # and under another serial than it was confirmed
+
+    def test_missed(self) -> None:
+        """A device would be blamed for what went with a whole log, or excused for more than one such word."""
+        self.note("2d1", 21, f"rm {_ROOM} 20 300 0")
+        self.note("2d1", 22, f"rm {_ROOM} 20 300 0")
+        self.assertEqual(self.complaints(), [])
+        self.confirmed("1d1", 1, 23, 310, "2d1")
+        self.note("2d1", 25, f"rm {_ROOM} 310 320 0")
+        lacks = "missed_for_no_reason: 2d1 lacks up to 320 in room 7"
+        self.assertEqual(self.complaints(), [lacks])
 
     def test_a_joining_that_was_lost(self) -> None:
         """What was shown behind a joining that the store lost, and has under another serial now, would be leaked."""

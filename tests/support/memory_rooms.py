@@ -32,6 +32,11 @@ class MemoryRooms(Turns):
         self.listed: list[ListedRoom] = []
         self.members: list[tuple[int, str, str]] = []
         self.more = False
+        self.own: list[RoomOfUser] = []
+        """What is said of the rooms of any user."""
+        self.is_known = True
+        self.is_visible = True
+        self.noted: list[str] = []
 
     async def _ask(self, *asked: Any) -> Room:
         self.asked.append(asked)
@@ -92,22 +97,22 @@ class MemoryRooms(Turns):
 
     async def of_user(self, uid: int, also: Sequence[int] = ()) -> list[RoomOfUser]:
         await self._ask("of_user", uid, *also)
-        return []
+        return self.own
 
     async def ready(self, room: int) -> Room:
         return await self._ask("ready", room)
 
     async def find(self, uid: int, room: int | str) -> tuple[Room, bool]:
-        return await self._ask("find", uid, room), True
+        return await self._ask("find", uid, room), self.is_visible
 
     def known(self, room: int) -> Room | None:
-        return self.room
+        return self.room if self.is_known else None
 
     def entry_seen(self, room: int, version: int, name: str | None, kind: str | None) -> None:
         pass
 
     def lost_events(self, room: int) -> None:
-        pass
+        self.noted.append(f"lost events of {room}")
 
     def reconnected(self) -> None:
         pass

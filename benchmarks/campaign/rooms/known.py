@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.campaign.losses import Loss
@@ -21,15 +21,20 @@ class Span:
     high: int
 
 
-def is_lost(losses: Iterable[Loss], told: Shown, serial: int = 0) -> bool:
-    """Whether a store lost what was told of; ``serial`` is its own where it says none."""
+def is_lost(losses: Sequence[Loss], told: Shown, serial: int = 0) -> bool:
+    """Whether a store lost what was told of; ``serial`` is its own where it says none. Losses are in order."""
     serial = told.serial or serial
-    return any(
-        told.time >= loss.begin
-        and told.at <= loss.end
-        and (not serial or not loss.serial or serial > loss.serial)
-        for loss in losses
-    )
+    for place in range(bisect_left(losses, told.at, key=_end), len(losses)):
+        loss = losses[place]
+        if told.time < loss.begin:
+            break
+        if not serial or not loss.serial or serial > loss.serial:
+            return True
+    return False
+
+
+def _end(loss: Loss) -> float:
+    return loss.end
 
 
 class Known:

@@ -12,7 +12,7 @@ from chatsvc.inbox.redis import script, sequence
 from chatsvc.inbox.room_log import RoomStart
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.events import Invitation, Joining, RoomEvent, RoomMessage
-from tests.inbox.contract.room_case import AT, ROOM, created, invitation, joined, left, says
+from tests.inbox.contract.room_case import AT, ROOM, closed, created, invitation, joined, left, says
 from tests.inbox.fixtures import DEVICE, PHONE, READER, A, B, draft
 from tests.inbox.redis.stores import OnOneRedis
 from tests.support.servers import redis
@@ -92,6 +92,16 @@ class RoomKeyTests(RoomsOnRedis):
         read = [one.mark for one in await self.inbox.read(READER, 0, 9)]
         self.assertEqual(read, [Invitation(7, "dev"), Joining(7, 2, mark), Invitation(7, "dev")])
         self.assertEqual((await self.inbox.backlogs(READER))[0].oldest, AT)
+
+    async def test_closed(self) -> None:
+        """Rooms that are closed would fill Redis for ever, or be gone before members who are away have read the end."""
+        await self.begin_room()
+        await self.inbox.rooms.apply(ROOM, [closed(2)])
+        for key in ("log", "version"):
+            days = int(self.ask("TTL", KEY + key)[1:]) / 86_400
+            self.assertTrue(29 < days <= 30, (key, days))
+        page = await self.inbox.rooms.read(ROOM, 0, 10)
+        self.assertEqual([entry.id for entry in page.entries], [1, 2])
 
     async def test_what_is_no_entry(self) -> None:
         """What another program wrote into a room's log would hide all that stands there."""

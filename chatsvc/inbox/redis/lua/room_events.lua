@@ -66,6 +66,13 @@ local function change_members(room, event)
   end
 end
 
+-- Let a closed room's log go after a while, in which members who were away can read it to its end.
+local function expire_closed(room)
+  for _, key in ipairs({room.inbox, version_of(room.name), room.senders, readers_of(room.name)}) do
+    redis.call('EXPIRE', key, args.memory)
+  end
+end
+
 -- The entries that this call has put into the log.
 local entries = {}
 
@@ -85,6 +92,7 @@ local function apply(room, event)
     entries[#entries + 1] = add_to_room(room, event.by, event.name, event.at, event.text, '* ' .. number(event.version), serial)
     id = room.last
   end
+  if event.closes then expire_closed(room) end
   if event.joins then mark_joining(log, room, event, id, serial) end
   if event.invited and not invite(log, room, event, serial) then
     note_full(room, event.version)

@@ -160,6 +160,19 @@ class RoomCommandsTests(SynchronousTestCase):
             told, [(*one, here) for one, here in zip(self.rooms.members, online, strict=True)]
         )
 
+    def test_too_much_is_said(self) -> None:
+        """A room could be filled by all its members together, or somebody who is none hold up those who are."""
+        self.world = World(into_room_rate=Rate(1, 2))
+        log = self.world.inbox.room_logs.logs[7]
+        log.version, log.members = 1, {ALICE: "owner"}
+        member, other = self.log_in(), self.log_in(BOB)
+        for connection, problem in ((other, Problem.NOT_A_MEMBER), (member, None)):
+            connection.do(*[c.SendToRoom(7, "x") for _ in range(3)])
+            self.world.clock.advance(0)
+            problems = [getattr(one, "problem", None) for one in connection.answers()]
+            self.assertEqual(problems, [problem] * 3)
+        self.assertEqual((other.held, member.held), (set(), {"room-rate"}))
+
     def test_refused_message(self) -> None:
         """A program could not tell which room a message was for that is refused."""
         connection = self.log_in()

@@ -92,6 +92,11 @@ class Batch:
     removals: list[Removal]
     acknowledgements: list[RoomAcknowledgement]
 
+    def concerns(self, uid: int, device: str) -> bool:
+        """Whether it has a removal of this device, or what this user has acknowledged in a room."""
+        removes = any(one.uid == uid and one.device == device for one in self.removals)
+        return removes or any(one.uid == uid for one in self.acknowledgements)
+
 
 class BatchQueue:
     """
@@ -118,6 +123,10 @@ class BatchQueue:
     def is_ready(self) -> bool:
         """Whether something waits that the next batch should carry."""
         return bool(self.waiting) or self.due or self.positions_due
+
+    def concerns(self, uid: int, device: str) -> bool:
+        """Whether a removal of this device waits, or what this user has acknowledged in a room."""
+        return (uid, device) in self.removals or any(one == uid for one, _ in self.acknowledgements)
 
     def release_removals(self) -> None:
         """Let the removals that have gathered go with the next batch."""

@@ -18,15 +18,14 @@ from twisted.python.failure import Failure
 from chatsvc.delivery.feed import EntryBatch, Subscription
 from chatsvc.delivery.feeds import PAGE, RoomFeeds
 from chatsvc.delivery.reader_owner import EntrySink, RoomReaderOwner
+from chatsvc.delivery.room_opening import open_rooms
 from chatsvc.delivery.room_start import (
     Beginning,
     Known,
-    beginning_of,
     begins_membership,
     covers,
     ends_membership,
     is_over,
-    start_of,
 )
 from chatsvc.inbox.room_log import RoomPage
 from chatsvc.observability.metrics import Tally
@@ -94,16 +93,17 @@ class RoomReader:
         :return: what the client is told of its rooms.
         :raise StoreUnavailable: a store is away.
         """
-        left = [one for one in rooms if is_over(one, known)]
+        ended = [one for one in rooms if is_over(one, known)]
         beginnings, others = await self._begin(
             [one for one in rooms if not is_over(one, known)], known
         )
         if others and known.positions is None:
             found = await self._rooms.of_user(self.uid, others)
-            beginnings += (await self._begin([one for one in found if not one.role], known))[0]
+            left = [one for one in found if one.room.number in others and not is_over(one, known)]
+            beginnings += (await self._begin(left, known))[0]
         named = known.positions or {}
         events = [event for one in beginnings for event in one.shown()]
-        over = {one.room.number: one for one in left if one.room.number in named}
+        over = {one.room.number: one for one in ended if one.memberships}
         here = {one.room for one in beginnings}
         for number in named:
             if number in over:
@@ -120,13 +120,7 @@ class RoomReader:
         """Subscribe to rooms; also return the numbers of others in which the account has a position."""
         if not rooms and known.positions is not None:
             return [], []
-        by_number = {one.room.number: one for one in rooms}
-        starts = [start_of(one, known) for one in rooms]
-        opened = await self._feeds.open(self.uid, starts, [one.room for one in rooms])
-        beginnings = [beginning_of(by_number[ends.room], known, ends) for ends in opened.ends]
-        for one in beginnings:
-            self._subscribe(one)
-        return beginnings, opened.others
+        return await open_rooms(self._feeds, self._rooms, self.uid, rooms, known, self._subscribe)
 
     def _subscribe(self, beginning: Beginning) -> None:
         feed = self._feeds.feed(beginning.room)
@@ -359,15 +353,15 @@ class RoomReader:
                 continue
             if covers(memberships, entry.serial):
                 self._take_inside(subscription, entry, memberships)
+            elif any(one.serial > entry.serial for one in memberships):
+                subscription.cursor = entry.id
             elif begins_membership(entry, self.uid):
                 memberships.append(Membership(entry.id, entry.serial))
                 self.deliver(subscription, entry)
-            elif not any(one.serial > entry.serial for one in memberships):
+            else:
                 last = memberships[-1]
                 self._end(subscription, last.until, last.why or "left")
                 return False
-            else:
-                subscription.cursor = entry.id
         return subscription in self._behind
 
     def _take_inside(

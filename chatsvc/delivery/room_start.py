@@ -35,7 +35,9 @@ def is_over(room: RoomOfUser, known: Known) -> bool:
     if known.positions is None:
         return not room.memberships
     position = known.positions.get(room.room.number)
-    return position is None or all(one.until <= position[1] for one in room.memberships)
+    if position is None:
+        return True
+    return all(one.until and one.until <= position[1] for one in room.memberships)
 
 
 def start_of(room: RoomOfUser, known: Known) -> RoomStart:
@@ -87,12 +89,12 @@ class Beginning:
 def beginning_of(room: RoomOfUser, known: Known, ends: RoomEnds) -> Beginning:
     """Work out where a session begins, once the store has looked."""
     memberships: Sequence[Membership] = room.memberships
-    after = ends.after
+    after, begin = ends.after, ends.begin
     says_nothing = known.positions is not None and room.room.number not in known.positions
     if after is None or says_nothing:
         memberships = memberships[-1:]
         after = memberships[0].id - 1
-    begin = ends.begin
+        begin = max(begin, min(after, ends.last))
     if known.backlog is not None:
         begin = max(begin, ends.last - known.backlog)
     missed = None

@@ -182,18 +182,19 @@ class MessageRouter(ReadersHere):
             await self._batch_end.wait()
 
     async def removed(self, uid: int, device: str = "") -> None:
-        """Wait until the removals of this user's device have been tried, so that a claim finds them done."""
+        """
+        Wait until the removals of this user's device have been tried, so that a claim finds them done.
+
+        So it is with what the user has acknowledged in rooms.
+        """
         for _ in range(_AT_ONCE + 1):  # those under way, and the one that forms
-            if (uid, device) in self._queue.removals:
+            if self._queue.concerns(uid, device):
+                self._send_positions()
                 self.send_now()
-            elif not self._is_removing(uid, device):
+            elif not any(batch.concerns(uid, device) for batch in self._under_way):
                 return
             with suppress(TimeoutError):
                 await self._batch_end.wait().addTimeout(REMOVAL_PATIENCE, self._clock)
-
-    def _is_removing(self, uid: int, device: str) -> bool:
-        removals = (removal for batch in self._under_way for removal in batch.removals)
-        return any(removal.uid == uid and removal.device == device for removal in removals)
 
     def send_now(self) -> None:
         """Let the removals that have gathered go with the next batch."""

@@ -19,7 +19,6 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.rooms.room import PUBLIC, Room
-from chatsvc.rooms.rooms import Rooms
 from chatsvc.session import LoggedIn, Session
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
@@ -110,15 +109,13 @@ def _route(
         mark=_mark(user),
     )
     session.count_sent()
-    answer = partial(_answer, services.rooms, room, found)
+    answer = partial(_answer, session, room, found)
     services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
     delay = services.rates.message.delay(user.uid)
-    into_room = services.rates.into_room.delay(number)
+    session.slow_down("message-rate", delay)
     feed = services.feeds.feed(number)
     if feed is not None and feed.is_overloaded:
-        into_room = max(into_room, _OVERLOADED)
-    session.slow_down("message-rate", delay)
-    session.slow_down("room-rate", into_room)
+        session.slow_down("room-rate", _OVERLOADED)
 
 
 def _mark(user: LoggedIn) -> str:
@@ -137,7 +134,7 @@ def _generations(user: LoggedIn) -> tuple[int | None, int | None, bool]:
 
 
 def _answer(
-    rooms: Rooms,
+    session: Session,
     room: Room,
     found: bool,
     command: c.SendToRoom,
@@ -148,11 +145,13 @@ def _answer(
     """
     Give the answer to a message into a room; ``outcome`` None: the store did not answer in time, so nobody knows.
 
-    ``found``: the user may know of the room.
+    One that was stored counts towards the room's rate. ``found``: the user may know of the room.
     """
-    number, n = room.number, command.n
+    number, n, services = room.number, command.n, session.services
     if isinstance(outcome, Stored | Duplicate):
         repeated = type(outcome) is Duplicate
+        if not repeated:  # nobody who is no member slows a room down
+            session.slow_down("room-rate", services.rates.into_room.delay(number))
         return e.RoomSent(number, room.name, outcome.id, message, repeated, re=n)
     if isinstance(outcome, Gap):
         return e.Refused(Problem.GAP, room=number, expected=outcome.expected, re=n)
@@ -163,5 +162,5 @@ def _answer(
         problem = Problem.NOT_A_MEMBER if known else Problem.UNKNOWN_ROOM
         return e.Refused(problem, room=number, re=n)
     if isinstance(outcome, Behind):
-        rooms.lost_events(number)
+        services.rooms.lost_events(number)
     return e.Refused(Problem.MAYBE_NOT_STORED, room=number, re=n)

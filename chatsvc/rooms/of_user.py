@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from chatsvc.accounts.name_index import HIGHEST
 from chatsvc.rooms.event import BEGINS, CLOSED, ENDS
-from chatsvc.rooms.room import Membership, RoomOfUser
+from chatsvc.rooms.room import Membership, Room, RoomOfUser
 from chatsvc.rooms.standing import ROOM, room_of
 from chatsvc.storage.sql import Row, Transaction
 
@@ -46,10 +46,16 @@ def rooms_of(
         found[number].append(tuple(event))
     rows = [row for row in rows if any(event in BEGINS for event, _, _ in found[row[0]])]
     rooms = [
-        RoomOfUser(room_of(columns), role or "", tuple(memberships(found[columns[0]])))
-        for *columns, role, _ in rows
+        _of_user(room_of(columns), role or "", found[columns[0]]) for *columns, role, _ in rows
     ]
     return rooms, [row[0] for row in rows if row[-1]]
+
+
+def _of_user(room: Room, role: str, events: Iterable[Row]) -> RoomOfUser:
+    """As the log has it: who has joined in SQL alone is no member there, and has no role yet."""
+    found = tuple(memberships(events))
+    is_member = found and not found[-1].until
+    return RoomOfUser(room, role if is_member else "", found)
 
 
 def memberships(events: Iterable[Row]) -> list[Membership]:

@@ -33,6 +33,7 @@ class MemoryRooms:
         self.window = window
         self.log: list[e.RoomEntry] = []
         self.last = self.serial = 0
+        self.version = 1
         self.members: dict[int, list[Membership]] = defaultdict(list)
         self.positions: dict[int, tuple[int, int]] = {}
         self.is_held = False
@@ -52,8 +53,9 @@ class MemoryRooms:
     def event(self, event: str, user: int) -> e.RoomEvent:
         """Put an event into the log, and let it count for the membership of a user."""
         self.last, self.serial = self.last + 1, self.serial + 10
+        self.version += 1
         entry = e.RoomEvent(
-            *(self.room, self.last, self.serial, self.last, 0, event, user, user, "x", {})
+            *(self.room, self.last, self.serial, self.version, 0, event, user, user, "x", {})
         )
         self._append(entry)
         spans = self.members[user]
@@ -123,7 +125,8 @@ class MemoryRooms:
         assert begin is not None
         first = self.log[0].serial if self.log else 0
         end = self.log[-1].serial if self.log else self.serial
-        return RoomEnds(self.room, 1, self.front, self.last, end, begin, known, after, first)
+        ends = self.front, self.last, end, begin, known, after, first
+        return RoomEnds(self.room, self.version, *ends)
 
     async def read(self, room: int, after: int, limit: int) -> RoomPage:
         entries = [entry for entry in self.log if entry.id > after][:limit]
@@ -152,7 +155,7 @@ class MemoryRooms:
 
     def a_room(self) -> Room:
         """The room as SQL knows it."""
-        return Room(self.room, "dev", PUBLIC, "", JOINED, 1, 2)
+        return Room(self.room, "dev", PUBLIC, "", JOINED, self.version, 2)
 
     async def ready(self, room: int) -> Room:
         await self._turn()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.fan_out import AT_ONCE, GATHERED
-from chatsvc.delivery.room_start import Known
+from chatsvc.delivery.room_start import Known, is_over
+from chatsvc.rooms.room import RoomOfUser
 from chatsvc.wire import events as e
 from tests.delivery.rooms import MemoryRooms, RoomClient, RoomNode
 
@@ -262,6 +264,16 @@ class BehindTests(RoomCase):
         self.rooms.positions[ALICE] = 2, 20
         self.assertEqual(self.client(known=Known()).ids, [3])
 
+    def test_back_without_a_position(self) -> None:
+        """Who has left and come back would be shown again what is long past, and what was said in between (P5)."""
+        self.rooms.say(BOB)
+        self.rooms.event("left", ALICE)
+        self.rooms.say(BOB)
+        self.rooms.event("joined", ALICE)
+        self.rooms.say(BOB)
+        for backlog in (None, 50):
+            self.assertEqual(self.client(known=Known(None, backlog)).ids, [6, 7])
+
     def test_left_with_a_position(self) -> None:
         """A person who was removed while away would not be shown what was said before."""
         self.rooms.say(BOB)
@@ -275,6 +287,49 @@ class BehindTests(RoomCase):
         for _ in range(10):
             self.rooms.say(BOB)
         self.assertEqual(self.client(known=Known(backlog=3)).ids, [10, 11, 12])
+
+    def test_removed_while_logging_in(self) -> None:
+        """Somebody who was removed between two questions of a log-in would read the room for ever."""
+        for known in (Known({7: (2, 20)}, backlog=0), Known({7: (10**15, 10**15)})):
+            self.setUp()
+            self.rooms.is_held = True
+            client = RoomClient(self.node, ALICE, "d" * 16)
+            client.log_in(known)
+            self.node.tell(self.rooms.event("removed", ALICE))
+            self.node.pass_time()
+            self.say()
+            self.node.pass_time()
+            self.assertNotIn(4, client.ids)
+            self.assertEqual([type(one) for one in client.said], [e.RoomLeft, e.Synced])
+
+    def test_room_that_changes_all_the_time(self) -> None:
+        """A log-in would never end while a room changes."""
+        self.rooms.is_held = True
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.log_in(Known({}))
+        for _ in range(20):
+            self.rooms.event("changed", BOB)
+            self.rooms.let()
+            self.node.clock.advance(0.1)
+        self.assertFalse(client.is_logged_in)
+        self.assertEqual(self.rooms.waiting, [])
+
+    def test_left_but_not_in_the_log(self) -> None:
+        """Who leaves while a log-in reads SQL would be told so at once, and not be shown what was said before."""
+        self.rooms.say(BOB)
+        room = RoomOfUser(self.rooms.a_room(), "", tuple(self.rooms.members[ALICE]))
+        self.assertFalse(is_over(room, Known({7: (2, 20)})))
+
+    def test_joined_but_not_in_the_log(self) -> None:
+        """A log-in would fail that comes while its user joins a room, or comes back into one."""
+        self.rooms.event("left", ALICE)
+        for known in (Known(), Known({}), Known({7: (3, 30)})):
+            for memberships in ((), tuple(self.rooms.members[ALICE])):
+                room = RoomOfUser(self.rooms.a_room(), "", memberships)
+                client = RoomClient(self.node, ALICE, "d" * 16)
+                opened = Deferred.fromCoroutine(client.reader.open([room], known))
+                self.successResultOf(opened)
+                client.reader.close()
 
     def test_store_away(self) -> None:
         """A reader would stop for ever when the store was away for a moment."""

@@ -13,12 +13,14 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.delivery.room_start import Known
+from chatsvc.delivery.room_start import Known, covers
 from chatsvc.wire import events as e
 from tests.delivery.rooms import MemoryRooms, RoomClient, RoomNode
 
 USERS = (10001, 10002)
 DEVICES = ("a" * 16, "b" * 16)
+VISITS = (Known(), Known(None, 2), Known({}, 0), Known({7: (10**6, 10**9)}))
+"""What sessions say that keep nothing; the last one lies."""
 
 
 class Person:
@@ -57,6 +59,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.node = RoomNode(self.rooms)
         self.rooms.event("joined", 1)
         self.people = [Person(uid, device) for uid in USERS for device in DEVICES]
+        self.visitors: dict[int, RoomClient] = {}
 
     def told(self, entry: e.RoomEntry, heard: bool) -> None:
         """Tell the node of an entry, or let the news get lost."""
@@ -85,6 +88,8 @@ class RoomMachine(RuleBasedStateMachine):
                         person.marks.append(self.rooms.mark(user))
                     else:
                         person.client.joined(self.rooms.mark(user))
+            if user in self.visitors:
+                self.visitors[user].joined(self.rooms.mark(user))
         if mark_first:
             self.told(entry, heard)
 
@@ -115,6 +120,19 @@ class RoomMachine(RuleBasedStateMachine):
             person.take()
             person.client.reader.close()
             person.client = None
+
+    @rule(user=st.sampled_from(USERS), known=st.sampled_from(VISITS))
+    def visit(self, user: int, known: Known) -> None:
+        """Log in, or out, with a session that keeps nothing; the account may have a position."""
+        visitor = self.visitors.pop(user, None)
+        if visitor is not None:
+            visitor.reader.close()
+            if visitor.handed and known.backlog is None:
+                last = visitor.handed[-1]
+                self.rooms.positions[user] = last.id, last.serial
+            return
+        self.visitors[user] = RoomClient(self.node, user)
+        self.visitors[user].log_in(known)
 
     @rule(who=st.integers(0, 3), takes=st.integers(1, 3))
     def pause(self, who: int, takes: int) -> None:
@@ -148,6 +166,14 @@ class RoomMachine(RuleBasedStateMachine):
             person.take()
             serials = [entry.serial for entry in person.shown]
             assert serials == sorted(set(serials)), "out of order, or twice"
+
+    @invariant()
+    def is_within_memberships(self) -> None:
+        clients = [person.client for person in self.people if person.client is not None]
+        for client in (*clients, *self.visitors.values()):
+            spans = self.rooms.members[client.uid]
+            for entry in client.handed:
+                assert covers(spans, entry.serial), "handed to somebody who was no member"
 
     def teardown(self) -> None:
         self.rooms.is_held = False
@@ -189,5 +215,5 @@ class RoomModelTests(SynchronousTestCase):
 
     def test_model(self) -> None:
         """Some sequence of joinings, lost news, full connections and log-ins would lose, double or leak an entry."""
-        steps = settings(max_examples=150, stateful_step_count=30, deadline=None)
+        steps = settings(max_examples=300, stateful_step_count=30, deadline=None)
         run_state_machine_as_test(RoomMachine, settings=steps)

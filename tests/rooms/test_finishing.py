@@ -321,6 +321,17 @@ class BothKinds:
             )
             self.assertEqual(await self.rooms.of_user(DAN, [number, other]), [])
 
+        async def test_of_user_before_the_log(self) -> None:
+            """Who joins, or comes back, while a log-in reads SQL would be taken for a member already, and read on."""
+            number = await self.make()
+            await self.break_off(BOB)
+            ((room,), unfinished) = await self.store.rooms_of(BOB, [])
+            self.assertEqual((room.role, room.memberships, unfinished), ("", (), [number]))
+            await self.rooms.leave(BOB, "dev")
+            await self.break_off(BOB)
+            ((room,), unfinished) = await self.store.rooms_of(BOB, [])
+            self.assertEqual((room.role, len(room.memberships)), ("", 1))
+
         async def test_of_user_finishes(self) -> None:
             """Who logs in just after joining would not begin to read the room, or read it from elsewhere."""
             number = await self.make()

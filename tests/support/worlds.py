@@ -50,6 +50,7 @@ class World:
         login_rate: Rate = UNLIMITED,
         find_rate: Rate = UNLIMITED,
         room_rate: Rate = UNLIMITED,
+        into_room_rate: Rate = UNLIMITED,
         **limits: Any,
     ) -> None:
         self.clock = Clock()
@@ -97,7 +98,7 @@ class World:
                 login=RateLimiter(login_rate, now),
                 find=RateLimiter(find_rate, now),
                 room=RateLimiter(room_rate, now),
-                into_room=RateLimiter(UNLIMITED, now),
+                into_room=RateLimiter(into_room_rate, now),
                 take_over=TakeOverBrake(now),
             ),
             limits=ConnectionLimits(**limits),

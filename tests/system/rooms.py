@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from itertools import count
 from typing import Any
 
@@ -221,6 +222,18 @@ class EveryStore(RoomsCase):
         bob.ask("quit")
         bob = self.person(self.b, self.other)
         self.assertTrue(bob.silent())
+
+    def test_person_logs_in_again(self) -> None:
+        """A person who logs in elsewhere would be shown again what was shown just before."""
+        desk, bob = self.room_device(self.a, DESK), self.person(self.b, self.other)
+        name = self.name()
+        room = self.create(desk, name=name)
+        self.told(bob, f"join #{name}", "您已加入", "加入了")
+        self.say(desk, room, 1, "一")
+        self.assertIn("一", bob.read())
+        time.sleep(0.1)  # its kernel says so by then
+        again = self.person(self.b, self.other)
+        self.assertTrue(again.silent())
 
     def test_missed(self) -> None:
         """Somebody who was away for long would not know that messages are missing."""

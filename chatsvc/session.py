@@ -105,8 +105,6 @@ class Session(CommandPipeline):
         self.features: tuple[str, ...] | None = ()
         self.authenticating: Deferred[Any] | None = None
         self._paused = False
-        # How the reader of a log-in was ended that has not come in yet.
-        self._ended: Callable[[], object] = self.taken_over
 
     @property
     def caller(self) -> Caller:
@@ -305,10 +303,6 @@ class Session(CommandPipeline):
             if rooms is not None:
                 rooms.resume()
 
-    def end_at_once(self) -> None:
-        """End a log-in whose reader was ended before it came in, as that was."""
-        self._ended()
-
     def leave(self, why: str, by: str = "") -> None:
         """Log the user out, if one is logged in; ``why`` is a word for the log, ``by`` whence a newer log-in comes."""
         user, self.user = self.user, None
@@ -338,8 +332,6 @@ class Session(CommandPipeline):
                 self.services.rates.take_over.happened(self.user.uid, self.user.device)
             self.leave("logged-in-elsewhere", by)
             self.say(e.Kicked())
-        else:
-            self._ended = partial(self.taken_over, by)
 
     def inbox_restarted(self) -> None:
         self.connection.inbox_restarted()
@@ -366,8 +358,6 @@ class Session(CommandPipeline):
             self.services.metrics.devices_forgotten.inc()
             self.leave("device-forgotten")
             self.connection.bye("device-forgotten", forgotten=on_request)
-        else:
-            self._ended = partial(self.forgotten, on_request)
 
     def failed(self) -> None:
         self.connection.close("inbox-unreadable")

@@ -102,8 +102,8 @@ class BatchQueue:
     """
     Messages and removals that wait for the next batch.
 
-    Of several removals of one device (uid and name) the last stands for all, and so of several acknowledgements of one
-    user in one room. They wait until they are ``due``, or ``positions_due``; messages never do.
+    Of several removals of one device (uid and name) the last stands for all, and so does the furthest of several
+    acknowledgements of one user in one room. They wait until they are ``due``, or ``positions_due``; messages never do.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -136,13 +136,19 @@ class BatchQueue:
         """Let the acknowledgements of rooms that have gathered go with the next batch."""
         self.positions_due = bool(self.acknowledgements)
 
+    def acknowledge(self, one: RoomAcknowledgement) -> None:
+        """Let a room's acknowledgement wait, unless one of another session is further."""
+        before = self.acknowledgements.get((one.uid, one.room))
+        if before is None or (before.id, before.over) < (one.id, one.over):
+            self.acknowledgements[one.uid, one.room] = one
+
     def put_back(self, batch: Batch) -> None:
         """Let what a failed batch removed and acknowledged go with a later one, unless newer ones took its place."""
         for removal in batch.removals:
             self.removals.setdefault((removal.uid, removal.device), removal)
             self.due = True
         for one in batch.acknowledgements:
-            self.acknowledgements.setdefault((one.uid, one.room), one)
+            self.acknowledge(one)
             self.positions_due = True
 
     def next_batch(self) -> Batch:

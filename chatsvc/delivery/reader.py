@@ -124,11 +124,6 @@ class Reader:
         """Whether all that the inbox has was delivered."""
         return self._state is State.LIVE
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the log-in has ended."""
-        return self._state is State.CLOSED
-
     def where(self) -> Cursor:
         """Say how far this reader is."""
         last = self._last

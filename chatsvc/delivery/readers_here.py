@@ -47,6 +47,8 @@ class ReadersHere:
         return reader_of(self._listeners.get(uid, ()), device)
 
     def store_returned(self, found: Comparison) -> None:
+        if found.is_other_data:
+            self._queue.acknowledgements.clear()  # what got these ids since was shown to nobody
         for uid in found.stale:
             self._queue.removals.pop((uid, ""), None)
             listener = self._listener(uid, "")

@@ -311,7 +311,7 @@ class RoomReader:
                 await self._read_page(next(iter(self._behind)))
         finally:
             self._reading = False
-        if self._says_synced and not self._behind and self._may_read:
+        if self._says_synced and not (self._behind or self._joining) and self._may_read:
             self._says_synced = False
             self._owner.say(e.Synced())
 

@@ -143,7 +143,7 @@ class MessageRouter(ReadersHere):
 
     def acknowledge_room(self, uid: int, room: int, id: int, over: bool = False) -> None:
         """Take note that an account has a room's log up to an id, with the next positions."""
-        self._queue.acknowledgements[uid, room] = RoomAcknowledgement(uid, room, id, over)
+        self._queue.acknowledge(RoomAcknowledgement(uid, room, id, over))
         if self._positions is None:
             self._positions = self._clock.callLater(POSITION_DELAY, self._send_positions)
 

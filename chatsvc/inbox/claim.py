@@ -51,13 +51,14 @@ class Comparison:
     it was handed: those inboxes have begun a new epoch, and that session's generation is stale. ``taken`` are the
     sessions that other nodes have taken over: uid, device, the generation of that claim. ``stepped_back`` are
     registered devices that go on further back. ``forgotten`` are sessions whose device is not registered any more: uid
-    and device.
+    and device. ``is_other_data``: the store does not hold the data that it held.
     """
 
     stale: list[int] = field(default_factory=list)
     taken: list[tuple[int, str, int]] = field(default_factory=list)
     stepped_back: list[SteppedBack] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
+    is_other_data: bool = False
 
 
 @record

@@ -154,6 +154,19 @@ class LiveTests(RoomCase):
         self.assertEqual(client.ids, [3, 4, 5])
         self.assertEqual(client.said[-1], e.RoomLeft(7, "dev", "removed"))
 
+    def test_synced_after_all(self) -> None:
+        """A program would take for new what waited in a room that was joined and left while it was away."""
+        self.rooms.members.clear()
+        self.rooms.event("joined", ALICE)
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.marks = [self.rooms.mark(ALICE)]
+        self.rooms.event("removed", ALICE)
+        self.rooms.is_held = True
+        client.log_in(Known({}))
+        self.node.pass_time()
+        kinds = [type(one) for one in client.said]
+        self.assertEqual(kinds, [e.RoomShown, e.RoomLeft, e.Synced])
+
     def test_many_in_bounded_turns(self) -> None:
         """A room of a thousand would hold up everybody else while all its connections are written to."""
         clients = [self.client(device=f"{i:016x}") for i in range(AT_ONCE + 1)]

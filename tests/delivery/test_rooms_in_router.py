@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.router import POSITION_DELAY, MessageRouter
+from chatsvc.inbox.claim import Comparison
 from chatsvc.inbox.outcome import (
     Duplicate,
     Failed,
@@ -119,6 +120,26 @@ class RoomsInRouterTests(SynchronousTestCase):
         self.clock.advance(POSITION_DELAY)
         wanted = [RoomAcknowledgement(1, ROOM, 4), RoomAcknowledgement(1, 8, 1)]
         self.assertEqual([one for _, some in self.inbox.room_batches for one in some], wanted)
+
+    def test_furthest_position(self) -> None:
+        """A session would be shown again what one of the account has acknowledged, because another is slower."""
+        for id, over in ((9, False), (3, False), (5, True), (9, True), (9, False)):
+            self.router.acknowledge_room(1, ROOM, id, over)
+        for id, over in ((3, True), (4, False)):
+            self.router.acknowledge_room(1, 8, id, over)
+        self.clock.advance(POSITION_DELAY)
+        self.clock.advance(0)
+        wanted = [RoomAcknowledgement(1, ROOM, 9, True), RoomAcknowledgement(1, 8, 4)]
+        self.assertEqual(self.inbox.room_batches, [([], wanted)])
+
+    def test_positions_in_other_data(self) -> None:
+        """What got the ids that were lost would count as acknowledged, and be shown to nobody."""
+        for is_other_data, batches in ((False, 1), (True, 1)):
+            self.router.acknowledge_room(1, ROOM, 3)
+            self.router.store_returned(Comparison(is_other_data=is_other_data))
+            self.clock.advance(POSITION_DELAY)
+            self.clock.advance(0)
+            self.assertEqual(len(self.inbox.room_batches), batches)
 
     def test_positions_of_a_session_that_ends(self) -> None:
         """The next session would begin at a position of two seconds before."""

@@ -384,6 +384,7 @@ class RedisInbox:
         self._clock.callLater(0, self._returned, found)
 
     def _returned(self, found: Comparison) -> None:
+        found = replace(found, is_other_data=self._rollback.is_replaced)
         # Not before: until then, what is stored is in data that these readers do not know.
         self._rollback.accept()
         self._watcher.store_returned(found)

@@ -46,6 +46,7 @@ class AwayTests(OnOneRedis):
         self.server.start()
         await until(lambda: self.watcher.returned)
         self.assertEqual(self.watcher.returned[0], [])
+        self.assertFalse(self.watcher.comparisons[0].is_other_data)
         (message,) = await self.inbox.read(READER, 0, 10)
         self.assertEqual(message.text, "kept")
         await deferLater(reactor, 0.2)  # type: ignore[arg-type]

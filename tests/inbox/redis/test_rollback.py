@@ -48,6 +48,8 @@ class WentBackTests(ReadUpToTen):
             outcomes = await self.store_there(*[draft() for _ in range(3)])
             self.assertEqual([outcome.id for outcome in outcomes], [9, 10, 11])
             await until(lambda: self.theirs.returned and self.mine.returned)
+        self.assertTrue(self.theirs.comparisons[0].is_other_data)
+        self.assertTrue(self.mine.comparisons[0].is_other_data)
         self.assertEqual(losses(logged), 2, "once by each node")
         claim = await self.here.claim(READER, 10)
         self.assertNotEqual(claim.epoch, before.epoch)

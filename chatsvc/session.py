@@ -104,6 +104,8 @@ class Session(CommandPipeline):
         # None: some were asked for, and nobody knows whether they are granted.
         self.features: tuple[str, ...] | None = ()
         self.authenticating: Deferred[Any] | None = None
+        # What has ended a log-in before it was answered, to be done then.
+        self.early_end: Callable[[], None] | None = None
         self._paused = False
 
     @property
@@ -327,7 +329,9 @@ class Session(CommandPipeline):
         self.connection.poll_acks()
 
     def taken_over(self, by: str = "") -> None:
-        if self.user is not None:
+        if self.user is None:
+            self.early_end = partial(self.taken_over, by)
+        else:
             if self.user.reader is not None:
                 self.services.rates.take_over.happened(self.user.uid, self.user.device)
             self.leave("logged-in-elsewhere", by)
@@ -354,7 +358,9 @@ class Session(CommandPipeline):
         self.services.router.acknowledge_room(uid, room, id, over)
 
     def forgotten(self, on_request: bool = False) -> None:
-        if self.user is not None:
+        if self.user is None:
+            self.early_end = partial(self.forgotten, on_request)
+        else:
             self.services.metrics.devices_forgotten.inc()
             self.leave("device-forgotten")
             self.connection.bye("device-forgotten", forgotten=on_request)

@@ -72,6 +72,7 @@ async def logout(session: Session, command: c.Logout) -> None:
 async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     services, account = session.services, identity.account
     uid, reader, epoch, generation = account.uid, None, "", None
+    session.early_end = None
     rooms: RoomReader | None = None
     told: list[e.Event] = []
     if command.receive:
@@ -98,8 +99,8 @@ async def _enter(session: Session, identity: Identity, command: c.Auth) -> None:
     session.say(e.LoggedIn(uid, account.name, token, epoch, waiting, lifetime, re=command.n))
     for event in told:
         session.say(event)
-    if reader is not None and reader.is_closed:
-        session.end_at_once()
+    if session.early_end is not None:
+        session.early_end()
     elif reader is not None and await _may_stay(session, identity):
         session.begin_reading(reader, rooms)
 

@@ -160,5 +160,6 @@ class DeviceUser(StructuredUser):
         return self._visits.is_lent
 
     def _forget_device(self, name: str) -> None:
-        record_forgetting(self.options.state, name)
-        self.ask(type="forget", device=device_named(name))
+        if self.writer is not None:  # else it has just lost its connection
+            record_forgetting(self.options.state, name)
+            self.ask(type="forget", device=device_named(name))

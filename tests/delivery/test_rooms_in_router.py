@@ -70,7 +70,7 @@ class RoomsInRouterTests(SynchronousTestCase):
     def test_stored(self) -> None:
         """Readers would not be handed what was said, or its sender not know its id and serial."""
         self.send(Stored(5, 0, serial=50), mark="-")
-        ((outcome, message),) = self.told
+        ((_, message),) = self.told
         self.assertEqual((message.id, message.serial, message.device), (5, 50, "-"))
         self.assertEqual(self.feeds.noted, [5])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from twisted.internet.protocol import Factory, Protocol
@@ -14,7 +14,6 @@ from twisted.test.iosim import connectedServerAndClient
 
 from chatsvc.tls.certificates import facts, fingerprint
 from chatsvc.tls.context import ServerContext
-from tests.support.authority import NOW
 from tests.tls.folders import FolderTestCase, read
 from tests.tls.handshakes import shake_hands
 
@@ -49,9 +48,10 @@ class MadeCertificateTests(FolderTestCase):
     def test_lifetime(self) -> None:
         """The certificate would end unexpectedly, or not be valid yet on a clock that is behind."""
         content = read(self.path)
-        self.assertTrue(3640 < facts(content)[0].days_left(NOW.timestamp()) < 3660)
+        now = datetime.now(UTC)
+        self.assertTrue(3640 < facts(content)[0].days_left(now.timestamp()) < 3660)
         start = x509.load_pem_x509_certificate(content).not_valid_before_utc
-        self.assertLess(start, NOW - timedelta(minutes=50))
+        self.assertLess(start, now - timedelta(minutes=50))
 
     def test_fingerprint(self) -> None:
         """People could not compare what their client shows with what openssl says."""

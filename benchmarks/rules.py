@@ -54,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("rule", nargs="*", choices=[[], *RULES], help="default: all")
+    parser.add_argument(
+        "rule", nargs="*", choices=[[], *RULES], metavar="RULE", help="default: all"
+    )
     rules = parser.parse_args().rule or [*RULES]
     unnoticed = [rule for rule in rules if not is_noticed(rule)]
     if unnoticed:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import orjson
+import pexpect
 from twisted.internet import reactor
 
 from chatsvc.backends import inbox_at
@@ -88,7 +90,9 @@ class BothKinds:
             self.account("张三")
             self.chatsvc("room", "add", "dev", "--owner", "10001")
             self.assertIn("--yes", self.chatsvc("room", "close", "dev", status=1))
-            self.assertEqual(self.chatsvc("room", "close", "dev", "--yes"), "Closed #dev.\n")
+            self.assertEqual(
+                self.chatsvc("room", "close", "dev", "--yes"), "Closed room #dev (number 1).\n"
+            )
             self.assertEqual(
                 self.json("close", "#1", "--yes"), {"room": 1, "name": "dev", "closed": True}
             )
@@ -102,6 +106,37 @@ class BothKinds:
             )
             self.assertEqual((by, name), (0, "chatsvc"))
 
+        def test_name_before_number(self) -> None:
+            """An admin would close another room than the one whose name was typed, as all sentences write it."""
+            self.account("张三")
+            for name in ("dev", "ops", "1"):
+                self.chatsvc("room", "add", name, "--owner", "10001")
+            for which, number in (("1", 3), ("#1", 3), ("2", 2), ("#2", 2), ("#ops", 2)):
+                self.assertEqual(self.json("show", which)["room"], number, which)
+                self.assertEqual(len(self.json("members", which)), 1)
+            said = self.chatsvc("room", "close", "#1", "--yes")
+            self.assertEqual(said, "Closed room #1 (number 3).\n")
+            self.assertEqual(self.json("show", "3")["closed"], True)
+            said = self.chatsvc("room", "close", "#1", "--yes")
+            self.assertEqual(said, "Closed room #dev (number 1).\n")
+            said = self.chatsvc("room", "close", "1", "--yes")
+            self.assertEqual(said, "Room #dev (number 1) was closed already.\n")
+
+        def test_asked(self) -> None:
+            """An admin would not be told which room it is before it is closed."""
+            self.account("张三")
+            self.chatsvc("room", "add", "2", "--owner", "10001")
+            words = ["room", "close", "#2", "--accounts", self.url, "--inbox", "sqlite:none.db"]
+            terminal = pexpect.spawn(
+                sys.executable, ["-m", "chatsvc.cli", *words], encoding="utf-8", timeout=30
+            )
+            terminal.expect_exact("Close room #2 (number 1) with 1 member? [y/N]: ")
+            terminal.sendline("n")
+            terminal.expect_exact("Aborted")
+            terminal.expect(pexpect.EOF)
+            terminal.close()
+            self.assertEqual(self.json("show", "2")["closed"], False)
+
         def test_refused(self) -> None:
             """A mistake would end in a traceback, or with the status of a success."""
             self.account("张三")
@@ -113,10 +148,10 @@ class BothKinds:
                 (("add", "a]", "--owner", "10001"), "U+005D may not stand"),
                 (("add", "", "--owner", "10001"), "empty"),
                 (("add", "a", "--owner", "10001", "--topic", "好" * 171), "512 bytes"),
-                (("show", "ops"), "there is no room #ops"),
-                (("show", "#7"), "there is no room #7"),
-                (("members", "#9999999999999999999"), "there is no room"),
-                (("close", "ops", "--yes"), "there is no room #ops"),
+                (("show", "ops"), "there is no room called 'ops'\n"),
+                (("show", "#7"), "there is no room called '7', and none has that number"),
+                (("members", "9999999999999999999"), "and none has that number"),
+                (("close", "#ops", "--yes"), "there is no room called 'ops'\n"),
             ):
                 self.assertIn(said, self.chatsvc("room", *words, status=1))
             self.chatsvc("room", "add", "ops", status=2)
@@ -146,6 +181,23 @@ class RedisTests(OnMariaDB):
         """How many changes are not in the logs."""
         ((count,),) = self.sql("SELECT COUNT(*) FROM chat_room_event WHERE serial IS NULL")
         return int(count)
+
+    def test_rights(self) -> None:
+        """An admin would get a riddle of Redis's, after the room was made, and not what the ACL lacks."""
+        self.stores = ServerStores()
+        self.chatsvc("account", "add", "张三", "--generate")
+        user = f"r_{self.name}"
+        self.addCleanup(self.stores.redis, "ACL", "DELUSER", user)
+        rights = ("reset", "on", ">pw", "~*", "&*", "+@all", "-acl", "-hmget", "-xtrim")
+        self.stores.redis("ACL", "SETUSER", user, *rights)
+        inbox = self.stores.inbox.replace("redis://", f"redis://{user}:pw@")
+        env = {"CHATSVC_ACCOUNTS": self.url, "CHATSVC_INBOX": inbox}
+        done = run("chatsvc", "room", "add", "dev", "--owner", "10001", env=env, folder=".")
+        self.assertEqual((done.status, done.stdout), (1, ""), done)
+        self.assertRegex(
+            done.stderr, r"^Error: [^\n]*: add \+hmget \+xtrim to its line in users\.acl[^\n]*\n$"
+        )
+        self.assertEqual(self.chatsvc("room", "list"), "")
 
     async def test_finished(self) -> None:
         """Where no server runs a room would not be ready; or a command would take from its log what servers keep."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pexpect
 from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.backends import inbox_at
 from chatsvc.inbox.outcome import RoomDraft
 from chatsvc.storage.url import parse_store_url
+from tests.support.clients import StructuredClient
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
-from tests.support.processes import ServerStores, run
+from tests.support.processes import PASSWORD, ChatServer, ServerStores, run
 
 
 class BothKinds:
@@ -215,6 +221,30 @@ class RedisTests(OnMariaDB):
         self.assertEqual(self.unfinished(), 0)
         self.assertEqual(self.stores.redis("XLEN", "chat:{#1}:log"), b":2102\r\n")
         self.assertEqual(self.stores.redis("EXISTS", "chat:{#1}:members"), b":0\r\n")
+
+
+class BesideServerTests(SynchronousTestCase):
+    """Beside a server with SQLite, which alone can reach the logs."""
+
+    def test_how_soon(self) -> None:
+        """Members would hear of what an admin did only after 5 to 7 seconds."""
+        server = ChatServer().start()
+        self.addCleanup(server.remove)
+        alice = StructuredClient(server.port, server.ca)
+        self.addCleanup(alice.close)
+        alice.ask(type="register", n=1, name="Alice", password=PASSWORD)
+        done = run("chatsvc", "room", "add", "dev", "--owner", "10001", folder=server.folder)
+        began = time.monotonic()
+        self.assertEqual((done.status, done.stdout), (0, "1\n"), done)
+        while not self.finished(server):
+            self.assertLess(time.monotonic() - began, 4)  # 2, and time for a machine that is busy
+            time.sleep(0.05)
+
+    def finished(self, server: ChatServer) -> bool:
+        """Whether all changes are in the logs."""
+        with closing(sqlite3.connect(Path(server.folder) / "chat.db")) as database:
+            query = "SELECT COUNT(*) FROM chat_room_event WHERE serial IS NULL"
+            return bool(database.execute(query).fetchone() == (0,))
 
 
 class SQLiteTests(BothKinds.Tests, OnSQLite):

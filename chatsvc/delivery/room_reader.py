@@ -304,7 +304,9 @@ class RoomReader:
 
     @property
     def _may_read(self) -> bool:
-        return not (self.paused or self._closed) and self._owner.is_caught_up()
+        if self.paused or self._closed or self._feeds.is_closed:
+            return False
+        return self._owner.is_caught_up()
 
     async def _catch_up(self) -> None:
         try:

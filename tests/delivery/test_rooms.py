@@ -376,6 +376,17 @@ class BehindTests(RoomCase):
         self.node.pass_time()
         self.assertEqual(client.ids, [1, 2])
 
+    def test_stop(self) -> None:
+        """A server that stops would read for ever for a session that is behind, and do nothing else."""
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.inbox_is_live = False
+        client.log_in(Known({}))
+        self.node.feeds.close()
+        client.inbox_is_live = True
+        client.reader.read_on()
+        self.node.pass_time()
+        self.assertEqual(client.ids, [])
+
     def test_news_while_opening(self) -> None:
         """What is stored while a session finds out where it begins would not be shown before the next message."""
         self.rooms.is_held = True

@@ -343,8 +343,8 @@ class RoomReader:
     def _miss(self, subscription: Subscription, page: RoomPage) -> None:
         """Tell that entries are not kept any more."""
         after, subscription.cursor = subscription.cursor, page.front
-        room, serial = subscription.feed.room, page.first_serial or None
-        self._owner.say(e.RoomMissed(room, after, page.front, serial))
+        feed, serial = subscription.feed, page.first_serial or None
+        self._owner.say(e.RoomMissed(feed.room, after, page.front, serial, feed.name))
 
     def _take(self, subscription: Subscription, page: RoomPage) -> bool:
         """Deliver a page, as far as the connection takes it and memberships allow; False: not all of it."""

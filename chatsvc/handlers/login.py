@@ -129,8 +129,9 @@ async def _open_rooms(
 
     :raise StoreUnavailable: a store is away; the log-in is given up.
     """
-    backlog = TEXT_BACKLOG if session.connection.is_for_people else command.backlog
-    known = Known(command.rooms, backlog, claim.registered_at)
+    for_people = session.connection.is_for_people
+    backlog = TEXT_BACKLOG if for_people else command.backlog
+    known = Known(command.rooms, backlog, claim.registered_at, tells_backlog=for_people)
     try:
         found = await session.services.rooms.of_user(reader.uid, list(command.rooms or ()))
         return await rooms.open(found, known)

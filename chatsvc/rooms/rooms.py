@@ -108,19 +108,19 @@ class Rooms:
         number = await self._compared((await self._store.standing(uid, room)).known().number)
         return await self._change(members.leave, uid, number, self._store.now)
 
-    async def invite(self, by: int, room: int | str, user: int) -> Room:
+    async def invite(self, by: int, room: int | str, user: int) -> tuple[Room, bool]:
         """
-        Invite a user.
+        Invite a user; also return whether that is a member already, who is then not invited.
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``UNKNOWN_USER``, ``INBOX_FULL``;
             ``BANNED``: the user may not join.
         """
         number = await self._visible(by, room)
-        change = self._store.change(members.invite, by, number, _uid(user), self._store.now)
-        finished = await self._settle(await change)
+        pending = await self._store.change(members.invite, by, number, _uid(user), self._store.now)
+        finished = await self._settle(pending)
         if user in finished.withdrawn:
             raise RoomRefused(Problem.INBOX_FULL)
-        return finished.room
+        return finished.room, pending.is_member
 
     async def remove(self, by: int, room: int | str, user: int, ban: bool) -> Room:
         """

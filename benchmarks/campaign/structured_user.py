@@ -70,7 +70,10 @@ class StructuredUser(User):
         self.say(**self.hello(), device=self.device)
         self.say(type="auth", n=1, uid=self.uid, **self._proof(), **self.purpose())
         while True:
-            thing = json.loads(await self.read(reader))
+            frame = await self.read(reader)
+            if not frame.startswith(b"{"):
+                continue  # the goodbye of a server that stops before it has heard ours
+            thing = json.loads(frame)
             if thing["type"] == "ok":
                 break
             if thing["type"] == "error":

@@ -8,6 +8,7 @@ made or not, and may be asked for again. Rooms are given by their number or by t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
@@ -24,6 +25,7 @@ from chatsvc.rooms.room import MAX_TOPIC, Room, RoomLimits, RoomOfUser, RoomRefu
 from chatsvc.rooms.room_change import NOBODY, Pending
 from chatsvc.rooms.store import RoomStore
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.waiters import Waiters
 from chatsvc.wire.events import ListedRoom
 from chatsvc.wire.problems import Problem
@@ -255,14 +257,20 @@ class Rooms:
         """
         Finish old changes: whoever made them has died meanwhile, or hangs, or cannot reach the logs.
 
-        One room that cannot be finished holds up no other.
+        One room that cannot be finished holds up no other. Nothing is done while a store is away, as its monitor says.
         """
         failure: Exception | None = None
-        for number in await self._store.rooms_with_unfinished(self._old):
-            try:
-                await self._finishing.finish(number)
-            except Exception as problem:
-                failure = problem
+        is_away = False
+        with suppress(StoreUnavailable):
+            for number in await self._store.rooms_with_unfinished(self._old):
+                try:
+                    await self._finishing.finish(number)
+                except StoreUnavailable:
+                    if is_away:
+                        raise  # it is not the log of one room
+                    is_away = True
+                except Exception as problem:
+                    failure = problem
         if failure is not None:
             raise failure
 

@@ -95,6 +95,26 @@ class LiveTests(RoomCase):
         self.assertTrue(client.reader.acknowledge(7, 99))
         self.assertEqual(client.acknowledged, [(7, 2, False)])
 
+    def test_own_messages_count_as_acknowledged(self) -> None:
+        """The account's other sessions would be shown what this one has said, over and over."""
+        client = self.client(device="a" * 16)
+        self.say(2, sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        self.assertTrue(client.reader.acknowledge(7, 2))
+        self.assertEqual(client.acknowledged, [(7, 4, False)])
+        self.say(sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        client.reader.close()
+        self.assertEqual(client.acknowledged[1:], [(7, 5, False)])
+
+    def test_what_was_not_acknowledged_at_the_end(self) -> None:
+        """What a session has not acknowledged would not be shown by the next one."""
+        client = self.client(device="a" * 16)
+        self.say(sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        client.reader.close()
+        self.assertEqual(client.acknowledged, [])
+
     def test_missing_entry_is_read(self) -> None:
         """News that got lost would leave a hole in a room."""
         client = self.client()
@@ -355,6 +375,17 @@ class BehindTests(RoomCase):
         self.rooms.is_away = False
         self.node.pass_time()
         self.assertEqual(client.ids, [1, 2])
+
+    def test_stop(self) -> None:
+        """A server that stops would read for ever for a session that is behind, and do nothing else."""
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.inbox_is_live = False
+        client.log_in(Known({}))
+        self.node.feeds.close()
+        client.inbox_is_live = True
+        client.reader.read_on()
+        self.node.pass_time()
+        self.assertEqual(client.ids, [])
 
     def test_news_while_opening(self) -> None:
         """What is stored while a session finds out where it begins would not be shown before the next message."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.shell import chatsvc
-from tests.support.processes import Outcome, ServerStores, run_chat
+from tests.support.processes import ChatServer, Outcome, ServerStores, run_chat
 from tests.support.servers import mariadb, redis
 
 
@@ -41,6 +41,28 @@ class RightsTests(SynchronousTestCase):
         accounts = f"mysql://{account}:{mariadb().port}/{self.stores.database}"
         inbox = f"redis://{account}:{redis().port}/{self.stores.db}"
         return run_chat("--accounts", accounts, "--inbox", inbox, "--port", "tcp:0:interface=no")
+
+    def test_taken_away(self) -> None:
+        """A right that is taken away while a server runs would fill its log with tracebacks, and not be named."""
+        for table in ("chat_schema", "chat_session_device"):
+            self.grant(table)
+        account = f"{self.user}:pw@127.0.0.1"
+        accounts = f"mysql://{account}:{mariadb().port}/{self.stores.database}"
+        server = ChatServer("--accounts", accounts, "--inbox", self.stores.inbox).start()
+        self.addCleanup(server.remove)
+        for table in ("chat_room_event", "user"):
+            mariadb().execute(
+                "", f"REVOKE ALL ON `{self.stores.database}`.{table} FROM {self.user}"
+            )
+        for said in (
+            "finishing changes of rooms failed, and will be tried again: mysql://",
+            "is away: SELECT command denied to user",
+        ):
+            self.assertTrue(server.wait_for(said), server.log())
+        self.assertEqual(server.tracebacks(), [])
+        for table in ("chat_room_event", "user"):
+            self.grant(table)
+        self.assertTrue(server.wait_for("is back after"), server.log())
 
     def test_named_at_the_start(self) -> None:
         """A server would start, and people meet what is missing one by one; or end in a riddle, or with status 0."""

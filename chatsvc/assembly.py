@@ -33,7 +33,7 @@ from chatsvc.limits.token_bucket import AddressLimit, Rate, RateLimiter, Registr
 from chatsvc.observability.metrics import Metrics
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.observability.session_log import LogBudget
-from chatsvc.rooms.rooms import Rooms
+from chatsvc.rooms.rooms import UNFINISHED_SECONDS, UNFINISHED_SECONDS_ALONE, Rooms
 from chatsvc.rooms.store import RoomStore
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
@@ -47,6 +47,9 @@ _ROOM_CHANGES = Rate(1, 20)
 
 _ROOMS_FINISHED_EVERY = 2.0
 """Seconds after which it is looked for changes of rooms that a node left without finishing."""
+
+_ROOMS_FINISHED_EVERY_ALONE = 1.0
+"""The same for a server with SQLite: commands leave their changes for it to finish, within 2 seconds."""
 
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
@@ -142,11 +145,13 @@ class Assembly:
         config = self._config
         database = await self._database(config.accounts)
         store = RoomStore(database.monitored_by(self._accounts_monitor), time.time)
-        return Rooms(store, inbox.rooms, config.room_limits)
+        old = UNFINISHED_SECONDS_ALONE if config.inbox.scheme == "sqlite" else UNFINISHED_SECONDS
+        return Rooms(store, inbox.rooms, config.room_limits, old)
 
     def _finish_rooms(self, rooms: Rooms) -> None:
         finishing = PeriodicTask(self._reactor, "finishing changes of rooms", rooms.finish_old)
-        finishing.start(_ROOMS_FINISHED_EVERY, now=False)
+        alone = self._config.inbox.scheme == "sqlite"
+        finishing.start(_ROOMS_FINISHED_EVERY_ALONE if alone else _ROOMS_FINISHED_EVERY, now=False)
         self._closing.callback(finishing.stop)
 
     def _features(self, inbox: Inbox) -> FeatureGrants:

@@ -128,6 +128,8 @@ class CommandPipeline:
         self._slowed: dict[str, IDelayedCall] = {}
         self._when_answered: Callable[[], object] | None = None
         self.closed = False
+        # The peer sends no more.
+        self.parted = False
 
     @property
     def answered(self) -> bool:

@@ -197,6 +197,7 @@ class ChatProtocol(EntryFrames):
             self._close_below()
         elif not self._parting:
             self._parting = True
+            self.session.peer_parted()
             self.transport.pauseProducing()  # nothing can come
             self._set_deadline(_ANSWERS_PATIENCE, self._part)
             self._part_when_answered()

@@ -104,6 +104,8 @@ class Session(CommandPipeline):
         # None: some were asked for, and nobody knows whether they are granted.
         self.features: tuple[str, ...] | None = ()
         self.authenticating: Deferred[Any] | None = None
+        # While a log-in waits until it may end another one.
+        self.turn: Deferred[None] | None = None
         # What has ended a log-in before it was answered, to be done then.
         self.early_end: Callable[[], None] | None = None
         self._paused = False
@@ -157,6 +159,12 @@ class Session(CommandPipeline):
         super().stop()
         if self.authenticating is not None:
             self.authenticating.cancel()  # nobody is there to come in
+
+    def peer_parted(self) -> None:
+        """Take note that the peer sends no more: its log-in may be that of a process that was killed meanwhile."""
+        self.parted = True
+        if self.turn is not None:
+            self.turn.cancel()
 
     def close(self, why: str) -> None:
         """End the session of a connection that is gone; ``why`` is a word for the log."""

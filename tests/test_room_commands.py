@@ -60,6 +60,16 @@ class RoomCommandsTests(SynchronousTestCase):
         connection.do(c.JoinRoom(7, n=5))
         self.assertEqual(connection.answers(), [e.RoomDone("joined", 7, "dev", re=5)])
 
+    def test_invites_a_member(self) -> None:
+        """Who invites somebody who is there already would wait for an answer to an invitation that nobody got."""
+        connection = self.log_in()
+        self.rooms.there = {BOB}
+        connection.do(c.Invite(7, BOB, n=5), c.Invite(7, CAROL, n=6))
+        self.assertEqual(
+            connection.answers(),
+            [e.RoomDone("member", 7, "dev", re=5), e.RoomDone("invited", 7, "dev", re=6)],
+        )
+
     def test_needs_log_in(self) -> None:
         """Somebody who is not logged in would change a room, or look into it."""
         connection = RecordingConnection(self.world.services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -56,6 +57,14 @@ class RoomSessionCase(SynchronousTestCase):
         self.told = connection.answers()
         return connection
 
+    def person(self) -> RecordingConnection:
+        """Alice, who types, and is logged in."""
+        connection = RecordingConnection(self.world.services)
+        connection.is_for_people = True
+        connection.do(c.Auth(ALICE, "a"))
+        self.world.clock.advance(0)
+        return connection
+
     def send(self, connection: RecordingConnection, **more: Any) -> e.Event:
         """Send a message into the room; the answer."""
         connection.do(c.SendToRoom(ROOM, "hello", **{"n": 1, **more}))
@@ -84,6 +93,18 @@ class ReadingTests(RoomSessionCase):
         kinds = [type(one) for one in self.told]
         self.assertEqual(kinds, [e.Welcome, e.LoggedIn, e.RoomShown, e.Synced])
         self.assertEqual(self.ids(connection), [1])
+
+    def test_person_who_was_long_away(self) -> None:
+        """A person would take the newest 50 entries for all, or a program that asked for them be told."""
+        for version in range(2, 61):
+            self.put("joined", BOB, version)
+        (own,) = self.world.rooms.own
+        self.world.rooms.own = [replace(own, room=replace(own.room, version=60))]
+        person = self.person()
+        missed = [one for one in person.answers() if isinstance(one, e.RoomMissed)]
+        self.assertEqual(missed, [e.RoomMissed(ROOM, 0, 10, None, "dev")])
+        self.log_in(backlog=50, rooms=None)
+        self.assertEqual([one for one in self.told if isinstance(one, e.RoomMissed)], [])
 
     def test_send_only(self) -> None:
         """A session that only sends would be handed what is said."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+from twisted.internet.task import deferLater
 
 from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.cli.options import (
@@ -32,6 +33,9 @@ _LARGEST_ID = 2**53 - 1
 
 _PAGE = 256
 """Messages that are read at once to be counted."""
+
+_LEASE_SECONDS = 16
+"""Seconds after which a node that is gone is known to be: its lease, and one for clocks and the way."""
 
 
 @click.group()
@@ -146,22 +150,32 @@ def restored(url: str, yes: bool) -> None:
 
     Message ids that were given out after the back-up will be given out again: readers must forget the last one that
     they saw. Stop all servers before, start them after. A server notices by itself when messages are older than it
-    knows; it cannot when its key folder was restored along with them.
+    knows; it cannot when its key folder was restored along with them. If a server seems to run nevertheless, it is
+    named and the status is 1: stop it, and do this again.
     """
     require_output()
     make_sure("Were all servers stopped before the back-up was restored?", yes)
     with _nobody_serving(url):
-        _at_inbox(url, _restored)
+        _with_reactor(url, _restored)
     with done("it was done nevertheless"):
         click.echo("Readers will forget the last message id that they have seen.")
 
 
-async def _restored(waiting: Inbox) -> None:
+async def _restored(waiting: Inbox, clock: Any) -> None:
+    """
+    Renew the epoch, and see that nobody serves, for as long as a node that is gone may have its lease.
+
+    :raise click.ClickException: somebody does.
+    """
     await waiting.renew_epoch()
-    nodes = await waiting.nodes()
-    if nodes:  # or one ran when a back-up of the last 15 seconds was made
-        names = ", ".join(sorted(nodes))
-        click.echo(f"careful: a server seems to run, {names}: stop it and do this again", err=True)
+    for _ in range(_LEASE_SECONDS):
+        nodes = await waiting.nodes()
+        if not nodes:
+            return
+        # One that is gone has a lease for a while: it was killed, or ran when the back-up was made a moment ago.
+        await deferLater(clock, 1)
+    names = ", ".join(sorted(nodes))
+    raise click.ClickException(f"a server seems to run, {names}: stop it and do this again")
 
 
 @contextmanager
@@ -180,10 +194,15 @@ def _nobody_serving(url: str) -> Iterator[None]:
 
 def _at_inbox(url: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
     """Run ``work`` on the inboxes at ``url`` under a reactor, once in a process."""
+    return _with_reactor(url, lambda waiting, reactor: work(waiting))
+
+
+def _with_reactor(url: str, work: Callable[[Inbox, Any], Awaitable[T]]) -> T:
+    """Run ``work`` on the inboxes at ``url`` and the reactor that it runs under, once in a process."""
 
     async def run(reactor: Any) -> T:
         async with open_inbox(url, reactor) as waiting:
-            return await work(waiting)
+            return await work(waiting, reactor)
 
     return under_reactor(run)
 

@@ -12,7 +12,7 @@ import click
 
 from chatsvc.accounts.name_index import HIGHEST
 from chatsvc.accounts.names import BadName
-from chatsvc.backends import INBOX_SCHEMES
+from chatsvc.backends import INBOX_SCHEMES, require_permissions
 from chatsvc.cli.options import (
     UID,
     accounts_option,
@@ -40,22 +40,9 @@ T = TypeVar("T")
 
 _PAGE = 1000
 
-_NUMBER = re.compile(r"#([0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
-
-class _RoomName(click.ParamType):
-    """A room as people name it: ``dev``, ``#dev``, or its number, ``#7``."""
-
-    name = "room"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> int | str:
-        number = _NUMBER.fullmatch(value)
-        return min(int(number[1]), HIGHEST) if number else str(value).removeprefix("#")
-
-
-_ROOM = _RoomName()
+_WHICH = "NAME|NUMBER"
 
 _inbox_option = as_of_server(INBOX, "inbox_url", "URL", "Where messages wait.")
 
@@ -80,7 +67,7 @@ def add(
     Make a room called NAME and print its number.
 
     It may be made where users make none, and whatever the owner has already. Servers may run meanwhile. Where messages
-    wait in SQLite, a server that runs has the room ready within seconds, or the next one that starts.
+    wait in SQLite, a server that runs has the room ready within 2 seconds, or the next one that starts.
     """
     try:
         stored = enforce_room_name(name.removeprefix("#"))
@@ -100,7 +87,7 @@ def add(
             raise click.ClickException(what) from None
 
     made = _change(url, inbox_url, work, "was made")
-    with done(f"room #{made.number} was made"):
+    with done(f"room {_named(made)} was made"):
         if as_json:
             print_json(_fields(made))
         else:
@@ -130,14 +117,15 @@ def list_rooms(url: str, as_json: bool) -> None:
 
 
 @room.command()
-@click.argument("which", type=_ROOM, metavar="NAME|#N")
+@click.argument("which", metavar=_WHICH)
 @json_option
 @accounts_option
-def show(url: str, which: int | str, as_json: bool) -> None:
+def show(url: str, which: str, as_json: bool) -> None:
     """
-    Print one room, given by its name or its number.
+    Print one room, given by its name, with or without `#`, or else by its number.
 
-    The columns: number, name, kind (public or private), what members may read of earlier times (all, or joined: none),
+    Where a room is called 7, `7` is that one; number 7 is meant only if none that is not closed has that name. The
+    columns: number, name, kind (public or private), what members may read of earlier times (all, or joined: none),
     how many members, the uids of the owners, whether it is closed (yes or no), topic. A closed room is found by its
     number only.
     """
@@ -155,11 +143,15 @@ def show(url: str, which: int | str, as_json: bool) -> None:
 
 
 @room.command()
-@click.argument("which", type=_ROOM, metavar="NAME|#N")
+@click.argument("which", metavar=_WHICH)
 @json_option
 @accounts_option
-def members(url: str, which: int | str, as_json: bool) -> None:
-    """Print uid, name and role (owner, moderator, member) of all members of a room."""
+def members(url: str, which: str, as_json: bool) -> None:
+    """
+    Print uid, name and role (owner, moderator, member) of all members of a room.
+
+    It is given by its name, with or without `#`, or else by its number, as for `room show`.
+    """
 
     async def work(rooms: RoomStore) -> list[tuple[int, str, str]]:
         number = (await _find(rooms, which)).number
@@ -174,34 +166,39 @@ def members(url: str, which: int | str, as_json: bool) -> None:
 
 
 @room.command()
-@click.argument("which", type=_ROOM, metavar="NAME|#N")
+@click.argument("which", metavar=_WHICH)
 @yes_option
 @json_option
 @_inbox_option
 @accounts_option
-def close(url: str, which: int | str, yes: bool, as_json: bool, inbox_url: str) -> None:
+def close(url: str, which: str, yes: bool, as_json: bool, inbox_url: str) -> None:
     """
     Close a room for ever: nobody is in it any more, and its name is free.
 
-    Servers may run meanwhile. Where messages wait in SQLite, a server that runs tells the members within seconds.
+    It is given by its name, with or without `#`, or else by its number, as for `room show`; before it asks, it says
+    which room that is. Servers may run meanwhile. Where messages wait in SQLite, a server that runs tells the members
+    within 2 seconds.
     """
     require_terminal(yes)
     require_output()
+    was_closed = False
 
     async def work(rooms: RoomStore) -> Pending:
+        nonlocal was_closed
         found = await _find(rooms, which)
-        if not found.closed:
-            make_sure(
-                f"Close #{found.name} (number {found.number}) with {found.members} members?", yes
-            )
+        was_closed = found.closed
+        if not was_closed:
+            members = "1 member" if found.members == 1 else f"{found.members} members"
+            make_sure(f"Close room {_named(found)} with {members}?", yes)
         return await rooms.change(close_by_admin, found.number, rooms.now)
 
     closed = _change(url, inbox_url, work, "was closed")
-    with done(f"room #{closed.number} was closed"):
+    with done(f"room {_named(closed)} was closed"):
         if as_json:
             print_json({"room": closed.number, "name": closed.name, "closed": True})
         else:
-            click.echo(f"Closed #{closed.name}.")
+            room = _named(closed)
+            click.echo(f"Room {room} was closed already." if was_closed else f"Closed room {room}.")
 
 
 def _fields(one: Room) -> dict[str, Any]:
@@ -224,10 +221,21 @@ def _yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-async def _find(rooms: RoomStore, which: int | str) -> Room:
-    found = (await rooms.standing(NOBODY, which)).room
+def _named(one: Room) -> str:
+    return f"#{one.name} (number {one.number})"
+
+
+async def _find(rooms: RoomStore, which: str) -> Room:
+    """Find the room that is called so; or else, whether it is closed or not, the one with that number."""
+    name = which.removeprefix("#")
+    found = (await rooms.standing(NOBODY, name)).room
+    if found is not None:
+        return found
+    if not _NUMBER.fullmatch(name):
+        raise click.ClickException(f"there is no room called {name!r}")
+    found = (await rooms.standing(NOBODY, min(int(name), HIGHEST))).room
     if found is None:
-        raise click.ClickException(f"there is no room #{which}")
+        raise click.ClickException(f"there is no room called {name!r}, and none has that number")
     return found
 
 
@@ -256,9 +264,8 @@ def _change(
             try:
                 return (await Finishing(rooms, logs).settle(pending)).room
             except StoreUnavailable as problem:
-                number = pending.room.number
                 raise click.ClickException(
-                    f"room #{number} {what}, and a server that runs goes on from there: {problem}"
+                    f"room {_named(pending.room)} {what}, and a server that runs goes on from there: {problem}"
                 ) from None
 
     return run_on_accounts(url, work)
@@ -272,5 +279,7 @@ async def _logs(opened: OpenAccounts, inbox_url: str) -> AsyncIterator[RoomLogs 
     if place.scheme == "sqlite":
         yield None
         return
+    with store_errors(inbox_url):
+        await require_permissions(place, opened.reactor)
     async with open_inbox(inbox_url, opened.reactor) as inbox:
         yield inbox.rooms

@@ -43,6 +43,14 @@ class EntryBatch:
             if type(entry) is RoomMessage and entry.device:
                 self.own.setdefault((entry.sender, entry.device), set()).add(place)
 
+    def last_without(self, own: Collection[int]) -> int:
+        """Return the id of the last entry that is not at these places; 0: there is none."""
+        if not own:
+            return self.last
+        left = (place for place in range(len(self.entries) - 1, -1, -1) if place not in own)
+        place = next(left, None)
+        return 0 if place is None else self.entries[place].id
+
     @property
     def concerned(self) -> frozenset[int]:
         """The users to whom an event may mean more than to others."""
@@ -71,17 +79,18 @@ class RoomSession(Protocol):
 
 class Subscription:
     """
-    A session in a room: what it was handed, up to ``cursor``, and what it has acknowledged.
+    A session in a room: what it has passed, up to ``cursor``, what it was ``handed`` last, what it has acknowledged.
 
-    There is one for each room of each connection, so it has slots and no more than it needs.
+    What it has passed and was not handed is not for it, as what its own device has sent. There is one for each room of
+    each connection, so it has slots and no more than it needs.
     """
 
-    __slots__ = ("acknowledged", "cursor", "feed", "reader")
+    __slots__ = ("acknowledged", "cursor", "feed", "handed", "reader")
 
     def __init__(self, feed: RoomFeed, reader: RoomSession, cursor: int) -> None:
         self.feed = feed
         self.reader = reader
-        self.cursor = self.acknowledged = cursor
+        self.cursor = self.handed = self.acknowledged = cursor
 
 
 class RoomFeed:
@@ -163,6 +172,7 @@ class RoomFeed:
         self._batch = None
         for subscription in (*self.level, *self.behind):
             subscription.cursor = min(subscription.cursor, id)
+            subscription.handed = min(subscription.handed, id)
 
     def begin_flush(self, now: float) -> None:
         """Begin to hand over what has gathered."""
@@ -200,8 +210,10 @@ class RoomFeed:
         before = subscription.cursor
         try:
             if before == self._before and reader.uid not in self._concerned:
-                reader.deliver_batch(batch, batch.own.get((reader.uid, reader.mark), ()))
+                own = batch.own.get((reader.uid, reader.mark), ())
+                reader.deliver_batch(batch, own)
                 subscription.cursor = batch.last
+                subscription.handed = batch.last_without(own) or subscription.handed
             else:
                 self._flush_entries(subscription, batch)
         except Exception:

@@ -78,6 +78,11 @@ class RoomFeeds:
         """Read nothing any more: the server stops."""
         self._closed = True
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is read any more."""
+        return self._closed
+
     # What is stored
 
     def stored(self, entry: RoomEntry) -> None:

@@ -165,7 +165,7 @@ class RoomReader:
     ) -> None:
         """Begin with an earlier membership, of which the device has not heard: nothing was delivered yet."""
         del self._earlier[mark.room]
-        subscription.cursor = subscription.acknowledged = mark.id - 1
+        subscription.cursor = subscription.handed = subscription.acknowledged = mark.id - 1
         subscription.feed.level.pop(subscription, None)
         subscription.feed.behind[subscription] = None
         self._behind[subscription] = [one for one in memberships if one.serial >= mark.serial]
@@ -209,6 +209,7 @@ class RoomReader:
         except BaseException:
             subscription.cursor = before  # P3: nothing later may acknowledge it
             raise
+        subscription.handed = entry.id
         if type(entry) is e.RoomEvent:
             self._follow(subscription, entry)
 
@@ -227,9 +228,7 @@ class RoomReader:
         """End a subscription behind its membership, whose end has ``serial``."""
         feed = subscription.feed
         self._drop(subscription)
-        if (
-            feed.room not in self._over
-        ):  # the event is not kept any more, so nobody will acknowledge it
+        if feed.room not in self._over:  # the event is not kept, so nobody will acknowledge it
             self._over[feed.room] = (0, serial)
             self._owner.acknowledged_room(self.uid, feed.room, subscription.cursor, over=True)
         self._owner.say(e.RoomLeft(feed.room, feed.name, why))
@@ -261,7 +260,7 @@ class RoomReader:
             self._over[room] = (0, last[1])
             self._owner.acknowledged_room(self.uid, room, last[0], over=True)
             return True
-        up_to = min(id, subscription.cursor)
+        up_to = id if id < subscription.handed else subscription.cursor
         if up_to <= subscription.acknowledged or up_to <= subscription.feed.void:
             return False
         subscription.acknowledged = up_to
@@ -281,6 +280,8 @@ class RoomReader:
         """End the log-in."""
         self._closed = True
         for subscription in list(self.subscriptions.values()):
+            if subscription.acknowledged >= subscription.handed:  # what came then was not for it
+                self.acknowledge(subscription.feed.room, subscription.handed)
             self._drop(subscription)
 
     def failed(self, failure: Failure) -> None:
@@ -303,7 +304,9 @@ class RoomReader:
 
     @property
     def _may_read(self) -> bool:
-        return not (self.paused or self._closed) and self._owner.is_caught_up()
+        if self.paused or self._closed or self._feeds.is_closed:
+            return False
+        return self._owner.is_caught_up()
 
     async def _catch_up(self) -> None:
         try:
@@ -340,8 +343,8 @@ class RoomReader:
     def _miss(self, subscription: Subscription, page: RoomPage) -> None:
         """Tell that entries are not kept any more."""
         after, subscription.cursor = subscription.cursor, page.front
-        room, serial = subscription.feed.room, page.first_serial or None
-        self._owner.say(e.RoomMissed(room, after, page.front, serial))
+        feed, serial = subscription.feed, page.first_serial or None
+        self._owner.say(e.RoomMissed(feed.room, after, page.front, serial, feed.name))
 
     def _take(self, subscription: Subscription, page: RoomPage) -> bool:
         """Deliver a page, as far as the connection takes it and memberships allow; False: not all of it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chatsvc.inbox.room_log import RoomEnds, RoomStart
-from chatsvc.rooms.room import MEMBER, Membership, RoomOfUser
+from chatsvc.rooms.room import MEMBER, Membership, Room, RoomOfUser
 from chatsvc.wire import events as e
 
 TEXT_BACKLOG = 50
@@ -20,12 +20,14 @@ class Known:
 
     ``positions`` has the id and the serial of the last entry that it has shown, by room; None: it does not say, and
     begins at the account's positions. ``backlog`` is the most entries of each room that it wants; None: all.
-    ``registered_at`` is the store's serial when its device was registered.
+    ``registered_at`` is the store's serial when its device was registered. ``tells_backlog``: it is told which entries
+    ``backlog`` leaves out, as it has not asked for that itself.
     """
 
     positions: Mapping[int, tuple[int, int]] | None = None
     backlog: int | None = None
     registered_at: int = 0
+    tells_backlog: bool = False
 
 
 def is_over(room: RoomOfUser, known: Known) -> bool:
@@ -95,12 +97,21 @@ def beginning_of(room: RoomOfUser, known: Known, ends: RoomEnds) -> Beginning:
         memberships = memberships[-1:]
         after = memberships[0].id - 1
         begin = max(begin, min(after, ends.last))
-    if known.backlog is not None:
-        begin = max(begin, ends.last - known.backlog)
-    missed = None
-    if after < ends.front and begin <= ends.front:
-        missed = e.RoomMissed(room.room.number, after, ends.front, ends.first_serial or None)
-    return Beginning(room, begin, ends.last, memberships, missed)
+    missed = _missed(room.room, after, ends) if begin <= ends.front else None
+    newest = begin if known.backlog is None else ends.last - known.backlog
+    if newest > max(begin, ends.front):
+        left_out = e.RoomMissed(
+            room.room.number, missed.after if missed else begin, newest, None, room.room.name
+        )
+        missed = left_out if known.tells_backlog else None
+    return Beginning(room, max(begin, newest), ends.last, memberships, missed)
+
+
+def _missed(room: Room, after: int, ends: RoomEnds) -> e.RoomMissed | None:
+    """Say which entries behind ``after`` are not kept any more."""
+    if after >= ends.front:
+        return None
+    return e.RoomMissed(room.number, after, ends.front, ends.first_serial or None, room.name)
 
 
 def covers(memberships: Iterable[Membership], serial: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from chatsvc.accounts.authenticator import Denied, Identity
@@ -129,8 +129,9 @@ async def _open_rooms(
 
     :raise StoreUnavailable: a store is away; the log-in is given up.
     """
-    backlog = TEXT_BACKLOG if session.connection.is_for_people else command.backlog
-    known = Known(command.rooms, backlog, claim.registered_at)
+    for_people = session.connection.is_for_people
+    backlog = TEXT_BACKLOG if for_people else command.backlog
+    known = Known(command.rooms, backlog, claim.registered_at, tells_backlog=for_people)
     try:
         found = await session.services.rooms.of_user(reader.uid, list(command.rooms or ()))
         return await rooms.open(found, known)
@@ -212,16 +213,31 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
 
 
 async def _wait_for_turn(session: Session, uid: int, device: str) -> None:
-    """Let some time pass before another log-in is ended, if log-ins of this device have just ended one another."""
+    """
+    Let some time pass before another log-in is ended, if log-ins of this device have just ended one another.
+
+    :raise Denied: the peer sends no more: perhaps it is dead, and the other log-in its living successor's.
+    """
     services, waited = session.services, 0.0
     while (wait := services.rates.take_over.wait(uid, device)) > waited:
         here = reader_of(services.online.get(uid, ()), device)
         if here is None and not await services.inbox.elsewhere([uid]):
             return
         session.log.take_over_slowed(uid, wait)
-        session.authenticating = deferLater(services.clock, wait - waited)
-        try:
-            await session.authenticating
-        finally:
-            session.authenticating = None
+        if not session.parted:
+            await _wait_for(session, wait - waited)
+        if session.parted:
+            raise Denied(Problem.THROTTLED, retry_after=wait)
         waited = wait
+
+
+async def _wait_for(session: Session, seconds: float) -> None:
+    """Wait, unless the peer stops sending before."""
+    session.turn = session.authenticating = deferLater(session.services.clock, seconds)
+    try:
+        await session.turn
+    except CancelledError:
+        if session.closed or not session.parted:
+            raise
+    finally:
+        session.turn = session.authenticating = None

@@ -40,7 +40,7 @@ def send_at_once(session: Session, command: c.SendToRoom, size: int) -> bool:
         return False
     number = command.room if isinstance(command.room, int) else _number_of(user, command.room)
     room = session.services.rooms.known(number) if number is not None else None
-    if room is None or not _may_be_known(user, room):
+    if room is None or not _may_be_known(session, user, room):
         return False
     _route(session, user, room, command, size)
     return True
@@ -63,11 +63,11 @@ async def send(session: Session, command: c.SendToRoom) -> None:
         raise StoreUnavailable("the device could not be claimed")
     if command.again and not session.device:
         raise Denied(Problem.BAD_FIELD)
-    room, found = await session.services.rooms.find(user.uid, command.room)
+    room, is_visible = await session.services.rooms.find(user.uid, command.room)
     if session.user is None:  # logged out by another log-in meanwhile
         session.refuse(command, Problem.NOT_LOGGED_IN)
     else:
-        _route(session, session.user, room, command, session.keep_unanswered(), found)
+        _route(session, session.user, room, command, session.keep_unanswered(), is_visible)
 
 
 def _number_of(user: LoggedIn, name: str) -> int | None:
@@ -79,11 +79,11 @@ def _number_of(user: LoggedIn, name: str) -> int | None:
     return None
 
 
-def _may_be_known(user: LoggedIn, room: Room) -> bool:
-    """Whether a room is no secret to a user, as far as this process can tell at once."""
-    return room.kind == PUBLIC or (
-        user.rooms is not None and room.number in user.rooms.subscriptions
-    )
+def _may_be_known(session: Session, user: LoggedIn, room: Room) -> bool:
+    """Whether a room is no secret to a user; where nobody reads it, this process does not hear of its changes."""
+    if user.rooms is not None and room.number in user.rooms.subscriptions:
+        return True
+    return room.kind == PUBLIC and session.services.feeds.feed(room.number) is not None
 
 
 def _route(
@@ -92,9 +92,9 @@ def _route(
     room: Room,
     command: c.SendToRoom,
     size: int,
-    found: bool = False,
+    is_visible: bool | None = None,
 ) -> None:
-    """Give a message to the router; ``found``: the user may know of the room, whatever the store says."""
+    """Give a message to the router; ``is_visible``: whether the user may know of the room; None: SQL was not asked."""
     services, number = session.services, room.number
     generation, sending, registered = _generations(user)
     draft = RoomDraft(
@@ -109,7 +109,7 @@ def _route(
         mark=_mark(user),
     )
     session.count_sent()
-    answer = partial(_answer, session, room, found)
+    answer = partial(_answer, session, room, is_visible)
     services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
     delay = services.rates.message.delay(user.uid)
     session.slow_down("message-rate", delay)
@@ -136,7 +136,7 @@ def _generations(user: LoggedIn) -> tuple[int | None, int | None, bool]:
 def _answer(
     session: Session,
     room: Room,
-    found: bool,
+    is_visible: bool | None,
     command: c.SendToRoom,
     outcome: Outcome | None,
     message: e.RoomMessage,
@@ -145,7 +145,7 @@ def _answer(
     """
     Give the answer to a message into a room; ``outcome`` None: the store did not answer in time, so nobody knows.
 
-    One that was stored counts towards the room's rate. ``found``: the user may know of the room.
+    One that was stored counts towards the room's rate. ``is_visible`` is as in :func:`_route`.
     """
     number, n, services = room.number, command.n, session.services
     if isinstance(outcome, Stored | Duplicate):
@@ -158,8 +158,9 @@ def _answer(
     if isinstance(outcome, Moved | Unregistered):
         return e.Refused(Problem.NOT_LOGGED_IN, room=number, re=n)
     if isinstance(outcome, NotMember):
-        known = found or room.kind == PUBLIC
-        problem = Problem.NOT_A_MEMBER if known else Problem.UNKNOWN_ROOM
+        if is_visible is None:
+            is_visible = room.kind == PUBLIC
+        problem = Problem.NOT_A_MEMBER if is_visible else Problem.UNKNOWN_ROOM
         return e.Refused(problem, room=number, re=n)
     if isinstance(outcome, Behind):
         services.rooms.lost_events(number)

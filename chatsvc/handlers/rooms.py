@@ -51,12 +51,15 @@ def _changing(
     async def handle(session: Session, command: C) -> None:
         uid = _uid(session)
         if slowed:
-            delay = session.services.rates.room.delay(uid)
-            session.slow_down("room-command-rate", delay)
+            _slow_down(session, uid)
         room = await change(session, uid, command)
         session.say(e.RoomDone(what, room.number, room.name, re=command.n))
 
     return handle
+
+
+def _slow_down(session: Session, uid: int) -> None:
+    session.slow_down("room-command-rate", session.services.rates.room.delay(uid))
 
 
 def _uid(session: Session) -> int:
@@ -74,10 +77,6 @@ async def _join(session: Session, uid: int, command: c.JoinRoom) -> Room:
 
 async def _leave(session: Session, uid: int, command: c.LeaveRoom) -> Room:
     return await session.services.rooms.leave(uid, command.room)
-
-
-async def _invite(session: Session, uid: int, command: c.Invite) -> Room:
-    return await session.services.rooms.invite(uid, command.room, command.user)
 
 
 async def _remove(session: Session, uid: int, command: c.RemoveMember) -> Room:
@@ -105,12 +104,26 @@ async def _close(session: Session, uid: int, command: c.CloseRoom) -> Room:
 create = _changing("created", _create)
 join = _changing("joined", _join)
 leave = _changing("left", _leave, slowed=False)  # who leaves has joined before
-invite = _changing("invited", _invite)
 remove = _changing("removed", _remove)
 unban = _changing("unbanned", _unban)
 set_role = _changing("role", _set_role)
 change = _changing("changed", _change)
 close = _changing("closed", _close)
+
+
+@_about_rooms
+async def invite(session: Session, command: c.Invite) -> None:
+    """
+    Invite a user, or say that this one is a member; slowed down as other changes are.
+
+    :raise RoomRefused: the user may not do that, or it is not possible.
+    :raise StoreUnavailable: nobody knows whether it was done.
+    """
+    uid = _uid(session)
+    _slow_down(session, uid)
+    room, is_member = await session.services.rooms.invite(uid, command.room, command.user)
+    what = "member" if is_member else "invited"
+    session.say(e.RoomDone(what, room.number, room.name, re=command.n))
 
 
 @_about_rooms

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.observability.log_limiter import LogLimiter
 from chatsvc.observability.redaction import redacted
+from chatsvc.storage.url import StoreUnavailable
 
 _LOGGED = 60.0
 """Seconds in which the log says once that a task fails."""
@@ -21,8 +22,8 @@ class PeriodicTask:
     """
     Calls ``call`` again and again, never twice at once, whatever it raises.
 
-    ``name`` says in the log what failed. (A ``LoopingCall`` alone ends for good with the first exception, says so late
-    or nowhere, and cannot be stopped afterwards.)
+    ``name`` says in the log what failed, and one line says why where a store is away. (A ``LoopingCall`` alone ends
+    for good with the first exception, says so late or nowhere, and cannot be stopped afterwards.)
     """
 
     _log = Logger()
@@ -53,7 +54,15 @@ class PeriodicTask:
 
     def _failed(self, failure: Failure) -> None:
         count = self._failures.hit() if self._loop.running else 0
-        if count:
+        if count and failure.check(StoreUnavailable):
+            self._log.warn(
+                "{task} failed, and will be tried again: {reason} ({count} since this was said last)",
+                event="task-failed",
+                task=self._name,
+                reason=failure.getErrorMessage(),
+                count=count,
+            )
+        elif count:
             self._log.failure(
                 "{task} failed, and will be tried again ({count} since this was said last)",
                 redacted(failure),

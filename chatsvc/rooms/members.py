@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chatsvc.accounts.shown_names import shown_names
 from chatsvc.rooms import event as ev
 from chatsvc.rooms.name import room_key
@@ -160,7 +162,7 @@ def invite(transaction: Transaction, by: int, number: int, user: int, now: int) 
         raise RoomRefused(Problem.UNKNOWN_USER)
     other = standing(transaction, user, number, now)
     if other.role is not None or other.invited:
-        return change.done()
+        return replace(change.done(), is_member=other.role is not None)
     if other.banned:
         raise RoomRefused(Problem.BANNED)
     change.delete("chat_invitation", user)

@@ -32,6 +32,7 @@ class Pending:
 
     ``start``, if there is one, is the version and the members with which a log begins that has none. ``last`` is the
     highest id that an event got. ``again``: the changes were in the log once, and it may have lost them.
+    ``is_member``: nobody was invited, because who was to be is a member.
     """
 
     room: Room
@@ -39,6 +40,7 @@ class Pending:
     start: tuple[int, dict[int, str]] | None = None
     last: int = 0
     again: bool = False
+    is_member: bool = False
 
 
 class OpenChange:

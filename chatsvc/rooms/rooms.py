@@ -33,6 +33,9 @@ P = ParamSpec("P")
 UNFINISHED_SECONDS = 5.0
 """Changes that are older than this, and not finished, are finished by any node."""
 
+UNFINISHED_SECONDS_ALONE = 1.0
+"""The same for the one server that uses an SQLite file: commands leave their changes of rooms for it to finish."""
+
 _KNOWN = 20_000
 """Rooms that are known at most: some 10 MB."""
 
@@ -44,11 +47,18 @@ class Rooms:
     """
     What sessions and readers ask of rooms. All coroutines may raise ``RoomRefused``.
 
-    ``store`` has the rooms in SQL, ``logs`` follow it.
+    ``store`` has the rooms in SQL, ``logs`` follow it. Changes that are unfinished for ``old`` seconds were left so.
     """
 
-    def __init__(self, store: RoomStore, logs: RoomLogs, limits: RoomLimits) -> None:
+    def __init__(
+        self,
+        store: RoomStore,
+        logs: RoomLogs,
+        limits: RoomLimits,
+        old: float = UNFINISHED_SECONDS,
+    ) -> None:
         self._store = store
+        self._old = old
         self._finishing = Finishing(store, logs)
         self._limits = limits
         self._known: dict[int, Room] = {}
@@ -98,19 +108,19 @@ class Rooms:
         number = await self._compared((await self._store.standing(uid, room)).known().number)
         return await self._change(members.leave, uid, number, self._store.now)
 
-    async def invite(self, by: int, room: int | str, user: int) -> Room:
+    async def invite(self, by: int, room: int | str, user: int) -> tuple[Room, bool]:
         """
-        Invite a user.
+        Invite a user; also return whether that is a member already, who is then not invited.
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``FORBIDDEN``, ``UNKNOWN_USER``, ``INBOX_FULL``;
             ``BANNED``: the user may not join.
         """
         number = await self._visible(by, room)
-        change = self._store.change(members.invite, by, number, _uid(user), self._store.now)
-        finished = await self._settle(await change)
+        pending = await self._store.change(members.invite, by, number, _uid(user), self._store.now)
+        finished = await self._settle(pending)
         if user in finished.withdrawn:
             raise RoomRefused(Problem.INBOX_FULL)
-        return finished.room
+        return finished.room, pending.is_member
 
     async def remove(self, by: int, room: int | str, user: int, ban: bool) -> Room:
         """
@@ -243,12 +253,12 @@ class Rooms:
 
     async def finish_old(self) -> None:
         """
-        Finish changes that are older than ``UNFINISHED_SECONDS``: whoever made them has died meanwhile, or hangs.
+        Finish old changes: whoever made them has died meanwhile, or hangs, or cannot reach the logs.
 
         One room that cannot be finished holds up no other.
         """
         failure: Exception | None = None
-        for number in await self._store.rooms_with_unfinished(UNFINISHED_SECONDS):
+        for number in await self._store.rooms_with_unfinished(self._old):
             try:
                 await self._finishing.finish(number)
             except Exception as problem:

@@ -82,7 +82,8 @@ class Database:
         ``write=False`` promises that nothing is written, and then waits for no writer; on SQLite each statement then
         sees the database as it is at its own time.
 
-        :raise StoreUnavailable: when the database is away or took longer than the patience; the outcome is unknown.
+        :raise StoreUnavailable: when the database is away or took longer than the patience; the outcome is unknown. So
+            also when MySQL denies a right.
         """
         return await self._monitor.track(self._run(interaction, write, lock))
 

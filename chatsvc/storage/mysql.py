@@ -35,6 +35,13 @@ class MySQL:
             *(1047, 1836, 1927, 3024, 4031),  # cluster node not ready, read-only, killed, idle
         }
     )
+    _DENIED = frozenset(
+        {
+            *(ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR),
+            *(ER.COLUMNACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR),
+            *(1698, 3118, 4151),  # no password allowed; locked, as MySQL and as MariaDB say it
+        }
+    )
 
     def __init__(self, url: StoreURL, patience: float) -> None:
         self._url = url
@@ -100,14 +107,16 @@ class MySQL:
         transaction.one(f"SELECT RELEASE_LOCK({self._LOCK})", (lock,))
 
     def is_unavailable(self, problem: Exception) -> bool:
-        """Return whether an error means that the server is away, full, read-only or overloaded."""
+        """Return whether an error means that the server is away, full, read-only or overloaded, or denies a right."""
         if isinstance(problem, (StoreUnavailable, pymysql.InterfaceError, OSError)):
             return True
         if not isinstance(problem, pymysql.MySQLError):
             return False
         number = problem.args[0] if problem.args else 0
         # 2000 to 2999 are the client's own errors: no connection, or no longer one.
-        return not isinstance(number, int) or 2000 <= number < 3000 or number in self._AWAY
+        if not isinstance(number, int) or 2000 <= number < 3000:
+            return True
+        return number in self._AWAY or number in self._DENIED
 
     def is_connection_lost(self, problem: Exception) -> bool:
         """Return whether the server has closed the connection; one that timed out may still run the statement."""

@@ -68,15 +68,19 @@ async def apply(database: Database) -> list[str]:
     """
     if not await pending(database):
         return []
-    try:
-        return await database.run(_apply, lock="schema")
-    except pymysql.OperationalError as problem:
-        if problem.args[0] not in _DENIED:
-            raise
-        raise StoreMisconfigured(
-            f"{database.url}: tables are missing and this account may not make them: "
-            "run `chatsvc schema` once with an account that may"
-        ) from problem
+
+    def applied(transaction: Transaction) -> list[str]:
+        try:
+            return _apply(transaction)
+        except pymysql.OperationalError as problem:
+            if problem.args[0] not in _DENIED:
+                raise
+            raise StoreMisconfigured(
+                f"{database.url}: tables are missing and this account may not make them: "
+                "run `chatsvc schema` once with an account that may"
+            ) from problem
+
+    return await database.run(applied, lock="schema")
 
 
 def _pending(transaction: Transaction) -> list[str]:

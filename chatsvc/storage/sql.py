@@ -114,7 +114,7 @@ class SQLBackend(Protocol):
         """Release the lock."""
 
     def is_unavailable(self, problem: Exception) -> bool:
-        """Return whether an error means that the database is away, rather than that a statement is wrong."""
+        """Return whether an error means that the database is away or denies a right; not that a statement is wrong."""
 
     def is_connection_lost(self, problem: Exception) -> bool:
         """Return whether an error at the begin means that the idle connection has died, so that a retry is safe."""

@@ -176,12 +176,18 @@ class RoomLeft(Event):
 
 @record
 class RoomMissed(Event):
-    """Entries of a room's log that the client has not shown are no longer kept; otherwise as :class:`Missed`."""
+    """
+    Entries of a room's log that the client has not shown are left out: they are no longer kept.
+
+    Otherwise as :class:`Missed`; ``name`` is the room's. People are also told of those that a log-in does not go
+    back to.
+    """
 
     room: int
     after: int
     until: int
     serial: int | None = None
+    name: str = ""
 
 
 @record
@@ -209,8 +215,8 @@ class RoomDone(Event):
     """
     The answer to a command that changes a room.
 
-    ``what`` is ``created``, ``joined``, ``left``, ``invited``, ``removed``, ``unbanned``, ``role``, ``changed`` or
-    ``closed``; ``name`` is the room's name.
+    ``what`` is ``created``, ``joined``, ``left``, ``invited``, ``member`` (who was to be invited is one),
+    ``removed``, ``unbanned``, ``role``, ``changed`` or ``closed``; ``name`` is the room's name.
     """
 
     what: str

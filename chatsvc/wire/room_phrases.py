@@ -24,9 +24,13 @@ class RoomPhrases:
     no_rooms: str
     listed: str
     listed_joined: str
+    listed_one: str
+    listed_one_joined: str
     members_of: str
     member: str
     more: str
+    missed: str
+    one_missed: str
     help: str
 
 
@@ -36,6 +40,7 @@ ZH_ROOMS = RoomPhrases(
         "joined": "您已加入 #{room}!",
         "left": "您已离开 #{room}!",
         "invited": "加入 #{room} 的邀请已发出!",
+        "member": "已是 #{room} 的成员!",
         "removed": "该用户已不在 #{room}!",
         "unbanned": "该用户可以再次加入 #{room}!",
         "role": "#{room} 的成员角色已更改!",
@@ -69,15 +74,20 @@ ZH_ROOMS = RoomPhrases(
         "member": "普通成员",
     },
     admin="服务器管理员",
-    no_rooms="没有聊天室!",
+    no_rooms="没有聊天室, 请使用 help rooms 查看帮助!",
     listed="#{room} ({members}人) {topic}",
     listed_joined="#{room} ({members}人, 已加入) {topic}",
+    listed_one="#{room} (1人) {topic}",
+    listed_one_joined="#{room} (1人, 已加入) {topic}",
     members_of="#{room} 的成员:",
     member="{who} {role} ({state})",
     more="还有更多, 未列出",
+    missed="#{room}: 较早的 {count} 条未显示!",
+    one_missed="#{room}: 较早的 1 条未显示!",
     help="""聊天室命令说明:
   rooms                  您的聊天室
   rooms 名称             查找聊天室
+  rooms #                所有公开的聊天室
   create #名称           创建公开的聊天室, 任何人都可以加入
   create #名称 private   创建私密的聊天室, 受到邀请才能加入
   join #名称             加入聊天室
@@ -96,6 +106,7 @@ EN_ROOMS = RoomPhrases(
         "joined": "You are in #{room}!",
         "left": "You have left #{room}!",
         "invited": "The invitation to #{room} is sent!",
+        "member": "Already a member of #{room}!",
         "removed": "The user is not in #{room} any more!",
         "unbanned": "The user may join #{room} again!",
         "role": "The role in #{room} is changed!",
@@ -129,15 +140,20 @@ EN_ROOMS = RoomPhrases(
         "member": "member",
     },
     admin="the server's admin",
-    no_rooms="No rooms!",
+    no_rooms="No rooms, please see help rooms!",
     listed="#{room} ({members} members) {topic}",
     listed_joined="#{room} ({members} members, joined) {topic}",
+    listed_one="#{room} (1 member) {topic}",
+    listed_one_joined="#{room} (1 member, joined) {topic}",
     members_of="Members of #{room}:",
     member="{who} {role} ({state})",
     more="There are more",
+    missed="#{room}: {count} earlier ones are not shown!",
+    one_missed="#{room}: 1 earlier one is not shown!",
     help="""Commands for rooms:
   rooms                  your rooms
   rooms NAME             look for rooms
+  rooms #                all public rooms
   create #NAME           make a public room, which anybody may join
   create #NAME private   make a private room, which takes an invitation
   join #NAME             join a room

@@ -9,7 +9,10 @@ from typing import Any
 
 import orjson
 import pexpect
+from click import ClickException
 from click.testing import CliRunner
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.cli import inboxes as module
@@ -50,6 +53,44 @@ class FakeInbox:
     async def purge(self, uid: int, up_to: int) -> int:
         self.purged = up_to
         return sum(message.id <= up_to for message in self.entries)
+
+
+class RestoredNodes:
+    """A store that was restored; ``running`` are the nodes that are found, each time the last of them."""
+
+    def __init__(self, *running: str) -> None:
+        self.running = list(running)
+        self.renewed = 0
+
+    async def renew_epoch(self) -> None:
+        self.renewed += 1
+
+    async def nodes(self) -> dict[str, str]:
+        return {self.running.pop(): ""} if self.running else {}
+
+
+class RestoredTests(SynchronousTestCase):
+    """Whether a server runs when a back-up is said to be restored."""
+
+    def restored(self, store: Any) -> Deferred[None]:
+        """Say it, with a minute of time."""
+        clock = Clock()
+        done = Deferred.fromCoroutine(module._restored(store, clock))
+        clock.pump([1.0] * 60)
+        self.assertEqual(store.renewed, 1)
+        return done
+
+    def test_running(self) -> None:
+        """A script would go on, though a server gives ids out that readers have seen: the status would be 0."""
+        failed = self.failureResultOf(self.restored(RestoredNodes(*["host:1"] * 60)))
+        said = "a server seems to run, host:1: stop it and do this again"
+        self.assertEqual(failed.getErrorMessage(), said)
+        failed.trap(ClickException)
+
+    def test_gone(self) -> None:
+        """A node of the back-up, or one that was killed a moment ago, would pass for one that runs."""
+        self.successResultOf(self.restored(RestoredNodes(*["host:1"] * 15)))
+        self.successResultOf(self.restored(RestoredNodes()))
 
 
 class DevicesTests(SynchronousTestCase):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pexpect
 from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.backends import inbox_at
 from chatsvc.inbox.outcome import RoomDraft
 from chatsvc.storage.url import parse_store_url
+from tests.support.clients import StructuredClient
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
-from tests.support.processes import ServerStores, run
+from tests.support.processes import PASSWORD, ChatServer, ServerStores, run
 
 
 class BothKinds:
@@ -88,7 +96,9 @@ class BothKinds:
             self.account("张三")
             self.chatsvc("room", "add", "dev", "--owner", "10001")
             self.assertIn("--yes", self.chatsvc("room", "close", "dev", status=1))
-            self.assertEqual(self.chatsvc("room", "close", "dev", "--yes"), "Closed #dev.\n")
+            self.assertEqual(
+                self.chatsvc("room", "close", "dev", "--yes"), "Closed room #dev (number 1).\n"
+            )
             self.assertEqual(
                 self.json("close", "#1", "--yes"), {"room": 1, "name": "dev", "closed": True}
             )
@@ -102,6 +112,37 @@ class BothKinds:
             )
             self.assertEqual((by, name), (0, "chatsvc"))
 
+        def test_name_before_number(self) -> None:
+            """An admin would close another room than the one whose name was typed, as all sentences write it."""
+            self.account("张三")
+            for name in ("dev", "ops", "1"):
+                self.chatsvc("room", "add", name, "--owner", "10001")
+            for which, number in (("1", 3), ("#1", 3), ("2", 2), ("#2", 2), ("#ops", 2)):
+                self.assertEqual(self.json("show", which)["room"], number, which)
+                self.assertEqual(len(self.json("members", which)), 1)
+            said = self.chatsvc("room", "close", "#1", "--yes")
+            self.assertEqual(said, "Closed room #1 (number 3).\n")
+            self.assertEqual(self.json("show", "3")["closed"], True)
+            said = self.chatsvc("room", "close", "#1", "--yes")
+            self.assertEqual(said, "Closed room #dev (number 1).\n")
+            said = self.chatsvc("room", "close", "1", "--yes")
+            self.assertEqual(said, "Room #dev (number 1) was closed already.\n")
+
+        def test_asked(self) -> None:
+            """An admin would not be told which room it is before it is closed."""
+            self.account("张三")
+            self.chatsvc("room", "add", "2", "--owner", "10001")
+            words = ["room", "close", "#2", "--accounts", self.url, "--inbox", "sqlite:none.db"]
+            terminal = pexpect.spawn(
+                sys.executable, ["-m", "chatsvc.cli", *words], encoding="utf-8", timeout=30
+            )
+            terminal.expect_exact("Close room #2 (number 1) with 1 member? [y/N]: ")
+            terminal.sendline("n")
+            terminal.expect_exact("Aborted")
+            terminal.expect(pexpect.EOF)
+            terminal.close()
+            self.assertEqual(self.json("show", "2")["closed"], False)
+
         def test_refused(self) -> None:
             """A mistake would end in a traceback, or with the status of a success."""
             self.account("张三")
@@ -113,10 +154,10 @@ class BothKinds:
                 (("add", "a]", "--owner", "10001"), "U+005D may not stand"),
                 (("add", "", "--owner", "10001"), "empty"),
                 (("add", "a", "--owner", "10001", "--topic", "好" * 171), "512 bytes"),
-                (("show", "ops"), "there is no room #ops"),
-                (("show", "#7"), "there is no room #7"),
-                (("members", "#9999999999999999999"), "there is no room"),
-                (("close", "ops", "--yes"), "there is no room #ops"),
+                (("show", "ops"), "there is no room called 'ops'\n"),
+                (("show", "#7"), "there is no room called '7', and none has that number"),
+                (("members", "9999999999999999999"), "and none has that number"),
+                (("close", "#ops", "--yes"), "there is no room called 'ops'\n"),
             ):
                 self.assertIn(said, self.chatsvc("room", *words, status=1))
             self.chatsvc("room", "add", "ops", status=2)
@@ -147,6 +188,23 @@ class RedisTests(OnMariaDB):
         ((count,),) = self.sql("SELECT COUNT(*) FROM chat_room_event WHERE serial IS NULL")
         return int(count)
 
+    def test_rights(self) -> None:
+        """An admin would get a riddle of Redis's, after the room was made, and not what the ACL lacks."""
+        self.stores = ServerStores()
+        self.chatsvc("account", "add", "张三", "--generate")
+        user = f"r_{self.name}"
+        self.addCleanup(self.stores.redis, "ACL", "DELUSER", user)
+        rights = ("reset", "on", ">pw", "~*", "&*", "+@all", "-acl", "-hmget", "-xtrim")
+        self.stores.redis("ACL", "SETUSER", user, *rights)
+        inbox = self.stores.inbox.replace("redis://", f"redis://{user}:pw@")
+        env = {"CHATSVC_ACCOUNTS": self.url, "CHATSVC_INBOX": inbox}
+        done = run("chatsvc", "room", "add", "dev", "--owner", "10001", env=env, folder=".")
+        self.assertEqual((done.status, done.stdout), (1, ""), done)
+        self.assertRegex(
+            done.stderr, r"^Error: [^\n]*: add \+hmget \+xtrim to its line in users\.acl[^\n]*\n$"
+        )
+        self.assertEqual(self.chatsvc("room", "list"), "")
+
     async def test_finished(self) -> None:
         """Where no server runs a room would not be ready; or a command would take from its log what servers keep."""
         self.stores = ServerStores()
@@ -163,6 +221,30 @@ class RedisTests(OnMariaDB):
         self.assertEqual(self.unfinished(), 0)
         self.assertEqual(self.stores.redis("XLEN", "chat:{#1}:log"), b":2102\r\n")
         self.assertEqual(self.stores.redis("EXISTS", "chat:{#1}:members"), b":0\r\n")
+
+
+class BesideServerTests(SynchronousTestCase):
+    """Beside a server with SQLite, which alone can reach the logs."""
+
+    def test_how_soon(self) -> None:
+        """Members would hear of what an admin did only after 5 to 7 seconds."""
+        server = ChatServer().start()
+        self.addCleanup(server.remove)
+        alice = StructuredClient(server.port, server.ca)
+        self.addCleanup(alice.close)
+        alice.ask(type="register", n=1, name="Alice", password=PASSWORD)
+        done = run("chatsvc", "room", "add", "dev", "--owner", "10001", folder=server.folder)
+        began = time.monotonic()
+        self.assertEqual((done.status, done.stdout), (0, "1\n"), done)
+        while not self.finished(server):
+            self.assertLess(time.monotonic() - began, 4)  # 2, and time for a machine that is busy
+            time.sleep(0.05)
+
+    def finished(self, server: ChatServer) -> bool:
+        """Whether all changes are in the logs."""
+        with closing(sqlite3.connect(Path(server.folder) / "chat.db")) as database:
+            query = "SELECT COUNT(*) FROM chat_room_event WHERE serial IS NULL"
+            return bool(database.execute(query).fetchone() == (0,))
 
 
 class SQLiteTests(BothKinds.Tests, OnSQLite):

@@ -95,6 +95,26 @@ class LiveTests(RoomCase):
         self.assertTrue(client.reader.acknowledge(7, 99))
         self.assertEqual(client.acknowledged, [(7, 2, False)])
 
+    def test_own_messages_count_as_acknowledged(self) -> None:
+        """The account's other sessions would be shown what this one has said, over and over."""
+        client = self.client(device="a" * 16)
+        self.say(2, sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        self.assertTrue(client.reader.acknowledge(7, 2))
+        self.assertEqual(client.acknowledged, [(7, 4, False)])
+        self.say(sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        client.reader.close()
+        self.assertEqual(client.acknowledged[1:], [(7, 5, False)])
+
+    def test_what_was_not_acknowledged_at_the_end(self) -> None:
+        """What a session has not acknowledged would not be shown by the next one."""
+        client = self.client(device="a" * 16)
+        self.say(sender=ALICE, device="a" * 16)
+        self.node.pass_time()
+        client.reader.close()
+        self.assertEqual(client.acknowledged, [])
+
     def test_missing_entry_is_read(self) -> None:
         """News that got lost would leave a hole in a room."""
         client = self.client()
@@ -229,7 +249,7 @@ class BehindTests(RoomCase):
         for _ in range(5):
             self.rooms.say(BOB)
         client = self.client(known=Known({7: (2, 20)}))
-        self.assertEqual(client.said[1], e.RoomMissed(7, 2, 4, 50))
+        self.assertEqual(client.said[1], e.RoomMissed(7, 2, 4, 50, "dev"))
         self.assertEqual(client.ids, [5, 6, 7])
 
     def test_missed_while_paused(self) -> None:
@@ -242,7 +262,7 @@ class BehindTests(RoomCase):
         client.reader.resume()
         self.node.pass_time()
         self.assertEqual(client.ids, [1, 2, 6, 7, 8])
-        self.assertIn(e.RoomMissed(7, 2, 5, 60), client.said)
+        self.assertIn(e.RoomMissed(7, 2, 5, 60, "dev"), client.said)
 
     def test_removed_while_away(self) -> None:
         """Somebody who was removed would not see what was said before, or would see what came after."""
@@ -301,6 +321,30 @@ class BehindTests(RoomCase):
             self.rooms.say(BOB)
         self.assertEqual(self.client(known=Known(backlog=3)).ids, [10, 11, 12])
 
+    def test_told_of_the_backlog(self) -> None:
+        """A person would take the newest entries for all, or a program that asked for them be told."""
+        for _ in range(10):
+            self.rooms.say(BOB)
+        for window, position, left_out in (
+            (100, (4, 40), (4, 9)),  # only the backlog
+            (100, (9, 90), None),
+            (100, (11, 110), None),
+            (5, (4, 40), (4, 9)),  # some are not kept either
+            (2, (4, 40), (4, 10)),  # fewer are kept than the backlog has
+        ):
+            self.setUp()
+            self.rooms.window = window
+            for _ in range(10):
+                self.rooms.say(BOB)
+            self.rooms.positions[ALICE] = position
+            client = self.client(known=Known(backlog=3, tells_backlog=True), device="")
+            said = [one for one in client.said if isinstance(one, e.RoomMissed)]
+            told = [(one.after, one.until) for one in said]
+            self.assertEqual(told, [] if left_out is None else [left_out], window)
+            self.assertEqual(client.ids[-1], 12)
+        asked = self.client(known=Known(backlog=1), device="")
+        self.assertEqual([one for one in asked.said if isinstance(one, e.RoomMissed)], [])
+
     def test_removed_while_logging_in(self) -> None:
         """Somebody who was removed between two questions of a log-in would read the room for ever."""
         for known in (Known({7: (2, 20)}, backlog=0), Known({7: (10**15, 10**15)})):
@@ -355,6 +399,17 @@ class BehindTests(RoomCase):
         self.rooms.is_away = False
         self.node.pass_time()
         self.assertEqual(client.ids, [1, 2])
+
+    def test_stop(self) -> None:
+        """A server that stops would read for ever for a session that is behind, and do nothing else."""
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.inbox_is_live = False
+        client.log_in(Known({}))
+        self.node.feeds.close()
+        client.inbox_is_live = True
+        client.reader.read_on()
+        self.node.pass_time()
+        self.assertEqual(client.ids, [])
 
     def test_news_while_opening(self) -> None:
         """What is stored while a session finds out where it begins would not be shown before the next message."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.observability.periodic import PeriodicTask
+from chatsvc.storage.url import StoreUnavailable
 
 _ROOT = Path(__file__).parents[2]
 
@@ -41,6 +42,21 @@ class PeriodicTaskTests(SynchronousTestCase):
         self.assertEqual([event["count"] for event in logged], [1, 6, 6])
         (failure, *_) = self.flushLoggedErrors()
         self.assertNotIn("secret", failure.getTraceback())
+
+    def test_store_unavailable(self) -> None:
+        """A store that is away would fill the log with tracebacks, or the line not say what is the matter."""
+        self.problem = StoreUnavailable("mysql://db/chat: SELECT command denied")
+        with capturedLogs() as logged:
+            self.task.start(10)
+            self.clock.pump([10.0] * 6)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual([event["count"] for event in logged], [1, 6])
+        self.assertEqual(
+            formatEvent(logged[0]),
+            "counting failed, and will be tried again: mysql://db/chat: SELECT command denied"
+            " (1 since this was said last)",
+        )
+        self.assertEqual(logged[0]["event"], "task-failed")
 
     def test_coroutine(self) -> None:
         """The same where the task has to wait; and two of them would be under way at once."""

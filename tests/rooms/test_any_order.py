@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from chatsvc.rooms.room import MEMBER, MODERATOR, OWNER, PUBLIC, RoomRefused
+from chatsvc.rooms.room import MEMBER, MODERATOR, OWNER, PUBLIC, Room, RoomRefused
 from chatsvc.rooms.rooms import Rooms
 from chatsvc.storage.url import StoreUnavailable
 from tests.support.databases import OnMariaDB, OnSQLite
@@ -18,6 +18,11 @@ AT_ONCE = 12
 PEOPLE = (ANN, BOB, CAT, DAN, EVE)
 
 OFTEN = ("join", "join", "join", "leave", "invite", "remove", "unban", "role", "change", "create")
+
+
+async def invited(node: Rooms, by: int, room: int, user: int) -> Room:
+    """Have a user invited; the room."""
+    return (await node.invite(by, room, user))[0]
 
 
 class BothKinds:
@@ -63,7 +68,7 @@ class BothKinds:
             asked = {
                 "join": lambda: node.join(by, room),
                 "leave": lambda: node.leave(by, room),
-                "invite": lambda: node.invite(by, room, user),
+                "invite": lambda: invited(node, by, room, user),
                 "remove": lambda: node.remove(by, room, user, ban),
                 "unban": lambda: node.unban(by, room, user),
                 "role": lambda: node.set_role(by, room, user, role),

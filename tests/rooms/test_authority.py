@@ -46,7 +46,7 @@ class BothKinds:
             self.assertEqual(await self.refused(rooms.join(DAN, "dev")), P.UNKNOWN_ROOM)
             self.assertEqual(await self.refused(rooms.invite(CAT, "dev", DAN)), P.FORBIDDEN)
             for _ in range(2):
-                await rooms.invite(BOB, "dev", DAN)
+                self.assertFalse((await rooms.invite(BOB, "dev", DAN))[1])
             (sent,) = self.logs.invitations
             self.assertEqual((sent.user, sent.sender, sent.name), (DAN, BOB, "bob"))
             self.assertEqual(sent.room_name, "dev")
@@ -58,7 +58,8 @@ class BothKinds:
             self.assertNotIn("invited", self.logs.kinds(number))
             await rooms.join(DAN, number)
             self.assertEqual(self.roles(number)[DAN], MEMBER)
-            await rooms.invite(BOB, "dev", DAN)  # is a member
+            for member in (DAN, BOB):
+                self.assertTrue((await rooms.invite(BOB, "dev", member))[1])
             await rooms.leave(DAN, number)
             self.assertEqual(await self.refused(rooms.join(DAN, number)), P.UNKNOWN_ROOM)
             self.assertEqual(len(self.logs.invitations), 1)

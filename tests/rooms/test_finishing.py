@@ -7,8 +7,17 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from chatsvc.rooms.event import raised_members
-from chatsvc.rooms.room import MEMBER, OWNER, PRIVATE, PUBLIC, Membership, Room, RoomOfUser
-from chatsvc.rooms.rooms import Rooms
+from chatsvc.rooms.room import (
+    MEMBER,
+    OWNER,
+    PRIVATE,
+    PUBLIC,
+    Membership,
+    Room,
+    RoomLimits,
+    RoomOfUser,
+)
+from chatsvc.rooms.rooms import UNFINISHED_SECONDS_ALONE, Rooms
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire.problems import Problem
 from tests.support.databases import OnMariaDB, OnSQLite
@@ -101,6 +110,19 @@ class BothKinds:
             self.assertEqual(self.unfinished(), 0)
             self.assertEqual(self.logs.rooms[number].members, {ANN: OWNER, BOB: MEMBER})
             self.assertEqual(self.logs.kinds(other), ["created"])
+
+        async def test_old_ones_of_a_command(self) -> None:
+            """Members would hear late of what an admin did, though no other server could be at it."""
+            number = await self.make()
+            await self.break_off(BOB)
+            alone = Rooms(self.store, self.logs, RoomLimits(), old=UNFINISHED_SECONDS_ALONE)
+            self.now += 0.5
+            await alone.finish_old()
+            self.assertEqual(self.unfinished(), 1)
+            self.now += 0.5
+            await alone.finish_old()
+            self.assertEqual(self.unfinished(), 0)
+            self.assertEqual(self.logs.rooms[number].members, {ANN: OWNER, BOB: MEMBER})
 
         async def test_two_nodes(self) -> None:
             """Two nodes that change one room at once would lose a change, or put one into the log twice."""

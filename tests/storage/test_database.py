@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from operator import methodcaller
 from threading import Event
 from typing import Any
 
@@ -196,6 +197,30 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
         mariadb().start()
         self.assertEqual(await database.run(one), (1,))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_denied(self) -> None:
+        """A right that is taken away while a server runs would pass for a fault of ours, with a traceback each time."""
+        self.sql("CREATE TABLE v (a INT, b INT)")
+        user, all_rights = f"d_{self.name}", self.url
+        mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
+        self.addCleanup(mariadb().execute, "", f"DROP USER IF EXISTS {user}")
+        mariadb().execute("", f"GRANT SELECT (a) ON `{self.name}`.v TO {user}")
+        self.url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{self.name}"
+        database = await self.open()
+        await database.run(lambda t: t.all("SELECT a FROM v"))
+        for statement in (
+            "SELECT b FROM v",
+            "INSERT INTO v VALUES (1, 2)",
+            "CREATE TABLE w (a INT)",
+        ):
+            with self.assertRaises(StoreUnavailable) as caught:
+                await database.run(methodcaller("execute", statement))
+            self.assertRegex(str(caught.exception), "^mysql://.*: [A-Z ]+ command denied to user")
+            self.assertNotIn("\n", str(caught.exception))
+        mariadb().execute("", f"DROP USER {user}")
+        with self.assertRaisesRegex(StoreMisconfigured, "Access denied for user"):
+            await self.closed().open()
+        self.url = all_rights
 
     async def test_killed_in_use(self) -> None:
         """A server that dies would raise something else, log tracebacks or never be found again."""

@@ -30,6 +30,8 @@ class MemoryRooms(Turns):
         self.asked: list[tuple[Any, ...]] = []
         self.refusal: RoomRefused | None = None
         self.listed: list[ListedRoom] = []
+        self.there: set[int] = set()
+        """Who is found to be a member when invited."""
         self.members: list[tuple[int, str, str]] = []
         self.more = False
         self.own: list[RoomOfUser] = []
@@ -54,8 +56,8 @@ class MemoryRooms(Turns):
     async def leave(self, uid: int, room: int | str) -> Room:
         return await self._ask("leave", uid, room)
 
-    async def invite(self, by: int, room: int | str, user: int) -> Room:
-        return await self._ask("invite", by, room, user)
+    async def invite(self, by: int, room: int | str, user: int) -> tuple[Room, bool]:
+        return await self._ask("invite", by, room, user), user in self.there
 
     async def remove(self, by: int, room: int | str, user: int, ban: bool) -> Room:
         return await self._ask("remove", by, room, user, ban)

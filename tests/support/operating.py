@@ -144,7 +144,7 @@ class Operation(TestCase):
                 f"1\t{row}\t1\tWhat we build",
                 f"1\t{row}\tall\t1\t10001\tno\tWhat we build",
                 "10001\t张三\towner",
-                "Closed #dev.",
+                "Closed room #dev (number 1).",
             ],
         )
 

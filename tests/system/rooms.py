@@ -178,6 +178,16 @@ class EveryStore(RoomsCase):
         self.assertEqual(invited["invite"], {"room": room, "name": name})
         self.join(other, room)
 
+    def test_becomes_private(self) -> None:
+        """A room that became private would be found by who tries to write into it, where nobody reads it."""
+        desk, other = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        room = self.create(desk)
+        self.assertEqual(self.say(other, room, 1, "x")["code"], "not-a-member")
+        self.assertEqual(desk.ask(type="change", n=2, room=room, kind="private")["type"], "ok")
+        self.assertEqual(self.say(other, room, 1, "x")["code"], "unknown-room")
+        self.assertEqual(desk.ask(type="change", n=3, room=room, kind="public")["type"], "ok")
+        self.assertEqual(self.say(other, room, 1, "x")["code"], "not-a-member")
+
     def test_joined_at_all_devices(self) -> None:
         """A device would not read a room that another device of the account has joined, there or at another node."""
         owner = self.room_device(self.a, DESK, self.other)

@@ -323,6 +323,40 @@ class LastWordsTests(HalvesCase):
         self.assertEqual(texts, [*map(str, range(200)), "已切换为中文!"])
         self.assertTrue(client.tcp.disconnecting)
 
+    def test_dead_while_it_waits_for_its_turn(self) -> None:
+        """The log-in of a process that was killed while it waited would throw out its living successor."""
+        for layers in LAYERS:
+            for end in (TLSClient.close, lambda client: client.meter.readConnectionLost()):
+                self.make_world()
+                self.reader(layers)
+                successor = self.reader(layers)
+                dead = self.connect(layers)
+                dead.send("auth 10001 a", "lang zh")
+                self.turn(0.5)
+                self.assertEqual(dead.read(), ["Please log in!"])
+                end(dead)
+                self.turn()
+                self.assertTrue(dead.tcp.disconnecting)
+                refused, lang = dead.read()
+                self.assertEqual(refused, "Too many tries, please try again in 1 s!")
+                self.assertEqual(lang, "已切换为中文!", "what came after it was not carried out")
+                self.turn(20)
+                self.assertEqual(successor.read(), [])
+                self.assertIn(ALICE, self.world.online)
+
+    def test_dead_before_its_turn(self) -> None:
+        """The same, if it was killed while its password was compared."""
+        self.reader()
+        successor = self.reader()
+        self.world.passwords.hold = {"check"}
+        dead = self.connect()
+        dead.send_and_close("auth 10001 a")
+        self.turn(0.5)
+        self.world.let_all()
+        self.turn(20)
+        self.assertEqual(dead.read()[1:], ["Too many tries, please try again in 1 s!"])
+        self.assertEqual(successor.read(), [])
+
     def test_half_a_frame(self) -> None:
         """A client that ends in the middle of a frame would be waited for."""
         client = self.reader()

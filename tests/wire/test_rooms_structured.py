@@ -152,6 +152,9 @@ class ParseTests(SynchronousTestCase):
         self.assertMalformed({"type": "msg", "text": "x"})
         self.assertMalformed({"type": "join", "room": 7, "name": "dev"})
         self.assertMalformed({"type": "join", "name": ""})
+        for name in ("#dev", "＃开发", "#"):
+            malformed = self.parse(type="join", name=name, n=3)
+            self.assertEqual(malformed, c.Malformed(Problem.BAD_ROOM_NAME, c.JoinRoom, n=3))
         self.assertMalformed({"type": "join"})
 
     def test_asked_again(self) -> None:

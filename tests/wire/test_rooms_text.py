@@ -54,15 +54,26 @@ class ParseTests(SynchronousTestCase):
             "help rooms": c.HelpOnRooms(),
             "help": c.Help(),
             "help me": c.Help(),
-            "help rooms ": c.Help(),
         }.items():
             self.assertEqual(self.parse(frame), command)
             self.assertEqual(self.parse(frame.replace("#", "＃")), command, "of full width")
 
     def test_mine(self) -> None:
         """Blanks would be searched for, and a list of everybody's rooms come."""
-        for frame in ("rooms ", "rooms  ", "rooms #", "rooms ＃ "):
+        for frame in ("rooms ", "rooms  "):
             self.assertEqual(self.parse(frame), c.ListRooms(limit=1000, mine=True), frame)
+
+    def test_all(self) -> None:
+        """Nobody could find out which rooms there are, without knowing a letter of their names."""
+        for frame in ("rooms #", "rooms ＃ "):
+            self.assertEqual(self.parse(frame), c.ListRooms(limit=1000), frame)
+
+    def test_asks_for_help(self) -> None:
+        """Somebody who asks for help on rooms would not be told how to ask for it."""
+        for frame in ("help room", "help rooms ", "help  rooms", "help rooms x"):
+            self.assertEqual(self.parse(frame), c.HelpOnRooms(), frame)
+        for frame in ("help roomy", "help x rooms", "help ", "help msg"):
+            self.assertEqual(self.parse(frame), c.Help(), frame)
 
     def test_usage(self) -> None:
         """A command in a wrong form would be taken, or answered with another's form."""
@@ -241,7 +252,16 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(self.say(e.RoomDone("created", 7, "dev")), ["聊天室 #dev 已创建!"])
         self.assertEqual(self.say(e.RoomDone("joined", 7, "dev"), "en"), ["You are in #dev!"])
         for words in (ZH, EN):
-            whats = {"created", "joined", "left", "invited", "removed", "unbanned", "role"}
+            whats = {
+                "created",
+                "joined",
+                "left",
+                "invited",
+                "removed",
+                "unbanned",
+                "role",
+                "member",
+            }
             self.assertEqual(set(words.rooms.done), whats | {"changed", "closed"})
 
     def test_lists(self) -> None:
@@ -255,9 +275,13 @@ class SayTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.say(e.RoomsListed(rooms[1:], True), "en"),
-            ["#ops (1 members)\nThere are more"],
+            ["#ops (1 member)\nThere are more"],
         )
-        self.assertEqual(self.say(e.RoomsListed((), False)), ["没有聊天室!"])
+        mine = (e.ListedRoom(8, "me", "", 1, True),)
+        self.assertEqual(self.say(e.RoomsListed(mine, False), "en"), ["#me (1 member, joined)"])
+        nothing = e.RoomsListed((), False)
+        self.assertEqual(self.say(nothing), ["没有聊天室, 请使用 help rooms 查看帮助!"])
+        self.assertEqual(self.say(nothing, "en"), ["No rooms, please see help rooms!"])
         members = (
             e.ListedMember(10001, "张三", "owner", True),
             e.ListedMember(10002, "b", "member", False),
@@ -265,6 +289,16 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(
             self.say(e.MembersListed(7, "dev", members, False)),
             ["#dev 的成员:\n张三|UID:10001 房主 (在线)\nb|UID:10002 普通成员 (离线)"],
+        )
+
+    def test_left_out(self) -> None:
+        """Somebody would take the newest 50 entries for all that was said."""
+        event = e.RoomMissed(7, 10, 30, 5, "dev")
+        self.assertEqual(self.say(event), ["* #dev: 较早的 20 条未显示!"])
+        self.assertEqual(self.say(event, "en"), ["* #dev: 20 earlier ones are not shown!"])
+        self.assertEqual(
+            self.say(e.RoomMissed(7, 10, 11, 5, "d\x01"), "en"),
+            ["* #d\u2401: 1 earlier one is not shown!"],
         )
 
     def test_long_lists(self) -> None:

@@ -20,7 +20,7 @@ from tests.wire.samples import ANY, EVENTS, PATIENT, message
 
 SILENT = (
     *(e.Welcome, e.Renewed, e.DevicesListed, e.DeviceForgotten, e.Missed),
-    *(e.RoomShown, e.RoomLeft, e.RoomMissed, e.Synced),
+    *(e.RoomShown, e.RoomLeft, e.Synced),
 )
 """What a person is not told: nothing that can be typed asks for it, or a room's events say it."""
 

@@ -57,6 +57,10 @@ def _parse_join(thing: Thing, n: int | None) -> c.Command:
         return c.JoinRoom(_room(thing), n=n)
     if "room" in thing or not name:
         raise f.BadField("name")
+    if (
+        name[0] in "#＃"
+    ):  # how people type it: no name begins so, and "unknown-room" would not tell what is wrong
+        return c.Malformed(Problem.BAD_ROOM_NAME, c.JoinRoom, n=n)
     return c.JoinRoom(name, n=n)
 
 

@@ -73,8 +73,7 @@ def _parse_topic(rest: str) -> c.Command:
 
 def _parse_rooms(rest: str) -> c.Command:
     name = rest[1:] if rest[:1] in HASHES else rest
-    mine = not name.strip()
-    return c.ListRooms("" if mine else name, limit=_MOST_LISTED, mine=mine)
+    return c.ListRooms(name if name.strip() else "", limit=_MOST_LISTED, mine=not rest.strip())
 
 
 def _parse_send(rest: str) -> c.Command:
@@ -86,6 +85,10 @@ def _parse_send(rest: str) -> c.Command:
     return c.SendToRoom(word[1:], text)
 
 
+def _parse_help(rest: str) -> c.Command:
+    return c.HelpOnRooms() if rest.split()[:1] in (["rooms"], ["room"]) else c.Help()
+
+
 PARSERS: dict[str, Callable[[str], c.Command]] = {
     "rooms": _parse_rooms,
     "create": _parse_create,
@@ -95,7 +98,7 @@ PARSERS: dict[str, Callable[[str], c.Command]] = {
     "invite": _parse_member(c.Invite, Problem.INVITE_USAGE),
     "remove": _parse_member(c.RemoveMember, Problem.REMOVE_USAGE),
     "topic": _parse_topic,
-    "help": lambda rest: c.HelpOnRooms() if rest == "rooms" else c.Help(),
+    "help": _parse_help,
 }
 """By the first word."""
 
@@ -167,6 +170,12 @@ def _encode_sent(event: e.RoomSent, words: Phrases) -> list[bytes]:
     return [message_frame(event.message, event.name)]
 
 
+def _encode_missed(event: e.RoomMissed, words: Phrases) -> list[bytes]:
+    count = event.until - event.after
+    sentence = words.rooms.one_missed if count == 1 else words.rooms.missed
+    return frames("* " + sentence.format(room=sanitized(event.name), count=count))
+
+
 def _encode_done(event: e.RoomDone, words: Phrases) -> list[bytes]:
     return frames(words.rooms.done[event.what].format(room=sanitized(event.name)))
 
@@ -178,8 +187,15 @@ def _encode_rooms(event: e.RoomsListed, words: Phrases) -> list[bytes]:
 
 
 def _room_line(words: RoomPhrases) -> Callable[[e.ListedRoom], str]:
+    sentences = {
+        (False, False): words.listed,
+        (True, False): words.listed_joined,
+        (False, True): words.listed_one,
+        (True, True): words.listed_one_joined,
+    }
+
     def line(one: e.ListedRoom) -> str:
-        sentence = words.listed_joined if one.joined else words.listed
+        sentence = sentences[one.joined, one.members == 1]
         name, topic = sanitized(one.name), _one_line(one.topic)
         return sentence.format(room=name, members=one.members, topic=topic).rstrip(" ")
 
@@ -219,7 +235,7 @@ def _nothing(event: e.Event, words: Phrases) -> list[bytes]:
 ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     e.RoomShown: _nothing,
     e.RoomLeft: _nothing,
-    e.RoomMissed: _nothing,
+    e.RoomMissed: _encode_missed,
     e.Synced: _nothing,
     e.RoomSent: _encode_sent,
     e.RoomDone: _encode_done,

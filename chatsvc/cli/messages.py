@@ -19,6 +19,7 @@ from chatsvc.client.script.send import SendJob, SendOptions
 from chatsvc.tap.one_shot import OneShot, with_options
 from chatsvc.wire.client_codec import Confirmed
 from chatsvc.wire.sanitize import sanitized_lines
+from chatsvc.wire.text.rooms import HASHES
 
 _TWISTD = (
     "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
@@ -57,6 +58,15 @@ class _Seconds(click.FloatRange):
         )
 
 
+class _Recipient(click.types.IntParamType):
+    """A uid; somebody who names a room is told that messages go to users."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and value.strip().startswith(HASHES):
+            self.fail("chatsvc send writes to users, not into rooms: a UID is expected", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class _SendCommand(click.Command):
     """Takes ``--wait`` and ``--wait=S``: as with GNU's ``getopt``, a word after it is not its value."""
 
@@ -69,7 +79,7 @@ class _SendCommand(click.Command):
 
 
 @click.command(cls=_SendCommand)
-@click.option("--to", type=int, required=True, metavar="UID", help="Whom it is for.")
+@click.option("--to", type=_Recipient(), required=True, metavar="UID", help="Whom it is for.")
 @click.option("--lines", is_flag=True, help="Each line of standard input is a message.")
 @click.option(
     "--timeout",

@@ -63,6 +63,14 @@ class UidTests(SynchronousTestCase):
             self.assertNotEqual(refused.status, 0)
             self.assertIn(RANGE, refused.stderr)
 
+    def test_rooms(self) -> None:
+        """Somebody who would write into a room would not learn that this command cannot."""
+        for room in ("#x", "＃开发"):
+            refused = self.run_command("send", "--to", room, "hi")
+            self.assertEqual((refused.status, refused.stdout), (2, ""), refused)
+            *_, line = refused.stderr.splitlines()
+            self.assertIn("writes to users, not into rooms", line)
+
     def test_within_range(self) -> None:
         """A uid that could be somebody's would be refused."""
         for good in GOOD:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatsvc.client.input.likeness import looks_like_command
+from chatsvc.client.input.room_commands import is_room_command, looks_like_room_command
 from chatsvc.client.input.secrecy import may_be_secret
 from chatsvc.client.input.words import after_blanks, folded, next_word, stripped
 from chatsvc.wire import commands as c
@@ -47,13 +48,18 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class NoRooms:
+    """A command about rooms, which this client does not have: it is said to nobody, and not sent."""
+
+
+@dataclass(frozen=True)
 class Doubtful:
     """What looks like a command and is none: the user is asked whether to send ``message``."""
 
     message: c.Send
 
 
-Typed = c.Command | TalkTo | Reply | Ask | Withheld | Doubtful
+Typed = c.Command | TalkTo | Reply | Ask | Withheld | NoRooms | Doubtful
 
 LONGEST = 10_000
 """Characters of a line: more than the longest text (8,192 bytes) and its command."""
@@ -122,6 +128,8 @@ def _meaning(line: str, talking_to: int | None) -> Typed:
     while behind < len(line) and line[behind] in _SLASHES:
         behind += 1
     start = after_blanks(line, behind)
+    if (talking_to is None or behind - begin < 2) and is_room_command(line, start):
+        return NoRooms()
     if talking_to is None or behind - begin == 1:
         return _command(line, start)
     if behind > begin:
@@ -130,7 +138,7 @@ def _meaning(line: str, talking_to: int | None) -> Typed:
     if not isinstance(typed, c.Malformed) and not _goes_on(line, start):
         return typed
     message = _message(talking_to, line)
-    if isinstance(message, c.Send) and looks_like_command(line):
+    if isinstance(message, c.Send) and (looks_like_command(line) or looks_like_room_command(line)):
         return Doubtful(message)
     return message
 

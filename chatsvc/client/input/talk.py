@@ -17,7 +17,16 @@ from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.i18n.labels import LABELS, Labels
 from chatsvc.client.input.contacts import Contacts
-from chatsvc.client.input.parser import Ask, Doubtful, Reply, TalkTo, Typed, Withheld, interpret
+from chatsvc.client.input.parser import (
+    Ask,
+    Doubtful,
+    NoRooms,
+    Reply,
+    TalkTo,
+    Typed,
+    Withheld,
+    interpret,
+)
 from chatsvc.wire import commands as c
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
@@ -77,6 +86,8 @@ class Talk:
             self._perform(c.Malformed(_USAGES[typed.kind]))
         elif isinstance(typed, Withheld):
             self._view.say(self._labels.withheld)
+        elif isinstance(typed, NoRooms):
+            self._view.say(self._view.conversation.client_messages.no_rooms)
         elif isinstance(typed, Doubtful):
             self._perform(c.Malformed(Problem.UNKNOWN_COMMAND))
         else:

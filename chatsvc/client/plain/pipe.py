@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.client.input.parser import device_command
+from chatsvc.client.input.room_commands import is_room_command
 from chatsvc.client.plain.line_reader import LONGEST, LineQueue
 from chatsvc.client.plain.printer import Printer
 from chatsvc.wire import commands as c
@@ -54,7 +55,10 @@ class Pipe(Printer):
         if not (line and isinstance(self._command(line), c.Quit)):
             await ready  # all but `quit` needs a server, which may be long in coming
         while line is not None:
-            if line:
+            if line and is_room_command(line.decode(errors="replace")):
+                self.say(self.conversation.client_messages.no_rooms)
+                well = False
+            elif line:
                 command = self._command(line)
                 well = await self.commands.run(command) and well
                 left = isinstance(command, c.Quit)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.client.conversation.commands import CommandRunner
 from chatsvc.client.conversation.conversation import Conversation
+from chatsvc.client.i18n.client_messages import CLIENT_MESSAGES
 from chatsvc.client.i18n.labels import EN
 from chatsvc.client.input.talk import Talk
 from chatsvc.wire import commands as c
@@ -20,6 +21,7 @@ class Asked:
     """A conversation that keeps what it is asked, to be answered by the test."""
 
     lang = "en"
+    client_messages = CLIENT_MESSAGES["en"]
 
     def __init__(self) -> None:
         self.connected = True
@@ -174,6 +176,18 @@ class Whom(TalkCase):
         self.talk.begun()
         self.type("/reply hi")
         self.assertEqual(self.asked.commands, [c.Send(WANG, "hi")])
+
+    def test_no_rooms(self) -> None:
+        """Nobody would learn that this client has no rooms, or the server would be asked for what it cannot show."""
+        self.type("to 10002", "join #dev", "rooms")
+        self.assertEqual(self.asked.commands, [])
+        self.assertEqual(self.here.said[1:], [CLIENT_MESSAGES["en"].no_rooms] * 2)
+        for lang, begin in (
+            ("zh", "本客户端暂不支持聊天室"),
+            ("en", "This client has no rooms yet"),
+        ):
+            text = CLIENT_MESSAGES[lang].no_rooms
+            self.assertTrue(text.startswith(begin) and "\n" not in text, text)
 
     def test_harmless(self) -> None:
         """Somebody's name could drive the terminal."""

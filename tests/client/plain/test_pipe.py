@@ -54,6 +54,8 @@ class Piped(ProgramCase):
             "msg 9223372036854775807 x": "系统不存在该userid!",
             "msg 99999999999999999999999 x": "系统不存在该userid!",
             "dance": "输入的命令不支持",
+            "rooms": "本客户端暂不支持聊天室",
+            "msg ＃dev hi": "本客户端暂不支持聊天室",
         }.items():
             with_login = [line] if line.startswith("auth") else [login, line]
             outcome = self.run_client(*with_login)

@@ -33,6 +33,9 @@ class Plain(ProgramCase):
         time.sleep(0.1)
         child.sendline(f"\u3000auth {self.uid} hunter2 x")
         child.expect("可能含有密码, 没有发送!")
+        for line in ("join #one", "rooms", "ＣＲＥＡＴＥ　＃zz"):
+            child.sendline(line)
+            child.expect("本客户端暂不支持聊天室")
         child.sendline("\x1b[Ithe end")
         child.expect(":the end  →")
         child.sendline("quit")

@@ -45,6 +45,18 @@ class Talking(SceneCase):
         terminal.await_screen("✓ 已送存")
         self.assert_screen("to-a-name", terminal)
 
+    def test_rooms(self) -> None:
+        """What was meant for the server, or for a room, would be said to the person one talks to."""
+        li = self.person(self.other)
+        terminal = self.logged_in()
+        for number, line in enumerate(
+            (f"/to {self.other}", "join #dev", "msg ＃dev 大家好", "rooms")
+        ):
+            terminal.enter(line)
+            terminal.await_screen(*["本客户端暂不支持聊天室"] * (number > 0), ">>>")
+        terminal.enter("你好")
+        self.assertEqual(li.await_type("msg")["text"], "你好")
+
     def test_names_of_several(self) -> None:
         """A line would go to whoever of several namesakes comes first, or nobody would learn of them."""
         self._names = iter(("同名", "同名", "独名"))

@@ -24,7 +24,7 @@ def is_room_command(line: str, start: int = 0) -> bool:
     texts = [word.text for word in islice(words(line, start), 3)]
     if texts[:1] == ["rooms"]:
         return len(texts) < 3
-    if texts == ["help", "rooms"]:
+    if texts in (["help", "rooms"], ["help", "room"]):
         return True
     return len(texts) > 1 and texts[0] in _OF_A_ROOM and texts[1].startswith(_HASH)
 

@@ -131,6 +131,7 @@ class ReadingTests(RoomSessionCase):
             connection = self.log_in()
             connection.session.close("lost")
             self.world.let_all()
+            self.world.clock.advance(5)
             self.assertEqual((len(self.world.feeds), self.world.feeds.subscriptions), (0, 0))
             self.assertFalse(self.world.online)
 

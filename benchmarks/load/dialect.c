@@ -60,7 +60,7 @@ static struct heard understand_structured(const char *frame, size_t size)
 static struct heard understand_text(const struct line *line, const char *frame, size_t size)
 {
     struct heard heard = {.kind = TROUBLE};
-    if (size > DATE && frame[DATE] == '*') /* who has joined a room, or left it */
+    if (begins(frame, size, "* #") || (size > DATE && frame[DATE] == '*')) /* who has joined a room, what is not shown */
         return (struct heard){.kind = NEWS};
     heard.from = number_after(frame, size, "|UID:");
     if (heard.from == line->uid)

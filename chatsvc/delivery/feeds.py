@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 PAGE = 64
 """Entries read at once: at most 512 KiB of text."""
+
+_UNREAD_KEPT = 5.0
+"""Seconds for which a room is read on that nobody reads any more: many come back soon, and others go in one call."""
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a store that is away is asked again."""
@@ -54,6 +57,9 @@ class RoomFeeds:
         # Rooms whose opening is under way, and the newest ids that were told meanwhile.
         self._opening: Counter[int] = Counter()
         self._told: dict[int, int] = {}
+        # Rooms whose last session here has ended, and when they are forgotten.
+        self._unread: set[int] = set()
+        self._forgetting: IDelayedCall | None = None
         self._closed = False
 
     def __len__(self) -> int:
@@ -77,6 +83,9 @@ class RoomFeeds:
     def close(self) -> None:
         """Read nothing any more: the server stops."""
         self._closed = True
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
 
     @property
     def is_closed(self) -> bool:
@@ -271,21 +280,31 @@ class RoomFeeds:
         return await self._logs.read(room, after, PAGE)
 
     def drop(self, subscription: Subscription) -> None:
-        """Drop a subscription; a room that nobody reads here any more is published for this node no more."""
+        """Drop a subscription; a room that nobody reads here any more is soon published for this node no more."""
         feed = subscription.feed
         feed.level.pop(subscription, None)
         feed.behind.pop(subscription, None)
         self.close_unread([feed.room])
 
     def close_unread(self, rooms: Sequence[int]) -> None:
-        """Forget those of some rooms that nobody reads here."""
-        unread = []
+        """Forget those of some rooms that nobody reads here, if nobody comes back soon."""
         for room in rooms:
+            feed = self._feeds.get(room)
+            if feed is not None and not feed.is_read:
+                self._unread.add(room)
+        if self._unread and self._forgetting is None and not self._closed:
+            self._forgetting = self._clock.callLater(_UNREAD_KEPT, self._forget_unread)
+
+    def _forget_unread(self) -> None:
+        self._forgetting = None
+        unread = []
+        for room in self._unread:
             feed = self._feeds.get(room)
             if feed is not None and not feed.is_read and not self._opening[room]:
                 del self._feeds[room]
                 unread.append(room)
-        if unread and not self._closed:
+        self._unread.clear()
+        if unread:
             closing = Deferred.fromCoroutine(self._logs.close_here(unread))
             closing.addErrback(lambda failure: failure.trap(StoreUnavailable) and None)
             closing.addErrback(self._broken)

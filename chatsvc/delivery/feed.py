@@ -234,6 +234,18 @@ class RoomFeed:
         self.behind[subscription] = None
         subscription.reader.fell_behind(subscription)
 
+    def become_level(self, subscription: Subscription) -> None:
+        """Hand to a subscription what is taken from now on: it has read all before."""
+        # The feed's own number where it is the same: there are many subscriptions, and numbers take memory.
+        if subscription.handed == self.cursor:
+            subscription.handed = self.cursor
+        if subscription.cursor == self.cursor:
+            subscription.cursor = self.cursor
+        del self.behind[subscription]
+        if not self.behind:
+            self.behind = {}  # an emptied dict keeps its size
+        self.level[subscription] = None
+
     def _broken(self, reader: RoomSession) -> None:
         """End a reader that has raised: it may have passed over an entry."""
         failure = Failure()

@@ -129,7 +129,10 @@ class RoomReader:
         if self._closed:
             self._feeds.close_unread([beginning.room])
             return
-        subscription = Subscription(feed, self, beginning.begin)
+        begin = (
+            feed.cursor if beginning.begin == feed.cursor else beginning.begin
+        )  # one int, not two
+        subscription = Subscription(feed, self, begin)
         self.subscriptions[beginning.room] = subscription
         self._over.pop(beginning.room, None)
         if len(beginning.memberships) < len(beginning.of_user.memberships):
@@ -391,5 +394,7 @@ class RoomReader:
         if last.until:
             self._end(subscription, last.until, last.why or "left")
             return
-        del self._behind[subscription], subscription.feed.behind[subscription]
-        subscription.feed.level[subscription] = None
+        del self._behind[subscription]
+        subscription.feed.become_level(subscription)
+        if not self._behind:
+            self._behind = {}  # an emptied dict keeps its size

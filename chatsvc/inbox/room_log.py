@@ -118,7 +118,8 @@ class RoomEnds:
     ``version`` is that of the log, 0: it has none. ``front`` is the id before the first entry, ``last`` the last id, 0
     before the first; ``serial`` that of the last entry. ``begin`` is the id behind which the session reads, ``known``
     the serial of the last entry up to there, as far as is known. ``after`` is the id that it knew, by its own word or
-    by the account's position; None: it knew none. ``first_serial`` is that of the first entry, 0: there is none.
+    by the account's position; None: it knew none. ``first_serial`` is that of the first entry, 0: there is none, or the
+    session has all of the log.
     """
 
     room: int

@@ -95,8 +95,10 @@ end
 -- The serial of a log's first entry; 0: there is none.
 local function first_serial(room)
   if room.front == room.last then return 0 end
+  if room.first then return room.first end
   local entry = redis.call('XRANGE', room.inbox, '-', '+', 'COUNT', 1)[1]
-  return entry and note_of(entry).serial or 0
+  room.first = entry and note_of(entry).serial or 0
+  return room.first
 end
 
 -- An account's position in a room stands among its devices, in a field of the room's name: "ID SERIAL". Returns both; nil:

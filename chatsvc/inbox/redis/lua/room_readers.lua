@@ -27,10 +27,10 @@ end
 
 -- Where a session begins to read a room that it knows up to an id and a serial (nil: not at all), but not before `floor`:
 -- what has a lower serial is not for it.
-local function begin_in(room, id, serial, floor, first)
+local function begin_in(room, id, serial, floor)
   local begin, known = room.front, 0
   if id then begin, known = place_behind(room, id, serial) end
-  if begin == room.last or first >= floor then return begin, known end
+  if begin == room.last or first_serial(room) >= floor then return begin, known end
   if begin > room.front and known >= floor then return begin, known end
   local last = last_up_to(room, floor - 1)
   return last, serial_of_entry(room, last)
@@ -60,8 +60,9 @@ function commands.open()
     local room = room_of(name)
     if id then serial = tonumber(serial) else id, serial = parse_position(positions[name]) end
     positions[name] = nil
-    local first = first_serial(room)
-    local begin, known = begin_in(room, id, serial, tonumber(floor), first)
+    local begin, known = begin_in(room, id, serial, tonumber(floor))
+    -- Who has all of the log needs not know where that begins.
+    local first = (begin < room.last or not id or id < room.front) and first_serial(room) or 0
     ends_of_rooms[i] = {
       name, room.version or 0, room.front, room.last, number(room.serial), begin, number(known), id or false, number(first),
     }

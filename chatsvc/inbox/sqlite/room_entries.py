@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from chatsvc.inbox.outcome import RoomDraft
@@ -59,6 +60,10 @@ class RoomState:
         return version in json.loads(self.refused)
 
 
+_columns = attrgetter(*(field.name for field in fields(RoomState)))
+"""A state as a row has it. (``dataclasses.astuple`` copies deeply, at a fifth of the cost of a batch.)"""
+
+
 class RoomEntries(dict[int, RoomState]):
     """The states of the logs of ``rooms``, by room, and their entries."""
 
@@ -70,7 +75,7 @@ class RoomEntries(dict[int, RoomState]):
             self[room] = RoomState()
         for room, *row in read_rows(transaction, _READ, self):
             self[room] = RoomState(*row)
-        self._before = {room: astuple(state) for room, state in self.items()}
+        self._before = {room: _columns(state) for room, state in self.items()}
 
     def append(self, draft: RoomDraft, serial: int) -> int:
         """Append a message; its id."""
@@ -109,7 +114,7 @@ class RoomEntries(dict[int, RoomState]):
         self._appended = []
         for room, state in self.items():
             self._trim(room, state, limits)
-        rows = [(room, *astuple(state)) for room, state in self.items()]
+        rows = [(room, *_columns(state)) for room, state in self.items()]
         changed = [row for row in rows if row[1:] != self._before[row[0]]]
         write_rows(self._transaction, _WRITE, changed)
 

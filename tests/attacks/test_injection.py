@@ -23,6 +23,8 @@ STRINGS = (
     *("*1\r\n$8\r\nFLUSHALL\r\n", "1}:inbox", '"}]; FLUSHALL', "\\u0000", "\\ud800", "~" * 300),
 )
 
+_NO_ROOM = "提示:聊天室消息格式: [ msg #name content ]"
+
 HASHED = (
     *(
         "'",
@@ -134,7 +136,7 @@ class Both:
                         (stranger, f"register {word}", ["提示:注册格式: [ register name pwd ]"]),
                         (stranger, f"find {string}", ["请登陆!"]),
                         (client, string, ["输入的命令不支持,请使用 help 或 ? 查看帮助!"]),
-                        (client, f"msg {word} x", ["userid为整数!"]),
+                        (client, f"msg {word} x", [_NO_ROOM if word == "#" else "userid为整数!"]),
                         (client, f"msg {victim}{word} x", ["userid为整数!"]),
                     ):
                         self.assertEqual(self.said(asked, line), answers, ascii(line))

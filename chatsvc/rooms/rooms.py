@@ -8,7 +8,6 @@ made or not, and may be asked for again. Rooms are given by their number or by t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
@@ -257,20 +256,20 @@ class Rooms:
         """
         Finish old changes: whoever made them has died meanwhile, or hangs, or cannot reach the logs.
 
-        One room that cannot be finished holds up no other. Nothing is done while a store is away, as its monitor says.
+        One room that cannot be finished holds up no other.
+
+        :raise StoreUnavailable: a store is away, or one room's log.
         """
         failure: Exception | None = None
-        is_away = False
-        with suppress(StoreUnavailable):
-            for number in await self._store.rooms_with_unfinished(self._old):
-                try:
-                    await self._finishing.finish(number)
-                except StoreUnavailable:
-                    if is_away:
-                        raise  # it is not the log of one room
-                    is_away = True
-                except Exception as problem:
-                    failure = problem
+        for number in await self._store.rooms_with_unfinished(self._old):
+            try:
+                await self._finishing.finish(number)
+            except StoreUnavailable as problem:
+                if isinstance(failure, StoreUnavailable):
+                    raise  # it is not the log of one room
+                failure = problem
+            except Exception as problem:
+                failure = failure or problem
         if failure is not None:
             raise failure
 

@@ -292,6 +292,19 @@ class EveryStore(RoomsCase):
         self.assertEqual(desk.ask(type="close", n=10, room=room)["type"], "ok")
         self.assertNotEqual(self.create(member, name=name), room)
 
+    def test_closed_while_away(self) -> None:
+        """Who was away when a room was closed would not be shown what was said before, nor that it is closed."""
+        desk, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        room = self.create(desk)
+        shown = self.join(member, room)
+        member.close()
+        self.say(desk, room, 1, "before")
+        desk.ask(type="close", n=5, room=room)
+        position = {str(room): [shown["last"], self.serial_of(desk, shown["last"])]}
+        self.room_device(self.a, DESK, self.other, rooms=position)
+        kinds = [one.get("text") or one.get("event") or one["type"] for one in self.before]
+        self.assertEqual(kinds, ["before", "closed", "left"])
+
     def test_without_the_feature(self) -> None:
         """A program that knows nothing of rooms would be sent frames that it does not know."""
         desk = self.room_device(self.a, DESK)

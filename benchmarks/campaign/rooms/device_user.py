@@ -121,6 +121,9 @@ class RoomDeviceUser(RoomMember, DeviceUser):
     def _begin_room(self, thing: Thing) -> None:
         room = thing["room"]
         self._told.add(room)
+        self._closed.discard(
+            room
+        )  # a store that was set back knows nothing of that, or has given its number out again
         self._awaited.pop(room, None)
         self.commands.enter(room, thing["name"], thing["role"])
 

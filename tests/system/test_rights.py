@@ -50,14 +50,16 @@ class RightsTests(SynchronousTestCase):
         accounts = f"mysql://{account}:{mariadb().port}/{self.stores.database}"
         server = ChatServer("--accounts", accounts, "--inbox", self.stores.inbox).start()
         self.addCleanup(server.remove)
-        for table in ("chat_room_event", "user"):
+        for table, said in (
+            (
+                "chat_room_event",
+                "finishing changes of rooms failed, and will be tried again: mysql://",
+            ),
+            ("user", "is away: SELECT command denied to user"),
+        ):
             mariadb().execute(
                 "", f"REVOKE ALL ON `{self.stores.database}`.{table} FROM {self.user}"
             )
-        for said in (
-            "finishing changes of rooms failed, and will be tried again: mysql://",
-            "is away: SELECT command denied to user",
-        ):
             self.assertTrue(server.wait_for(said), server.log())
         self.assertEqual(server.tracebacks(), [])
         for table in ("chat_room_event", "user"):

@@ -36,8 +36,8 @@ from benchmarks.campaign.rooms.verdict import RoomVerdict
 _UNSEEN = 40
 """Entries that may have come though nobody has written down yet that they have."""
 
-_TEXT_BACKLOG = 50 - 5
-"""Entries back from which a text session is shown a room, less those that nobody has written down."""
+_TEXT_BACKLOG = 50 - 20
+"""Entries back from which a text session is shown a room, less those that nobody has written down yet."""
 
 _ENDINGS = ("remove", "leave", "close")
 

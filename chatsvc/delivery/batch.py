@@ -16,8 +16,13 @@ M = TypeVar("M", Message, RoomMessage)
 OnOutcome = Callable[[Outcome | None, M], None]
 """Tells a sender what became of its message; None: the store is away, so the outcome is unknown."""
 
-BYTES_A_CHARACTER = 3
+_BYTES_A_CHARACTER = 3
 """UTF-8's bytes for most Chinese characters: to encode a text only to measure it would cost more than it saves."""
+
+
+def size_of(draft: Draft | RoomDraft) -> int:
+    """About how many bytes of text a message has."""
+    return (len(draft.text) + len(draft.name)) * _BYTES_A_CHARACTER
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatsvc.observability.redaction import redacted
+from chatsvc.delivery.broken_reader import end_broken
 from chatsvc.wire.events import RoomEntry, RoomEvent, RoomMessage
 
 MOST_GATHERED = 1024 * 1024
@@ -218,7 +218,7 @@ class RoomFeed:
                 self._flush_entries(subscription, batch)
         except Exception:
             subscription.cursor = before  # P3: nothing later may acknowledge what it was not handed
-            self._broken(reader)
+            end_broken(reader, self._log)
 
     def _flush_entries(self, subscription: Subscription, batch: EntryBatch) -> None:
         for entry in batch.entries:
@@ -245,11 +245,3 @@ class RoomFeed:
         if not self.behind:
             self.behind = {}  # an emptied dict keeps its size
         self.level[subscription] = None
-
-    def _broken(self, reader: RoomSession) -> None:
-        """End a reader that has raised: it may have passed over an entry."""
-        failure = Failure()
-        try:
-            reader.failed(failure)
-        except Exception:
-            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from chatsvc.delivery.batch import BatchQueue
+from chatsvc.delivery.broken_reader import end_broken
 from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import InboxListener, holders_of, reader_of
 from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
-from chatsvc.observability.redaction import redacted
 from chatsvc.wire.events import Message, RoomEntry
 
 
@@ -81,7 +80,7 @@ class ReadersHere:
                 try:
                     listener.stored_elsewhere(message)
                 except Exception:
-                    self._reader_broken(listener)
+                    end_broken(listener, self._log)
         # Not flushed here: the answers of a batch may come in the same turn, and leave with it.
         return absent
 
@@ -97,11 +96,3 @@ class ReadersHere:
         listener = self._listener(uid, device)
         if listener is not None:
             listener.forgotten(on_request)
-
-    def _reader_broken(self, listener: InboxListener) -> None:
-        """End a reader that has raised: it may have passed over a message, and must acknowledge nothing after it."""
-        failure = Failure()
-        try:
-            listener.failed(failure)
-        except Exception:
-            self._log.failure("Ending a reader failed", redacted(), event="reader-broken")

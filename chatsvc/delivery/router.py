@@ -19,14 +19,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatsvc.delivery.batch import (
-    BYTES_A_CHARACTER,
     Batch,
     BatchLimits,
     BatchQueue,
     OnOutcome,
     Pending,
     PendingRoomMessage,
+    size_of,
 )
+from chatsvc.delivery.broken_reader import end_broken
 from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import InboxListener
 from chatsvc.delivery.readers_here import ReadersHere
@@ -125,18 +126,18 @@ class MessageRouter(ReadersHere):
 
         ``on_outcome`` is called once, with the outcome, or with None when the store has not answered in time.
         """
-        size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
-        deadline = self._clock.seconds() + STORE_PATIENCE
-        self._queue.waiting.append(Pending(size, on_outcome, deadline, draft))
-        self._schedule()
-        if self._watch is None:
-            self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
+        self._wait(Pending(size_of(draft), on_outcome, self._deadline(), draft))
 
     def send_to_room(self, draft: RoomDraft, on_outcome: OnOutcome[RoomMessage]) -> None:
         """Put a message into a room's log with the next batch; ``on_outcome`` is called as in ``send``."""
-        size = (len(draft.text) + len(draft.name)) * BYTES_A_CHARACTER
-        deadline = self._clock.seconds() + STORE_PATIENCE
-        self._queue.waiting.append(PendingRoomMessage(size, on_outcome, deadline, draft))
+        self._wait(PendingRoomMessage(size_of(draft), on_outcome, self._deadline(), draft))
+
+    def _deadline(self) -> float:
+        return self._clock.seconds() + STORE_PATIENCE
+
+    def _wait(self, pending: Pending | PendingRoomMessage) -> None:
+        """Have a message wait for the next batch, and for no longer than the store has time to answer."""
+        self._queue.waiting.append(pending)
         self._schedule()
         if self._watch is None:
             self._watch = self._clock.callLater(STORE_PATIENCE, self._give_up)
@@ -273,7 +274,7 @@ class MessageRouter(ReadersHere):
                     elif not lost:  # else readers are compared with the store first
                         listener.stored(message)
                 except Exception:
-                    self._reader_broken(listener)
+                    end_broken(listener, self._log)
             if outcome.copy:
                 self._metrics.copies.count += 1
                 if not lost:
@@ -310,7 +311,7 @@ class MessageRouter(ReadersHere):
             try:
                 listener.stored(copy)
             except Exception:
-                self._reader_broken(listener)
+                end_broken(listener, self._log)
 
     def _dispatch_moved(self, one: Pending | PendingRoomMessage, outcome: Moved) -> None:
         """Report that nothing was stored, because another session has the sender's device, and end the older one."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from benchmarks.campaign.journal import Entry, entries, split_name
 
@@ -146,13 +148,28 @@ class Session:
         self.order.append(((sender, to), told))
 
 
-def read_sessions(folder: Path) -> list[Session]:
-    """All sessions that have a journal."""
+class Reads(Protocol):
+    """What is made of one journal."""
+
+    def take(self, entry: Entry) -> None:
+        """Take its next entry."""
+
+
+R = TypeVar("R", bound=Reads)
+
+
+def read_journals(folder: Path, session_of: Callable[[str, int, str], R]) -> list[R]:
+    """Read each journal of a folder into a session, which is made of its name, its uid and its kind."""
     found = []
     for path in sorted(folder.glob("*.journal")):
         uid, kind = split_name(path.stem)
-        session = Session(path.stem, int(uid), kind)
+        session = session_of(path.stem, int(uid), kind)
         for entry in entries(path):
             session.take(entry)
         found.append(session)
     return found
+
+
+def read_sessions(folder: Path) -> list[Session]:
+    """All sessions that have a journal."""
+    return read_journals(folder, Session)

@@ -32,9 +32,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.campaign.complaints import Complaints
 from benchmarks.campaign.forgettings import read_forgettings
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.losses import LOSSES, Loss, read_losses
@@ -48,8 +49,8 @@ _UNACKNOWLEDGED = 500
 
 
 @dataclass
-class Verdict:
-    """What became of all messages; ``examples`` are the first of those that give rise to complaints."""
+class Verdict(Complaints):
+    """What became of all messages."""
 
     confirmed: int = 0
     refused: int = 0
@@ -81,14 +82,11 @@ class Verdict:
     """Times that a user was logged out for a log-in that had failed, or was given up: a nuisance, not a loss."""
     devices: int = 0
     """Times that a user took a new device, because its numbers had been used."""
-    examples: list[str] = field(default_factory=list)
 
     def blame(self, kind: str, what: str, copy: bool = False) -> None:
         """Count a complaint."""
-        setattr(self, kind, getattr(self, kind) + 1)
+        super().blame(kind, what)
         self.copies_wrong += copy
-        if len(self.examples) < 20:
-            self.examples.append(f"{kind}: {what}")
 
     @property
     def is_broken(self) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import DeferredList, ensureDeferred
 
 from chatsvc.accounts import session_device
 from chatsvc.accounts.store import Account, AccountStore
-from chatsvc.storage.sql import Transaction
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 
 
@@ -44,14 +41,7 @@ class BothKinds:
             """A log-in from a device would cost the database one more question."""
             accounts = await self.accounts()
             uid = await accounts.register("Ann", "$")
-            asked: list[str] = []
-            run = Transaction._run
-
-            def noted(transaction: Transaction, sql: str, args: Any) -> Any:
-                asked.append(sql)
-                return run(transaction, sql, args)
-
-            self.patch(Transaction, "_run", noted)
+            asked = self.listen_in()
             account = await accounts.get(uid, "0" * 16, "1" * 16)
             self.assertEqual(account and set(account.forgets.values()), {0})
             self.assertEqual(len(asked), 1, asked)

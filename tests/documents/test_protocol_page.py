@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +25,17 @@ from chatsvc.wire.phrases import EN, ZH
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.structured.dialect import StructuredDialect
 from chatsvc.wire.text.dialect import TextDialect
+from tests.documents.protocol_page import examples, page, quoted
 from tests.support.clients import PATIENCE
-from tests.support.pages import Page
 from tests.support.processes import ChatServer
 
 _DIALECT = StructuredDialect("en")
 _DIALECT.bring_rooms()
 
 
-@cache
-def page() -> Page:
-    """The page."""
-    return Page("docs/protocol.md")
-
-
-def quoted(cell: str) -> str:
-    """What stands in a cell as code."""
-    return cell.removeprefix("`").removesuffix("`")
-
-
 def said_by_programs() -> dict[str, dict[str, Any]]:
     """The example of each frame that a program sends, by its type."""
-    rows = page().table("you send", "you get")
-    examples = [json.loads(quoted(sent.partition("`, or")[0])) for sent, _ in rows]
-    return {example["type"]: example for example in examples}
+    return examples("you send", "you get")
 
 
 def parsed(thing: dict[str, Any]) -> c.Command:

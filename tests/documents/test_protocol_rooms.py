@@ -6,7 +6,6 @@ import json
 import re
 from collections import defaultdict
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +17,7 @@ from chatsvc.wire.phrases import EN, ZH
 from chatsvc.wire.room_phrases import RoomPhrases
 from chatsvc.wire.structured.dialect import StructuredDialect
 from chatsvc.wire.text.dialect import TextDialect
-from tests.support.pages import Page
+from tests.documents.protocol_page import examples, page, quoted
 
 _DIALECT = StructuredDialect("en")
 _DIALECT.bring_rooms()
@@ -26,22 +25,9 @@ _DIALECT.bring_rooms()
 SENT = "about rooms, you send", "you get"
 
 
-@cache
-def page() -> Page:
-    """The page."""
-    return Page("docs/protocol.md")
-
-
-def quoted(cell: str) -> str:
-    """What stands in a cell as code."""
-    return cell.removeprefix("`").removesuffix("`")
-
-
 def said_by_programs() -> dict[str, dict[str, Any]]:
     """The example of each frame that a program sends, by its type."""
-    rows = page().table(*SENT)
-    examples = [json.loads(quoted(sent.partition("`, or")[0])) for sent, _ in rows]
-    return {example["type"]: example for example in examples}
+    return examples(*SENT)
 
 
 def parsed(thing: dict[str, Any]) -> c.Command:

@@ -53,6 +53,16 @@ class BlockingDatabase:
         self._connection.commit()
         return result
 
+    def statements(self, act: Callable[[], object]) -> list[str]:
+        """The statements that something runs, the transaction's ends left out."""
+        said: list[str] = []
+        self._connection.set_trace_callback(said.append)
+        try:
+            act()
+        finally:
+            self._connection.set_trace_callback(None)
+        return [one for one in said if one.split()[0] not in ("BEGIN", "COMMIT", "--")]
+
     def copy(self) -> sqlite3.Connection:
         """A back-up, taken while the database is in use."""
         copy = sqlite3.connect(":memory:")

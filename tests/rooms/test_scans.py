@@ -61,8 +61,9 @@ class BothKinds:
             except RoomRefused:
                 await rooms.close(BOB, number)
             await self.store.all_rooms(0, 10)
-            self.assertGreater(len(asked), 30)
-            for statement, args in asked.items():
+            questions = {sql: args for sql, args in asked if re.match("SELECT|UPDATE|DELETE", sql)}
+            self.assertGreater(len(questions), 30)
+            for statement, args in questions.items():
                 self.assertEqual(self.plan(statement, args), [], statement)
 
         def fill(self, transaction: Transaction) -> None:
@@ -92,19 +93,6 @@ class BothKinds:
         def counted(self) -> None:
             """Have the database count its rows."""
 
-        def listen_in(self) -> dict[str, Sequence[Any]]:
-            """The statements about rooms that are run from now on, each with arguments that it had."""
-            asked: dict[str, Sequence[Any]] = {}
-            run = Transaction._run
-
-            def noted(transaction: Transaction, sql: str, args: Sequence[Any]) -> Any:
-                if re.match("SELECT|UPDATE|DELETE", sql):
-                    asked[sql] = args
-                return run(transaction, sql, args)
-
-            self.patch(Transaction, "_run", noted)
-            return asked
-
 
 class SQLiteScanTests(BothKinds.Tests, OnSQLite):
     """SQLite's query plans."""
@@ -129,10 +117,4 @@ class MariaDBScanTests(BothKinds.Tests, OnMariaDB):
 
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:
         """Return the steps that read a whole table."""
-        statement = statement.replace("%", "%%") if args else statement
-        rows = self.sql(f"EXPLAIN {statement}", args)
-        return [
-            f"{table}: {kind}"
-            for _, _, table, kind, *_ in rows
-            if kind in ("ALL", "index") and not str(table).startswith("<")
-        ]
+        return self.full_scans(statement, args)

@@ -12,10 +12,14 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import STORE_PATIENCE, parse_store_url
 from tests.support.servers import mariadb
 
 _NUMBERS = count(1)
+
+Asked = list[tuple[str, Sequence[Any]]]
+"""Statements and their arguments, in the order in which they were run."""
 
 
 class OnDatabase(TestCase):
@@ -39,6 +43,18 @@ class OnDatabase(TestCase):
         """Run SQL as another program would, on a connection of its own."""
         raise NotImplementedError
 
+    def listen_in(self) -> Asked:
+        """The statements that are run from now on."""
+        asked: Asked = []
+        run = Transaction._run
+
+        def noted(transaction: Transaction, sql: str, args: Sequence[Any]) -> Any:
+            asked.append((sql, args))
+            return run(transaction, sql, args)
+
+        self.patch(Transaction, "_run", noted)
+        return asked
+
 
 class OnSQLite(OnDatabase):
     def setUp(self) -> None:
@@ -60,3 +76,13 @@ class OnMariaDB(OnDatabase):
 
     def sql(self, statement: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return mariadb().execute(self.name, statement.replace("?", "%s"), args)
+
+    def full_scans(self, statement: str, args: Sequence[Any]) -> list[str]:
+        """What in the plan for a statement reads a whole table, and how."""
+        statement = statement.replace("%", "%%") if args else statement
+        rows = self.sql(f"EXPLAIN {statement}", args)
+        return [
+            f"{table}: {kind}"
+            for _, _, table, kind, *_ in rows
+            if kind in ("ALL", "index") and not str(table).startswith("<")
+        ]

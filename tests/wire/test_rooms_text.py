@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from typing import Any
 
 from hypothesis import given
@@ -16,8 +14,8 @@ from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.text.dialect import TextDialect
-from chatsvc.wire.text.lines import stamp
 from chatsvc.wire.text.rooms import PARSERS
+from tests.support.time_zone import in_shanghai
 from tests.wire.samples import ANY, AT, PATIENT, message, room_event, room_message
 
 EVENTS = ("created", "joined", "left", "removed", "role", "changed", "closed")
@@ -138,20 +136,7 @@ class SayTests(SynchronousTestCase):
     """Entries and events to frames."""
 
     def setUp(self) -> None:
-        zone = os.environ.get("TZ")
-        os.environ["TZ"] = "Asia/Shanghai"
-        time.tzset()
-        self.addCleanup(self.restore, zone)
-        stamp.cache_clear()
-        self.addCleanup(stamp.cache_clear)
-
-    def restore(self, zone: str | None) -> None:
-        """Restore the time zone."""
-        if zone is None:
-            del os.environ["TZ"]
-        else:
-            os.environ["TZ"] = zone
-        time.tzset()
+        in_shanghai(self)
 
     def entry(self, entry: e.RoomEntry, lang: str = "zh", room: str = "dev") -> str:
         frame = TextDialect(lang).encode_entry(entry, room)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,8 +11,8 @@ from chatsvc.wire import events as e
 from chatsvc.wire.phrases import EN, LANGUAGES, PHRASES, ZH
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.text.dialect import _PARSERS, TextDialect, show
-from chatsvc.wire.text.lines import stamp
 from chatsvc.wire.uid import parse_uid
+from tests.support.time_zone import in_shanghai
 from tests.wire.samples import ANY, EVENTS, PATIENT, message
 
 SILENT = (
@@ -152,20 +149,7 @@ class SayTests(SynchronousTestCase):
     """Events to frames, as docs/protocol.md promises."""
 
     def setUp(self) -> None:
-        zone = os.environ.get("TZ")
-        os.environ["TZ"] = "Asia/Shanghai"
-        time.tzset()
-        self.addCleanup(self.restore, zone)
-        stamp.cache_clear()
-        self.addCleanup(stamp.cache_clear)
-
-    def restore(self, zone: str | None) -> None:
-        """Restore the time zone."""
-        if zone is None:
-            del os.environ["TZ"]
-        else:
-            os.environ["TZ"] = zone
-        time.tzset()
+        in_shanghai(self)
 
     def say(self, event: e.Event | e.Message, lang: str = "zh") -> list[str]:
         """Return an event's frames as text."""

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.campaign.journal import Entry, entries, split_name
-from benchmarks.campaign.records import DEVICE, TEXT
+from benchmarks.campaign.journal import Entry
+from benchmarks.campaign.records import DEVICE, TEXT, read_journals
 
 Words = tuple[int, str, int]
 """A room, a message's sender, and its K: what names a message."""
@@ -153,11 +153,4 @@ class RoomSession:
 
 def read_room_sessions(folder: Path) -> list[RoomSession]:
     """All sessions that have a journal."""
-    found = []
-    for path in sorted(folder.glob("*.journal")):
-        uid, kind = split_name(path.stem)
-        session = RoomSession(path.stem, int(uid), kind)
-        for entry in entries(path):
-            session.take(entry)
-        found.append(session)
-    return found
+    return read_journals(folder, RoomSession)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from benchmarks.campaign.complaints import Complaints
 
 
 @dataclass
-class RoomVerdict:
-    """What became of rooms' messages and events; ``examples`` are the first of those that give rise to complaints."""
+class RoomVerdict(Complaints):
+    """What became of rooms' messages and events."""
 
     confirmed: int = 0
     refused: int = 0
@@ -33,13 +35,6 @@ class RoomVerdict:
     shown_again: int = 0
     unplaced: int = 0
     """Confirmed ones of which nobody knows on which side of a joining or leaving they stand: exempt."""
-    examples: list[str] = field(default_factory=list)
-
-    def blame(self, kind: str, what: str) -> None:
-        """Count a complaint."""
-        setattr(self, kind, getattr(self, kind) + 1)
-        if len(self.examples) < 20:
-            self.examples.append(f"{kind}: {what}")
 
     @property
     def is_broken(self) -> bool:

@@ -44,13 +44,7 @@ class RoomsInSQLiteCase(SynchronousTestCase):
 
     def said(self, act: Callable[[], object]) -> list[str]:
         """The statements that something runs, the transaction's ends left out."""
-        said: list[str] = []
-        self.database._connection.set_trace_callback(said.append)
-        try:
-            act()
-        finally:
-            self.database._connection.set_trace_callback(None)
-        return [one for one in said if one.split()[0] not in ("BEGIN", "COMMIT", "--")]
+        return self.database.statements(act)
 
     def make_rooms(self) -> None:
         """A makes many rooms."""

@@ -51,9 +51,6 @@ _ROOMS_FINISHED_EVERY = 2.0
 _ROOMS_FINISHED_EVERY_ALONE = 1.0
 """The same for a server with SQLite: commands leave their changes for it to finish, within 2 seconds."""
 
-_TRIES_UNSAID = 2
-"""Failures to do that before the log says so: by then a store's monitor has found out whether the store is away."""
-
 _LOGINS = Rate(10, 100)
 """Log-ins of one account a second: each makes the store work, and a token needs no password to be hashed."""
 
@@ -152,23 +149,15 @@ class Assembly:
         return Rooms(store, inbox.rooms, config.room_limits, old)
 
     def _finish_rooms(self, rooms: Rooms) -> None:
-        failed = 0
-
-        async def finish() -> None:
-            nonlocal failed
-            try:
-                await rooms.finish_old()
-                failed = 0
-            except StoreUnavailable:
-                failed += 1
-                # A store that is away says so itself, if a moment later; a right that is missing does not.
-                if failed > _TRIES_UNSAID and not any(store.problem for store in self.checks):
-                    raise
-
-        finishing = PeriodicTask(self._reactor, "finishing changes of rooms", finish)
+        finishing = PeriodicTask(
+            self._reactor, "finishing changes of rooms", rooms.finish_old, self._is_a_store_away
+        )
         alone = self._config.inbox.scheme == "sqlite"
         finishing.start(_ROOMS_FINISHED_EVERY_ALONE if alone else _ROOMS_FINISHED_EVERY, now=False)
         self._closing.callback(finishing.stop)
+
+    def _is_a_store_away(self) -> bool:
+        return any(monitor.problem for monitor in self.checks)
 
     def _features(self, inbox: Inbox) -> FeatureGrants:
         grants = FeatureGrants(inbox, self._reactor.seconds)

@@ -58,6 +58,36 @@ class PeriodicTaskTests(SynchronousTestCase):
         )
         self.assertEqual(logged[0]["event"], "task-failed")
 
+    def test_store_that_others_watch(self) -> None:
+        """A store that is away would be said twice; or a right that it lacks never, since nobody else meets it."""
+        away = False
+        self.task = PeriodicTask(self.clock, "counting", self.call, lambda: away)
+        self.problem = StoreUnavailable("mysql://db/chat: SELECT command denied")
+        with capturedLogs() as logged:
+            self.task.start(10)
+            self.clock.advance(10)
+            self.assertEqual(logged, [])
+            self.clock.advance(10)
+            self.assertEqual([event["count"] for event in logged], [1])
+            away = True
+            self.clock.pump([10.0] * 7)
+            self.assertEqual(len(logged), 1)
+            away, self.problem = False, None
+            self.clock.advance(10)
+            self.problem = StoreUnavailable("x")
+            self.clock.pump([10.0] * 2)
+            self.assertEqual(len(logged), 1)
+            self.clock.advance(10)
+            self.assertEqual(len(logged), 2)
+        self.assertEqual(self.calls, 14)
+
+    def test_error_beside_a_store(self) -> None:
+        """An error of ours would be kept from the log where a store is away."""
+        self.task = PeriodicTask(self.clock, "counting", self.call, lambda: True)
+        self.problem = ValueError()
+        self.task.start(10)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
     def test_coroutine(self) -> None:
         """The same where the task has to wait; and two of them would be under way at once."""
         waiting: list[Deferred[None]] = []

@@ -203,9 +203,15 @@ class RoomReader:
 
     def deliver(self, subscription: Subscription, entry: e.RoomEntry) -> None:
         """Send an entry to the client, if it is for this session, and end the subscription where it is its end."""
-        before, subscription.cursor = subscription.cursor, entry.id
         if type(entry) is e.RoomMessage and entry.sender == self.uid and entry.device == self.mark:
+            subscription.cursor = entry.id
             return
+        self._hand_over(subscription, entry)
+        if type(entry) is e.RoomEvent:
+            self._follow(subscription, entry)
+
+    def _hand_over(self, subscription: Subscription, entry: e.RoomEntry) -> None:
+        before, subscription.cursor = subscription.cursor, entry.id
         self._delivered.count += 1
         try:
             self._sink.deliver_entry(entry, subscription.feed.name)
@@ -213,8 +219,6 @@ class RoomReader:
             subscription.cursor = before  # P3: nothing later may acknowledge it
             raise
         subscription.handed = entry.id
-        if type(entry) is e.RoomEvent:
-            self._follow(subscription, entry)
 
     def _follow(self, subscription: Subscription, event: e.RoomEvent) -> None:
         """Take note of what an event means for the membership."""
@@ -377,12 +381,7 @@ class RoomReader:
         why = ends_membership(entry, self.uid)
         follows = any(one.serial > entry.serial for one in memberships)
         if why and follows:
-            before, subscription.cursor = subscription.cursor, entry.id
-            try:
-                self._sink.deliver_entry(entry, subscription.feed.name)
-            except BaseException:
-                subscription.cursor = before
-                raise
+            self._hand_over(subscription, entry)
             return
         if why:
             place = max(i for i, one in enumerate(memberships) if one.serial <= entry.serial)

@@ -307,6 +307,20 @@ class BehindTests(RoomCase):
         for backlog in (None, 50):
             self.assertEqual(self.client(known=Known(None, backlog)).ids, [6, 7])
 
+    def test_end_of_an_earlier_membership_is_not_acknowledged(self) -> None:
+        """Who was removed and came back, and crashes then, would never be shown the removal (P3)."""
+        self.rooms.event("removed", ALICE)
+        self.rooms.say(BOB)
+        self.rooms.event("joined", ALICE)
+        client = RoomClient(self.node, ALICE, "d" * 16)
+        client.takes = 2
+        client.log_in(Known({7: (1, 10)}))
+        self.node.pass_time()
+        self.assertEqual(client.ids, [2, 3])
+        self.assertTrue(client.reader.acknowledge(7, 2))
+        client.reader.close()
+        self.assertEqual(client.acknowledged, [(7, 2, False)])
+
     def test_left_with_a_position(self) -> None:
         """A person who was removed while away would not be shown what was said before."""
         self.rooms.say(BOB)

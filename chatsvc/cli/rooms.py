@@ -28,7 +28,7 @@ from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.rooms.finishing import Finishing
 from chatsvc.rooms.members import close_by_admin, create
 from chatsvc.rooms.name import enforce_room_name
-from chatsvc.rooms.room import MAX_TOPIC, PRIVATE, PUBLIC, Room, RoomRefused
+from chatsvc.rooms.room import MAX_TOPIC, PRIVATE, PUBLIC, Room, RoomRefused, is_long_topic
 from chatsvc.rooms.room_change import NOBODY, Pending
 from chatsvc.rooms.store import RoomStore
 from chatsvc.storage.url import StoreUnavailable, parse_store_url
@@ -73,7 +73,7 @@ def add(
         stored = enforce_room_name(name.removeprefix("#"))
     except BadName as problem:
         raise click.ClickException(str(problem)) from None
-    if len(topic.encode(errors="surrogatepass")) > MAX_TOPIC:
+    if is_long_topic(topic):
         raise click.ClickException(f"the topic has more than {MAX_TOPIC} bytes")
     require_output()
     kind = PRIVATE if private else PUBLIC

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chatsvc.inbox.room_log import RoomEnds, RoomStart
+from chatsvc.rooms.event import BEGINS, CLOSED, ENDS
 from chatsvc.rooms.room import MEMBER, Membership, Room, RoomOfUser
 from chatsvc.wire import events as e
 
@@ -121,17 +122,14 @@ def covers(memberships: Iterable[Membership], serial: int) -> bool:
     )
 
 
-ENDS = {"left": "left", "removed": "removed", "closed": "closed"}
-"""Events that end a membership, with the reason that is told."""
-
-
 def ends_membership(entry: e.RoomEntry, uid: int) -> str:
     """Return why an entry ends the membership of a user; empty: it does not."""
-    if type(entry) is not e.RoomEvent or entry.event not in ENDS:
+    if type(entry) is not e.RoomEvent:
         return ""
-    return ENDS[entry.event] if entry.event == "closed" or entry.user == uid else ""
+    ends = entry.event == CLOSED or (entry.event in ENDS and entry.user == uid)
+    return entry.event if ends else ""
 
 
 def begins_membership(entry: e.RoomEntry, uid: int) -> bool:
     """Whether a user becomes a member by an entry."""
-    return type(entry) is e.RoomEvent and entry.event in ("joined", "created") and entry.user == uid
+    return type(entry) is e.RoomEvent and entry.event in BEGINS and entry.user == uid

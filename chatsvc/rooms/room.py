@@ -87,3 +87,8 @@ class RoomRefused(Exception):
         self.problem = problem
         self.room = room
         self.waiting = waiting
+
+
+def is_long_topic(topic: str) -> bool:
+    """Whether a topic has more than ``MAX_TOPIC`` bytes; it may have lone surrogates, as arguments of commands may."""
+    return len(topic.encode(errors="surrogatepass")) > MAX_TOPIC

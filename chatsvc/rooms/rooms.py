@@ -20,7 +20,7 @@ from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.rooms import members, settings
 from chatsvc.rooms.finishing import Finished, Finishing
 from chatsvc.rooms.name import enforce_room_name
-from chatsvc.rooms.room import MAX_TOPIC, Room, RoomLimits, RoomOfUser, RoomRefused
+from chatsvc.rooms.room import Room, RoomLimits, RoomOfUser, RoomRefused, is_long_topic
 from chatsvc.rooms.room_change import NOBODY, Pending
 from chatsvc.rooms.store import RoomStore
 from chatsvc.storage.sql import Transaction
@@ -74,20 +74,10 @@ class Rooms:
         """
         if not self._limits.open:
             raise RoomRefused(Problem.FORBIDDEN)
-        return await self.add(by, name, kind, topic, self._limits)
-
-    async def add(
-        self, owner: int, name: str, kind: str, topic: str, limits: RoomLimits | None = None
-    ) -> Room:
-        """
-        Make a room for ``owner``, as an admin may, unless there are ``limits``.
-
-        :raise RoomRefused: as :meth:`create` does; ``UNKNOWN_USER``: the owner is not there.
-        """
         stored = _room_name(name)
         _require_topic(topic)
         pending = await self._store.change(
-            members.create, owner, stored, kind, topic, limits, self._store.now
+            members.create, by, stored, kind, topic, self._limits, self._store.now
         )
         return (await self._settle(pending)).room
 
@@ -354,5 +344,5 @@ def _room_name(raw: str) -> str:
 
 
 def _require_topic(topic: str) -> None:
-    if len(topic.encode("utf-8", "surrogatepass")) > MAX_TOPIC:
+    if is_long_topic(topic):
         raise RoomRefused(Problem.LONG_TOPIC)

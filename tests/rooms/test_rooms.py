@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatsvc.rooms.members import create
 from chatsvc.rooms.room import (
     ALL,
     JOINED,
@@ -152,9 +153,11 @@ class BothKinds:
             self.assertEqual(
                 await self.refused(rooms.create(ANN, "a", PUBLIC, "")), Problem.FORBIDDEN
             )
-            await rooms.add(ANN, "a", PUBLIC, "")
+            of_admin = PUBLIC, "", None, self.store.now
+            await self.store.change(create, ANN, "a", *of_admin)
             self.assertEqual(
-                await self.refused(rooms.add(77, "b", PUBLIC, "")), Problem.UNKNOWN_USER
+                await self.refused(self.store.change(create, 77, "b", *of_admin)),
+                Problem.UNKNOWN_USER,
             )
 
 

@@ -23,6 +23,9 @@ _SILENCE = 20
 LOST = (OSError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError)
 """What ends a connection."""
 
+BEGUN = "begun"
+"""A file in the campaign's folder: from when it is there users may write. Until then all they do is log in."""
+
 
 class User:
     """
@@ -46,6 +49,7 @@ class User:
         self.journal = Journal(options.state / f"{self.name}.journal")
         self.shown = 0
         self.finishing = False
+        self._has_begun = False
         self.stalled_until = self.stall_for = 0.0
         self.outstanding: deque[tuple[int, int, int]] = deque()
         self.writer: asyncio.StreamWriter | None = None
@@ -157,7 +161,7 @@ class User:
         pause = 1 / self.options.rate
         while True:
             await asyncio.sleep(random.uniform(0, 2 * pause))
-            if not self.finishing and len(self.outstanding) < WINDOW and self.free():
+            if self._may_write() and len(self.outstanding) < WINDOW and self.free():
                 to = self.choose()
                 k = self.journal.next_k[to]
                 self.journal.record("o", to, self.journal.next_n[to], k)
@@ -165,6 +169,10 @@ class User:
             assert self.writer is not None
             await asyncio.wait_for(self.writer.drain(), _SILENCE)
             self.idle()
+
+    def _may_write(self) -> bool:
+        self._has_begun = self._has_begun or (self.options.state / BEGUN).exists()
+        return self._has_begun and not self.finishing
 
     def text(self, to: int, k: int) -> str:
         return text_of(self.name, to, k)

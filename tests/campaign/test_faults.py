@@ -44,7 +44,7 @@ class Promise(TestCase):
     def kept(self, *arguments: str) -> dict[str, int]:
         status, counts, output = campaign("--faults", "6", "--rate", "40", *arguments)
         self.assertEqual(status, 0, output)
-        self.assertGreater(counts["confirmed"], 300, output)
+        self.assertGreater(counts.get("confirmed", 0), 300, output)
         return counts
 
     def test_sqlite(self) -> None:
@@ -118,7 +118,7 @@ class RulesMatter(TestCase):
         more = ("--sabotage", rule, "--until", count, "--faults", "12", "--rate", "60")
         status, counts, output = campaign(*more, *arguments)
         self.assertEqual(status, 1, output)
-        self.assertGreater(counts[count], 0, output)
+        self.assertGreater(counts.get(count, 0), 0, output)
 
     def test_acknowledgement(self) -> None:
         """The campaign would not notice that messages are removed before they are acknowledged."""

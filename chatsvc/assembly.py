@@ -16,12 +16,17 @@ from chatsvc.accounts.passwords import PasswordHasherPool
 from chatsvc.accounts.rights import of_server
 from chatsvc.accounts.store import AccountStore
 from chatsvc.accounts.tokens import Tokens
+from chatsvc.archive.writing import greatest_serial
 from chatsvc.backends import make_inbox
 from chatsvc.config import Config
 from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.history.archiver import Archiver
+from chatsvc.history.history import History
+from chatsvc.history.progress import AlwaysLevel, QueueProgress
+from chatsvc.history.upkeep import Upkeep
 from chatsvc.inbox.features import FEATURES, LOOKED_EVERY, FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
@@ -38,6 +43,7 @@ from chatsvc.rooms.store import RoomStore
 from chatsvc.services import Rates, Services
 from chatsvc.storage.database import Database
 from chatsvc.storage.monitor import StoreMonitor
+from chatsvc.storage.sql import Pool
 from chatsvc.storage.url import StoreUnavailable, StoreURL
 from chatsvc.tls.key_folder import KeyFolder
 from chatsvc.transport.flush import FlushConsolidator
@@ -58,6 +64,14 @@ DEAD_TOKENS = Rate(10, 1000)
 """Tokens that no longer count, from an address: once for everybody in a large office. Each costs two HMACs."""
 
 _SHORT_BACKLOG = "--device-backlog is below --inbox-limit: a device that reads a full inbox is forgotten meanwhile"
+
+_READERS = Pool(3, only_read=True)
+"""Connections that read the history: several people can search at once, and no message waits for them."""
+
+_ARCHIVER = Pool(2, idle=30)
+"""Connections that write the archive and its index."""
+
+_NO_HISTORY = "No history: messages wait in an SQLite file that is not that of the accounts"
 
 _WATERMARK = "inbox.watermark"
 """The file in the key folder that says how far the waiting messages were: a store that goes back leaves it behind."""
@@ -88,6 +102,7 @@ class Assembly:
         self._metrics = metrics
         self.tokens = Tokens(keys.token_secret(), config.token_lifetime)
         self._databases: dict[StoreURL, Database] = {}
+        self._keeps_history = config.history.keeps(config.accounts, config.inbox)
         self._accounts_monitor = self._monitor(config.accounts, "accounts")
 
     async def services(self) -> Services:
@@ -103,6 +118,9 @@ class Assembly:
         if config.inbox_limits.device_backlog < config.inbox_limits.waiting:
             self._log.warn(_SHORT_BACKLOG, event="short-backlog")
         inbox, monitor = await self._make_inbox()
+        if self._keeps_history and inbox.archive is not None:
+            database = await self._database(config.accounts)
+            inbox.go_on_above(await database.run(greatest_serial, write=False))
         rooms = await self._rooms(inbox)
         feeds = RoomFeeds(reactor, inbox.rooms, rooms)
         router = MessageRouter(reactor, inbox, online, feeds, metrics, config.batch, flush.flush)
@@ -126,6 +144,7 @@ class Assembly:
             online=online,
             rooms=rooms,
             feeds=feeds,
+            history=await self._history(inbox),
             features=self._features(inbox),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
@@ -155,6 +174,32 @@ class Assembly:
         alone = self._config.inbox.scheme == "sqlite"
         finishing.start(_ROOMS_FINISHED_EVERY_ALONE if alone else _ROOMS_FINISHED_EVERY, now=False)
         self._closing.callback(finishing.stop)
+
+    async def _history(self, inbox: Inbox) -> History:
+        config, reactor, queue = self._config, self._reactor, inbox.archive
+        if not self._keeps_history:
+            if config.history.days:
+                self._log.warn(_NO_HISTORY, event="no-history")
+            return History(reactor, time.time)
+        database, archiver = await self._database(config.accounts), None
+        if queue is not None:
+            database = await self._own_connections(_ARCHIVER)
+            archiver = Archiver(queue, database)
+        upkeep = Upkeep(
+            reactor, database, archiver, config.history, self._is_a_store_away, time.time
+        )
+        upkeep.start()
+        self._closing.push_async_callback(upkeep.stop)
+        progress = AlwaysLevel() if queue is None else QueueProgress(queue, reactor)
+        readers = await self._own_connections(_READERS)
+        return History(reactor, time.time, readers, database, progress)
+
+    async def _own_connections(self, pool: Pool) -> Database:
+        """Open the accounts' database once more, by connections that nothing else waits for."""
+        database = Database(self._config.accounts, self._reactor, pool=pool)
+        await database.open()
+        self._closing.callback(database.close)
+        return database
 
     def _is_a_store_away(self) -> bool:
         return any(monitor.problem for monitor in self.checks)
@@ -201,6 +246,7 @@ class Assembly:
         inbox = make_inbox(
             *(url, reactor, limits, database, self._about, monitor, watermark),
             room_limits=self._config.room_log,
+            archives=self._keeps_history,
         )
         return inbox, monitor
 

@@ -35,30 +35,39 @@ def make_inbox(
     monitor: StoreMonitor | None = None,
     watermark: Watermark | None = None,
     room_limits: RoomLogLimits | None = None,
+    archives: bool = False,
 ) -> Inbox:
     """
     Make the inbox store at ``url``; it is not open yet.
 
     ``database`` is that of an SQLite URL and has a monitor of its own. ``about`` gives what this node publishes about
     itself; None: this process is no node. ``watermark`` keeps how far the store's data was. ``room_limits`` says how
-    much rooms' logs keep.
+    much rooms' logs keep. ``archives``: what is stored goes into the archive, too.
 
     :raise StoreMisconfigured: the URL names no Redis.
     """
     if database is not None:
         return SQLiteInbox(
-            database, limits, watermark=watermark, clock=reactor, room_limits=room_limits
+            database,
+            limits,
+            watermark=watermark,
+            clock=reactor,
+            room_limits=room_limits,
+            archives=archives,
         )
     # The random part tells it from an earlier process with the same number.
     node = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
     if about is None:
-        return RedisInbox(reactor, url, limits, node, lease=0, room_limits=room_limits)
+        return RedisInbox(
+            reactor, url, limits, node, lease=0, room_limits=room_limits, archives=archives
+        )
     return RedisInbox(
         *(reactor, url, limits, node),
         about=about,
         monitor=monitor,
         watermark=watermark,
         room_limits=room_limits,
+        archives=archives,
     )
 
 

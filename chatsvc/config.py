@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chatsvc.accounts.passwords import Hashing
 from chatsvc.delivery.batch import BatchLimits
+from chatsvc.history.limits import HistoryLimits
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.limits.connections import ConnectionLimits
@@ -54,6 +55,7 @@ class Config:
     room_limits: RoomLimits
     room_log: RoomLogLimits
     room_rate: Rate
+    history: HistoryLimits
     metrics: str = ""
     worker_slot: WorkerSlot = WorkerSlot()
     workers: int = 1

@@ -119,6 +119,8 @@ class CommandPipeline:
         # Commands that wait for their turn, with the bytes that each came in.
         self._queue: deque[tuple[c.Command, int]] = deque()
         self._in_router = 0
+        # Commands that are carried out beside the others, and hold none of them up.
+        self._beside: set[Deferred[None]] = set()
         self._unanswered_bytes = 0
         self._performing = False
         self._performing_size = 0
@@ -134,7 +136,7 @@ class CommandPipeline:
     @property
     def answered(self) -> bool:
         """Whether all that was asked so far has been carried out."""
-        return not (self._queue or self._performing or self._in_router)
+        return not (self._queue or self._performing or self._in_router or self._beside)
 
     def when_answered(self, then: Callable[[], object]) -> None:
         """
@@ -164,7 +166,7 @@ class CommandPipeline:
                 self._proceed()  # what came while it was carried out
         limits = self._limits
         if (
-            self._in_router + len(self._queue) >= limits.unanswered
+            self._in_router + len(self._queue) + len(self._beside) >= limits.unanswered
             or self._unanswered_bytes >= limits.unanswered_bytes
         ):
             self._overloaded = True
@@ -179,10 +181,22 @@ class CommandPipeline:
         """Count a message that goes to the router as unanswered until its outcome."""
         self._in_router += 1
 
+    def perform_beside(self, command: c.Command, size: int) -> None:
+        """Carry out a command from a frame of ``size`` bytes; those that follow do not wait for it."""
+        performing = Deferred.fromCoroutine(self._perform(command))
+        performing.addErrback(self._broken, command)
+        if performing.called:
+            self._unanswered_bytes -= size
+            return
+        self._beside.add(performing)
+        performing.addCallback(self._performed_beside, performing, size)
+
     def stop(self) -> None:
         """Carry out and answer nothing more."""
         self.closed = True
         self._queue.clear()
+        for performing in list(self._beside):
+            performing.cancel()
         self._when_answered = None
         for slowed in self._slowed.values():
             slowed.cancel()
@@ -234,6 +248,12 @@ class CommandPipeline:
         self._proceed()
         self._relieve()
 
+    def _performed_beside(self, _: object, performing: Deferred[None], size: int) -> None:
+        self._beside.discard(performing)
+        self._unanswered_bytes -= size
+        if not self.closed:
+            self._relieve()
+
     def _end(self, command: c.Command, size: int) -> None:
         self._performing = False
         self._changes -= type(command) in _CHANGE_WHO_ACKNOWLEDGES
@@ -244,7 +264,8 @@ class CommandPipeline:
         if then is not None and not self.answered:
             return
         limits = self._limits
-        many, much = self._in_router + len(self._queue), self._unanswered_bytes
+        many = self._in_router + len(self._queue) + len(self._beside)
+        much = self._unanswered_bytes
         if (
             self._overloaded
             and many <= limits.unanswered // 2

@@ -13,6 +13,7 @@ from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.history.history import History
 from chatsvc.inbox.features import FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.limits.connections import ConnectionLimits
@@ -66,6 +67,7 @@ class Services:
     online: OnlineUsers[Reader]
     rooms: Rooms
     feeds: RoomFeeds
+    history: History
     features: FeatureGrants
     rates: Rates
     limits: ConnectionLimits

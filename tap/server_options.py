@@ -11,6 +11,7 @@ from chatsvc.accounts.passwords import Hashing
 from chatsvc.backends import INBOX_SCHEMES
 from chatsvc.config import Config, WorkerSlot
 from chatsvc.delivery.batch import BatchLimits
+from chatsvc.history.limits import HistoryLimits
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.limits.connections import ConnectionLimits
@@ -47,6 +48,7 @@ _HASHING = Hashing()
 _BATCH = BatchLimits()
 _ROOM_LIMITS = RoomLimits()
 _ROOM_LOG = RoomLogLimits()
+_HISTORY = HistoryLimits()
 _KIB = 1024
 
 
@@ -165,6 +167,12 @@ class ServerOptions(TableOptions):
             "20/100",
             parse_rate,
             "Messages a second into one room at each process, N[/BURST]; 0: no limit.",
+        ),
+        Option(
+            "history-days",
+            _number(_HISTORY.days),
+            whole(0, 36_500),
+            "Days for which what was said can be read again; 0: no history.",
         ),
         ROOM_WINDOW,
         Option(
@@ -349,6 +357,7 @@ class ServerOptions(TableOptions):
             ),
             room_log=RoomLogLimits(values["room-window"]),
             room_rate=values["room-rate"],
+            history=HistoryLimits(values["history-days"]),
             metrics=values["metrics"],
             worker_slot=worker_slot,
             workers=values["workers"],

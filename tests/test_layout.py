@@ -29,6 +29,7 @@ FLOORS = {
     "chatsvc.observability": 2,
     "chatsvc.transport": 3,
     # What is kept where.
+    "chatsvc.archive": 2,
     "chatsvc.accounts": 3,
     "chatsvc.inbox": 3,
     "chatsvc.inbox.redis": 5,
@@ -36,6 +37,7 @@ FLOORS = {
     "chatsvc.inbox.sqlite": 4,
     "chatsvc.backends": 6,
     "chatsvc.rooms": 6,
+    "chatsvc.history": 7,
     # The core: a message's way, from the bottom up.
     "chatsvc.config": 8,
     "chatsvc.delivery": 7,

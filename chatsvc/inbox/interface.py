@@ -15,6 +15,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatsvc.archive.queue import ArchiveQueue
 from chatsvc.inbox.claim import (
     Comparison,
     Cursor,
@@ -124,6 +125,13 @@ class Inbox(Protocol):
     @property
     def rooms(self) -> RoomLogs:
         """The logs of rooms, in the same store."""
+
+    def go_on_above(self, serial: int) -> None:
+        """Before it is opened: give out no serial that is not above this one, which is known from elsewhere."""
+
+    @property
+    def archive(self) -> ArchiveQueue | None:
+        """The archive's queue; None: there is no archive, or what is stored goes into it in the same step."""
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """

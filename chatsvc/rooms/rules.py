@@ -14,6 +14,7 @@ class Action(Enum):
     SEND = auto()
     LEAVE = auto()
     SEE_MEMBERS = auto()
+    READ_HISTORY = auto()
     INVITE_INTO_PUBLIC = auto()
     INVITE_INTO_PRIVATE = auto()
     REMOVE = auto()
@@ -36,6 +37,7 @@ MAY: Mapping[Action, frozenset[str]] = {
     Action.SEND: _ANYBODY,
     Action.LEAVE: _ANYBODY,
     Action.SEE_MEMBERS: _ANYBODY,
+    Action.READ_HISTORY: _ANYBODY,
     Action.INVITE_INTO_PUBLIC: _ANYBODY,
     Action.INVITE_INTO_PRIVATE: _MODERATORS,
     Action.REMOVE: _MODERATORS,

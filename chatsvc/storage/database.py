@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from chatsvc.storage.monitor import StoreMonitor
 from chatsvc.storage.mysql import MySQL
 from chatsvc.storage.pool import ConnectionPool, PooledConnection
-from chatsvc.storage.sql import SQLBackend, Transaction, first_line
+from chatsvc.storage.sql import DEFAULT_POOL, Pool, SQLBackend, Transaction, first_line
 from chatsvc.storage.sqlite import SQLite
 from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavailable, StoreURL
 
@@ -24,7 +24,7 @@ class Database:
     A database behind a pool of threads.
 
     ``reactor`` provides IReactorTime, IReactorThreads and IReactorCore. ``patience`` is how many seconds a transaction
-    may take. ``monitor`` counts every transaction.
+    may take. ``monitor`` counts every transaction. ``pool`` says what connections there are.
     """
 
     def __init__(
@@ -33,12 +33,13 @@ class Database:
         reactor: Any,
         patience: float = STORE_PATIENCE,
         monitor: StoreMonitor | None = None,
+        pool: Pool = DEFAULT_POOL,
     ) -> None:
         self.url = url
         self._monitor = monitor or StoreMonitor(url)
         self._reactor = reactor
         self._patience = patience
-        self._backend = backend_of(url, patience)
+        self._backend = backend_of(url, patience, pool)
         self._pool: Any = None
 
     def monitored_by(self, monitor: StoreMonitor) -> Database:
@@ -122,9 +123,10 @@ class Database:
             attempt.wanted = False
 
 
-def backend_of(url: StoreURL, patience: float) -> SQLBackend:
+def backend_of(url: StoreURL, patience: float, pool: Pool = DEFAULT_POOL) -> SQLBackend:
     """Return the backend of a ``mysql:`` or ``sqlite:`` URL; ``patience`` is in seconds."""
-    return MySQL(url, patience) if url.scheme == "mysql" else SQLite(url, patience)
+    kind = MySQL if url.scheme == "mysql" else SQLite
+    return kind(url, patience, pool)
 
 
 class _Attempt:

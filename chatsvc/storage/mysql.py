@@ -10,7 +10,7 @@ import pymysql
 from pymysql.constants import CLIENT, CR, ER
 from twisted.logger import Logger
 
-from chatsvc.storage.sql import Transaction
+from chatsvc.storage.sql import DEFAULT_POOL, Pool, Transaction
 from chatsvc.storage.url import StoreMisconfigured, StoreUnavailable, StoreURL
 
 _log = Logger()
@@ -21,8 +21,6 @@ class MySQL:
 
     name: Literal["mysql", "sqlite"] = "mysql"
     driver = "pymysql"
-    threads = 5
-
     _OPTIONS = frozenset({"unix_socket", "read_default_file"})
     _DEAD = frozenset({0, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST})
     _AWAY = frozenset(
@@ -43,9 +41,11 @@ class MySQL:
         }
     )
 
-    def __init__(self, url: StoreURL, patience: float) -> None:
+    def __init__(self, url: StoreURL, patience: float, pool: Pool = DEFAULT_POOL) -> None:
         self._url = url
         self._patience = patience
+        self.threads = pool.size or 5
+        self._idle = pool.idle
 
     def check_url(self) -> None:
         """Check the URL's options, and that an option file is there."""
@@ -78,6 +78,7 @@ class MySQL:
             client_flag=CLIENT.FOUND_ROWS,
             # A name that the table cannot hold is then an error, not question marks.
             sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
+            init_command=f"SET SESSION wait_timeout = {self._idle}" if self._idle else None,
             defer_connect=True,
         )
 

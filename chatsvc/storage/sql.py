@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
 import pymysql
@@ -64,9 +65,27 @@ class Transaction:
         return cursor
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _mysql_placeholders(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """
+    The connections to a database: ``size`` of them (0: as many as suit it), which ``only_read`` if so.
+
+    MySQL ends one that is silent for ``idle`` seconds (0: for as long as it is set up to), and rolls back what that has
+    begun: a process that was stopped in a transaction would hold its locks otherwise.
+    """
+
+    size: int = 0
+    only_read: bool = False
+    idle: int = 0
+
+
+DEFAULT_POOL = Pool()
+"""What suits most."""
 
 
 class SQLBackend(Protocol):

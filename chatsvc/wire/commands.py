@@ -205,6 +205,54 @@ class HelpOnRooms(Command):
 
 
 @record
+class ReadHistory(Command):
+    """
+    Read what was said with the user ``other``, or, if that is None, in ``room``.
+
+    The first ``limit`` messages above the serial ``after``, or the last ones below ``before`` (None: the newest).
+    """
+
+    other: int | None = None
+    room: int | str | None = None
+    before: int | None = None
+    after: int | None = None
+    limit: int = 50
+
+
+@record
+class Search(Command):
+    """
+    Look for messages that have all words of ``text``, the newest first, with serials below ``before`` if that is there.
+
+    ``other`` is with whom, ``room`` where, ``sender`` whose they are; None: anybody's, anywhere.
+    """
+
+    text: str
+    other: int | None = None
+    room: int | str | None = None
+    sender: int | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+@record
+class ListConversations(Command):
+    """List one's conversations, the newest first, as far as their last message is below ``before`` if that is there."""
+
+    before: int | None = None
+    limit: int = 50
+
+
+@record
+class MarkRead(Command):
+    """Note that one has read what was said with the user ``other``, or in ``room``, up to ``serial``."""
+
+    serial: int
+    other: int | None = None
+    room: int | None = None
+
+
+@record
 class Register(Command):
     """Create an account."""
 

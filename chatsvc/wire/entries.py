@@ -1,4 +1,4 @@
-"""What stands in logs: messages in inboxes, messages and events in rooms."""
+"""What stands in logs and in the history: messages in inboxes, messages and events in rooms."""
 
 from __future__ import annotations
 
@@ -109,3 +109,23 @@ class RoomEvent:
 
 
 RoomEntry = RoomMessage | RoomEvent
+
+
+@record
+class ArchivedMessage:
+    """
+    A message of the history, as it reads now.
+
+    ``conversation`` is the number of that of two users, or that of a room below zero. ``at`` is the time of acceptance
+    in ms since 1970, ``reply`` the serial of the message that it answers, ``edited`` when it was edited last, in ms
+    (None: there is none, or never).
+    """
+
+    conversation: int
+    serial: int
+    sender: int
+    name: str
+    at: int
+    text: str
+    reply: int | None = None
+    edited: int | None = None

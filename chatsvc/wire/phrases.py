@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chatsvc.wire.history_phrases import EN_HISTORY, ZH_HISTORY, HistoryPhrases
 from chatsvc.wire.problems import Problem as P
 from chatsvc.wire.room_phrases import EN_ROOMS, ZH_ROOMS, RoomPhrases
 
@@ -37,6 +38,7 @@ class Phrases:
     help: str
     many: str
     rooms: RoomPhrases
+    history: HistoryPhrases
     problems: Mapping[P, str]
 
 
@@ -68,6 +70,7 @@ ZH = Phrases(
   quit                   断开连接""",
     many="很多",
     rooms=ZH_ROOMS,
+    history=ZH_HISTORY,
     problems={
         P.NOT_LOGGED_IN: "请登陆!",
         P.ALREADY_LOGGED_IN: "您已登录!",
@@ -94,6 +97,8 @@ ZH = Phrases(
         P.ROOM_NAME_TAKEN: "聊天室名称已被使用, 请换一个!",
         P.BAD_ROOM_NAME: "聊天室名称不可用: 1到32个可见字符, 不能含有空格和 # [ ] |",
         P.LONG_TOPIC: "主题太长, 最多512字节!",
+        P.HISTORY_OFF: "本服务器不保存历史消息!",
+        P.NOTHING_TO_SEARCH: "请输入要查找的词语!",
         P.STORE_UNAVAILABLE: "服务暂时不可用, 请稍后重试!",
         P.MAYBE_NOT_STORED: "存储暂时不可用, 消息可能未保存!",
         P.TOO_MANY_CONNECTIONS: "连接过多, 请稍后重试!",
@@ -116,6 +121,8 @@ ZH = Phrases(
         P.REMOVE_USAGE: "提示:移出格式: [ remove #name userid ]",
         P.TOPIC_USAGE: "提示:更改主题格式: [ topic #name text ]",
         P.ROOM_SEND_USAGE: "提示:聊天室消息格式: [ msg #name content ]",
+        P.HISTORY_USAGE: "提示:历史消息格式: [ history userid 条数 ] [ history #name 条数 ]",
+        P.SEARCH_USAGE: "提示:查找消息格式: [ search 词语 ]",
     },
 )
 
@@ -147,6 +154,7 @@ EN = Phrases(
   quit                   close the connection""",
     many="many",
     rooms=EN_ROOMS,
+    history=EN_HISTORY,
     problems={
         P.NOT_LOGGED_IN: "Please log in!",
         P.ALREADY_LOGGED_IN: "You are logged in already!",
@@ -173,6 +181,8 @@ EN = Phrases(
         P.ROOM_NAME_TAKEN: "This room's name is taken, please choose another!",
         P.BAD_ROOM_NAME: "This room's name cannot be used: 1 to 32 visible characters, no space, none of # [ ] |",
         P.LONG_TOPIC: "The topic is too long, 512 bytes at most!",
+        P.HISTORY_OFF: "This server keeps no history!",
+        P.NOTHING_TO_SEARCH: "There is no word to look for!",
         P.STORE_UNAVAILABLE: "Temporarily unavailable, please try again later!",
         P.MAYBE_NOT_STORED: "The store is unavailable, the message may not have been stored!",
         P.TOO_MANY_CONNECTIONS: "Too many connections, please try again later!",
@@ -195,6 +205,8 @@ EN = Phrases(
         P.REMOVE_USAGE: "Usage: [ remove #name userid ]",
         P.TOPIC_USAGE: "Usage: [ topic #name text ]",
         P.ROOM_SEND_USAGE: "Usage: [ msg #name content ]",
+        P.HISTORY_USAGE: "Usage: [ history userid N ] [ history #name N ]",
+        P.SEARCH_USAGE: "Usage: [ search words ]",
     },
 )
 

@@ -37,6 +37,8 @@ class Problem(Enum):
     ROOM_NAME_TAKEN = "room-name-taken"
     BAD_ROOM_NAME = "bad-room-name"
     LONG_TOPIC = "long-topic"
+    HISTORY_OFF = "history-off"
+    NOTHING_TO_SEARCH = "nothing-to-search"
     STORE_UNAVAILABLE = "store-unavailable"
     MAYBE_NOT_STORED = "maybe-not-stored"
     TOO_MANY_CONNECTIONS = "too-many-connections"
@@ -59,6 +61,8 @@ class Problem(Enum):
     REMOVE_USAGE = "remove-usage"
     TOPIC_USAGE = "topic-usage"
     ROOM_SEND_USAGE = "room-send-usage"
+    HISTORY_USAGE = "history-usage"
+    SEARCH_USAGE = "search-usage"
 
 
 _CODES = {
@@ -80,6 +84,7 @@ _CODES = {
     Problem.TOO_MANY_ROOMS: "too-many-rooms",
     Problem.BANNED: "banned",
     Problem.ROOM_NAME_TAKEN: "name-taken",
+    Problem.HISTORY_OFF: "forbidden",
     Problem.STORE_UNAVAILABLE: "store-unavailable",
     Problem.MAYBE_NOT_STORED: "store-unavailable",
     Problem.TOO_MANY_CONNECTIONS: "too-many-connections",

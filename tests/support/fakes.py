@@ -99,6 +99,7 @@ class MemoryInbox(Turns):
         super().__init__()
         self.batches: list[tuple[list[Draft], list[Removal]]] = []
         self.room_batches: list[tuple[list[RoomDraft], list[RoomAcknowledgement]]] = []
+        self.archive = None
         self.room_logs = MemoryRoomLogs(self)
         self.rooms: RoomLogs = self.room_logs
         self.marked: set[int] = set()
@@ -125,6 +126,9 @@ class MemoryInbox(Turns):
         self.alive: dict[str, str] = {}
         """What the nodes publish."""
         self.watcher: StoreWatcher = NullWatcher()
+
+    def go_on_above(self, serial: int) -> None:
+        self.serial = max(self.serial, serial)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         self.watcher = watcher

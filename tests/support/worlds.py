@@ -17,6 +17,7 @@ from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
 from chatsvc.handlers.routes import ROUTES
+from chatsvc.history.history import History
 from chatsvc.inbox.features import FeatureGrants
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
@@ -88,6 +89,7 @@ class World:
             inbox=self.inbox,
             rooms=cast(Rooms, self.rooms),
             feeds=self.feeds,
+            history=History(self.clock, now),
             router=self.router,
             flush=self.flush,
             online=self.online,

@@ -19,6 +19,7 @@ from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import ANOTHER_NODE, Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
+from chatsvc.inbox.redis.archive_queue import RedisArchiveQueue
 from chatsvc.inbox.redis.batch_codec import (
     MEMORY,
     SERIAL_STEP,
@@ -75,7 +76,8 @@ class RedisInbox:
 
     ``node`` names this process in the sessions' keys, and ``about`` gives what it publishes about itself. ``lease`` is
     in seconds; 0: this process is no node, it only administers. ``monitor`` is notified of every request, and of each
-    connection that is lost or made. ``watermark`` keeps how far the data in Redis was.
+    connection that is lost or made. ``watermark`` keeps how far the data in Redis was. ``archives``: what is stored
+    goes into the archive's queue, too.
     """
 
     _log = Logger()
@@ -92,6 +94,7 @@ class RedisInbox:
         monitor: StoreMonitor | None = None,
         watermark: Watermark | None = None,
         room_limits: RoomLogLimits | None = None,
+        archives: bool = False,
     ) -> None:
         self._clock: IReactorTime = reactor
         self._monitor = monitor or StoreMonitor(url)
@@ -101,6 +104,8 @@ class RedisInbox:
         self._watcher: StoreWatcher = NullWatcher()
         self._rules = inbox_rules(limits)
         self._batch_rules = {"waiting": limits.waiting, "share": limits.share} | self._rules
+        if archives:
+            self._batch_rules["archive"] = True
         self._connected_before = False
         self._locator = locator = RedisLocator(reactor, url)
         self._connection = RedisConnection(
@@ -118,11 +123,16 @@ class RedisInbox:
         self._subscriber = Subscriber(
             *(reactor, locator, channel, rollback, missed, self._release, self.rooms.published)
         )
+        self.archive = RedisArchiveQueue(self._call) if archives else None
         self._foreign = ForeignEntries()
         self._commits = OrderedScript()
         self._lease: Lease | None = None
         if lease:
             self._lease = Lease(reactor, node, about, lease, self._call, missed, rollback)
+
+    def go_on_above(self, serial: int) -> None:
+        """Tell the script when this node connects."""
+        self._rollback.advance("", 0, serial)
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """Connect, and take this node's place among the others."""

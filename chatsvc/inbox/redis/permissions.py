@@ -51,6 +51,7 @@ _TRIALS: dict[str, tuple[str, ...]] = {
     "sadd": ("SADD", _KEY, "member"),  # taken out again by the next one
     "srem": ("SREM", _KEY, "member"),
     "xadd": ("XADD", _KEY, "NOMKSTREAM", "*", "field", "value"),
+    "xlen": ("XLEN", _KEY),
     "xinfo|stream": ("XINFO", "STREAM", _KEY),
     "xrange": ("XRANGE", _KEY, "-", "+", "COUNT", "1"),
     "xrevrange": ("XREVRANGE", _KEY, "+", "-", "COUNT", "1"),

@@ -50,6 +50,12 @@ ROOMS = LuaScript.of(*_COMMON, "news", "room_log", "room_events", "room_readers"
 REST = LuaScript.of(*_COMMON, "readers", "nodes", "admin", "dispatch")
 """The script of all other commands."""
 
+ARCHIVE = LuaScript.of("keys", "archive")
+"""The script of the archive's queue."""
+
+_OF_ARCHIVE = frozenset({b"take_archive", b"leave_archive", b"archive_ends"})
+"""The commands of ``ARCHIVE``."""
+
 _OF_ROOMS = frozenset({b"apply", b"load", b"open", b"read_room", b"close_here"})
 """The commands of ``ROOMS``."""
 
@@ -58,7 +64,7 @@ NO_ANSWER = "no answer in time"
 
 async def load(protocol: Any) -> None:
     """Load the scripts over a connection, so that they can be called by their hashes."""
-    for script in (BATCHES, ROOM_BATCHES, ROOMS, REST):
+    for script in (BATCHES, ROOM_BATCHES, ROOMS, ARCHIVE, REST):
         await protocol.execute_command("SCRIPT", "LOAD", script.source)
 
 
@@ -67,6 +73,8 @@ def _script_of(command: bytes) -> LuaScript:
         return BATCHES
     if command == b"commit_rooms":
         return ROOM_BATCHES
+    if command in _OF_ARCHIVE:
+        return ARCHIVE
     return ROOMS if command in _OF_ROOMS else REST
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chatsvc.archive.entry import Pair, Place, Said
+from chatsvc.archive.writing import write_new
 from chatsvc.inbox.claim import InboxClaim, Registration
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import (
@@ -64,6 +66,9 @@ class SQLiteBatch:
         room_drafts: Sequence[RoomDraft] = (),
     ) -> None:
         self._transaction = transaction
+        self.archives = False
+        """Whether what is stored goes into the archive, too."""
+        self._said: list[Said] = []
         self._limits = limits
         self._now = now
         self._latest = latest
@@ -127,8 +132,15 @@ class SQLiteBatch:
         id = self._log.append(draft.to, inbox, draft, serial)
         if draft.n is not None:
             self._numbers.remember(draft.to, draft, id, serial, digests)
+        self.archive(Pair.between(draft.to, draft.sender), draft, serial)
         copy = self._copy(draft, serial) if draft.sender in self._with_devices else 0
         return Stored(id, inbox.waiting, serial=serial, copy=copy)
+
+    def archive(self, place: Place, draft: Draft | RoomDraft, serial: int) -> None:
+        """Put a message that is stored into the archive, too."""
+        if self.archives:
+            said = (draft.sender, draft.name, draft.at, draft.text)
+            self._said.append(Said(serial, place, *said))
 
     def refuse_session(self, draft: Draft | RoomDraft) -> Moved | Unregistered | None:
         """Say what is wrong with the session that sends a draft; None: nothing is."""
@@ -270,6 +282,7 @@ class SQLiteBatch:
             if not inbox.is_plain:
                 inbox.begin_counts()
         self._log.flush()
+        write_new(self._transaction, self._said)
         self._inboxes.save()
         write_rows(
             self._transaction,

@@ -72,6 +72,7 @@ class SQLiteInbox:
     ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward. ``watermark`` keeps how far the
     file was; None: this process is no server, it only administers. By ``clock`` it is looked, while registered devices
     are logged in, whether another process has forgotten one; None: nobody looks. ``room_limits`` bound rooms' logs.
+    ``archives``: the file has the archive, too, and each message goes into it in the transaction that stores it.
     """
 
     _log = Logger()
@@ -85,16 +86,21 @@ class SQLiteInbox:
         watermark: Watermark | None = None,
         clock: IReactorTime | None = None,
         room_limits: RoomLogLimits | None = None,
+        archives: bool = False,
     ) -> None:
         self._database = database
+        self.archive = None
         rooms = room_limits or RoomLogLimits()
-        self._transactions = Transactions(database, limits, rooms, now, seconds)
+        self._transactions = Transactions(database, limits, rooms, now, seconds, archives)
         self._foreign = ForeignEntries()
         self._watermark = watermark
         self._clock = clock
         self._watcher: StoreWatcher = NullWatcher()
         self._here = ForgottenElsewhere(database, self._watcher, None)
         self.rooms = SQLiteRoomLogs(self._transactions, self._watcher, self._forgotten)
+
+    def go_on_above(self, serial: int) -> None:
+        """Do nothing: the archive is in the same file, or there is none."""
 
     async def open(self, watcher: StoreWatcher) -> list[str]:
         """

@@ -99,6 +99,7 @@ class RoomBatch:
             return NotMember()
         serial = self._inboxes.next_serial()
         id = self._logs.append(draft, serial)
+        self._inboxes.archive(draft.room, draft, serial)
         if draft.n is not None:
             self._numbers.remember(draft.room, draft, id, serial, digests)
         return Stored(id, 0, serial=serial)

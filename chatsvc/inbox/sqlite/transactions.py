@@ -26,7 +26,8 @@ class Transactions:
     """
     What all that works on the file shares.
 
-    ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward.
+    ``now`` gives seconds since 1970, ``seconds`` is a clock that only goes forward. ``archives``: the file has the
+    archive, too, and what is stored goes into it.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Transactions:
         room_limits: RoomLogLimits,
         now: Callable[[], float],
         seconds: Callable[[], float],
+        archives: bool = False,
     ) -> None:
         self.database = database
         self.disk = DiskSpace(database.url.path)
@@ -43,6 +45,7 @@ class Transactions:
         """How far the file is; None: it is not open yet."""
         self._limits = limits
         self._room_limits = room_limits
+        self._archives = archives
         self._now = now
         self._seconds = seconds
         self._began = now() - seconds()
@@ -53,7 +56,9 @@ class Transactions:
 
     def batch(self, transaction: Transaction, *what: Any) -> SQLiteBatch:
         """The work of one transaction; ``what`` are the arguments of :class:`SQLiteBatch` from ``uids`` on."""
-        return SQLiteBatch(transaction, self._limits, self.ms(), self._latest(), *what)
+        batch = SQLiteBatch(transaction, self._limits, self.ms(), self._latest(), *what)
+        batch.archives = self._archives
+        return batch
 
     def room_batch(
         self,

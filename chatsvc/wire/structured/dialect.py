@@ -14,7 +14,7 @@ from chatsvc.wire.older_server import parse_old
 from chatsvc.wire.phrases import LANGUAGES, PHRASES
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.structured import fields as f
-from chatsvc.wire.structured import rooms
+from chatsvc.wire.structured import history, rooms
 from chatsvc.wire.text.dialect import refusal_text
 
 SERVER = "chatsvc/" + ".".join(__version__.split(".")[:2])
@@ -70,19 +70,21 @@ class StructuredDialect:
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
         frame = orjson.dumps(thing)
-        return [frame if len(frame) <= c.MAX_FRAME else _shortened(thing)]
+        return [frame if len(frame) <= c.MAX_FRAME else _shortened(event, thing)]
 
     def encode_entry(self, entry: e.RoomEntry, room_name: str) -> bytes | None:
         """Return the frame of an entry of the log of the room that is called ``room_name``; None: it is not shown."""
         return rooms.encode_entry(entry) if self.rooms else None
 
 
-def _shortened(thing: dict[str, Any]) -> bytes:
+def _shortened(event: e.Event | e.Message, thing: dict[str, Any]) -> bytes:
     """
     Shorten a list, or cut the longer of text and name until the frame fits.
 
     Only messages of the older server, and lists, can be too long.
     """
+    if isinstance(event, e.Event) and "complete" in thing:
+        return orjson.dumps(history.fitting(event, thing, c.MAX_FRAME))
     if "more" in thing:
         return orjson.dumps(rooms.fitting_list(thing, c.MAX_FRAME))
     frame = orjson.dumps(thing)
@@ -187,6 +189,7 @@ _PARSERS: dict[str, Parser] = {
     "logout": lambda thing, n: c.Logout(n=n),
     "ping": lambda thing, n: c.Ping(n=n),
     **rooms.PARSERS,
+    **history.PARSERS,
 }
 
 _PARSERS_WITH_ROOM: dict[str, Parser] = {**_PARSERS, **rooms.PARSERS_WITH_ROOM}
@@ -343,6 +346,7 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     e.Kicked: lambda event, lang: {"type": "kicked"},
     e.Bye: _encode_bye,
     e.Refused: _encode_refused,
+    **history.ENCODERS,
 }
 
 _ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any]]] = {

@@ -18,7 +18,7 @@ from chatsvc.wire.older_server import rendered_old
 from chatsvc.wire.phrases import PHRASES, Phrases
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.sanitize import sanitized
-from chatsvc.wire.text import rooms
+from chatsvc.wire.text import history, rooms
 from chatsvc.wire.text.lines import fitting, frames, stamp, user
 from chatsvc.wire.uid import parse_uid
 
@@ -117,7 +117,11 @@ _PARSERS: dict[str, Callable[[str], c.Command]] = {
     "quit": lambda rest: c.Quit(),
 }
 
-_PARSERS_WITH_ROOMS: dict[str, Callable[[str], c.Command]] = {**_PARSERS, **rooms.PARSERS}
+_PARSERS_WITH_ROOMS: dict[str, Callable[[str], c.Command]] = {
+    **_PARSERS,
+    **rooms.PARSERS,
+    **history.PARSERS,
+}
 
 _PARSERS_OF_A_ROOM: dict[str, Callable[[str], c.Command]] = {
     **_PARSERS_WITH_ROOMS,
@@ -207,4 +211,5 @@ _ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     ),
     e.Refused: _encode_refused,
     **rooms.ENCODERS,
+    **history.ENCODERS,
 }

@@ -66,6 +66,12 @@ local function judge_number(log, text, device, n, again, numbers, notes)
   return nil, numbers, notes
 end
 
+-- Put a message that is stored on its way into the archive, too; `place` is its recipient's uid, or a room as '#7'.
+local function archive(place, sender, name, at, text, serial)
+  if not args.archive then return end
+  redis.call('XADD', 'chat:archive', '*', 'f', sender, 'u', name, 'a', at, 't', text, 'x', serial .. ' ' .. place)
+end
+
 -- Put a copy of what a user sends into that user's own inbox, for the other devices.
 local function add_copy(own, to, sender, name, at, text, serial, device)
   device = device ~= '' and device or '-'
@@ -104,6 +110,7 @@ local function append(draft, serial)
   appended = appended + 1
   set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
   if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
+  archive(to, sender, name, at, text, serial)
   local is_elsewhere_too = #log.nodes > 0
   if is_elsewhere_too then publish_later(log, {to, number(log.last), sender, name, at, text}, {serial}) end
   if own then add_copy(own, to, sender, name, at, text, serial, device) end
@@ -169,6 +176,12 @@ local function is_out_of_order()
   return false
 end
 
+-- Reserve serials for so many messages, if they can be stored; returns the first one.
+local function begin_to_store(count)
+  if args.archive then redis.call('XLEN', 'chat:archive') end -- another kind of key must show before the first write
+  return reserve_serials(count)
+end
+
 -- Carry out a batch; `store` stores one draft, `acknowledge` (nil: nothing) takes note of what else was acknowledged. The draft
 -- with the number i has the serial that is returned, and 10 * (i - 1) more.
 local function commit(store, acknowledge)
@@ -182,7 +195,7 @@ local function commit(store, acknowledge)
   end
   if acknowledge then acknowledge() end
   local ready, serial = false, 0
-  if #args.drafts > 0 then ready, serial = pcall(reserve_serials, #args.drafts) end
+  if #args.drafts > 0 then ready, serial = pcall(begin_to_store, #args.drafts) end
   for i, draft in ipairs(args.drafts) do
     -- A message that fails leaves the others alone.
     local well, outcome = false, serial

@@ -43,6 +43,7 @@ local function append_to_room(draft, serial)
     set_sender(room.senders, sender, 0, 0, numbers, notes)
     if not room.renewed then room.renewed = redis.call('EXPIRE', room.senders, args.memory) end
   end
+  archive(name, sender, author, at, text, serial)
   return {'stored', room.last, 0}
 end
 

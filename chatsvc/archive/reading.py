@@ -1,0 +1,75 @@
+"""How far users have read conversations: a marker each, which only grows (P7 of docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatsvc.archive.scope import Scope
+from chatsvc.archive.word_index import padded, places
+from chatsvc.storage.sql import Transaction
+from chatsvc.wire.record import record
+
+UNREAD = 100
+"""Messages that are counted as unread at most."""
+
+_NEWEST = "SELECT serial FROM chat_message WHERE conversation = ? AND serial >= ? ORDER BY serial DESC LIMIT 1"
+
+_UNREAD = (
+    "SELECT COUNT(*) FROM (SELECT 1 AS one FROM chat_message"
+    " WHERE conversation = ? AND serial > ? AND sender <> ? AND retracted = 0 LIMIT ?) AS unread"
+)
+
+
+@record
+class Reading:
+    """What is known of one user and one conversation: the serial ``seen`` last, and that of the last mention."""
+
+    seen: int = 0
+    mentioned: int = 0
+
+
+NOTHING = Reading()
+
+
+def readings(
+    transaction: Transaction, users: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], Reading]:
+    """Read the markers of users in conversations, (uid, conversation) each; those that have none are left out."""
+    if not users:
+        return {}
+    some = padded(users)
+    uids = padded(sorted({uid for uid, _ in users}))
+    query = (
+        "SELECT uid, conversation, seen, mentioned FROM chat_reading"  # noqa: S608
+        f" WHERE uid IN {places(uids)} AND conversation IN {places(some)}"
+    )
+    rows = transaction.all(query, [*uids, *[conversation for _, conversation in some]])
+    return {(uid, conversation): Reading(*row) for uid, conversation, *row in rows}
+
+
+def mark_read(transaction: Transaction, uid: int, scope: Scope, serial: int) -> int | None:
+    """
+    Raise a user's marker to ``serial``, but not above the newest message.
+
+    :return: where it is now, None if it was there already.
+    """
+    row = transaction.one(_NEWEST, (scope.conversation, scope.since))
+    wanted = min(serial, row[0]) if row else 0
+    known = readings(transaction, [(uid, scope.conversation)])
+    if wanted <= known.get((uid, scope.conversation), NOTHING).seen:
+        return None
+    greater = (
+        "ON DUPLICATE KEY UPDATE seen = GREATEST(seen, ?)"
+        if transaction.backend == "mysql"
+        else "ON CONFLICT (uid, conversation) DO UPDATE SET seen = max(seen, ?)"
+    )
+    insert = "INSERT INTO chat_reading (uid, conversation, seen) VALUES (?, ?, ?) "
+    transaction.execute(insert + greater, (uid, scope.conversation, wanted, wanted))
+    return wanted
+
+
+def count_unread(transaction: Transaction, uid: int, scope: Scope, seen: int) -> int:
+    """Count messages of others above ``seen``, ``UNREAD`` at most."""
+    above = max(seen, scope.since - 1)
+    row = transaction.one(_UNREAD, (scope.conversation, above, uid, UNREAD))
+    return int(row[0]) if row else 0

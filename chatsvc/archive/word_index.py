@@ -1,0 +1,110 @@
+"""
+The index of words, ``chat_word``, brought level with the messages.
+
+A message that is new or has changed has a row in ``chat_unindexed``, until its words are in the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TypeVar
+
+from chatsvc.archive.segmenter import tokens_of
+from chatsvc.storage.sql import Row, Transaction
+
+T = TypeVar("T")
+
+_ROWS = 2048
+"""Rows of an INSERT: three times as many values, of which SQLite takes 32,766."""
+
+_MESSAGES = 128
+"""Messages that are read in one statement."""
+
+_KEYS = 512
+"""Keys of a list: MariaDB makes another plan for one with 1,000 or more."""
+
+
+def index_some(transaction: Transaction, limit: int) -> int:
+    """
+    Put the words of up to ``limit`` messages into the index, those with the lowest serials.
+
+    Messages that are gone or were retracted have no words there. Who changes one of them meanwhile, and has taken its
+    row of ``chat_unindexed`` before, is waited for.
+
+    :return: how many were taken; fewer than ``limit``: no more are waiting, or another node has just taken some.
+    """
+    query = "SELECT serial FROM chat_unindexed ORDER BY serial LIMIT ?"
+    waiting = [serial for (serial,) in transaction.all(query, (limit,))]
+    # One statement for each: of a list that has much of the table MariaDB locks all of it, and its end. So nobody could
+    # send anything meanwhile.
+    take = "DELETE FROM chat_unindexed WHERE serial = ?"
+    taken = [serial for serial in waiting if transaction.execute(take, (serial,))]
+    for serials in parts(taken, _MESSAGES):
+        _insert(
+            transaction,
+            [
+                (conversation, token, serial)
+                for conversation, serial, text in _texts(transaction, serials)
+                for token in tokens_of(text)
+            ],
+        )
+    return len(taken)
+
+
+def remove_words(transaction: Transaction, messages: Sequence[tuple[int, int, str]]) -> None:
+    """Remove the words of texts from the index: conversation, serial and text of each message."""
+    for conversation, serial, text in messages:
+        # One statement a message: it is one range of the key, while a list of whole keys costs MariaDB much more.
+        for tokens in parts(sorted(tokens_of(text)), _KEYS):
+            some = padded(tokens)
+            transaction.execute(
+                f"DELETE FROM chat_word WHERE conversation = ? AND serial = ? AND token IN {places(some)}",  # noqa: S608
+                (conversation, serial, *some),
+            )
+
+
+def parts(whole: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Cut a sequence into parts of ``most`` values; the last one has fewer."""
+    return [whole[start : start + most] for start in range(0, len(whole), most)]
+
+
+def padded(some: Sequence[T]) -> list[T]:
+    """
+    Repeat the last value until there are 1, 2, 4, 8 … values.
+
+    So there are few statements of different lengths: drivers and :mod:`chatsvc.storage.sql` remember each.
+    """
+    many = 1 << (len(some) - 1).bit_length()
+    return [*some, *[some[-1]] * (many - len(some))]
+
+
+def places(some: Sequence[object]) -> str:
+    """Return a list of placeholders, one for each value."""
+    return f"({', '.join('?' * len(some))})"
+
+
+def _texts(transaction: Transaction, serials: Sequence[int]) -> set[Row]:
+    """Read messages as they are now, and not when the transaction began: conversation, serial and text of each."""
+    some = padded(serials)
+    query = "SELECT conversation, serial, text FROM chat_message WHERE retracted = 0 AND serial "
+    if transaction.backend == "sqlite":
+        return {*transaction.all(f"{query}IN {places(some)}", some)}
+    one = f"({query}= ? LOCK IN SHARE MODE)"
+    return {*transaction.all(" UNION ALL ".join([one] * len(some)), some)}
+
+
+def _insert(transaction: Transaction, rows: list[tuple[int, int, int]]) -> None:
+    """Insert rows, in the order of the key; those that are there stay."""
+    verb, rest = (
+        ("INSERT", " ON DUPLICATE KEY UPDATE serial = serial")
+        if transaction.backend == "mysql"
+        else ("INSERT OR IGNORE", "")
+    )
+    for part in parts(sorted(rows), _ROWS):
+        some = padded(part)
+        values = ", ".join(["(?, ?, ?)"] * len(some))
+        transaction.execute(
+            f"{verb} INTO chat_word (conversation, token, serial) VALUES {values}{rest}",
+            [*chain.from_iterable(some)],
+        )

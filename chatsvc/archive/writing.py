@@ -1,0 +1,153 @@
+"""
+Writing messages into the archive, in a transaction of its database.
+
+All of it may be done again, in whole or in part, and changes nothing then (P6 of docs/protocol.md): a message is
+inserted once, by its serial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TypeVar
+
+from chatsvc.archive.entry import Pair, Place, Said
+from chatsvc.storage.sql import Transaction
+
+T = TypeVar("T")
+
+_SOME = 1000
+"""Rows in one statement, or keys: SQLite takes 32,766 values (https://www.sqlite.org/limits.html)."""
+
+_MESSAGE = "serial, conversation, sender, name, at, text, reply, changed"
+_COLUMNS = 8
+
+
+def write_new(transaction: Transaction, said: Sequence[Said]) -> None:
+    """Write messages whose serials were just given out by the same transaction: none of them is there."""
+    if said:
+        _insert_rows(transaction, said, numbers_of(transaction, {one.place for one in said}))
+
+
+def numbers_of(transaction: Transaction, places: Iterable[Place]) -> dict[Place, int]:
+    """
+    Find the numbers of conversations; those of two users who have none yet are made.
+
+    Nothing of this is remembered from one transaction to the next: a restored database gives numbers out again.
+    """
+    rooms: dict[Place, int] = {}
+    pairs: list[Pair] = []
+    for place in places:
+        if isinstance(place, Pair):
+            pairs.append(place)
+        else:
+            rooms[place] = -place
+    found = _known(transaction, pairs)
+    missing = [pair for pair in pairs if pair not in found]
+    for some in _parts(missing):
+        ignore = " ON DUPLICATE KEY UPDATE low = low"
+        insert = "INSERT INTO chat_conversation (low, high) VALUES "
+        if transaction.backend == "sqlite":
+            insert, ignore = "INSERT OR IGNORE INTO chat_conversation (low, high) VALUES ", ""
+        values = [uid for pair in some for uid in (pair.low, pair.high)]
+        transaction.execute(insert + _places(2, len(some)) + ignore, values)
+    return {**rooms, **found, **_known(transaction, missing)}
+
+
+def _known(transaction: Transaction, pairs: Sequence[Pair]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for some in _parts(pairs):
+        values = [uid for pair in some for uid in (pair.low, pair.high)]
+        places = _places(2, len(some))
+        among = f"(VALUES {places})" if transaction.backend == "sqlite" else f"({places})"
+        query = (
+            f"SELECT low, high, conversation FROM chat_conversation WHERE (low, high) IN {among}"  # noqa: S608
+        )
+        for low, high, conversation in transaction.all(query, values):
+            found[Pair(low, high)] = conversation
+    return found
+
+
+def insert(transaction: Transaction, said: Sequence[Said]) -> list[Said]:
+    """
+    Insert the messages that are not there, and not older than the retention.
+
+    :return: those whose serial is another message's: they are not written.
+    """
+    kept = kept_from(transaction)
+    wanted = [one for one in said if one.serial > kept]
+    numbers = numbers_of(transaction, {one.place for one in wanted})
+    there = _there(transaction, [one.serial for one in wanted])
+    new: dict[int, Said] = {}
+    clashing = []
+    for one in wanted:
+        same = (numbers[one.place], one.sender, one.at)
+        known = there.get(one.serial)
+        if known is None:
+            there[one.serial] = same
+            new[one.serial] = one
+        elif known != same:
+            clashing.append(one)
+    if new:
+        _insert_rows(transaction, list(new.values()), numbers)
+    return clashing
+
+
+def _there(transaction: Transaction, serials: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+    """What is there under these serials: conversation, sender and time of each."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for some in _parts(serials):
+        query = f"SELECT serial, conversation, sender, at FROM chat_message WHERE serial IN {_places(len(some), 1)}"  # noqa: S608
+        for serial, *same in transaction.all(query, some):
+            found[serial] = (same[0], same[1], same[2])
+    return found
+
+
+def _insert_rows(transaction: Transaction, said: Sequence[Said], numbers: dict[Place, int]) -> None:
+    # Another node may do the same at this moment: what is there stays as it is, and any other error shows.
+    ignore = " ON DUPLICATE KEY UPDATE serial = serial" if transaction.backend == "mysql" else ""
+    verb = "INSERT" if transaction.backend == "mysql" else "INSERT OR IGNORE"
+    for some in _parts(said):
+        rows = [
+            (one.serial, numbers[one.place], one.sender, one.name, one.at, one.text, one.reply)
+            for one in some
+        ]
+        values = [*chain.from_iterable((*row, row[0]) for row in rows)]
+        places = _places(_COLUMNS, len(some))
+        sql = f"INSERT INTO chat_message ({_MESSAGE}) VALUES {places}{ignore}"  # noqa: S608
+        transaction.execute(sql, values)
+        sql = f"{verb} INTO chat_unindexed (serial) VALUES {_places(1, len(some))}{ignore}"
+        transaction.execute(sql, [one.serial for one in some])
+
+
+def kept_from(transaction: Transaction) -> int:
+    """The serial up to which messages were removed because of their age."""
+    row = transaction.one("SELECT value FROM chat_archive WHERE name = 'kept'")
+    return int(row[0]) if row else 0
+
+
+def greatest_serial(transaction: Transaction) -> int:
+    """The greatest serial that the archive has heard of, of messages and of changes."""
+    row = transaction.one("SELECT value FROM chat_archive WHERE name = 'serial'")
+    return int(row[0]) if row else 0
+
+
+def raise_mark(transaction: Transaction, name: str, value: int) -> None:
+    """Raise a row of chat_archive, which never falls."""
+    greater = (
+        "ON DUPLICATE KEY UPDATE value = GREATEST(value, ?)"
+        if transaction.backend == "mysql"
+        else "ON CONFLICT (name) DO UPDATE SET value = max(value, ?)"
+    )
+    insert = "INSERT INTO chat_archive (name, value) VALUES (?, ?) "
+    transaction.execute(insert + greater, (name, value, value))
+
+
+def _places(columns: int, rows: int) -> str:
+    """Placeholders for so many rows of so many columns."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+def _parts(whole: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(whole), _SOME):
+        yield whole[start : start + _SOME]

@@ -1,0 +1,112 @@
+"""The history: what was said, as far as the user may read it. Answers come when they are ready, and hold nothing up."""
+
+from __future__ import annotations
+
+from chatsvc.accounts.authenticator import Denied
+from chatsvc.archive.segmenter import query_of
+from chatsvc.history.access import Conversation
+from chatsvc.history.history import History
+from chatsvc.session import LoggedIn, Session
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire import history_events as h
+from chatsvc.wire.problems import Problem
+
+
+def beside(session: Session, command: c.Command, size: int) -> bool:
+    """Begin to carry a command out beside those that follow; False: nobody is logged in."""
+    if session.user is None:
+        return False
+    session.perform_beside(command, size)
+    return True
+
+
+async def read(session: Session, command: c.ReadHistory) -> None:
+    """
+    Show a page of a conversation.
+
+    :raise Denied: there is no history, or the client has no rooms, and asks for one.
+    :raise RoomRefused: there is no such room, or the user is no member.
+    :raise StoreUnavailable: a store is away, or the archive is behind.
+    """
+    history, user = _history(session)
+    where = _conversation(session, command.other, command.room)
+    page = await history.page(user.uid, where, command.before, command.after, command.limit)
+    room = (page.room.number, page.room.name) if page.room else (None, "")
+    shown = (tuple(page.messages), page.complete, command.other, *room, command.after is not None)
+    _answer(session, user, command, h.HistoryShown(*shown, re=command.n))
+
+
+async def search(session: Session, command: c.Search) -> None:
+    """
+    Show messages that have all words; past the rate of questions after a name the connection is read more slowly.
+
+    :raise Denied: there is no history, or no word; or the client has no rooms, and asks for one.
+    :raise RoomRefused: there is no such room, or the user is no member.
+    :raise StoreUnavailable: a store is away, or archive or index are behind.
+    """
+    history, user = _history(session)
+    session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
+    query = query_of(command.text)
+    if query.is_empty:
+        raise Denied(Problem.NOTHING_TO_SEARCH)
+    where = None
+    if command.other is not None or command.room is not None:
+        where = _conversation(session, command.other, command.room)
+    found = await history.search(
+        user.uid, query, where, command.sender, command.before, command.limit
+    )
+    _answer(
+        session, user, command, h.Searched(found.hits, found.until, found.complete, re=command.n)
+    )
+
+
+async def list_conversations(session: Session, command: c.ListConversations) -> None:
+    """
+    List the user's conversations; slowed down as a search is.
+
+    :raise Denied: there is no history.
+    :raise StoreUnavailable: a store is away, or the archive is behind.
+    """
+    history, user = _history(session)
+    session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
+    listed, complete = await history.conversations(user.uid, command.before, command.limit)
+    if not session.connection.rooms:
+        listed = [one for one in listed if one.room is None]
+    _answer(session, user, command, h.ConversationsListed(tuple(listed), complete, re=command.n))
+
+
+async def mark_read(session: Session, command: c.MarkRead) -> None:
+    """
+    Note how far the user has read a conversation.
+
+    :raise Denied: there is no history, or the client has no rooms, and names one.
+    :raise RoomRefused: there is no such room, or the user is no member.
+    :raise StoreUnavailable: a store is away, or the archive is behind.
+    """
+    history, user = _history(session)
+    where = _conversation(session, command.other, command.room)
+    await history.mark_read(user.uid, where, command.serial)
+    _answer(session, user, command, h.ReadNoted(re=command.n))
+
+
+def _history(session: Session) -> tuple[History, LoggedIn]:
+    history, user = session.services.history, session.user
+    assert user is not None
+    if not history.is_on:
+        raise Denied(Problem.HISTORY_OFF)
+    return history, user
+
+
+def _conversation(session: Session, other: int | None, room: int | str | None) -> Conversation:
+    if room is not None and not session.connection.rooms:
+        raise Denied(Problem.UNKNOWN_COMMAND)
+    return Conversation(other, room)
+
+
+def _answer(session: Session, user: LoggedIn, command: c.Command, event: e.Event) -> None:
+    """Give an answer to who asked; another user may have logged in on the connection meanwhile, or nobody be there."""
+    if session.user is user:
+        session.say(event)
+    else:
+        session.refuse(command, Problem.NOT_LOGGED_IN)

@@ -1,0 +1,108 @@
+"""
+The archiver: one node at a time brings what was confirmed from the archive's queue into SQL.
+
+An entry leaves the queue only once it is committed. So a node that dies, or loses its lease, in between makes the next
+one do the same again, which changes nothing (P6 of docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.logger import Logger
+
+from chatsvc.archive.changes import write
+from chatsvc.archive.entry import ArchiveEntry, Said
+from chatsvc.archive.queue import ArchiveQueue, Done, Queued
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import SQL_ERRORS
+from chatsvc.storage.url import StoreUnavailable
+
+PAGE = 500
+"""Entries that are written in one transaction."""
+
+
+class Archiver:
+    """Takes from ``queue`` and writes to ``database``, in threads of its own."""
+
+    _log = Logger()
+
+    def __init__(self, queue: ArchiveQueue, database: Database) -> None:
+        self._queue = queue
+        self._database = database
+        self._done: Done | None = None
+        self.is_here = False
+        """Whether this node archived last."""
+        self.archived = 0
+        """How many entries this node has written."""
+
+    async def archive(self) -> None:
+        """
+        Write all that waits, unless another node does.
+
+        :raise StoreUnavailable: a store is away, or the database did not answer in time; then all that was not let go
+            of is written again.
+        """
+        while True:
+            done, self._done = self._done, None
+            page = await self._queue.take(done, PAGE)
+            self.is_here = page is not None
+            if not page:
+                return
+            refused = await self._write(page)
+            self.archived += len(page) - len(refused)
+            self._done = Done(page[-1], refused)
+
+    async def leave(self) -> None:
+        """
+        Let go of what was written, and of the lease.
+
+        :raise StoreUnavailable: the store is away.
+        """
+        if self._done is not None:
+            done, self._done = self._done, None
+            await self._queue.take(done, 1)
+        await self._queue.leave()
+
+    async def _write(self, page: Sequence[Queued]) -> list[str]:
+        """Write a page; the ids of what the database does not take, for what it is."""
+        unreadable = [one for one in page if one.entry is None]
+        self._refuse(unreadable, "it cannot be read")
+        refused = unreadable + await self._write_some(
+            [one for one in page if one.entry is not None]
+        )
+        return [one.id for one in refused]
+
+    async def _write_some(self, some: Sequence[Queued]) -> list[Queued]:
+        entries = [one.entry for one in some if one.entry is not None]
+        if not entries:
+            return []
+        try:
+            clashing = await self._database.run(lambda t: write(t, entries))
+        except StoreUnavailable:
+            raise
+        except SQL_ERRORS as problem:
+            if len(some) > 1:
+                middle = len(some) // 2
+                before = await self._write_some(some[:middle])
+                return before + await self._write_some(some[middle:])
+            # The text of such an error may quote the message.
+            number = problem.args[0] if problem.args else ""
+            self._refuse(some, f"the database refuses it: {type(problem).__name__} {number}")
+            return list(some)
+        refused = [one for one in some if _is_among(one.entry, clashing)]
+        self._refuse(refused, "its serial is another message's")
+        return refused
+
+    def _refuse(self, some: Sequence[Queued], why: str) -> None:
+        for one in some:
+            self._log.error(
+                "Not archived, but put aside in chat:archive:refused: the entry {id}: {why}",
+                event="archive-refused",
+                id=one.id,
+                why=why,
+            )
+
+
+def _is_among(entry: ArchiveEntry | None, clashing: Sequence[Said]) -> bool:
+    return any(entry is one for one in clashing)

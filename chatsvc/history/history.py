@@ -1,0 +1,215 @@
+"""The history, as sessions use it: pages of conversations, on connections of their own, so that no message waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from chatsvc.archive.message import ArchivedMessage
+from chatsvc.archive.pages import page
+from chatsvc.archive.reading import mark_read
+from chatsvc.archive.search import search_page
+from chatsvc.archive.segmenter import Query
+from chatsvc.history.access import Conversation, all_readable, named, scope_of
+from chatsvc.history.conversations import conversations
+from chatsvc.history.progress import PATIENCE, Progress
+from chatsvc.rooms.room import Room
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import StoreUnavailable
+from chatsvc.wire.history_events import Hit, ListedConversation, Searched
+from chatsvc.wire.record import record
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST = 200
+"""Messages, or conversations, in one answer at most."""
+
+SEARCHED = 1.0
+"""Seconds for which a search looks; then it says how far it came."""
+
+_POLLED_EVERY = 0.02
+"""Seconds between two looks at the index while somebody waits for it."""
+
+
+@record
+class Page:
+    """
+    Messages of one conversation, ascending; ``complete``: nothing lies beyond them in the direction asked for.
+
+    ``room`` is the room's, None if it is a conversation of two.
+    """
+
+    messages: list[ArchivedMessage]
+    complete: bool
+    room: Room | None = None
+
+
+class History:
+    """
+    What a user may read of what was said.
+
+    ``database`` only reads, ``writer`` is for markers, ``progress`` knows how far the archive is; all None: there is no
+    history, and nothing may be asked. ``now`` gives seconds since 1970. Each coroutine waits until what was confirmed
+    before is there, and raises :class:`~chatsvc.storage.url.StoreUnavailable` if that takes too long, or a store is
+    away.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        database: Database | None = None,
+        writer: Database | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._clock = clock
+        self._now = now
+        self._database = database
+        self._writer = writer
+        self._progress = progress
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a history."""
+        return self._database is not None
+
+    async def page(
+        self, uid: int, where: Conversation, before: int | None, after: int | None, limit: int
+    ) -> Page:
+        """
+        Read a page of a conversation.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        now = int(self._now() * 1000)
+        return await self._read(_page, uid, where, before, after, min(limit, MOST), now)
+
+    async def conversations(
+        self, uid: int, before: int | None, limit: int
+    ) -> tuple[list[ListedConversation], bool]:
+        """List the conversations of a user, the newest first; whether there are no older ones."""
+        return await self._read(conversations, uid, before, min(limit, MOST))
+
+    async def search(
+        self,
+        uid: int,
+        query: Query,
+        where: Conversation | None,
+        sender: int | None,
+        before: int | None,
+        limit: int,
+    ) -> Searched:
+        """
+        Look for messages that a user may read, everywhere or in one conversation, for a second at most.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        await self._indexed()
+        now, end, most = int(self._now() * 1000), time.monotonic() + SEARCHED, min(limit, MOST)
+
+        def deadline() -> bool:
+            return time.monotonic() > end
+
+        return await self._read(_search, uid, query, where, sender, before, most, now, deadline)
+
+    async def mark_read(self, uid: int, where: Conversation, serial: int) -> int | None:
+        """
+        Note that a user has read a conversation up to a serial; where the marker is now, None if it was there already.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        assert self._progress is not None and self._writer is not None
+        await self._progress.reached()
+        now = int(self._now() * 1000)
+        return await self._writer.run(lambda t: _mark_read(t, uid, where, serial, now))
+
+    async def _indexed(self) -> None:
+        """
+        Wait until what is archived by now is in the index.
+
+        :raise StoreUnavailable: that takes too long.
+        """
+        assert self._database is not None and self._progress is not None
+        await self._progress.reached()
+        newest = await self._database.run(_newest_unindexed, write=False)
+        deadline = self._clock.seconds() + PATIENCE
+        while newest and await self._database.run(
+            lambda t: _waits_for_index(t, newest), write=False
+        ):
+            if self._clock.seconds() > deadline:
+                raise StoreUnavailable("the index is behind")
+            await deferLater(self._clock, _POLLED_EVERY)
+
+    async def _read(
+        self,
+        interaction: Callable[Concatenate[Transaction, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        assert self._database is not None and self._progress is not None
+        await self._progress.reached()
+        return await self._database.run(lambda t: interaction(t, *args, **kwargs), write=False)
+
+
+def _newest_unindexed(transaction: Transaction) -> int:
+    row = transaction.one("SELECT MAX(serial) FROM chat_unindexed")
+    return int(row[0] or 0) if row else 0
+
+
+def _waits_for_index(transaction: Transaction, serial: int) -> bool:
+    row = transaction.one("SELECT MIN(serial) FROM chat_unindexed")
+    return row is not None and row[0] is not None and row[0] <= serial
+
+
+def _page(
+    transaction: Transaction,
+    uid: int,
+    where: Conversation,
+    before: int | None,
+    after: int | None,
+    limit: int,
+    now: int,
+) -> Page:
+    room, scope = scope_of(transaction, uid, where, now)
+    if scope is None:
+        return Page([], complete=True)
+    return Page(*page(transaction, scope, before, after, limit), room)
+
+
+def _mark_read(
+    transaction: Transaction, uid: int, where: Conversation, serial: int, now: int
+) -> int | None:
+    _, scope = scope_of(transaction, uid, where, now)
+    return None if scope is None else mark_read(transaction, uid, scope, serial)
+
+
+def _search(
+    transaction: Transaction,
+    uid: int,
+    query: Query,
+    where: Conversation | None,
+    sender: int | None,
+    before: int | None,
+    limit: int,
+    now: int,
+    deadline: Callable[[], bool],
+) -> Searched:
+    scopes = all_readable(transaction, uid)
+    if where is not None:
+        _, scope = scope_of(transaction, uid, where, now)
+        scopes = [] if scope is None else [scope]
+    found = search_page(transaction, scopes, query, before, sender, limit, deadline)
+    numbers = list(dict.fromkeys(message.conversation for message in found.messages))
+    places = named(transaction, numbers, uid)
+    hits = [
+        Hit(message, place.other, place.room, place.name)
+        for message in found.messages
+        if (place := places.get(message.conversation)) is not None
+    ]
+    return Searched(tuple(hits), found.until, found.complete)

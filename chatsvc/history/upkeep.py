@@ -1,0 +1,100 @@
+"""What goes on behind the history: archiving, indexing, and letting go of what is too old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from chatsvc.archive.retention import expire_some
+from chatsvc.archive.word_index import index_some
+from chatsvc.history.archiver import Archiver
+from chatsvc.history.limits import HistoryLimits
+from chatsvc.observability.periodic import PeriodicTask
+from chatsvc.storage.database import Database
+from chatsvc.storage.sql import Transaction
+from chatsvc.storage.url import StoreUnavailable
+
+_ARCHIVED_EVERY = 0.05
+"""Seconds between two looks at an empty queue."""
+
+_INDEXED_EVERY = 0.2
+"""Seconds between two looks for messages that are not indexed."""
+
+_INDEXED_AT_ONCE = 100
+"""Messages: a transaction of some ms."""
+
+_EXPIRED_EVERY = 60.0
+_EXPIRED_AT_ONCE = 100
+
+_DAY_MS = 86_400_000
+
+
+class Upkeep:
+    """
+    The tasks behind the history of one node. ``database`` has the archive.
+
+    ``archiver`` None: messages go into the archive where they are stored, by the same connection, so what is done here
+    leaves it alone most of the time. Otherwise one node does all of it, the one that archives. ``is_away``: whether the
+    log has it already that a store is away. ``now`` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        database: Database,
+        archiver: Archiver | None,
+        limits: HistoryLimits,
+        is_away: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self._reactor = reactor
+        self._database = database
+        self._archiver = archiver
+        self._limits = limits
+        self._now = now
+        self._tasks = [
+            (PeriodicTask(reactor, "indexing messages", self._index, is_away), _INDEXED_EVERY),
+            (PeriodicTask(reactor, "ending old messages", self._expire, is_away), _EXPIRED_EVERY),
+        ]
+        if archiver is not None:
+            archiving = PeriodicTask(reactor, "archiving", archiver.archive, is_away)
+            self._tasks.insert(0, (archiving, _ARCHIVED_EVERY))
+
+    def start(self) -> None:
+        """Begin with all of it."""
+        for task, seconds in self._tasks:
+            task.start(seconds, now=False)
+
+    async def stop(self) -> None:
+        """End all of it, and leave it to another node at once."""
+        for task, _ in self._tasks:
+            task.stop()
+        if self._archiver is not None:
+            with suppress(StoreUnavailable):
+                await self._archiver.leave()
+
+    @property
+    def _is_here(self) -> bool:
+        return self._archiver is None or self._archiver.is_here
+
+    async def _index(self) -> None:
+        while self._is_here and await self._step(index_some, _INDEXED_AT_ONCE):
+            pass
+
+    async def _expire(self) -> None:
+        before = int(self._now() * 1000 - self._limits.days * _DAY_MS) * 1000
+        while self._is_here and await self._step(
+            lambda transaction, limit: expire_some(transaction, before, limit), _EXPIRED_AT_ONCE
+        ):
+            pass
+
+    async def _step(self, work: Callable[[Transaction, int], int], limit: int) -> bool:
+        """Do some of the work; False: there is no more. Messages then have three times as long."""
+        began = self._reactor.seconds()
+        done = await self._database.run(lambda transaction: work(transaction, limit))
+        if self._archiver is None:
+            await deferLater(self._reactor, 3 * (self._reactor.seconds() - began))
+        return done == limit

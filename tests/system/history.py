@@ -1,0 +1,313 @@
+"""What holds of the history at every store, at one server as at two nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.clients import StructuredClient
+from tests.system.devices import DESK, PHONE
+from tests.system.rooms import RoomsCase, undated
+
+
+class HistoryCase(RoomsCase):
+    """Users who read again what was said."""
+
+    def history(self, client: StructuredClient, n: int = 800, **more: Any) -> dict[str, Any]:
+        """A page; it must be one."""
+        page = client.ask(type="history", n=n, **more)
+        self.assertEqual(page["type"], "history", page)
+        return page
+
+    def texts(self, client: StructuredClient, **more: Any) -> list[str]:
+        """The texts of a page."""
+        return [message["text"] for message in self.history(client, **more)["messages"]]
+
+
+class EveryStore(HistoryCase):
+    """Tests of the history that hold at every store."""
+
+    def test_both_read_it(self) -> None:
+        """What two users have written to each other could not be read again, by both and in one order."""
+        sent = self.write("one", "two")
+        mine = self.room_device(self.a, DESK)
+        answer = mine.ask(type="msg", n=1, to=self.other, text="three")
+        self.assertEqual(answer["type"], "sent")
+        theirs = self.room_device(self.b, DESK, self.other)
+        pages = [
+            self.history(mine, **{"with": self.other}),
+            self.history(theirs, **{"with": self.me}),
+        ]
+        for page in pages:
+            self.assertEqual([one["text"] for one in page["messages"]], ["one", "two", "three"])
+            self.assertEqual(
+                [one["from"] for one in page["messages"]], [self.other, self.other, self.me]
+            )
+            self.assertTrue(page["complete"])
+            self.assertEqual(page["messages"][2]["serial"], answer["serial"])
+            self.assertEqual(page["messages"][0]["at"], sent[0]["at"])
+        self.assertEqual([pages[0]["with"], pages[1]["with"]], [self.other, self.me])
+
+    def test_pages(self) -> None:
+        """Paging back or forth would leave messages out, show them twice, or not know its end."""
+        texts = [str(number) for number in range(25)]
+        self.write(*texts)
+        client = self.room_device(self.a, DESK)
+        found: list[str] = []
+        before: dict[str, Any] = {}
+        while True:
+            page = self.history(client, limit=10, **{"with": self.other}, **before)
+            found[:0] = [one["text"] for one in page["messages"]]
+            if page["complete"]:
+                break
+            before = {"before": page["messages"][0]["serial"]}
+        self.assertEqual(found, texts)
+        found, after = [], 0
+        while True:
+            page = self.history(client, limit=7, **{"with": self.other}, after=after)
+            found += [one["text"] for one in page["messages"]]
+            if page["complete"]:
+                break
+            after = page["messages"][-1]["serial"]
+        self.assertEqual(found, texts)
+
+    def test_long_messages(self) -> None:
+        """A page that does not fit a frame would break the connection, or leave messages out unsaid."""
+        texts = [letter * 8192 for letter in "abcdefghij"]
+        self.write(*texts)
+        client = self.room_device(self.a, DESK)
+        page = self.history(client, **{"with": self.other})
+        self.assertFalse(page["complete"])
+        newest = [one["text"] for one in page["messages"]]
+        self.assertEqual(newest, texts[-len(newest) :])
+        oldest = self.history(client, after=0, **{"with": self.other})
+        self.assertFalse(oldest["complete"])
+        self.assertEqual([one["text"] for one in oldest["messages"]], texts[: len(newest)])
+
+    def test_others(self) -> None:
+        """A stranger would read what two others have written."""
+        self.write("for your eyes only")
+        stranger = self.room_device(self.a, DESK, self.world.stores.add_user("stranger"))
+        for uid in (self.me, self.other):
+            page = self.history(stranger, **{"with": uid})
+            self.assertEqual((page["messages"], page["complete"]), ([], True))
+
+    def test_nobody(self) -> None:
+        """Asking for what was said with nobody, or with a uid out of range, would be an error, or tell who exists."""
+        client = self.room_device(self.a, DESK)
+        for uid in (1, -5, 2**63 - 1, 2**63):
+            page = self.history(client, **{"with": uid})
+            self.assertEqual((page["messages"], page["complete"]), ([], True))
+
+    def test_room(self) -> None:
+        """Members would not read what was said before they joined, or others would read it."""
+        owner = self.room_device(self.a, DESK)
+        room = self.create(owner)
+        self.say(owner, room, 1, "early")
+        member = self.room_device(self.b, DESK, self.other)
+        refused = member.ask(type="history", n=1, room=room)
+        self.assertEqual(refused["code"], "not-a-member")
+        self.join(member, room)
+        self.assertEqual(self.texts(member, room=room), ["early"])
+        member.ask(type="leave", n=2, room=room)
+        self.assertEqual(member.ask(type="history", n=3, room=room)["code"], "not-a-member")
+
+    def test_room_with_a_veil(self) -> None:
+        """Under the rule `joined` a member would read what was said before, or while away between two memberships."""
+        owner = self.room_device(self.a, DESK)
+        room = self.create(owner, kind="private")
+        member = self.room_device(self.b, DESK, self.other)
+        self.assertEqual(member.ask(type="history", n=1, room=room)["code"], "unknown-room")
+        self.say(owner, room, 1, "before")
+        owner.ask(type="invite", n=2, room=room, user=self.other)
+        self.join(member, room)
+        self.say(owner, room, 2, "first time")
+        self.assertEqual(self.texts(member, room=room), ["first time"])
+        member.ask(type="leave", n=3, room=room)
+        self.say(owner, room, 3, "meanwhile")
+        owner.ask(type="invite", n=4, room=room, user=self.other)
+        self.join(member, room)
+        self.say(owner, room, 4, "second time")
+        self.assertEqual(self.texts(member, room=room), ["second time"])
+        self.assertEqual(len(self.texts(owner, room=room)), 4)
+        owner.ask(type="change", n=5, room=room, history="all")
+        self.assertEqual(len(self.texts(member, room=room)), 4)
+
+    def test_bad_requests(self) -> None:
+        """A request that says too little or too much would be answered with something else."""
+        client = self.room_device(self.a, DESK)
+        for wrong in (
+            {},
+            {"with": self.other, "room": 1},
+            {"with": "x"},
+            {"with": self.other, "before": 5, "after": 3},
+            {"with": self.other, "limit": 0},
+            {"with": self.other, "before": -1},
+        ):
+            answer = client.ask(type="history", n=1, **wrong)
+            self.assertEqual(answer["code"], "bad-request", wrong)
+        client.say(type="history", **{"with": self.other})
+        self.assertEqual(client.await_type("error")["code"], "bad-request")
+
+    def test_needs_a_login(self) -> None:
+        """Somebody who is not logged in would be answered."""
+        client = self.a.structured()
+        self.addCleanup(client.close)
+        answer = client.ask(type="history", n=1, **{"with": self.other})
+        self.assertEqual(answer["code"], "not-logged-in")
+
+    def test_without_rooms(self) -> None:
+        """A session without the feature could not read what was said with users, or be told of rooms."""
+        self.write("hello")
+        client = self.device(self.a, PHONE)
+        self.assertEqual(self.texts(client, **{"with": self.other}), ["hello"])
+        self.assertEqual(client.ask(type="history", n=2, room=1)["code"], "bad-request")
+
+    def test_oneself(self) -> None:
+        """A message to oneself would stand in the history twice, or not at all."""
+        client = self.room_device(self.a, DESK)
+        client.ask(type="msg", n=1, to=self.me, text="note")
+        self.assertEqual(self.texts(client, **{"with": self.me}), ["note"])
+
+    def search(self, client: StructuredClient, text: str, **more: Any) -> list[str]:
+        """The texts of what is found, the newest first."""
+        answer = client.ask(type="search", n=801, text=text, **more)
+        self.assertEqual(answer["type"], "history", answer)
+        return [message["text"] for message in answer["messages"]]
+
+    def test_search(self) -> None:
+        """Words of two Chinese characters, or whole other words, would not be found, or what has only some of them."""
+        self.write(
+            "我们明天讨论预算", "会议在三点", "预算和会议都推迟", "The Budget meeting", "budgets"
+        )
+        client = self.room_device(self.a, DESK)
+        self.assertEqual(self.search(client, "预算"), ["预算和会议都推迟", "我们明天讨论预算"])
+        self.assertEqual(self.search(client, "预算 会议"), ["预算和会议都推迟"])
+        self.assertEqual(self.search(client, "BUDGET"), ["The Budget meeting"])
+        self.assertEqual(self.search(client, "三"), ["会议在三点"])
+        self.assertEqual(self.search(client, "没有这个词"), [])
+        self.assertEqual(client.ask(type="search", n=1, text=" !")["code"], "bad-request")
+
+    def test_search_says_where(self) -> None:
+        """A hit would not say with whom, or in which room, it was said; or one could not look there alone."""
+        self.write("暗号 one")
+        client = self.room_device(self.a, DESK)
+        room = self.create(client)
+        self.say(client, room, 1, "暗号 two")
+        client.ask(type="msg", n=1, to=self.other, text="暗号 three")
+        answer = client.ask(type="search", n=2, text="暗号")
+        places = [(one.get("with"), one.get("room")) for one in answer["messages"]]
+        self.assertEqual(places, [(self.other, None), (None, room), (self.other, None)])
+        self.assertTrue(answer["complete"])
+        self.assertEqual(self.search(client, "暗号", room=room), ["暗号 two"])
+        self.assertEqual(
+            self.search(client, "暗号", **{"with": self.other}), ["暗号 three", "暗号 one"]
+        )
+        self.assertEqual(
+            self.search(client, "暗号", **{"from": self.me}), ["暗号 three", "暗号 two"]
+        )
+
+    def test_search_in_pages(self) -> None:
+        """Whoever asks for more would be shown hits twice, or none of some."""
+        self.write(*[f"第{number}个目标" for number in range(12)])
+        client = self.room_device(self.a, DESK)
+        found: list[str] = []
+        more: dict[str, Any] = {}
+        for _ in range(20):
+            answer = client.ask(type="search", n=1, text="目标", limit=5, **more)
+            found += [one["text"] for one in answer["messages"]]
+            if answer["complete"]:
+                break
+            more = {"before": answer["until"]}
+        self.assertEqual(found, [f"第{number}个目标" for number in reversed(range(12))])
+
+    def test_search_of_others(self) -> None:
+        """A search would find what others have said to each other."""
+        self.write("绝密计划")
+        owner = self.room_device(self.a, DESK)
+        room = self.create(owner, kind="private")
+        self.say(owner, room, 1, "绝密房间")
+        stranger = self.room_device(self.a, DESK, self.world.stores.add_user("stranger"))
+        self.assertEqual(self.search(stranger, "绝密"), [])
+        refused = stranger.ask(type="search", n=1, text="绝密", room=room)
+        self.assertEqual(refused["code"], "unknown-room")
+
+    def test_conversations(self) -> None:
+        """One would not see with whom one talks, what was said last, and what one has not read."""
+        self.write("one", "two", "three")
+        client = self.room_device(self.a, DESK)
+        room = self.create(client)
+        said = self.say(client, room, 1, "in the room")
+        answer = client.ask(type="conversations", n=1)
+        in_room, direct = answer["conversations"]
+        self.assertTrue(answer["complete"])
+        self.assertEqual((in_room["room"], in_room["unread"]), (room, 0))
+        self.assertEqual(in_room["last"]["serial"], said["serial"])
+        self.assertEqual((direct["with"], direct["unread"], direct["read"]), (self.other, 3, 0))
+        self.assertEqual((direct["last"]["text"], direct["seen"]), ("three", 0))
+        self.assertEqual((direct["muted"], direct["mentioned"]), (False, False))
+        first = client.ask(type="conversations", n=2, limit=1)
+        self.assertFalse(first["complete"])
+        before = first["conversations"][0]["last"]["serial"]
+        second = client.ask(type="conversations", n=3, before=before)
+        self.assertEqual([one.get("with") for one in second["conversations"]], [self.other])
+
+    def test_read(self) -> None:
+        """What was read would count as unread, at once or for the other devices, or a marker would fall."""
+        sent = self.write("one", "two", "three")
+        client = self.room_device(self.a, DESK)
+        with_other = {"with": self.other}
+        serials = [one["serial"] for one in self.history(client, **with_other)["messages"]]
+        self.assertEqual(serials[2], sent[2].get("serial", serials[2]))
+        self.assertEqual(
+            client.ask(type="read", n=1, serial=serials[1], **with_other)["type"], "ok"
+        )
+        self.assertEqual(self.unread(client), (serials[1], 1))
+        self.assertEqual(
+            client.ask(type="read", n=2, serial=serials[0], **with_other)["type"], "ok"
+        )
+        self.assertEqual(self.unread(client), (serials[1], 1))
+        self.assertEqual(client.ask(type="read", n=3, serial=2**53 - 1, **with_other)["type"], "ok")
+        self.assertEqual(self.unread(client), (serials[2], 0))
+        writer = self.room_device(self.b, DESK, self.other)
+        listed = writer.ask(type="conversations", n=4)["conversations"]
+        self.assertEqual(listed[0]["seen"], serials[2])
+
+    def unread(self, client: StructuredClient) -> tuple[int, int]:
+        """How far the first conversation was read, and how much of it was not."""
+        first = client.ask(type="conversations", n=802)["conversations"][0]
+        return first["read"], first["unread"]
+
+    def test_nothing_waits(self) -> None:
+        """What is sent behind a search would wait for it."""
+        self.write(*["慢慢找"] * 40)
+        client = self.room_device(self.a, DESK)
+        things = [{"type": "search", "n": n, "text": "慢慢"} for n in range(1, 6)]
+        client.say_many([*things, {"type": "msg", "n": 1, "to": self.other, "text": "quick"}])
+        kinds = [client.await_type("sent", "history")["type"] for _ in range(6)]
+        self.assertEqual(sorted(kinds), ["history"] * 5 + ["sent"])
+
+    def test_text_dialect(self) -> None:
+        """People could not read again what was said."""
+        self.write("one", "two")
+        person = self.person(self.b)
+        for _ in range(2):
+            person.read()
+        person.send(f"history {self.other} 1")
+        self.assertEqual(person.read(), "* 还有更早的消息, 未显示")
+        self.assertRegex(undated(person.read()), rf"^\[ user\d+\|UID:{self.other} \]:two$")
+        person.send(f"history {self.other}")
+        self.assertEqual([undated(person.read())[-3:] for _ in range(2)], ["one", "two"])
+        self.assertEqual(person.ask("history 1"), "没有历史消息!")
+        self.assertEqual(
+            person.ask("history"),
+            "提示:历史消息格式: [ history userid 条数 ] [ history #name 条数 ]",
+        )
+        self.assertEqual(person.ask("history x"), "userid为整数!")
+        self.assertEqual(person.ask("history #nowhere"), "没有这个聊天室!")
+        name = self.name()
+        person.send(f"create #{name}")
+        for _ in range(2):
+            person.read()
+        person.ask(f"msg #{name} 大家好")
+        said = undated(person.ask(f"history #{name} 5"))
+        self.assertRegex(said, rf"^\[ #{name}\|user\d+\|UID:{self.me} \]:大家好$")

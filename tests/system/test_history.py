@@ -1,0 +1,13 @@
+"""The history, at one server and at two nodes."""
+
+from __future__ import annotations
+
+from tests.system import history
+
+
+class OneServerTests(history.EveryStore):
+    nodes = 1
+
+
+class TwoNodesTests(history.EveryStore):
+    nodes = 2

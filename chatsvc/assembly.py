@@ -24,7 +24,9 @@ from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
 from chatsvc.history.archiver import Archiver
+from chatsvc.history.backlog import Backlog
 from chatsvc.history.history import History
+from chatsvc.history.limits import NO_HISTORY
 from chatsvc.history.progress import AlwaysLevel, QueueProgress
 from chatsvc.history.upkeep import Upkeep
 from chatsvc.inbox.features import FEATURES, LOOKED_EVERY, FeatureGrants
@@ -70,8 +72,6 @@ _READERS = Pool(3, only_read=True)
 
 _ARCHIVER = Pool(2, idle=30)
 """Connections that write the archive and its index."""
-
-_NO_HISTORY = "No history: messages wait in an SQLite file that is not that of the accounts"
 
 _WATERMARK = "inbox.watermark"
 """The file in the key folder that says how far the waiting messages were: a store that goes back leaves it behind."""
@@ -132,6 +132,8 @@ class Assembly:
         self.checks[monitor] = inbox.examine
         await self._compare_secrets(inbox)
         log_budget = LogBudget(reactor.seconds)
+        backlog = Backlog(inbox.archive, await self._database(config.accounts), config.history)
+        history = await self._history(inbox, backlog)
         return Services(
             clock=reactor,
             now=time.time,
@@ -144,7 +146,8 @@ class Assembly:
             online=online,
             rooms=rooms,
             feeds=feeds,
-            history=await self._history(inbox),
+            history=history,
+            backlog=backlog,
             features=self._features(inbox),
             rates=Rates(
                 message=RateLimiter(config.rate, reactor.seconds),
@@ -175,19 +178,19 @@ class Assembly:
         finishing.start(_ROOMS_FINISHED_EVERY_ALONE if alone else _ROOMS_FINISHED_EVERY, now=False)
         self._closing.callback(finishing.stop)
 
-    async def _history(self, inbox: Inbox) -> History:
+    async def _history(self, inbox: Inbox, backlog: Backlog) -> History:
         config, reactor, queue = self._config, self._reactor, inbox.archive
         if not self._keeps_history:
             if config.history.days:
-                self._log.warn(_NO_HISTORY, event="no-history")
+                self._log.warn(NO_HISTORY, event="no-history")
             return History(reactor, time.time)
         database, archiver = await self._database(config.accounts), None
         if queue is not None:
             database = await self._own_connections(_ARCHIVER)
-            archiver = Archiver(queue, database)
-        upkeep = Upkeep(
-            reactor, database, archiver, config.history, self._is_a_store_away, time.time
-        )
+            metrics = self._metrics
+            archiver = Archiver(queue, database, metrics.archived, metrics.archive_refused)
+        is_away = self._is_a_store_away
+        upkeep = Upkeep(reactor, database, archiver, config.history, is_away, time.time, backlog)
         upkeep.start()
         self._closing.push_async_callback(upkeep.stop)
         progress = AlwaysLevel() if queue is None else QueueProgress(queue, reactor)
@@ -231,7 +234,7 @@ class Assembly:
         monitor = self._accounts_monitor
         database = await self._database(self._config.accounts)
         accounts = AccountStore(database.monitored_by(monitor))
-        await accounts.open(of_server(self._config.registration))
+        await accounts.open(of_server(self._config.registration, self._keeps_history))
         self.checks[monitor] = lambda: accounts.get(1)
         return accounts
 

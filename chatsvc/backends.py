@@ -82,7 +82,9 @@ async def inbox_at(url: StoreURL, reactor: Any) -> tuple[Inbox, list[str]]:
     if url.scheme == "sqlite":
         database = Database(url, reactor)
         await database.open()
-    inbox = make_inbox(url, reactor, InboxLimits(), database, None, room_limits=_KEEPS_ALL)
+    inbox = make_inbox(
+        *(url, reactor, InboxLimits(), database, None), room_limits=_KEEPS_ALL, archives=True
+    )
     return inbox, await inbox.open(NullWatcher())
 
 

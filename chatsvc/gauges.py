@@ -72,6 +72,22 @@ class Gauges:
             "Messages that wait in all inboxes of the store, also those of other servers, as the store counts them.",
             lambda: self._waiting,
         )
+        backlog = services.backlog
+        gauge(
+            "chatsvc_archive_waiting_messages",
+            "Messages of all servers that wait to be archived.",
+            lambda: backlog.messages,
+        )
+        gauge(
+            "chatsvc_archive_waiting_bytes",
+            "About how many bytes these have in the queue.",
+            lambda: backlog.bytes,
+        )
+        gauge(
+            "chatsvc_archive_unindexed_messages",
+            "Archived messages that a search does not find yet.",
+            lambda: backlog.unindexed,
+        )
         if expiry is not None:
             gauge(
                 "chatsvc_certificate_days_left",

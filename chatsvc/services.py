@@ -13,6 +13,7 @@ from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
+from chatsvc.history.backlog import Backlog
 from chatsvc.history.history import History
 from chatsvc.inbox.features import FeatureGrants
 from chatsvc.inbox.interface import Inbox
@@ -51,9 +52,9 @@ class Services:
     A server's parts, as its factory, connections and sessions use them.
 
     ``online`` is the online-user map: it maps the uid of every user who reads on this node to the readers of that
-    user's devices. ``feeds`` are those of the rooms that are read here. ``now`` gives seconds since 1970, ``clock``
-    monotonic ones. ``lang`` is the language in which a connection begins. ``log_budget`` bounds how often peers can
-    cause the same line of the log.
+    user's devices. ``feeds`` are those of the rooms that are read here, ``backlog`` is what waits to be archived.
+    ``now`` gives seconds since 1970, ``clock`` monotonic ones. ``lang`` is the language in which a connection begins.
+    ``log_budget`` bounds how often peers can cause the same line of the log.
     """
 
     clock: IReactorTime
@@ -68,6 +69,7 @@ class Services:
     rooms: Rooms
     feeds: RoomFeeds
     history: History
+    backlog: Backlog
     features: FeatureGrants
     rates: Rates
     limits: ConnectionLimits

@@ -11,9 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from chatsvc.accounts.authenticator import Denied
-from chatsvc.accounts.passwords import PasswordsBusy
+from chatsvc.accounts.passwords import BUSY_RETRY, PasswordsBusy
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.room_reader import RoomReader
+from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.inbox.claim import Registration
 from chatsvc.inbox.features import DEVICES, ROOMS
 from chatsvc.inbox.outcome import (
@@ -42,9 +43,6 @@ M = TypeVar("M", e.Message, e.RoomMessage)
 
 Answer = Callable[[C, Outcome | None, M, Container[int]], e.Event]
 """Gives the answer to a message, by its command, its outcome, itself, and the uids of those who read here."""
-
-_BUSY_RETRY = 1.0
-"""Seconds after which a client should repeat what found too many passwords waiting to be hashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +190,7 @@ class Session(CommandPipeline):
             except StoreUnavailable:
                 self.refuse(command, Problem.STORE_UNAVAILABLE)
             except PasswordsBusy:
-                self.refuse(command, Problem.THROTTLED, retry_after=_BUSY_RETRY)
+                self.refuse(command, Problem.THROTTLED, retry_after=BUSY_RETRY)
 
     def _broken(self, failure: Failure, command: c.Command) -> None:
         if failure.check(CancelledError):
@@ -254,6 +252,8 @@ class Session(CommandPipeline):
         delay = services.rates.message.delay(user.uid)
         if delay:
             self.slow_down("message-rate", delay)
+        if services.backlog.is_over:
+            self.slow_down("archive-backlog", SENDER_DELAY)
 
     def on_outcome(
         self, command: C, size: int, answer: Answer[C, M], outcome: Outcome | None, message: M

@@ -174,6 +174,12 @@ class ServerOptions(TableOptions):
             whole(0, 36_500),
             "Days for which what was said can be read again; 0: no history.",
         ),
+        Option(
+            "archive-backlog",
+            _number(_HISTORY.backlog),
+            whole(1),
+            "Messages that wait to be archived past which senders are read more slowly.",
+        ),
         ROOM_WINDOW,
         Option(
             "rate",
@@ -357,7 +363,7 @@ class ServerOptions(TableOptions):
             ),
             room_log=RoomLogLimits(values["room-window"]),
             room_rate=values["room-rate"],
-            history=HistoryLimits(values["history-days"]),
+            history=HistoryLimits(values["history-days"], values["archive-backlog"]),
             metrics=values["metrics"],
             worker_slot=worker_slot,
             workers=values["workers"],

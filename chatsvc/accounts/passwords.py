@@ -37,6 +37,10 @@ _NICENESS = 10
 T = TypeVar("T")
 
 
+BUSY_RETRY = 1.0
+"""Seconds after which a client should repeat what found too many passwords waiting to be hashed."""
+
+
 class PasswordsBusy(Exception):
     """Too many passwords wait for a thread; try again in some seconds."""
 

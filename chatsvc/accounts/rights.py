@@ -22,7 +22,7 @@ Rights = Mapping[str, Sequence[str]]
 READING: Rights = {"chat_lock": ("SELECT",)}
 """What is needed to look at accounts."""
 
-_ALL: Rights = {
+_BASE: Rights = {
     "user": ("SELECT", "INSERT", "UPDATE"),
     "chat_name": ("SELECT", "INSERT", "DELETE"),
     "chat_lock": ("SELECT", "INSERT", "UPDATE"),
@@ -33,6 +33,17 @@ _ALL: Rights = {
     "chat_invitation": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chat_room_event": ("SELECT", "INSERT", "UPDATE"),
 }
+
+_HISTORY: Rights = {
+    "chat_conversation": ("SELECT", "INSERT", "UPDATE"),
+    "chat_message": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "chat_word": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "chat_unindexed": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "chat_reading": ("SELECT", "INSERT", "UPDATE"),
+    "chat_archive": ("SELECT", "INSERT", "UPDATE"),
+}
+
+_ALL: Rights = {**_BASE, **_HISTORY}
 """What stands in ``docs/operation.md`` for the server's user."""
 
 _COLUMNS = {
@@ -50,10 +61,27 @@ _COLUMNS = {
     "chat_room_event": (
         *("room", "version", "at", "event", "actor", "uid", "name", "details", "id", "serial"),
     ),
+    "chat_conversation": ("high", "low"),
+    "chat_message": (
+        *("serial", "conversation", "sender", "name", "at", "text", "reply", "edited", "changed"),
+        "retracted",
+    ),
+    "chat_word": ("conversation", "token", "serial"),
+    "chat_unindexed": ("serial",),
+    "chat_reading": ("uid", "conversation", "mentioned", "seen"),
+    "chat_archive": ("name", "value"),
 }
 """The columns that are written, for a user of MySQL who may write some of a table's columns only."""
 
-_KEYS = {"user": "id", "chat_room": "room"}
+_KEYS = {
+    "user": "id",
+    "chat_room": "room",
+    "chat_conversation": "conversation",
+    "chat_message": "serial",
+    "chat_word": "conversation",
+    "chat_unindexed": "serial",
+    "chat_archive": "name",
+}
 """Columns with an index, where that is not ``uid``."""
 
 _DENIED = frozenset({ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR})
@@ -64,9 +92,10 @@ _ITS_OWN_WAY = frozenset({ER.NO_DEFAULT_FOR_FIELD, _NON_INSERTABLE_TABLE, ER.NON
 """MySQL's errors for a user table that other programs write, and we cannot: a column of their own, a view."""
 
 
-def of_server(registers: bool) -> Rights:
-    """Return the rights that a server needs; ``registers``: it also makes accounts."""
-    return _ALL if registers else {**_ALL, "user": ("SELECT", "UPDATE")}
+def of_server(registers: bool, archives: bool = False) -> Rights:
+    """Return the rights that a server needs; ``registers``: it also makes accounts, ``archives``: has a history."""
+    rights = _ALL if archives else _BASE
+    return rights if registers else {**rights, "user": ("SELECT", "UPDATE")}
 
 
 def require(transaction: Transaction, rights: Rights) -> None:

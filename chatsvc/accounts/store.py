@@ -244,14 +244,14 @@ class AccountStore:
                 return count
             after = last
 
-    async def check_usable(self, registers: bool = True) -> None:
+    async def check_usable(self, registers: bool = True, archives: bool = False) -> None:
         """
-        Check that a server, which perhaps makes accounts, can work with these, without a change.
+        Check that a server, which perhaps makes accounts or has a history, can work with these, without a change.
 
         :raise Exception: the driver's error, when it cannot write.
         :raise StoreMisconfigured: when it lacks a right.
         """
-        await self._database.run(partial(require, rights=of_server(registers)))
+        await self._database.run(partial(require, rights=of_server(registers, archives)))
         change = "UPDATE user SET password = password WHERE id = 0"
         await self._database.run(lambda t: t.execute(change))
 

@@ -25,7 +25,7 @@ _FEW = 64
 _COUNTED = 1000
 """Messages with a token are counted up to this number; what has more of them is frequent."""
 
-_COUNTED_WITHIN = 20_000
+_COUNTED_WITHIN = 10_000
 """The same for the rows of a range of tokens: more are not sorted, and all messages are looked at instead."""
 
 _ASKED = 8

@@ -16,6 +16,7 @@ from chatsvc.check.database import risks, version
 from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.check.limits import compare_limits
 from chatsvc.config import Config
+from chatsvc.history.limits import NO_HISTORY
 from chatsvc.inbox.features import FEATURES
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.rooms.store import RoomStore
@@ -36,6 +37,14 @@ _UNFINISHED = (
     "changes of these rooms are not in their logs for more than a minute, so that members may be missing there:"
     " {rooms}; a running server puts them there, and its log says why it cannot"
 )
+
+_BEHIND = (
+    "{messages} messages wait to be archived: members do not find them in the history yet; a running server archives"
+    " them, and its log says why it cannot"
+)
+
+_BEHIND_AT = 10_000
+"""Messages that wait to be archived from which on something is wrong: a few seconds' of a busy service."""
 
 _OLDER = ", besides what the older server may have left"
 
@@ -124,7 +133,7 @@ async def _inspect_accounts(reactor: Any, config: Config, now: float) -> list[Fi
     try:
         await database.open()
         try:
-            found += await _inspect_open_accounts(database, config.registration, now)
+            found += await _inspect_open_accounts(database, config, now)
         finally:
             database.close()
     except (StoreMisconfigured, StoreUnavailable) as problem:
@@ -134,7 +143,7 @@ async def _inspect_accounts(reactor: Any, config: Config, now: float) -> list[Fi
     return found
 
 
-async def _inspect_open_accounts(database: Database, registers: bool, now: float) -> list[Finding]:
+async def _inspect_open_accounts(database: Database, config: Config, now: float) -> list[Finding]:
     what, oldest = await version(database)
     found = [ok("accounts", f"{database.url} answers: {what}")]
     if oldest:
@@ -142,7 +151,8 @@ async def _inspect_open_accounts(database: Database, registers: bool, now: float
     if pending := await _pending(database):
         return found + pending
     accounts = AccountStore(database)
-    await accounts.check_usable(registers)
+    keeps_history = config.history.keeps(config.accounts, config.inbox)
+    await accounts.check_usable(config.registration, keeps_history)
     found.append(ok("schema", "the tables are up to date and can be written"))
     found += [warn("accounts", risk) for risk in await risks(database)]
     if plain := await accounts.plain_passwords():
@@ -151,6 +161,8 @@ async def _inspect_open_accounts(database: Database, registers: bool, now: float
         )
     if old := await RoomStore(database, lambda: now).rooms_with_unfinished(_UNFINISHED_SECONDS):
         found.append(warn("rooms", _UNFINISHED.format(rooms=", ".join(f"#{one}" for one in old))))
+    if config.history.days and not keeps_history:
+        found.append(warn("history", NO_HISTORY))
     return found
 
 
@@ -170,6 +182,7 @@ async def _inspect_inbox(reactor: Any, config: Config) -> list[Finding]:
             )  # nobody has this uid: it removes nothing, and shows that writing works
             waiting = await inbox.total()
             nodes = await inbox.nodes()
+            behind = (await inbox.archive.ends()).length if inbox.archive is not None else 0
             what = await inbox.about()
         finally:
             await inbox.close()
@@ -184,6 +197,8 @@ async def _inspect_inbox(reactor: Any, config: Config) -> list[Finding]:
         )
     )
     found += [warn("inbox", risk) for risk in inbox_risks]
+    if behind >= _BEHIND_AT:
+        found.append(warn("history", _BEHIND.format(messages=behind)))
     return found + _inspect_nodes(config, nodes)
 
 

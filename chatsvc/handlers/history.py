@@ -90,6 +90,11 @@ async def mark_read(session: Session, command: c.MarkRead) -> None:
     _answer(session, user, command, h.ReadNoted(re=command.n))
 
 
+async def show_help(session: Session, command: c.HelpOnHistory) -> None:
+    """Say which commands for the history there are."""
+    session.say(h.HelpOnHistoryShown(re=command.n))
+
+
 def _history(session: Session) -> tuple[History, LoggedIn]:
     history, user = session.services.history, session.user
     assert user is not None

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.names import fold
+from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.inbox.outcome import (
     Behind,
     Duplicate,
@@ -113,6 +114,8 @@ def _route(
     services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
     delay = services.rates.message.delay(user.uid)
     session.slow_down("message-rate", delay)
+    if services.backlog.is_over:
+        session.slow_down("archive-backlog", SENDER_DELAY)
     feed = services.feeds.feed(number)
     if feed is not None and feed.is_overloaded:
         session.slow_down("room-rate", _OVERLOADED)

@@ -43,6 +43,7 @@ ROUTES: dict[type[c.Command], Route] = {
     c.ListRooms: Route(rooms.list_rooms, needs_login=True),
     c.ListMembers: Route(rooms.list_members, needs_login=True),
     c.HelpOnRooms: Route(rooms.show_help),
+    c.HelpOnHistory: Route(history.show_help),
     c.ReadHistory: Route(history.read, True, history.beside),
     c.Search: Route(history.search, True, history.beside),
     c.ListConversations: Route(history.list_conversations, True, history.beside),

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from chatsvc.archive.changes import write
 from chatsvc.archive.entry import ArchiveEntry, Said
 from chatsvc.archive.queue import ArchiveQueue, Done, Queued
+from chatsvc.observability.metrics import Tally
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS
 from chatsvc.storage.url import StoreUnavailable
@@ -23,18 +24,24 @@ PAGE = 500
 
 
 class Archiver:
-    """Takes from ``queue`` and writes to ``database``, in threads of its own."""
+    """Takes from ``queue`` and writes to ``database``; counts what is ``archived``, and what is ``refused``."""
 
     _log = Logger()
 
-    def __init__(self, queue: ArchiveQueue, database: Database) -> None:
+    def __init__(
+        self,
+        queue: ArchiveQueue,
+        database: Database,
+        archived: Tally | None = None,
+        refused: Tally | None = None,
+    ) -> None:
         self._queue = queue
         self._database = database
         self._done: Done | None = None
         self.is_here = False
         """Whether this node archived last."""
-        self.archived = 0
-        """How many entries this node has written."""
+        self._archived = archived or Tally("archived", "")
+        self._refused = refused or Tally("refused", "")
 
     async def archive(self) -> None:
         """
@@ -50,7 +57,8 @@ class Archiver:
             if not page:
                 return
             refused = await self._write(page)
-            self.archived += len(page) - len(refused)
+            self._archived.count += len(page) - len(refused)
+            self._refused.count += len(refused)
             self._done = Done(page[-1], refused)
 
     async def leave(self) -> None:

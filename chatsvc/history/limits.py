@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 from chatsvc.storage.url import StoreURL
 
+NO_HISTORY = "No history: messages wait in an SQLite file that is not that of the accounts"
+"""What an admin is told who has asked for one."""
+
 
 @dataclass(frozen=True)
 class HistoryLimits:
-    """What was said can be read for so many ``days``; 0: there is no history."""
+    """
+    What was said can be read for so many ``days``; 0: there is no history.
+
+    At most ``backlog`` messages, and ``backlog_bytes``, should wait to be archived: past that senders are read more
+    slowly.
+    """
 
     days: int = 365
+    backlog: int = 200_000
+    backlog_bytes: int = 256 * 1024 * 1024
 
     def keeps(self, accounts: StoreURL, inbox: StoreURL) -> bool:
         """Whether there is a history with these stores: an SQLite file of inboxes must be that of the accounts, too."""

@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from chatsvc.archive.retention import expire_some
 from chatsvc.archive.word_index import index_some
 from chatsvc.history.archiver import Archiver
+from chatsvc.history.backlog import Backlog
 from chatsvc.history.limits import HistoryLimits
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.storage.database import Database
@@ -26,6 +27,9 @@ _INDEXED_EVERY = 0.2
 _INDEXED_AT_ONCE = 100
 """Messages: a transaction of some ms."""
 
+_LOOKED_EVERY = 1.0
+"""Seconds between two looks at what waits to be archived."""
+
 _EXPIRED_EVERY = 60.0
 _EXPIRED_AT_ONCE = 100
 
@@ -38,7 +42,7 @@ class Upkeep:
 
     ``archiver`` None: messages go into the archive where they are stored, by the same connection, so what is done here
     leaves it alone most of the time. Otherwise one node does all of it, the one that archives. ``is_away``: whether the
-    log has it already that a store is away. ``now`` gives seconds since 1970.
+    log has it already that a store is away. ``now`` gives seconds since 1970. ``backlog`` is looked at once a second.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Upkeep:
         limits: HistoryLimits,
         is_away: Callable[[], bool],
         now: Callable[[], float],
+        backlog: Backlog,
     ) -> None:
         self._reactor = reactor
         self._database = database
@@ -58,6 +63,10 @@ class Upkeep:
         self._tasks = [
             (PeriodicTask(reactor, "indexing messages", self._index, is_away), _INDEXED_EVERY),
             (PeriodicTask(reactor, "ending old messages", self._expire, is_away), _EXPIRED_EVERY),
+            (
+                PeriodicTask(reactor, "looking how far the archive is", backlog.look, is_away),
+                _LOOKED_EVERY,
+            ),
         ]
         if archiver is not None:
             archiving = PeriodicTask(reactor, "archiving", archiver.archive, is_away)

@@ -35,7 +35,7 @@ disable_created_metrics()  # they double the lines, and no dashboard asks for th
 
 HOLDING = (
     *("message-rate", "request-rate", "find-rate", "room-command-rate", "room-rate"),
-    *("unanswered", "output"),
+    *("archive-backlog", "unanswered", "output"),
 )
 """Why a connection is not read: it sends or asks too fast, or its answers or output pile up."""
 
@@ -77,6 +77,9 @@ COMBINE: dict[str, Callable[[Iterable[float]], float]] = {
     "chatsvc_certificate_days_left": min,
     "chatsvc_store_up": min,
     "chatsvc_waiting_messages": max,
+    "chatsvc_archive_waiting_messages": max,
+    "chatsvc_archive_waiting_bytes": max,
+    "chatsvc_archive_unindexed_messages": max,
     "process_start_time_seconds": min,
     "python_info": max,
 }
@@ -257,6 +260,15 @@ class Metrics(ProcessMetrics):
             "chatsvc_messages_expired",
             "Messages that had waited longer than --inbox-days allows and were removed, unread.",
             registry=self.registry,
+        )
+        self.archived = self._register(
+            Tally("chatsvc_messages_archived", "Messages, and changes of them, archived here.")
+        )
+        self.archive_refused = self._register(
+            Tally(
+                "chatsvc_archive_refused",
+                "Messages that the database did not take, put aside in chat:archive:refused.",
+            )
         )
         self.message_seconds = self._register(
             BatchHistogram(

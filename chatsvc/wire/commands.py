@@ -253,6 +253,11 @@ class MarkRead(Command):
 
 
 @record
+class HelpOnHistory(Command):
+    """Ask what can be typed about the history (text dialect)."""
+
+
+@record
 class Register(Command):
     """Create an account."""
 

@@ -87,3 +87,8 @@ class ReadElsewhere(Event):
     serial: int
     other: int | None = None
     room: int | None = None
+
+
+@record
+class HelpOnHistoryShown(Event):
+    """The answer to ``HelpOnHistory``."""

@@ -18,6 +18,12 @@ ENOUGH = {
     "chat_ban": "SELECT, INSERT, DELETE",
     "chat_invitation": "SELECT, INSERT, UPDATE, DELETE",
     "chat_room_event": "SELECT, INSERT, UPDATE",
+    "chat_conversation": "SELECT, INSERT, UPDATE",
+    "chat_message": "SELECT, INSERT, UPDATE, DELETE",
+    "chat_word": "SELECT, INSERT, UPDATE, DELETE",
+    "chat_unindexed": "SELECT, INSERT, UPDATE, DELETE",
+    "chat_reading": "SELECT, INSERT, UPDATE",
+    "chat_archive": "SELECT, INSERT, UPDATE",
 }
 
 TABLES = tuple(ENOUGH)
@@ -28,8 +34,14 @@ COLUMNS = {
     "chat_ban": 4,
     "chat_invitation": 5,
     "chat_room_event": 10,
+    "chat_conversation": 3,
+    "chat_message": 10,
+    "chat_word": 3,
+    "chat_unindexed": 1,
+    "chat_reading": 4,
+    "chat_archive": 2,
 }
-"""How many columns the tables of rooms have."""
+"""How many columns the tables of rooms and of the history have."""
 
 
 class BothKinds:
@@ -41,16 +53,16 @@ class BothKinds:
         async def test_nothing_is_changed(self) -> None:
             """A server's start, or a look at its stores, would change accounts."""
             accounts = AccountStore(await self.open())
-            await accounts.open(of_server(True))
+            await accounts.open(of_server(True, archives=True))
             uid = await accounts.register("Ann", "$")
             await accounts.forget_device(uid, "0" * 16)
             await accounts.change_lock(uid, "$", "!$")
             for table, columns in COLUMNS.items():
                 self.sql(f"INSERT INTO {table} VALUES ({', '.join(['1'] * columns)})")  # noqa: S608
             before = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
-            self.assertEqual(list(map(len, before)), [1] * 9)
-            await accounts.open(of_server(True))
-            await accounts.check_usable()
+            self.assertEqual(list(map(len, before)), [1] * 15)
+            await accounts.open(of_server(True, archives=True))
+            await accounts.check_usable(archives=True)
             after = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
             self.assertEqual(after, before)
             self.assertEqual(await accounts.register("Bob", "$"), uid + 1)
@@ -61,7 +73,7 @@ class BothKinds:
             self.sql("DROP TABLE chat_session_device")
             self.sql("DROP TABLE chat_lock")
             with self.assertRaises(StoreMisconfigured) as caught:
-                await AccountStore(await self.open()).open(of_server(True))
+                await AccountStore(await self.open()).open(of_server(True, archives=True))
             self.assertRegex(str(caught.exception), ": chat_lock, chat_session_device$")
 
 
@@ -89,8 +101,8 @@ class MariaDBRightsTests(BothKinds.Tests, OnMariaDB):
             database = await self.open()
             accounts = AccountStore(database)
             if self.starts:
-                await accounts.open(of_server(self.registers))
-            await accounts.check_usable(self.registers)
+                await accounts.open(of_server(self.registers, archives=True))
+            await accounts.check_usable(self.registers, archives=True)
         except StoreMisconfigured as problem:
             return str(problem)
         finally:
@@ -159,7 +171,7 @@ class MariaDBRightsTests(BothKinds.Tests, OnMariaDB):
             "CREATE TABLE user (id int auto_increment primary key, username varchar(255),"
             " password varchar(255), mail varchar(255) NOT NULL)"
         )
-        await AccountStore(await self.open()).open(of_server(True))
+        await AccountStore(await self.open()).open(of_server(True, archives=True))
 
     async def test_other_errors(self) -> None:
         """A table that is broken would pass for one that can be used."""
@@ -167,4 +179,4 @@ class MariaDBRightsTests(BothKinds.Tests, OnMariaDB):
         await accounts.open()
         self.sql("ALTER TABLE chat_session_device DROP COLUMN times")
         with self.assertRaisesRegex(Exception, "Unknown column"):
-            await accounts.open(of_server(True))
+            await accounts.open(of_server(True, archives=True))

@@ -31,6 +31,11 @@ from tests.support.processes import ServerStores
 from tests.support.servers import PrivateRedis, mariadb, redis
 
 ROOM_TABLES = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
+HISTORY_TABLES = (
+    *("chat_conversation", "chat_message", "chat_word", "chat_unindexed"),
+    *("chat_reading", "chat_archive"),
+)
+OTHER_TABLES = (*ROOM_TABLES, *HISTORY_TABLES)
 
 _FEW = ("--max-connections", "700")
 """As many as any machine's open files allow."""
@@ -98,7 +103,9 @@ class FolderTests(Inspecting):
         """A store that cannot be made would be found out by the start."""
         for option, about in (("--accounts", "accounts"), ("--inbox", "inbox")):
             await self.make_all()
-            found = await self.inspect(option, "sqlite:/missing/folder/chat.db")
+            found = await self.inspect(
+                option, "sqlite:/missing/folder/chat.db", "--history-days", "0"
+            )
             self.assert_found(found, (Severity.FAIL, about, "/missing/folder is no folder"))
 
     async def test_keys_that_cannot_be_made(self) -> None:
@@ -264,7 +271,7 @@ class ServersTests(Inspecting):
     async def test_rights_that_are_missing(self) -> None:
         """After an upgrade a server with the rights of before would be found in order, and not start."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_schema", *ROOM_TABLES)
+        tables = ("user", "chat_name", "chat_lock", "chat_schema", *OTHER_TABLES)
         accounts = self.limited_account(*(f"ALL ON {table}" for table in tables))
         user = f"w_{self.stores.database}"
         words = ("~chat:*", "&chat:*", "~list_*", "+@all", "-hgetall", "-info", "-select", "-acl")
@@ -280,7 +287,7 @@ class ServersTests(Inspecting):
     async def test_unseen_schema(self) -> None:
         """A database whose server's start fails would pass for one that only waits for its tables."""
         await self.make_tables()
-        tables = ("user", "chat_name", "chat_lock", "chat_session_device", *ROOM_TABLES)
+        tables = ("user", "chat_name", "chat_lock", "chat_session_device", *OTHER_TABLES)
         url = self.limited_account(*(f"ALL ON {table}" for table in tables))
         found = await self.inspect("--accounts", url, "--inbox", redis().url(self.stores.db))
         grant = "may not read chat_schema: GRANT SELECT ON the database's chat_schema TO it"
@@ -293,7 +300,13 @@ class ServersTests(Inspecting):
         user = f"n_{name}"
         mariadb().execute("", f"CREATE USER {user} IDENTIFIED BY 'pw'")
         self.addCleanup(mariadb().execute, "", f"DROP USER {user}")
-        for table in ("chat_name", "chat_lock", "chat_schema", "chat_session_device", *ROOM_TABLES):
+        for table in (
+            "chat_name",
+            "chat_lock",
+            "chat_schema",
+            "chat_session_device",
+            *OTHER_TABLES,
+        ):
             mariadb().execute("", f"GRANT ALL ON `{name}`.{table} TO {user}")
         mariadb().execute("", f"GRANT SELECT, UPDATE ON `{name}`.user TO {user}")
         url = f"mysql://{user}:pw@127.0.0.1:{mariadb().port}/{name}"

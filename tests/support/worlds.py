@@ -17,7 +17,9 @@ from chatsvc.delivery.online import OnlineUsers
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.router import MessageRouter
 from chatsvc.handlers.routes import ROUTES
+from chatsvc.history.backlog import Backlog
 from chatsvc.history.history import History
+from chatsvc.history.limits import HistoryLimits
 from chatsvc.inbox.features import FeatureGrants
 from chatsvc.limits.connections import ConnectionLimits
 from chatsvc.limits.login_throttle import FreeAttempts, LoginThrottle
@@ -28,6 +30,7 @@ from chatsvc.observability.session_log import LogBudget
 from chatsvc.rooms.rooms import Rooms
 from chatsvc.services import Rates, Services
 from chatsvc.session import Session
+from chatsvc.storage.database import Database
 from chatsvc.transport.flush import FlushConsolidator
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -90,6 +93,7 @@ class World:
             rooms=cast(Rooms, self.rooms),
             feeds=self.feeds,
             history=History(self.clock, now),
+            backlog=Backlog(None, cast(Database, None), HistoryLimits()),
             router=self.router,
             flush=self.flush,
             online=self.online,

@@ -44,7 +44,7 @@ from chatsvc.inbox.redis.lease import LEASE, Lease
 from chatsvc.inbox.redis.permissions import require_permissions
 from chatsvc.inbox.redis.room_codec import decode_recipient
 from chatsvc.inbox.redis.room_logs import OTHER_DATA, RedisRoomLogs
-from chatsvc.inbox.redis.scan import count_backlogs, find_uids
+from chatsvc.inbox.redis.scan import count_backlogs, find_uids, upgrade
 from chatsvc.inbox.redis.script import (
     evaluate,
     keep_for_late,
@@ -57,7 +57,6 @@ from chatsvc.inbox.redis.sequence import OrderedScript
 from chatsvc.inbox.redis.subscriber import PEER_PATIENCE, Subscriber
 from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
-from chatsvc.inbox.redis.upgrade import upgrade
 from chatsvc.inbox.rollback import RollbackDetector, log_data_loss
 from chatsvc.inbox.room_log import RoomLogLimits
 from chatsvc.inbox.watermark import Watermark

@@ -1,10 +1,16 @@
-"""A search of Redis for all users who ever had a message in it, and how much waits for each."""
+"""
+A search of Redis for all users who ever had a message in it: how much waits for each, and the upgrade of what does.
+
+The first node that starts upgrades what waits since before there were registered devices.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+from twisted.logger import Logger
 
 from chatsvc.inbox.interface import Backlog
 
@@ -16,9 +22,10 @@ _UID = re.compile(rb"(?:chat:\{|list_usermessages_of_userid:userid:)(-?[0-9]+)(?
 _KEYS_AT_ONCE = 1000
 """Keys that Redis looks at in one call, so that it is not held up."""
 
-
 _COUNTED_AT_ONCE = 256
-"""Inboxes that Redis counts in one call, so that it is not held up."""
+"""Inboxes that Redis counts, or upgrades, in one call, so that it is not held up."""
+
+_log = Logger()
 
 
 async def count_backlogs(
@@ -61,3 +68,26 @@ async def find_uids(execute: Callable[..., Awaitable[Any]]) -> set[int]:
             if int(cursor) == 0:
                 break
     return uids
+
+
+async def upgrade(
+    call: Callable[[bytes, dict[str, Any]], Awaitable[Any]],
+    execute: Callable[..., Awaitable[Any]],
+    url: object,
+) -> None:
+    """
+    Register the unnamed device of every user for whom something waits, and let the data have serials from now on.
+
+    What is done twice, after a crash or by two nodes, does no harm. ``call`` reaches the script, ``execute`` takes the
+    words of a command of Redis's own. The log says in one line what was upgraded, if anything was.
+    """
+    uids = sorted(await find_uids(execute))
+    users = messages = 0
+    for start in range(0, len(uids), _COUNTED_AT_ONCE):
+        some = [str(uid) for uid in uids[start : start + _COUNTED_AT_ONCE]]
+        found = await call(b"upgrade", {"uids": some})
+        users, messages = users + found[0], messages + found[1]
+    (is_first,) = await call(b"upgraded", {})
+    if is_first and users:
+        text = "{url} is upgraded: {messages} messages wait for {users} users since before this version"
+        _log.info(text, event="store-upgraded", url=str(url), users=users, messages=messages)

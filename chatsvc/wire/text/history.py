@@ -95,4 +95,5 @@ ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     h.ConversationsListed: lambda event, words: [],
     h.ReadNoted: lambda event, words: [],
     h.ReadElsewhere: lambda event, words: [],
+    h.HelpOnHistoryShown: lambda event, words: frames(words.history.help),
 }

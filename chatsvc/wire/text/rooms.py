@@ -85,8 +85,16 @@ def _parse_send(rest: str) -> c.Command:
     return c.SendToRoom(word[1:], text)
 
 
+_HELP: dict[str, type[c.Command]] = {
+    "rooms": c.HelpOnRooms,
+    "room": c.HelpOnRooms,
+    "history": c.HelpOnHistory,
+}
+
+
 def _parse_help(rest: str) -> c.Command:
-    return c.HelpOnRooms() if rest.split()[:1] in (["rooms"], ["room"]) else c.Help()
+    about = rest.split()[:1]
+    return _HELP.get(about[0], c.Help)() if about else c.Help()
 
 
 PARSERS: dict[str, Callable[[str], c.Command]] = {

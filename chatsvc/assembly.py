@@ -183,7 +183,7 @@ class Assembly:
         if not self._keeps_history:
             if config.history.days:
                 self._log.warn(NO_HISTORY, event="no-history")
-            return History(reactor, time.time)
+            return History(reactor, time.time, config.history)
         database, archiver = await self._database(config.accounts), None
         if queue is not None:
             database = await self._own_connections(_ARCHIVER)
@@ -195,7 +195,7 @@ class Assembly:
         self._closing.push_async_callback(upkeep.stop)
         progress = AlwaysLevel() if queue is None else QueueProgress(queue, reactor)
         readers = await self._own_connections(_READERS)
-        return History(reactor, time.time, readers, database, progress)
+        return History(reactor, time.time, config.history, readers, database, progress)
 
     async def _own_connections(self, pool: Pool) -> Database:
         """Open the accounts' database once more, by connections that nothing else waits for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from chatsvc.inbox.outcome import (
 )
 from chatsvc.limits.network import network_of
 from chatsvc.limits.wait_list import Caller
+from chatsvc.logged_in import LoggedIn
 from chatsvc.observability.session_log import SessionLog
 from chatsvc.pipeline import CommandPipeline, Connection
 from chatsvc.rooms.room import RoomRefused
@@ -43,28 +44,6 @@ M = TypeVar("M", e.Message, e.RoomMessage)
 
 Answer = Callable[[C, Outcome | None, M, Container[int]], e.Event]
 """Gives the answer to a message, by its command, its outcome, itself, and the uids of those who read here."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """
-    The user who is logged in, since when; ``reader`` is None for one who only sends.
-
-    ``device_generation`` is that of the device that messages are sent as, None without a device. For a registered one
-    the reader knows it. ``rooms`` is None for one who reads no rooms.
-    """
-
-    uid: int
-    name: str
-    reader: Reader | None
-    since: float
-    device_generation: int | None
-    rooms: RoomReader | None = None
-
-    @property
-    def device(self) -> str:
-        """The registered device of this log-in, empty if it is none's."""
-        return self.reader.device if self.reader is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +201,7 @@ class Session(CommandPipeline):
         if type(command) is not c.Send:
             at_once = self._routes[type(command)].at_once
             return at_once is not None and at_once(self, command, size)
-        if user is None or self.device is None:
-            return False
-        if command.again and not self.device:
+        if user is None or self.device is None or (command.again and not self.device):
             return False
         if command.to not in services.online and services.accounts.cached_name(command.to) is None:
             return False
@@ -242,11 +219,10 @@ class Session(CommandPipeline):
         sending, registered = user.device_generation, False
         if reader is not None and reader.device:
             generation, sending, registered = None, generation, True
-        draft = Draft(
-            *(command.to, user.uid, user.name, at, command.text),
-            *(self.device or "", n, command.again),
-            *(generation, sending, registered),
-        )
+        said = (command.to, user.uid, user.name, at, command.text)
+        draft = Draft(*said, self.device or "", n, command.again, generation, sending, registered)
+        if command.reply is not None:
+            draft = replace(draft, reference=e.reply_to(command.reply))
         self._in_router += 1
         services.router.send(draft, partial(self.on_outcome, command, size, _answer))
         delay = services.rates.message.delay(user.uid)

@@ -180,6 +180,12 @@ class ServerOptions(TableOptions):
             whole(1),
             "Messages that wait to be archived past which senders are read more slowly.",
         ),
+        Option(
+            "edit-minutes",
+            _number(_HISTORY.edit_minutes),
+            whole(0),
+            "Minutes after it was sent in which a message can be edited or retracted by its sender.",
+        ),
         ROOM_WINDOW,
         Option(
             "rate",
@@ -363,7 +369,11 @@ class ServerOptions(TableOptions):
             ),
             room_log=RoomLogLimits(values["room-window"]),
             room_rate=values["room-rate"],
-            history=HistoryLimits(values["history-days"], values["archive-backlog"]),
+            history=HistoryLimits(
+                values["history-days"],
+                values["archive-backlog"],
+                edit_minutes=values["edit-minutes"],
+            ),
             metrics=values["metrics"],
             worker_slot=worker_slot,
             workers=values["workers"],

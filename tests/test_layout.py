@@ -41,6 +41,7 @@ FLOORS = {
     # The core: a message's way, from the bottom up.
     "chatsvc.config": 8,
     "chatsvc.delivery": 7,
+    "chatsvc.logged_in": 8,
     "chatsvc.services": 9,
     "chatsvc.pipeline": 9,
     "chatsvc.session": 10,

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 
 from chatsvc.archive.entry import ArchiveEntry, Edited, Retracted, Said
 from chatsvc.archive.word_index import remove_words
-from chatsvc.archive.writing import insert, raise_mark
+from chatsvc.archive.writing import insert, insert_new, raise_mark
 from chatsvc.storage.sql import Transaction
 
 _UNCHANGED = (
     "SELECT conversation, text FROM chat_message WHERE serial = ? AND changed < ? AND retracted = 0"
 )
+
+
+def write_new(transaction: Transaction, entries: Sequence[ArchiveEntry]) -> None:
+    """Write what was stored by the same transaction: its serials were just given out, so nothing of it is there."""
+    insert_new(transaction, [entry for entry in entries if isinstance(entry, Said)])
+    _change(transaction, entries)
 
 
 def write(transaction: Transaction, entries: Sequence[ArchiveEntry]) -> list[Said]:
@@ -30,13 +36,17 @@ def write(transaction: Transaction, entries: Sequence[ArchiveEntry]) -> list[Sai
         return []
     said = [entry for entry in entries if isinstance(entry, Said)]
     clashing = insert(transaction, said) if said else []
+    _change(transaction, entries)
+    raise_mark(transaction, "serial", max(entry.serial for entry in entries))
+    return clashing
+
+
+def _change(transaction: Transaction, entries: Sequence[ArchiveEntry]) -> None:
     for entry in entries:
         if isinstance(entry, Edited):
             _edit(transaction, entry)
         elif isinstance(entry, Retracted):
             _retract(transaction, entry)
-    raise_mark(transaction, "serial", max(entry.serial for entry in entries))
-    return clashing
 
 
 def _edit(transaction: Transaction, edited: Edited) -> None:

@@ -23,8 +23,8 @@ _MESSAGE = "serial, conversation, sender, name, at, text, reply, changed"
 _COLUMNS = 8
 
 
-def write_new(transaction: Transaction, said: Sequence[Said]) -> None:
-    """Write messages whose serials were just given out by the same transaction: none of them is there."""
+def insert_new(transaction: Transaction, said: Sequence[Said]) -> None:
+    """Insert messages whose serials were just given out by the same transaction: none of them is there."""
     if said:
         _insert_rows(transaction, said, numbers_of(transaction, {one.place for one in said}))
 
@@ -51,10 +51,12 @@ def numbers_of(transaction: Transaction, places: Iterable[Place]) -> dict[Place,
             insert, ignore = "INSERT OR IGNORE INTO chat_conversation (low, high) VALUES ", ""
         values = [uid for pair in some for uid in (pair.low, pair.high)]
         transaction.execute(insert + _places(2, len(some)) + ignore, values)
-    return {**rooms, **found, **_known(transaction, missing)}
+    # Somebody else may have made them since this transaction began: they are read as they are now.
+    return {**rooms, **found, **_known(transaction, missing, now=True)}
 
 
-def _known(transaction: Transaction, pairs: Sequence[Pair]) -> dict[Place, int]:
+def _known(transaction: Transaction, pairs: Sequence[Pair], now: bool = False) -> dict[Place, int]:
+    lock = " LOCK IN SHARE MODE" if now and transaction.backend == "mysql" else ""
     found: dict[Place, int] = {}
     for some in _parts(pairs):
         values = [uid for pair in some for uid in (pair.low, pair.high)]
@@ -63,7 +65,7 @@ def _known(transaction: Transaction, pairs: Sequence[Pair]) -> dict[Place, int]:
         query = (
             f"SELECT low, high, conversation FROM chat_conversation WHERE (low, high) IN {among}"  # noqa: S608
         )
-        for low, high, conversation in transaction.all(query, values):
+        for low, high, conversation in transaction.all(query + lock, values):
             found[Pair(low, high)] = conversation
     return found
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
+from chatsvc.inbox.mark import change_event
 from chatsvc.inbox.outcome import Draft, Outcome, Removal, RoomAcknowledgement, RoomDraft
-from chatsvc.wire.events import Message, RoomMessage
+from chatsvc.wire.events import Message, RoomEntry, RoomMessage
 
 M = TypeVar("M", Message, RoomMessage)
 
@@ -68,13 +69,14 @@ class Pending(Awaited[Message]):
 
     def message(self, id: int, serial: int = 0) -> Message:
         draft = self.draft
-        return Message(id, draft.sender, draft.name, draft.at, draft.text, serial)
+        what = draft.sender, draft.name, draft.at, draft.text, serial
+        return Message(id, *what, mark=draft.reference)
 
     def copy(self, id: int, serial: int) -> Message:
         """Make the copy for the sender's own inbox, where it has the id ``id``."""
         draft = self.draft
         what = draft.sender, draft.name, draft.at, draft.text, serial
-        return Message(id, *what, draft.to, draft.device)
+        return Message(id, *what, draft.to, draft.device, draft.reference)
 
 
 @dataclass(slots=True)
@@ -85,8 +87,18 @@ class PendingRoomMessage(Awaited[RoomMessage]):
 
     def message(self, id: int, serial: int = 0) -> RoomMessage:
         draft = self.draft
-        what = draft.sender, draft.name, draft.at, draft.text, draft.mark
+        reply = draft.reference.serial if draft.reference is not None else 0
+        what = draft.sender, draft.name, draft.at, draft.text, draft.mark, reply
         return RoomMessage(draft.room, id, serial, *what)
+
+    def entry(self, id: int, serial: int) -> RoomEntry:
+        """Make the entry of the room's log that the draft is once it is stored."""
+        draft = self.draft
+        reference = draft.reference
+        if reference is None or not reference.changes:
+            return self.message(id, serial)
+        place = (draft.room, id, serial)
+        return change_event(place, draft.at, draft.sender, draft.name, draft.text, reference)
 
 
 @dataclass(slots=True, eq=False)

@@ -8,8 +8,8 @@ in the inbox. A reader that missed nothing meanwhile is live at once. By the cur
 and in order (P2 of docs/protocol.md); a reader that is paused keeps nothing in memory (P8).
 
 What is not for its device, it *passes over*: copies of what its own device has sent, on the unnamed device all copies,
-and the marks of rooms that the user has joined, of which the session is told. That counts as acknowledged as soon as
-everything before it is.
+what changes an earlier message if its client knows of no such thing, and the marks of rooms that the user has joined,
+of which the session is told. That counts as acknowledged as soon as everything before it is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.transport.backoff import Backoff
-from chatsvc.wire.events import Joining, Message
+from chatsvc.wire.events import Joining, Message, Reference
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
@@ -42,7 +42,8 @@ class Reader:
     Reads the inbox of ``uid`` for one log-in, whose client was ``shown`` messages up to an id before.
 
     ``deliver`` sends a message to the client; ``delivered`` counts them. ``registration`` is that of a registered
-    device, None on the unnamed one. ``speaks_as`` is the device as which the log-in sends, registered or not.
+    device, None on the unnamed one. ``speaks_as`` is the device as which the log-in sends, registered or not. People
+    (``for_people``) are told what changes an earlier message, as registered devices are.
     """
 
     _log = Logger()
@@ -60,6 +61,7 @@ class Reader:
         shown: int = 0,
         registration: Registration | None = None,
         speaks_as: str = "",
+        for_people: bool = False,
     ) -> None:
         self._clock = clock
         self._inbox = inbox
@@ -67,6 +69,7 @@ class Reader:
         self.uid = uid
         self.speaks_as = speaks_as
         self.device = speaks_as if registration is not None else ""
+        self._knows_changes = for_people or registration is not None
         self._registration = registration
         self.claimed = self.generation = claim.generation
         self.cursor = claim.acknowledged if registration is None else claim.begin
@@ -282,9 +285,12 @@ class Reader:
 
     def _is_for_others(self, message: Message) -> bool:
         """Whether a message is a copy that is not for this device, or only marks a joining."""
+        mark = message.mark
+        if type(mark) is Reference and mark.changes and not self._knows_changes:
+            return True
         if message.to:
             return not self.device or message.device == self.device
-        return type(message.mark) is Joining
+        return type(mark) is Joining
 
     def _remove(self) -> None:
         where = self.uid, self.generation, self._acknowledged
@@ -381,7 +387,7 @@ class Reader:
                 return False
             if message.id <= self.cursor:
                 continue
-            if self._is_for_others(message) or not message.text:
+            if self._is_for_others(message) or not (message.text or message.mark):
                 self._pass_over(message)
             else:
                 self._deliver(message)

@@ -266,8 +266,9 @@ class MessageRouter(ReadersHere):
         """Give a stored message to its readers, and report to its sender whatever the readers do."""
         if type(outcome) is Stored:
             message = one.message(outcome.id, outcome.serial)
+            listeners = self._listeners.get(one.draft.to, ()) if outcome.id else ()
             # The readers first: to a user who writes to himself in the text dialect, the message is the answer.
-            for listener in self._listeners.get(one.draft.to, ()):
+            for listener in listeners:
                 try:
                     if outcome.taken and not listener.device:
                         listener.taken_over(ANOTHER_NODE)  # it has not heard that it was taken over
@@ -286,10 +287,9 @@ class MessageRouter(ReadersHere):
     def _dispatch_to_room(self, one: PendingRoomMessage, outcome: Outcome, lost: bool) -> None:
         """Give a stored message to the room's feed here, and report to its sender."""
         if type(outcome) is Stored:
-            message = one.message(outcome.id, outcome.serial)
             if not lost:
-                self._feeds.stored(message)
-            one.report(outcome, message)
+                self._feeds.stored(one.entry(outcome.id, outcome.serial))
+            one.report(outcome, one.message(outcome.id, outcome.serial))
         else:
             self._report(one, outcome)
 

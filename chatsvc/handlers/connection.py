@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.inbox.features import DEVICES, ROOMS
-from chatsvc.session import LoggedIn, Session
+from chatsvc.logged_in import LoggedIn
+from chatsvc.session import Session
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem

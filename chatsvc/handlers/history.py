@@ -6,7 +6,8 @@ from chatsvc.accounts.authenticator import Denied
 from chatsvc.archive.segmenter import query_of
 from chatsvc.history.access import Conversation
 from chatsvc.history.history import History
-from chatsvc.session import LoggedIn, Session
+from chatsvc.logged_in import LoggedIn
+from chatsvc.session import Session
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire import history_events as h
@@ -29,12 +30,12 @@ async def read(session: Session, command: c.ReadHistory) -> None:
     :raise RoomRefused: there is no such room, or the user is no member.
     :raise StoreUnavailable: a store is away, or the archive is behind.
     """
-    history, user = _history(session)
+    history, user = history_of(session)
     where = _conversation(session, command.other, command.room)
     page = await history.page(user.uid, where, command.before, command.after, command.limit)
     room = (page.room.number, page.room.name) if page.room else (None, "")
     shown = (tuple(page.messages), page.complete, command.other, *room, command.after is not None)
-    _answer(session, user, command, h.HistoryShown(*shown, re=command.n))
+    answer(session, user, command, h.HistoryShown(*shown, re=command.n))
 
 
 async def search(session: Session, command: c.Search) -> None:
@@ -45,7 +46,7 @@ async def search(session: Session, command: c.Search) -> None:
     :raise RoomRefused: there is no such room, or the user is no member.
     :raise StoreUnavailable: a store is away, or archive or index are behind.
     """
-    history, user = _history(session)
+    history, user = history_of(session)
     session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
     query = query_of(command.text)
     if query.is_empty:
@@ -56,7 +57,7 @@ async def search(session: Session, command: c.Search) -> None:
     found = await history.search(
         user.uid, query, where, command.sender, command.before, command.limit
     )
-    _answer(
+    answer(
         session, user, command, h.Searched(found.hits, found.until, found.complete, re=command.n)
     )
 
@@ -68,12 +69,12 @@ async def list_conversations(session: Session, command: c.ListConversations) -> 
     :raise Denied: there is no history.
     :raise StoreUnavailable: a store is away, or the archive is behind.
     """
-    history, user = _history(session)
+    history, user = history_of(session)
     session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
     listed, complete = await history.conversations(user.uid, command.before, command.limit)
     if not session.connection.rooms:
         listed = [one for one in listed if one.room is None]
-    _answer(session, user, command, h.ConversationsListed(tuple(listed), complete, re=command.n))
+    answer(session, user, command, h.ConversationsListed(tuple(listed), complete, re=command.n))
 
 
 async def mark_read(session: Session, command: c.MarkRead) -> None:
@@ -84,10 +85,10 @@ async def mark_read(session: Session, command: c.MarkRead) -> None:
     :raise RoomRefused: there is no such room, or the user is no member.
     :raise StoreUnavailable: a store is away, or the archive is behind.
     """
-    history, user = _history(session)
+    history, user = history_of(session)
     where = _conversation(session, command.other, command.room)
     await history.mark_read(user.uid, where, command.serial)
-    _answer(session, user, command, h.ReadNoted(re=command.n))
+    answer(session, user, command, h.ReadNoted(re=command.n))
 
 
 async def show_help(session: Session, command: c.HelpOnHistory) -> None:
@@ -95,7 +96,12 @@ async def show_help(session: Session, command: c.HelpOnHistory) -> None:
     session.say(h.HelpOnHistoryShown(re=command.n))
 
 
-def _history(session: Session) -> tuple[History, LoggedIn]:
+def history_of(session: Session) -> tuple[History, LoggedIn]:
+    """
+    Return the history, and the user who asks.
+
+    :raise Denied: there is no history.
+    """
     history, user = session.services.history, session.user
     assert user is not None
     if not history.is_on:
@@ -109,7 +115,7 @@ def _conversation(session: Session, other: int | None, room: int | str | None) -
     return Conversation(other, room)
 
 
-def _answer(session: Session, user: LoggedIn, command: c.Command, event: e.Event) -> None:
+def answer(session: Session, user: LoggedIn, command: c.Command, event: e.Event) -> None:
     """Give an answer to who asked; another user may have logged in on the connection meanwhile, or nobody be there."""
     if session.user is user:
         session.say(event)

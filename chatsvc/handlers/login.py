@@ -11,7 +11,8 @@ from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.room_reader import RoomReader
 from chatsvc.delivery.room_start import TEXT_BACKLOG, Known
 from chatsvc.inbox.claim import InboxClaim, TooManyDevices
-from chatsvc.session import LoggedIn, Session
+from chatsvc.logged_in import LoggedIn
+from chatsvc.session import Session
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -199,6 +200,7 @@ async def _take_over(session: Session, uid: int, command: c.Auth) -> tuple[Reade
         command.after or 0,
         registration,
         speaks_as,
+        session.connection.is_for_people,
     )
     older = holders_of(services.online.get(uid, ()), device, speaks_as)
     if not session.closed:

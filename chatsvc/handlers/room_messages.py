@@ -19,8 +19,9 @@ from chatsvc.inbox.outcome import (
     Stored,
     Unregistered,
 )
+from chatsvc.logged_in import LoggedIn
 from chatsvc.rooms.room import PUBLIC, Room
-from chatsvc.session import LoggedIn, Session
+from chatsvc.session import Session
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -97,7 +98,7 @@ def _route(
 ) -> None:
     """Give a message to the router; ``is_visible``: whether the user may know of the room; None: SQL was not asked."""
     services, number = session.services, room.number
-    generation, sending, registered = _generations(user)
+    generation, sending, registered = user.generations
     draft = RoomDraft(
         *(number, user.uid, user.name, int(services.now() * 1000), command.text),
         device=session.device or "",
@@ -108,6 +109,7 @@ def _route(
         registered=registered,
         version=room.version,
         mark=_mark(user),
+        reference=None if command.reply is None else e.reply_to(command.reply),
     )
     session.count_sent()
     answer = partial(_answer, session, room, is_visible)
@@ -126,14 +128,6 @@ def _mark(user: LoggedIn) -> str:
     if user.reader is None:
         return ""
     return user.reader.device or "-"
-
-
-def _generations(user: LoggedIn) -> tuple[int | None, int | None, bool]:
-    """Say under which generations a message is sent, as a draft has them, and whether by a registered device."""
-    reader = user.reader
-    if reader is not None and reader.device:
-        return None, reader.generation, True
-    return reader.generation if reader is not None else None, user.device_generation, False
 
 
 def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatsvc.handlers import (
     account,
+    changes,
     connection,
     devices,
     history,
@@ -48,6 +49,8 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Search: Route(history.search, True, history.beside),
     c.ListConversations: Route(history.list_conversations, True, history.beside),
     c.MarkRead: Route(history.mark_read, True, history.beside),
+    c.Edit: Route(changes.edit, True, history.beside),
+    c.Retract: Route(changes.retract, True, history.beside),
     c.Logout: Route(login.logout, needs_login=True),
     c.Ping: Route(connection.ping),
     c.Help: Route(connection.show_help),

@@ -19,6 +19,9 @@ from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS
 from chatsvc.storage.url import StoreUnavailable
 
+_REFUSED = (*SQL_ERRORS, OverflowError, UnicodeError)
+"""What is raised for a row that the database does not take: SQLite's driver itself refuses some."""
+
 PAGE = 500
 """Entries that are written in one transaction."""
 
@@ -89,14 +92,15 @@ class Archiver:
             clashing = await self._database.run(lambda t: write(t, entries))
         except StoreUnavailable:
             raise
-        except SQL_ERRORS as problem:
+        except _REFUSED as problem:
             if len(some) > 1:
                 middle = len(some) // 2
                 before = await self._write_some(some[:middle])
                 return before + await self._write_some(some[middle:])
             # The text of such an error may quote the message.
-            number = problem.args[0] if problem.args else ""
-            self._refuse(some, f"the database refuses it: {type(problem).__name__} {number}")
+            number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else ""
+            why = f"the database refuses it: {type(problem).__name__} {number}"
+            self._refuse(some, why.strip())
             return list(some)
         refused = [one for one in some if _is_among(one.entry, clashing)]
         self._refuse(refused, "its serial is another message's")

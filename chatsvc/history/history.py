@@ -15,7 +15,9 @@ from chatsvc.archive.reading import mark_read
 from chatsvc.archive.search import search_page
 from chatsvc.archive.segmenter import Query
 from chatsvc.history.access import Conversation, all_readable, named, scope_of
+from chatsvc.history.changing import Original, editable, retractable
 from chatsvc.history.conversations import conversations
+from chatsvc.history.limits import HistoryLimits
 from chatsvc.history.progress import PATIENCE, Progress
 from chatsvc.rooms.room import Room
 from chatsvc.storage.database import Database
@@ -54,22 +56,24 @@ class History:
     """
     What a user may read of what was said.
 
-    ``database`` only reads, ``writer`` is for markers, ``progress`` knows how far the archive is; all None: there is no
-    history, and nothing may be asked. ``now`` gives seconds since 1970. Each coroutine waits until what was confirmed
-    before is there, and raises :class:`~chatsvc.storage.url.StoreUnavailable` if that takes too long, or a store is
-    away.
+    ``limits`` say how long messages can be changed. ``database`` only reads, ``writer`` is for markers, ``progress``
+    knows how far the archive is; all None: there is no history, and nothing may be asked. ``now`` gives seconds since
+    1970. Each coroutine waits until what was confirmed before is there, and raises
+    :class:`~chatsvc.storage.url.StoreUnavailable` if that takes too long, or a store is away.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         now: Callable[[], float],
+        limits: HistoryLimits,
         database: Database | None = None,
         writer: Database | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._clock = clock
         self._now = now
+        self._limits = limits
         self._database = database
         self._writer = writer
         self._progress = progress
@@ -128,6 +132,24 @@ class History:
         await self._progress.reached()
         now = int(self._now() * 1000)
         return await self._writer.run(lambda t: _mark_read(t, uid, where, serial, now))
+
+    async def editable(self, uid: int, serial: int, text: str) -> Original:
+        """
+        Find a message that a user may edit, and have read ``text``.
+
+        :raise NotAllowed: there is none.
+        """
+        now, minutes = int(self._now() * 1000), self._limits.edit_minutes
+        return await self._read(editable, uid, serial, text, now, minutes)
+
+    async def retractable(self, uid: int, serial: int) -> Original:
+        """
+        Find a message that a user may retract.
+
+        :raise NotAllowed: there is none.
+        """
+        now, minutes = int(self._now() * 1000), self._limits.edit_minutes
+        return await self._read(retractable, uid, serial, now, minutes)
 
     async def _indexed(self) -> None:
         """

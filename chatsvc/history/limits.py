@@ -17,12 +17,13 @@ class HistoryLimits:
     What was said can be read for so many ``days``; 0: there is no history.
 
     At most ``backlog`` messages, and ``backlog_bytes``, should wait to be archived: past that senders are read more
-    slowly.
+    slowly. A message can be edited or retracted by its sender for ``edit_minutes``.
     """
 
     days: int = 365
     backlog: int = 200_000
     backlog_bytes: int = 256 * 1024 * 1024
+    edit_minutes: int = 60
 
     def keeps(self, accounts: StoreURL, inbox: StoreURL) -> bool:
         """Whether there is a history with these stores: an SQLite file of inboxes must be that of the accounts, too."""

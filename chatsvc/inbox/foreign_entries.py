@@ -5,7 +5,8 @@ from __future__ import annotations
 from cachetools import LRUCache
 from twisted.logger import Logger
 
-from chatsvc.wire.events import Invitation, Joining, Message
+from chatsvc.wire.entries import Mark
+from chatsvc.wire.events import Message
 
 _MOST = 2**63 - 1
 """The largest uid or time: what SQL and JSON's readers can hold."""
@@ -30,7 +31,7 @@ class ForeignEntries:
         serial: int = 0,
         to: int = 0,
         device: str = "",
-        mark: Invitation | Joining | None = None,
+        mark: Mark | None = None,
     ) -> Message:
         """
         The message of an entry with ``fields`` (sender, name, time in ms, text) in the inbox of ``uid``.

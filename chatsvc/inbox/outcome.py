@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
+from chatsvc.wire.entries import Reference
 from chatsvc.wire.record import record
 
 
@@ -17,6 +18,9 @@ class Draft:
     unnamed device, None if the session only sends or is a registered device's. ``sending`` is the generation that the
     session took for its device, None without a device. ``registered``: the session is that of the registered
     ``device``, and receives.
+
+    ``reference`` is what it has to do with an earlier message. An edit or a retraction goes only into inboxes with a
+    registered device; ``text`` is then what that message reads from now on.
 
     A session that receives has a copy of its messages to others put into its user's own inbox, if a registered device
     other than ``device`` is there.
@@ -33,6 +37,7 @@ class Draft:
     generation: int | None = None
     sending: int | None = None
     registered: bool = False
+    reference: Reference | None = None
 
 
 @record
@@ -58,6 +63,7 @@ class RoomDraft:
     registered: bool = False
     version: int = 0
     mark: str = ""
+    reference: Reference | None = None
 
 
 @record
@@ -95,7 +101,7 @@ class Removal:
 @record
 class Stored:
     """
-    The message was stored under ``id`` and ``serial``.
+    The message was stored under ``id`` and ``serial``; ``id`` 0: its recipient's inbox gets no such entry.
 
     ``waiting`` messages wait in the inbox now, this one among them. ``elsewhere``: a device of its reader is logged in
     at another node; ``taken``: the unnamed one is. ``copy`` is the id of the copy in the sender's own inbox, 0 if there

@@ -76,11 +76,16 @@ class Auth(Command):
 
 @record
 class Send(Command):
-    """Send a message to ``to``; with ``again``, only ask about one that was confirmed before, and store nothing."""
+    """
+    Send a message to ``to``; with ``again``, only ask about one that was confirmed before, and store nothing.
+
+    ``reply`` is the serial of the message that it answers, None if it answers none.
+    """
 
     to: int
     text: str
     again: bool = False
+    reply: int | None = None
 
 
 @record
@@ -99,10 +104,11 @@ class RoomCommand(Command):
 
 @record
 class SendToRoom(RoomCommand):
-    """Send a message into a room; ``again`` as in ``Send``."""
+    """Send a message into a room; ``again`` and ``reply`` as in ``Send``."""
 
     text: str
     again: bool = False
+    reply: int | None = None
 
 
 @record
@@ -250,6 +256,21 @@ class MarkRead(Command):
     serial: int
     other: int | None = None
     room: int | None = None
+
+
+@record
+class Edit(Command):
+    """Have one's own message ``serial`` read ``text`` from now on."""
+
+    serial: int
+    text: str
+
+
+@record
+class Retract(Command):
+    """Take the message ``serial`` out of the history."""
+
+    serial: int
 
 
 @record

@@ -32,6 +32,31 @@ class Joining:
 
 
 @record
+class Reference:
+    """
+    What a message has to do with an earlier one, whose ``serial`` this is.
+
+    ``kind`` is ``reply``, ``edited`` (that one reads as this text from now on) or ``retracted``.
+    """
+
+    kind: str
+    serial: int
+
+    @property
+    def changes(self) -> bool:
+        """Whether the message is none of its own, but changes the other one."""
+        return self.kind != "reply"
+
+
+def reply_to(serial: int | None) -> Reference | None:
+    """Say that a message answers the one with this serial; None: it answers none."""
+    return None if serial is None else Reference("reply", serial)
+
+
+Mark = Invitation | Joining | Reference
+
+
+@record
 class Message:
     """
     A message in an inbox.
@@ -42,7 +67,8 @@ class Message:
     ``serial`` names the message in the whole service and grows in each inbox; 0: it was stored before there were
     serials. A copy of what the inbox's own user sent has its original's serial, says by ``to`` who was written to and
     by ``device`` which device sent it (empty: none that has a name). ``to`` 0: this is no copy. ``mark`` is there if
-    this is an invitation to a room, or no message but the note that its user has joined one.
+    this is an invitation to a room, or no message but the note that its user has joined one, or if it has to do with an
+    earlier message.
 
     ``text_frame`` belongs to the text dialect. It holds the message's frame once it was encoded, for reader and sender
     get the same bytes.
@@ -57,7 +83,7 @@ class Message:
     serial: int = field(default=0, compare=False)
     to: int = 0
     device: str = ""
-    mark: Invitation | Joining | None = None
+    mark: Mark | None = None
     # A list as a box that is filled later: the record itself is frozen. Encoding once instead of twice is worth it.
     text_frame: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -69,6 +95,7 @@ class RoomMessage:
 
     ``id`` counts 1, 2, 3, … in each room's log, events included. ``device`` is the device of ``sender`` that sent it,
     which is not handed it: the name of a registered one, ``-`` for the unnamed one, empty if none that reads sent it.
+    ``reply`` is the serial of the message that it answers, 0 if it answers none.
 
     ``frames`` belongs to the dialects: the frame by dialect, once it was encoded.
     """
@@ -81,6 +108,7 @@ class RoomMessage:
     at: int
     text: str
     device: str = ""
+    reply: int = 0
     frames: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
@@ -89,10 +117,10 @@ class RoomEvent:
     """
     An event in a room's log: what has changed, under the room's ``version``.
 
-    ``event`` is one of ``created``, ``joined``, ``left``, ``removed``, ``role``, ``changed``, ``closed``. ``by`` is the
-    uid of who did it, ``user`` of whom it is about (0: nobody), ``name`` that user's name (of ``by`` where ``user`` is
-    0). ``details`` are the further fields of its frame, such as ``{"role": "moderator"}``, ``{"ban": True}``, or
-    what has changed.
+    ``event`` is one of ``created``, ``joined``, ``left``, ``removed``, ``role``, ``changed``, ``closed``; ``edited``
+    and ``retracted`` change a message, and no room, so they have the version 0. ``by`` is the uid of who did it,
+    ``user`` of whom it is about (0: nobody), ``name`` that user's name (of ``by`` where ``user`` is 0). ``details`` are
+    the further fields of its frame, such as ``{"role": "moderator"}``, ``{"ban": True}``, or what has changed.
     """
 
     room: int

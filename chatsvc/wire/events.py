@@ -8,9 +8,11 @@ from dataclasses import field
 from chatsvc.wire.entries import Invitation as Invitation
 from chatsvc.wire.entries import Joining as Joining
 from chatsvc.wire.entries import Message as Message
+from chatsvc.wire.entries import Reference as Reference
 from chatsvc.wire.entries import RoomEntry as RoomEntry
 from chatsvc.wire.entries import RoomEvent as RoomEvent
 from chatsvc.wire.entries import RoomMessage as RoomMessage
+from chatsvc.wire.entries import reply_to as reply_to
 from chatsvc.wire.problems import Problem
 from chatsvc.wire.record import record
 

@@ -92,3 +92,8 @@ class ReadElsewhere(Event):
 @record
 class HelpOnHistoryShown(Event):
     """The answer to ``HelpOnHistory``."""
+
+
+@record
+class Changed(Event):
+    """The answer to ``Edit`` and ``Retract``."""

@@ -56,6 +56,8 @@ ZH_ROOMS = RoomPhrases(
         "role": "{who} 被 {by} 设为 #{room} 的{role}",
         "changed": "{who} 更改了 #{room}: {changes}",
         "closed": "{who} 关闭了 #{room}",
+        "edited": "{who} 在 #{room} 改为: {text}",
+        "retracted": "{who} 在 #{room} 撤回了一条消息",
     },
     fields={
         "name": "名称为 #{value}",
@@ -122,6 +124,8 @@ EN_ROOMS = RoomPhrases(
         "role": "{who} was made {role} of #{room} by {by}",
         "changed": "{who} changed #{room}: {changes}",
         "closed": "{who} closed #{room}",
+        "edited": "{who} changed it to, in #{room}: {text}",
+        "retracted": "{who} retracted a message in #{room}",
     },
     fields={
         "name": "its name is #{value}",

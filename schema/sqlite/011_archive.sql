@@ -66,3 +66,7 @@ CREATE TABLE IF NOT EXISTS chat_archive (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- What a message of a room's log has to do with an earlier one, whose serial follows: a (answers it), e (edits it: that
+-- one reads as this text), x (retracts it); empty: nothing.
+ALTER TABLE chat_room_log ADD COLUMN reference text NOT NULL DEFAULT '';

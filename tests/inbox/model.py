@@ -20,6 +20,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.inbox.room_log import LogEvent
+from chatsvc.wire.entries import Mark
 from chatsvc.wire.events import Invitation, Joining
 from tests.inbox.room_model import RoomModel
 
@@ -36,7 +37,7 @@ class Entry:
     to: int = 0
     device: str = ""
     serial: int = 0
-    mark: Invitation | Joining | None = None
+    mark: Mark | None = None
 
     @property
     def counts(self) -> bool:

@@ -92,7 +92,7 @@ class World:
             inbox=self.inbox,
             rooms=cast(Rooms, self.rooms),
             feeds=self.feeds,
-            history=History(self.clock, now),
+            history=History(self.clock, now, HistoryLimits()),
             backlog=Backlog(None, cast(Database, None), HistoryLimits()),
             router=self.router,
             flush=self.flush,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.clients import StructuredClient
+from tests.support.processes import PASSWORD
 from tests.system.devices import DESK, PHONE
 from tests.system.rooms import RoomsCase, undated
 
@@ -285,6 +286,170 @@ class EveryStore(HistoryCase):
         client.say_many([*things, {"type": "msg", "n": 1, "to": self.other, "text": "quick"}])
         kinds = [client.await_type("sent", "history")["type"] for _ in range(6)]
         self.assertEqual(sorted(kinds), ["history"] * 5 + ["sent"])
+
+    def test_reply(self) -> None:
+        """A reader would not be told which message another one answers, at once or later."""
+        mine = self.room_device(self.a, DESK)
+        phone = self.room_device(self.b, PHONE)
+        theirs = self.room_device(self.b, DESK, self.other)
+        first = mine.ask(type="msg", n=1, to=self.other, text="question")
+        theirs.await_type("msg")
+        second = theirs.ask(type="msg", n=1, to=self.me, text="answer", reply=first["serial"])
+        for client in (mine, phone):
+            told = [client.await_type("msg") for _ in range(1 if client is mine else 2)][-1]
+            self.assertEqual((told["text"], told["reply"]), ("answer", first["serial"]))
+        page = self.history(mine, **{"with": self.other})["messages"]
+        self.assertEqual([one.get("reply") for one in page], [None, first["serial"]])
+        room = self.create(mine)
+        asked = self.say(mine, room, 1, "question")
+        mine.ask(type="msg", n=2, room=room, text="answer", reply=asked["serial"])
+        phone.await_type("msg")
+        self.assertEqual(phone.await_type("msg")["reply"], asked["serial"])
+        page = self.history(mine, room=room)["messages"]
+        self.assertEqual([one.get("reply") for one in page], [None, asked["serial"]])
+        self.assertGreater(second["serial"], first["serial"])
+
+    def test_reply_waits(self) -> None:
+        """What waits for a reader who is away would no longer say which message it answers."""
+        theirs = self.room_device(self.b, DESK, self.other)
+        for n, reply in enumerate((5, 6), 1):
+            theirs.ask(type="msg", n=n, to=self.me, text="answer", reply=reply)
+        self.room_device(self.a, DESK)
+        self.assertEqual([one["reply"] for one in self.before], [5, 6])
+
+    def test_edit(self) -> None:
+        """What somebody has corrected would read as before, for those who were shown it or who read the history."""
+        mine, phone = self.room_device(self.a, DESK), self.room_device(self.b, PHONE)
+        theirs = self.room_device(self.b, DESK, self.other)
+        sent = mine.ask(type="msg", n=1, to=self.other, text="tomorow 明天")
+        theirs.await_type("msg")
+        phone.await_type("msg")
+        serial = sent["serial"]
+        answer = mine.ask(type="edit", n=2, serial=serial, text="tomorrow 后天")
+        self.assertEqual(answer["type"], "ok")
+        for client, other in ((theirs, self.me), (phone, self.other)):
+            event = client.await_type("event")
+            self.assertEqual((event["event"], event["target"]), ("edited", serial))
+            self.assertEqual((event["text"], event["by"]), ("tomorrow 后天", self.me))
+            self.assertEqual(event["with"], other)
+            self.assertGreater(event["serial"], serial)
+        (message,) = self.history(theirs, **{"with": self.me})["messages"]
+        self.assertEqual((message["text"], message["serial"]), ("tomorrow 后天", serial))
+        self.assertGreaterEqual(message["edited"], message["at"])
+        self.assertEqual(self.search(theirs, "明天"), [])
+        self.assertEqual(self.search(theirs, "后天"), ["tomorrow 后天"])
+        self.assertEqual(
+            mine.ask(type="edit", n=3, serial=serial, text="tomorrow 后天")["type"], "ok"
+        )
+        self.assertTrue(theirs.silent())
+
+    def test_edit_waits(self) -> None:
+        """A device that was away would show what was corrected as it read before, or miss the correction."""
+        phone = self.room_device(self.b, PHONE)
+        phone.close()
+        theirs = self.room_device(self.b, DESK, self.other)
+        sent = theirs.ask(type="msg", n=1, to=self.me, text="before")
+        theirs.ask(type="edit", n=2, serial=sent["serial"], text="after")
+        phone = self.room_device(self.b, PHONE)
+        kinds = [(one["type"], one["text"]) for one in self.before]
+        self.assertEqual(kinds, [("msg", "before"), ("event", "after")])
+
+    def test_retract(self) -> None:
+        """What somebody has retracted would still be read, found or shown as the last message."""
+        mine = self.room_device(self.a, DESK)
+        theirs = self.room_device(self.b, DESK, self.other)
+        mine.ask(type="msg", n=1, to=self.other, text="good")
+        sent = mine.ask(type="msg", n=2, to=self.other, text="evil 邪恶")
+        answer = mine.ask(type="retract", n=3, serial=sent["serial"])
+        self.assertEqual(answer["type"], "ok")
+        event = theirs.await_type("event")
+        self.assertEqual((event["event"], event["target"]), ("retracted", sent["serial"]))
+        self.assertNotIn("text", event)
+        self.assertEqual(self.texts(theirs, **{"with": self.me}), ["good"])
+        self.assertEqual(self.search(theirs, "邪恶"), [])
+        (listed,) = theirs.ask(type="conversations", n=4)["conversations"]
+        self.assertEqual((listed["last"]["text"], listed["unread"]), ("good", 1))
+        self.assertEqual(mine.ask(type="retract", n=5, serial=sent["serial"])["type"], "ok")
+        refused = mine.ask(type="edit", n=6, serial=sent["serial"], text="again")
+        self.assertEqual(refused["code"], "forbidden")
+        self.assertTrue(theirs.silent())
+
+    def test_in_rooms(self) -> None:
+        """An edit or a retraction in a room would not be told, or what was retracted stay in the room's log."""
+        mine, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        room = self.create(mine)
+        self.join(member, room)
+        mine.await_type("event")
+        first, second = (self.say(mine, room, n, text) for n, text in ((1, "one"), (2, "two")))
+        member.await_type("msg")
+        member.await_type("msg")
+        mine.ask(type="edit", n=3, serial=first["serial"], text="uno")
+        for client in (mine, member):
+            event = client.await_type("event")
+            self.assertEqual((event["event"], event["text"]), ("edited", "uno"))
+            self.assertEqual((event["room"], event["target"]), (room, first["serial"]))
+        mine.ask(type="retract", n=4, serial=first["serial"])
+        self.assertEqual(member.await_type("event")["event"], "retracted")
+        self.assertEqual(self.texts(member, room=room), ["two"])
+        late = self.room_device(self.a, PHONE, self.other, rooms={str(room): [0, 1]})
+        told = [(one["type"], one.get("text"), one.get("event")) for one in self.before[1:]]
+        self.assertEqual(
+            told, [("event", None, "joined"), ("msg", "two", None), ("event", None, "retracted")]
+        )
+        self.say(mine, room, 3, "three")
+        self.assertEqual(late.await_type("msg")["text"], "three")
+        self.assertEqual(member.await_type("msg")["text"], "three")
+        self.assertGreater(second["serial"], first["serial"])
+
+    def test_who_may_change(self) -> None:
+        """Somebody could change or take away what others have said, or learn by guessing which serials there are."""
+        mine, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        stranger = self.room_device(self.a, DESK, self.world.stores.add_user("stranger"))
+        room = self.create(mine)
+        self.join(member, room)
+        said = [
+            mine.ask(type="msg", n=1, to=self.other, text="direct")["serial"],
+            self.say(mine, room, 1, "in the room")["serial"],
+        ]
+        for client in (member, stranger):
+            for serial in (*said, 5, 2**53 - 1):
+                for what in ({"type": "edit", "text": "x"}, {"type": "retract"}):
+                    answer = client.ask(n=9, serial=serial, **what)
+                    self.assertEqual(answer["code"], "forbidden", what)
+        theirs = self.say(member, room, 1, "rude")["serial"]
+        self.assertEqual(mine.ask(type="edit", n=2, serial=theirs, text="x")["code"], "forbidden")
+        self.assertEqual(mine.ask(type="retract", n=3, serial=theirs)["type"], "ok")
+        self.assertEqual(self.texts(member, room=room), ["in the room"])
+        mine.ask(type="msg", n=2, to=self.other, text="later")
+        member.ask(type="leave", n=4, room=room)
+        left = self.room_device(self.b, DESK, self.other)
+        self.assertEqual(left.ask(type="retract", n=5, serial=theirs)["code"], "forbidden")
+
+    def test_changes_for_people(self) -> None:
+        """People at the text dialect would not be told what was corrected."""
+        self.room_device(self.a, PHONE).close()
+        person = self.person(self.a)
+        theirs = self.room_device(self.b, DESK, self.other)
+        sent = theirs.ask(type="msg", n=1, to=self.me, text="before")
+        person.read()
+        theirs.ask(type="edit", n=2, serial=sent["serial"], text="after")
+        self.assertRegex(undated(person.read()), rf"^\* user\d+\|UID:{self.other} 改为: after$")
+        theirs.ask(type="retract", n=3, serial=sent["serial"])
+        said = undated(person.read())
+        self.assertRegex(said, rf"^\* user\d+\|UID:{self.other} 撤回了一条消息$")
+
+    def test_changes_for_older_programs(self) -> None:
+        """A program of before there were devices would be sent frames that it does not know, or messages stay for ever."""
+        self.room_device(self.a, PHONE).close()
+        older = self.a.structured()
+        self.addCleanup(older.close)
+        older.log_in(self.me, PASSWORD)
+        theirs = self.room_device(self.b, DESK, self.other)
+        sent = theirs.ask(type="msg", n=1, to=self.me, text="before")
+        message = older.await_type("msg")
+        theirs.ask(type="edit", n=2, serial=sent["serial"], text="after")
+        older.say(type="ack", id=message["id"])
+        self.assertTrue(older.silent())
 
     def test_text_dialect(self) -> None:
         """People could not read again what was said."""

@@ -21,8 +21,10 @@ class RightsTests(SynchronousTestCase):
         done = chatsvc("schema", "create", "--accounts", self.stores.accounts)
         self.assertEqual(done.status, 0, done)
         rooms = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
-        history = ("chat_conversation", "chat_message", "chat_word", "chat_unindexed")
-        history += ("chat_reading", "chat_archive")
+        history = (
+            *("chat_conversation", "chat_message", "chat_word", "chat_unindexed"),
+            *("chat_reading", "chat_archive"),
+        )
         for table in ("user", "chat_name", "chat_lock", *rooms, *history):
             self.grant(table)
         self.allow("-hgetall", "-xrevrange", "-subscribe", "-info", "-select")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chatsvc.archive.entry import ArchiveEntry, Pair, Said
+from chatsvc.archive.entry import ArchiveEntry, Pair
 from chatsvc.archive.queue import Done, Ends, Queued
+from chatsvc.inbox.archiving import archive_entry
+from chatsvc.inbox.mark import parse_mark
 from chatsvc.inbox.redis.lease import ScriptCall
+from chatsvc.wire.entries import Reference
 
 LEASE_MS = 5000
 """Milliseconds after which another node archives, if the one that did has not been heard of."""
@@ -27,7 +30,7 @@ class RedisArchiveQueue:
         if done is not None:
             arguments["done"] = [done.last.id, done.last.note, list(done.refused)]
         is_here, *page = await self._call(b"take_archive", arguments)
-        return [_queued(id, fields) for id, fields in page[0]] if is_here else None
+        return [_queued(*entry) for entry in page[0]] if is_here else None
 
     async def leave(self) -> None:
         """Delete the lease."""
@@ -38,8 +41,7 @@ class RedisArchiveQueue:
         return Ends(*await self._call(b"archive_ends", {}))
 
 
-def _queued(id: str, fields: Sequence[str]) -> Queued:
-    note = fields[-1] if fields else ""
+def _queued(id: str, note: str, fields: Sequence[str]) -> Queued:
     try:
         return Queued(id, note, _entry(fields))
     except (ValueError, TypeError):
@@ -55,7 +57,11 @@ def _entry(fields: Sequence[str]) -> ArchiveEntry:
     if tuple(fields[::2]) != _FIELDS:
         raise ValueError("other fields")
     sender, name, at, text, note = fields[1::2]
-    serial, place = note.split(" ")
+    serial, place, *word = note.split(" ")
     uid = int(sender)
     where = int(place[1:]) if place.startswith("#") else Pair.between(int(place), uid)
-    return Said(int(serial), where, uid, name, int(at), text)
+    reference = parse_mark(word[0]) if word else None
+    if word and not isinstance(reference, Reference):
+        raise ValueError("another reference")
+    what = (uid, name, int(at), text, reference if isinstance(reference, Reference) else None)
+    return archive_entry(int(serial), where, *what)

@@ -14,6 +14,7 @@ from chatsvc.inbox.limits import (
     RECENT,
     InboxLimits,
 )
+from chatsvc.inbox.mark import mark_to_text
 from chatsvc.inbox.outcome import (
     Behind,
     Committed,
@@ -161,11 +162,13 @@ def _draft_fields(draft: Draft) -> list[str | int]:
         *(str(draft.to), str(draft.sender)),
         *(draft.name, str(draft.at), draft.text),
     ]
-    if draft.n is None and draft.generation is None and not draft.registered:
+    if draft.n is None and draft.generation is None and not (draft.registered or draft.reference):
         return fields
     n = "" if draft.n is None else str(draft.n)
     again = "again" if draft.again else ""
     fields += [draft.device, n, again, draft.generation or 0, draft.sending or 0]
+    if draft.reference is not None:
+        return [*fields, draft.registered, mark_to_text(draft.reference)]
     return [*fields, True] if draft.registered else fields
 
 
@@ -175,6 +178,7 @@ def _room_draft_fields(draft: RoomDraft) -> list[str | int]:
         *(draft.device, "" if draft.n is None else str(draft.n), "again" if draft.again else ""),
         *(draft.generation or 0, draft.sending or 0, draft.registered),
         *(draft.version, mark_words(draft.mark)),
+        *([mark_to_text(draft.reference)] if draft.reference is not None else []),
     ]
 
 

@@ -55,6 +55,7 @@ _TRIALS: dict[str, tuple[str, ...]] = {
     "xinfo|stream": ("XINFO", "STREAM", _KEY),
     "xrange": ("XRANGE", _KEY, "-", "+", "COUNT", "1"),
     "xrevrange": ("XREVRANGE", _KEY, "+", "-", "COUNT", "1"),
+    "xdel": ("XDEL", _KEY, "1-0"),
     "xtrim": ("XTRIM", _KEY, "MINID", "0"),
     "del": ("DEL", _KEY),
     "publish": ("PUBLISH", _CHANNEL, ""),

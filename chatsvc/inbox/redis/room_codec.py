@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from chatsvc.inbox.mark import parse_mark
+from chatsvc.inbox.mark import message_or_change, parse_mark
 from chatsvc.inbox.room_log import (
     Applied,
     LogEvent,
@@ -16,7 +16,8 @@ from chatsvc.inbox.room_log import (
     RoomEnds,
     RoomStart,
 )
-from chatsvc.wire.events import Invitation, Joining, RoomEntry, RoomEvent, RoomMessage
+from chatsvc.wire.entries import Mark
+from chatsvc.wire.events import RoomEntry, RoomEvent, RoomMessage
 
 _NO_DEVICE = "*"
 """Stands in an entry where no device is left out, and in events."""
@@ -104,11 +105,13 @@ def decode_entry(fields: Sequence[Any]) -> RoomEntry:
     room, id = _number(fields[0]), int(fields[1])
     try:
         sender, name, at, text, note = fields[2:]
-        serial, _, mark, *version = note.split(" ")
-        if version:
-            return _event(room, id, int(serial), int(version[0]), int(sender), name, int(at), text)
+        serial, _, mark, *rest = note.split(" ")
+        word = rest[0] if rest else ""
+        if word.isdigit():
+            return _event(room, id, int(serial), int(word), int(sender), name, int(at), text)
         device = "" if mark == _NO_DEVICE else mark
-        return RoomMessage(room, id, int(serial), int(sender), name, int(at), text, device)
+        what = (room, id, int(serial), int(sender), name, int(at), text, device)
+        return message_or_change(what, word)
     except (ValueError, TypeError, KeyError, AttributeError):
         return RoomMessage(room, id, 0, 0, "", 0, "")
 
@@ -126,11 +129,16 @@ def _number(key: str) -> int:
     return int(key[1:])
 
 
-def decode_recipient(to: str | int) -> tuple[int, Invitation | Joining | None]:
+def decode_recipient(to: str | int) -> tuple[int, Mark | None]:
     """
-    What an entry of an inbox says behind its device: the recipient of a copy, or what it means for a room.
+    What an entry of an inbox says behind its device: the recipient of a copy, and what it means besides.
 
-    :return: the recipient's uid, 0 if it is no copy; and the mark of an invitation or a joining.
+    :return: the recipient's uid, 0 if it is no copy; and its mark.
     """
-    mark = parse_mark(to) if isinstance(to, str) else None
+    if not isinstance(to, str):
+        return to, None
+    recipient, _, word = to.partition(" ")
+    if (word and recipient.isdigit()) or recipient[:1] == "-":
+        return int(recipient), parse_mark(word) if word else None
+    mark = parse_mark(to)
     return (0, mark) if mark is not None else (int(to or 0), None)

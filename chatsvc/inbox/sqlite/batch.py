@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chatsvc.archive.entry import Pair, Place, Said
-from chatsvc.archive.writing import write_new
+from chatsvc.archive.changes import write_new
+from chatsvc.archive.entry import ArchiveEntry, Pair, Place
+from chatsvc.inbox.archiving import entry_of
 from chatsvc.inbox.claim import InboxClaim, Registration
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import (
@@ -68,7 +69,7 @@ class SQLiteBatch:
         self._transaction = transaction
         self.archives = False
         """Whether what is stored goes into the archive, too."""
-        self._said: list[Said] = []
+        self._archived: list[ArchiveEntry] = []
         self._limits = limits
         self._now = now
         self._latest = latest
@@ -129,7 +130,9 @@ class SQLiteBatch:
             return full
         self._touched.add(draft.to)
         serial = self.next_serial()
-        id = self._log.append(draft.to, inbox, draft, serial)
+        id = 0
+        if not (draft.reference and draft.reference.changes) or inbox.registered:
+            id = self._log.append(draft.to, inbox, draft, serial, mark=draft.reference)
         if draft.n is not None:
             self._numbers.remember(draft.to, draft, id, serial, digests)
         self.archive(Pair.between(draft.to, draft.sender), draft, serial)
@@ -137,10 +140,9 @@ class SQLiteBatch:
         return Stored(id, inbox.waiting, serial=serial, copy=copy)
 
     def archive(self, place: Place, draft: Draft | RoomDraft, serial: int) -> None:
-        """Put a message that is stored into the archive, too."""
+        """Put what is stored into the archive, too."""
         if self.archives:
-            said = (draft.sender, draft.name, draft.at, draft.text)
-            self._said.append(Said(serial, place, *said))
+            self._archived.append(entry_of(serial, place, draft))
 
     def refuse_session(self, draft: Draft | RoomDraft) -> Moved | Unregistered | None:
         """Say what is wrong with the session that sends a draft; None: nothing is."""
@@ -282,7 +284,7 @@ class SQLiteBatch:
             if not inbox.is_plain:
                 inbox.begin_counts()
         self._log.flush()
-        write_new(self._transaction, self._said)
+        write_new(self._transaction, self._archived)
         self._inboxes.save()
         write_rows(
             self._transaction,
@@ -328,7 +330,7 @@ class SQLiteBatch:
         if not has_another(inbox, self._limits, draft.device):
             return 0
         self._touched.add(draft.sender)
-        return self._log.append(draft.sender, inbox, draft, serial, draft.to)
+        return self._log.append(draft.sender, inbox, draft, serial, draft.to, mark=draft.reference)
 
     def _remove_from_plain(self, inbox: InboxState, removal: Removal) -> None:
         if removal.device or (inbox.generation == removal.generation and not inbox.has_unnamed):

@@ -12,7 +12,7 @@ from chatsvc.inbox.outcome import Draft
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.state import InboxState
 from chatsvc.storage.sql import Transaction
-from chatsvc.wire.events import Invitation, Joining
+from chatsvc.wire.entries import Joining, Mark
 
 _PLAIN = "uid, id, sender, name, at, text, serial"
 _WRITE_PLAIN = f"INSERT INTO chat_inbox ({_PLAIN}) VALUES"
@@ -58,18 +58,19 @@ class MessageLog:
         draft: Draft,
         serial: int,
         to: int = 0,
-        mark: Invitation | Joining | None = None,
+        mark: Mark | None = None,
     ) -> int:
         """
         Append a message to the inbox of ``uid``, or, with ``to``, a copy of what its user sent there.
 
-        With ``mark`` it is an invitation, or the note of a joining, which counts as a copy; such an inbox is not plain.
+        ``mark`` says what more it is. The note of a joining counts as a copy; an inbox with invitations or such notes
+        is not plain.
 
         :return: its id.
         """
         inbox.last_id = id = inbox.last_id + 1
         row = (uid, id, draft.sender, draft.name, draft.at, draft.text, serial)
-        if inbox.is_plain:
+        if inbox.is_plain and mark is None:
             self._plain.append(row)
             return id
         if to or isinstance(mark, Joining):

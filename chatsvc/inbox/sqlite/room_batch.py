@@ -98,6 +98,9 @@ class RoomBatch:
         if (draft.room, draft.sender) not in self._members:
             return NotMember()
         serial = self._inboxes.next_serial()
+        reference = draft.reference
+        if reference is not None and reference.kind == "retracted":
+            self._logs.delete(draft.room, reference.serial)
         id = self._logs.append(draft, serial)
         self._inboxes.archive(draft.room, draft, serial)
         if draft.n is not None:

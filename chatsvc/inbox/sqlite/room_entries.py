@@ -12,13 +12,14 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
+from chatsvc.inbox.mark import mark_to_text, message_or_change
 from chatsvc.inbox.outcome import RoomDraft
 from chatsvc.inbox.room_log import LogEvent, Place, RoomLogLimits
 from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.storage.sql import Transaction
-from chatsvc.wire.events import RoomEntry, RoomEvent, RoomMessage
+from chatsvc.wire.events import Reference, RoomEntry, RoomEvent
 
-ENTRY = "room, id, serial, version, sender, at, device, name, text"
+ENTRY = "room, id, serial, version, sender, at, device, name, text, reference"
 """The columns of which :func:`entry_of` makes an entry."""
 
 _STATE = "room, version, front, last, serial, bytes, bytes_front, refused"
@@ -78,15 +79,26 @@ class RoomEntries(dict[int, RoomState]):
         self._before = {room: _columns(state) for room, state in self.items()}
 
     def append(self, draft: RoomDraft, serial: int) -> int:
-        """Append a message; its id."""
-        what = (draft.sender, draft.at, draft.mark, draft.name, draft.text)
+        """Append a message, or what changes an earlier one; its id."""
+        reference = draft.reference
+        changes = reference is not None and reference.changes
+        word = "" if reference is None else mark_to_text(reference)
+        device = "" if changes else draft.mark  # P5: a change is told to all
+        what = (draft.sender, draft.at, device, draft.name, draft.text, word)
         return self._append(draft.room, serial, 0, *what)
+
+    def delete(self, room: int, target: int) -> None:
+        """Delete a message, and what has changed it (P6): its place stays empty."""
+        self._flush()
+        edit = mark_to_text(Reference("edited", target))
+        sql = "DELETE FROM chat_room_log WHERE room = ? AND (serial = ? AND version = 0 OR reference = ?)"
+        self._transaction.execute(sql, (room, target, edit))
 
     def append_event(self, event: LogEvent, serial: int) -> RoomEvent:
         """Append an event."""
         details = {"event": event.event, "user": event.user, "details": dict(event.details)}
         text = json.dumps(details, ensure_ascii=False)
-        what = (event.by, event.at, "", event.name, text)
+        what = (event.by, event.at, "", event.name, text, "")
         id = self._append(event.room, serial, event.version, *what)
         about = (event.at, event.event, event.by, event.user, event.name, event.details)
         return RoomEvent(event.room, id, serial, event.version, *about)
@@ -110,16 +122,19 @@ class RoomEntries(dict[int, RoomState]):
 
     def save(self, limits: RoomLogLimits) -> None:
         """Write what was appended, trim the logs that have grown, and write their states."""
-        write_rows(self._transaction, _APPEND, self._appended)
-        self._appended = []
+        self._flush()
         for room, state in self.items():
             self._trim(room, state, limits)
         rows = [(room, *_columns(state)) for room, state in self.items()]
         changed = [row for row in rows if row[1:] != self._before[row[0]]]
         write_rows(self._transaction, _WRITE, changed)
 
+    def _flush(self) -> None:
+        write_rows(self._transaction, _APPEND, self._appended)
+        self._appended = []
+
     def _append(self, room: int, serial: int, version: int, *what: Any) -> int:
-        *_, name, text = what
+        *_, name, text, _ = what
         state = self[room]
         state.last += 1
         state.serial = serial
@@ -155,10 +170,11 @@ def entry_of(
     device: str,
     name: str,
     text: str,
+    word: str,
 ) -> RoomEntry:
     """The entry of a row with the columns ``ENTRY``."""
     if not version:
-        return RoomMessage(room, id, serial, sender, name, at, text, device)
+        return message_or_change((room, id, serial, sender, name, at, text, device), word)
     what = json.loads(text)
     about = (what["event"], sender, what["user"], name, what["details"])
     return RoomEvent(room, id, serial, version, at, *about)

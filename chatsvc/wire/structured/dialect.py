@@ -141,7 +141,8 @@ def _parse_send(thing: dict[str, Any], n: int | None) -> c.Command:
     again = f.flag(thing, "again")
     if again and n is None:
         raise f.BadField("again")
-    return c.Send(to, text, again, n=n)
+    reply = f.number(thing, "reply", 1, c.MAX_N) if "reply" in thing else None
+    return c.Send(to, text, again, reply, n=n)
 
 
 def _parse_hello(thing: dict[str, Any], n: int | None) -> c.Command:
@@ -234,6 +235,8 @@ def _encode_message_with_serial(message: e.Message, lang: str) -> dict[str, Any]
         thing["serial"] = message.serial
     if message.to:
         thing["to"] = message.to
+    if message.mark is not None and isinstance(message.mark, e.Reference):
+        return history.with_reference(thing, message, message.mark)
     return thing
 
 

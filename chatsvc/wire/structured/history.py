@@ -11,6 +11,7 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire import history_events as h
 from chatsvc.wire.entries import ArchivedMessage
+from chatsvc.wire.problems import Problem
 from chatsvc.wire.structured import fields as f
 from chatsvc.wire.structured.fields import Thing
 
@@ -55,6 +56,16 @@ def _parse_search(thing: Thing, n: int) -> c.Command:
     return c.Search(text, *where, sender, _serial(thing, "before"), _limit(thing), n=n)
 
 
+def _parse_edit(thing: Thing, n: int) -> c.Command:
+    serial = f.number(thing, "serial", 1, c.MAX_N)
+    text = f.text(thing, "text")
+    if not text:
+        raise f.BadField("text")
+    if len(text.encode()) > c.MAX_TEXT:
+        return c.Malformed(Problem.TOO_LONG, c.Edit, n=n)
+    return c.Edit(serial, text, n=n)
+
+
 def _parse_read(thing: Thing, n: int) -> c.Command:
     serial = f.number(thing, "serial", 0, c.MAX_N)
     return c.MarkRead(serial, *_where(thing, needed=True), n=n)
@@ -78,6 +89,8 @@ PARSERS: dict[str, Callable[[Thing, int | None], c.Command]] = {
         lambda thing, n: c.ListConversations(_serial(thing, "before"), _limit(thing), n=n)
     ),
     "read": _numbered(_parse_read),
+    "edit": _numbered(_parse_edit),
+    "retract": _numbered(lambda thing, n: c.Retract(f.number(thing, "serial", 1, c.MAX_N), n=n)),
 }
 """By the type of a frame."""
 
@@ -104,6 +117,25 @@ def message_fields(message: ArchivedMessage) -> Thing:
     if message.edited is not None:
         thing["edited"] = message.edited
     return thing
+
+
+def with_reference(thing: Thing, message: e.Message, reference: e.Reference) -> Thing:
+    """Return the frame of a message that has to do with an earlier one: an answer, or an event that changes it."""
+    if not reference.changes:
+        return {**thing, "reply": reference.serial}
+    event: Thing = {
+        "type": "event",
+        "id": message.id,
+        "serial": message.serial,
+        "at": message.at,
+        "event": reference.kind,
+        "by": message.sender,
+        "with": message.to or message.sender,
+        "target": reference.serial,
+    }
+    if reference.kind == "edited":
+        event["text"] = message.text
+    return event
 
 
 def _place(other: int | None, room: int | None) -> Thing:
@@ -189,5 +221,6 @@ ENCODERS: dict[type, Callable[[Any, str], Thing]] = {
     h.Searched: _encode_searched,
     h.ConversationsListed: _encode_conversations,
     h.ReadNoted: lambda event, lang: {"type": "ok"},
+    h.Changed: lambda event, lang: {"type": "ok"},
     h.ReadElsewhere: _encode_read_elsewhere,
 }

@@ -39,7 +39,8 @@ def _parse_send(thing: Thing, n: int | None) -> c.Command:
     again = f.flag(thing, "again")
     if again and n is None:
         raise f.BadField("again")
-    return c.SendToRoom(room, text, again, n=n)
+    reply = f.number(thing, "reply", 1, c.MAX_N) if "reply" in thing else None
+    return c.SendToRoom(room, text, again, reply, n=n)
 
 
 def _parse_create(thing: Thing, n: int | None) -> c.Command:
@@ -129,7 +130,7 @@ def encode_entry(entry: e.RoomEntry) -> bytes:
 
 
 def _message(entry: e.RoomMessage) -> Thing:
-    return {
+    thing: Thing = {
         "type": "msg",
         "room": entry.room,
         "id": entry.id,
@@ -139,6 +140,9 @@ def _message(entry: e.RoomMessage) -> Thing:
         "at": entry.at,
         "text": entry.text,
     }
+    if entry.reply:
+        thing["reply"] = entry.reply
+    return thing
 
 
 def _event(entry: e.RoomEvent) -> Thing:

@@ -143,6 +143,9 @@ def show(message: e.Message) -> str:
 
 
 def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
+    mark = message.mark
+    if mark is not None and isinstance(mark, e.Reference) and mark.changes:
+        return [fitting(history.change_line(message, mark, words))]
     if not message.text_frame:
         message.text_frame.append(fitting(show(message)))
     return message.text_frame

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
 from chatsvc.wire import history_events as h
 from chatsvc.wire.entries import ArchivedMessage
 from chatsvc.wire.phrases import Phrases
@@ -67,6 +68,15 @@ def _line(message: ArchivedMessage, words: Phrases, room: str = "", to: int | No
     return f"{when}\n[ {place}{user(message.sender, message.name)} ]:{sanitized(message.text)}"
 
 
+def change_line(message: e.Message, reference: e.Reference, words: Phrases) -> str:
+    """Return the line that tells people what became of an earlier message to them."""
+    sentence = words.history.changes[reference.kind]
+    who = user(message.sender, message.name)
+    return (
+        f"{stamp(message.at // 1000)}\n* {sentence.format(who=who, text=sanitized(message.text))}"
+    )
+
+
 def _encode_history(event: h.HistoryShown, words: Phrases) -> list[bytes]:
     if not event.messages:
         return frames(words.history.nothing)
@@ -95,5 +105,6 @@ ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     h.ConversationsListed: lambda event, words: [],
     h.ReadNoted: lambda event, words: [],
     h.ReadElsewhere: lambda event, words: [],
+    h.Changed: lambda event, words: [],
     h.HelpOnHistoryShown: lambda event, words: frames(words.history.help),
 }

@@ -153,6 +153,7 @@ def _sentence(event: e.RoomEvent, room: str, words: RoomPhrases) -> str:
         room=sanitized(room),
         role=words.values.get(details.get("role", ""), ""),
         changes=", ".join(_changes(event, words)),
+        text=sanitized(str(details.get("text", ""))),
     )
 
 

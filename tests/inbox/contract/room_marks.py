@@ -5,6 +5,7 @@ from __future__ import annotations
 from chatsvc.inbox.interface import Backlog
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.outcome import Full, Removal, Stored
+from chatsvc.wire.entries import Mark
 from chatsvc.wire.events import Invitation, Joining, Message
 from tests.inbox.contract.room_case import (
     AT,
@@ -23,7 +24,7 @@ from tests.inbox.fixtures import DESK, LAPTOP, PHONE, READER, A, B, draft
 class RoomMarksContract(RoomCase):
     """What rooms put into inboxes."""
 
-    async def marks(self, uid: int = READER) -> list[Invitation | Joining | None]:
+    async def marks(self, uid: int = READER) -> list[Mark | None]:
         """The marks of what waits for a user."""
         return [one.mark for one in await self.inbox.read(uid, 0, 10_000)]
 

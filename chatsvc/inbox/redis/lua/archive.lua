@@ -3,11 +3,13 @@
 
 local QUEUE, LEASE, REFUSED = 'chat:archive', 'chat:archiver', 'chat:archive:refused'
 
--- Delete what is in SQL: all up to the entry `last`, if that still has the same last field, `note`. After a fail-over an id
--- may be another message's, and then it is taken again. What SQL refuses goes elsewhere.
-local function delete_archived(last, note, refused)
+-- What tells an entry from another one that may get its id after a fail-over.
+local function mark_of(entry) return redis.sha1hex(entry[2][#entry[2]]) end
+
+-- Delete what is in SQL: all up to the entry `last`, if that still is the same one. What SQL refuses goes elsewhere.
+local function delete_archived(last, mark, refused)
   local entry = redis.call('XRANGE', QUEUE, last, last)[1]
-  if not entry or entry[2][#entry[2]] ~= note then return end
+  if not entry or mark_of(entry) ~= mark then return end
   for _, id in ipairs(refused) do
     local other = redis.call('XRANGE', QUEUE, id, id)[1]
     if other then redis.call('XADD', REFUSED, '*', unpack(other[2])) end
@@ -24,7 +26,7 @@ function commands.take_archive()
   if holder and args.done then delete_archived(unpack(args.done)) end
   local page = {}
   for i, entry in ipairs(redis.call('XRANGE', QUEUE, '-', '+', 'COUNT', args.limit)) do
-    page[i] = {entry[1], entry[2]}
+    page[i] = {entry[1], mark_of(entry), entry[2]}
   end
   return {true, page}
 end

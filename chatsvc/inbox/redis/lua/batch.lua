@@ -66,23 +66,36 @@ local function judge_number(log, text, device, n, again, numbers, notes)
   return nil, numbers, notes
 end
 
--- Put a message that is stored on its way into the archive, too; `place` is its recipient's uid, or a room as '#7'.
-local function archive(place, sender, name, at, text, serial)
+-- Put what is stored on its way into the archive, too; `place` is its recipient's uid, or a room as '#7'.
+local function archive(place, sender, name, at, text, serial, reference)
   if not args.archive then return end
-  redis.call('XADD', 'chat:archive', '*', 'f', sender, 'u', name, 'a', at, 't', text, 'x', serial .. ' ' .. place)
+  local note = serial .. ' ' .. place
+  if reference then note = note .. ' ' .. reference end
+  redis.call('XADD', 'chat:archive', '*', 'f', sender, 'u', name, 'a', at, 't', text, 'x', note)
+end
+
+-- Whether a message is none of its own, but changes the one that its reference names.
+local function is_change(reference) return reference and string.byte(reference) ~= 97 end -- 'a'
+
+-- What is published of a message of an inbox besides.
+local function news_mark(serial, to, device, reference)
+  if not (to or reference) then return {serial} end
+  to = to or '0'
+  return {serial, reference and to .. ' ' .. reference or to, device or '-'}
 end
 
 -- Put a copy of what a user sends into that user's own inbox, for the other devices.
-local function add_copy(own, to, sender, name, at, text, serial, device)
+local function add_copy(own, to, sender, name, at, text, serial, device, reference)
   device = device ~= '' and device or '-'
-  add(own, sender, name, at, text, serial, to, device)
-  publish_later(own, {sender, number(own.last), sender, name, at, text}, {serial, to, device})
+  add(own, sender, name, at, text, serial, to, device, reference)
+  publish_later(own, {sender, number(own.last), sender, name, at, text}, news_mark(serial, to, device, reference))
 end
 
 -- Store a message under a serial, or say why not. draft: to, sender, name, at, text and perhaps device, n, again (strings,
--- '' if there is none), generation, sending, registered. All that can be refused comes before the first write.
+-- '' if there is none), generation, sending, registered, reference. All that can be refused comes before the first write.
+-- A change of an earlier message goes only into an inbox with a registered device; its id is 0 if it is in none.
 local function append(draft, serial)
-  local to, sender, name, at, text, device, n, again, generation, sent_by, registered = unpack(draft)
+  local to, sender, name, at, text, device, n, again, generation, sent_by, registered, reference = unpack(draft)
   local has_devices, trouble, own = registered, nil, nil
   if generation and generation > 0 then
     local place = session_of_sender(sender)
@@ -106,16 +119,19 @@ local function append(draft, serial)
   end
   if since ~= log.acknowledged then share = 0 end
   if share >= args.share then return {'full', log.waiting, true} end
-  add(log, sender, name, at, text, serial)
+  local is_here = not is_change(reference) or log.devices and has_another(log, '')
+  if is_here then add(log, sender, name, at, text, serial, nil, nil, reference) end
   appended = appended + 1
   set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
   if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
-  archive(to, sender, name, at, text, serial)
-  local is_elsewhere_too = #log.nodes > 0
-  if is_elsewhere_too then publish_later(log, {to, number(log.last), sender, name, at, text}, {serial}) end
-  if own then add_copy(own, to, sender, name, at, text, serial, device) end
-  if not (own or is_elsewhere_too) then return {'stored', log.last, log.waiting} end
-  return {'stored', log.last, log.waiting, is_elsewhere_too, is_elsewhere(log.node), own and own.last or 0}
+  archive(to, sender, name, at, text, serial, reference)
+  local is_elsewhere_too, id = #log.nodes > 0, is_here and log.last or 0
+  if is_elsewhere_too and is_here then
+    publish_later(log, {to, number(id), sender, name, at, text}, news_mark(serial, nil, nil, reference))
+  end
+  if own then add_copy(own, to, sender, name, at, text, serial, device, reference) end
+  if not (own or is_elsewhere_too) then return {'stored', id, log.waiting} end
+  return {'stored', id, log.waiting, is_elsewhere_too, is_elsewhere(log.node), own and own.last or 0}
 end
 
 -- Remove what the session of the unnamed device has received.
@@ -178,7 +194,11 @@ end
 
 -- Reserve serials for so many messages, if they can be stored; returns the first one.
 local function begin_to_store(count)
-  if args.archive then redis.call('XLEN', 'chat:archive') end -- another kind of key must show before the first write
+  if args.archive then
+    -- Another kind of key, or one without ids to give out, must show before the first write.
+    local last = redis.call('XREVRANGE', 'chat:archive', '+', '-', 'COUNT', 1)[1]
+    if last and last[1] == '18446744073709551615-18446744073709551615' then error('chat:archive takes nothing more', 0) end
+  end
   return reserve_serials(count)
 end
 

@@ -20,16 +20,19 @@ local function recount(log)
 end
 
 -- Append a message; its time `at` is in ms, 0 for what the older server left. Its serial is a text. `to` and `device` make
--- it a copy.
-local function add(log, sender, name, at, text, serial, to, device)
+-- it a copy; `reference` (perhaps nil) says what it has to do with an earlier message.
+local function add(log, sender, name, at, text, serial, to, device, reference)
   local id, note = log.last + 1, serial
   if log.devices then
     log.bytes = log.bytes + #name + #text
     if to then log.copies = log.copies + 1 end
     note = note .. ' ' .. number(log.copies) .. ' ' .. number(log.bytes)
-    if to then note = note .. ' ' .. device .. ' ' .. to end
     log.is_changed = true
+  elseif reference then
+    note = note .. ' 0 0'
   end
+  if to or reference then note = note .. ' ' .. (device or '-') .. ' ' .. (to or '0') end
+  if reference then note = note .. ' ' .. reference end
   redis.call('XADD', log.inbox, id, 'f', sender, 'u', name, 'a', at, 't', text, 'x', note)
   log.last, log.length = id, log.length + 1
   if to then return end

@@ -185,7 +185,9 @@ function commands.read()
   if redis.call('EXISTS', old_list_of(args.uid)) == 1 then log_of(args.uid) end
   for i, entry in ipairs(redis.call('XRANGE', inbox_of(args.uid), args.from, '+', 'COUNT', args.limit)) do
     local fields, note = entry[2], note_of(entry)
-    page[i] = {note.id, number(note.serial), note.to, note.device, fields[2], fields[4], fields[6], fields[8]}
+    local to = note.to
+    if note.reference ~= '' then to = (to ~= '' and to or '0') .. ' ' .. note.reference end
+    page[i] = {note.id, number(note.serial), to, note.device, fields[2], fields[4], fields[6], fields[8]}
   end
   local run, batches = data_mark()
   return {run, batches, page, number(last_serial())}

@@ -16,11 +16,28 @@ local function check_device(sender, device, sent_by)
   if sent_by < known.generation then return {'moved'} end
 end
 
+-- Delete a message from a room's log, and what has edited it (P6): their ids stay empty.
+local function delete_from_room(room, target)
+  local from, done = '+', false
+  repeat
+    local page = redis.call('XREVRANGE', room.inbox, from, '-', 'COUNT', 64)
+    for _, entry in ipairs(page) do
+      local serial, size, reference = string.match(entry[2][10] or '', '^(%d+) (%d+) %S+ ?(%S*)$')
+      done = done or not serial or tonumber(serial) <= tonumber(target)
+      if serial == target and not tonumber(reference) or reference == 'e' .. target then
+        redis.call('XDEL', room.inbox, entry[1])
+        room.bytes = math.max(0, room.bytes - tonumber(size))
+      end
+    end
+    if #page > 0 then from = '(' .. page[#page][1] end
+  until done or #page < 64
+end
+
 -- Store a message in a room's log under a serial, or say why not. draft: room, sender, name, at, text, device, n, again
--- (strings, '' if there is none), generation, sending (0: none), registered, version, mark. All that can be refused comes
--- before the first write.
+-- (strings, '' if there is none), generation, sending (0: none), registered, version, mark, reference (perhaps nil). All
+-- that can be refused comes before the first write.
 local function append_to_room(draft, serial)
-  local name, sender, author, at, text, device, n, again, generation, sent_by, registered, version, mark = unpack(draft, 1, 13)
+  local name, sender, author, at, text, device, n, again, generation, sent_by, registered, version, mark, reference = unpack(draft, 1, 14)
   if generation > 0 then
     local place = session_of_sender(sender)
     if is_taken(place.node, place.generation, generation) then return {'moved'} end
@@ -38,12 +55,14 @@ local function append_to_room(draft, serial)
   end
   if not redis.call('HGET', members_of(name), sender) then return {'not-member'} end
   nodes_of_room(room)
-  add_to_room(room, sender, author, at, text, mark, serial)
+  if is_change(reference) then mark = '*' end -- P5: a change is told to all
+  if reference and string.byte(reference) == 120 then delete_from_room(room, string.sub(reference, 2)) end -- 'x'
+  add_to_room(room, sender, author, at, text, reference and mark .. ' ' .. reference or mark, serial)
   if numbers then
     set_sender(room.senders, sender, 0, 0, numbers, notes)
     if not room.renewed then room.renewed = redis.call('EXPIRE', room.senders, args.memory) end
   end
-  archive(name, sender, author, at, text, serial)
+  archive(name, sender, author, at, text, serial, reference)
   return {'stored', room.last, 0}
 end
 

@@ -25,19 +25,23 @@ end
 -- What an entry's last field says, "SERIAL", then " COPIES BYTES" if its user had registered devices, then " DEVICE TO" if
 -- it is a copy: how many copies, and how many bytes of names and texts, the log had taken by then, this one among them. TO
 -- is the user to whom a copy was sent; "iROOM:NAME" in an invitation, which is no copy; "jROOM:ID:SERIAL" in the mark of a
--- joining, which counts as one: the place of the event in the room's log. Neither has a device. An entry of before there
--- were serials has 0, and so has one of another program.
+-- joining, which counts as one: the place of the event in the room's log. Neither has a device. Behind TO ("0": this is no
+-- copy) may stand a REFERENCE to an earlier message, by its serial: "aSERIAL" answers it, "eSERIAL" edits it, "xSERIAL"
+-- retracts it. An entry of before there were serials has 0, and so has one of another program.
 local function note_of(entry)
   local fields = entry[2]
-  if fields[9] ~= 'x' then return {id = id_of(entry), serial = 0, copies = 0, bytes = 0, device = '', to = ''} end
-  local serial, copies, bytes, device, to = string.match(fields[10], '^(%d+) ?(%d*) ?(%d*) ?(%S*) ?(%S*)$')
+  if fields[9] ~= 'x' then
+    return {id = id_of(entry), serial = 0, copies = 0, bytes = 0, device = '', to = '', reference = ''}
+  end
+  local serial, copies, bytes, device, to, reference = string.match(fields[10], '^(%d+) ?(%d*) ?(%d*) ?(%S*) ?(%S*) ?(%S*)$')
   return {
     id = id_of(entry),
     serial = tonumber(serial) or 0,
     copies = tonumber(copies) or 0,
     bytes = tonumber(bytes) or 0,
     device = device or '',
-    to = to or '',
+    to = to ~= '0' and to or '',
+    reference = reference or '',
   }
 end
 

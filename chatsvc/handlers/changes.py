@@ -1,0 +1,139 @@
+"""Edits and retractions: a change of an earlier message goes the way of a message, and is judged where it is stored."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from chatsvc.accounts.authenticator import Denied
+from chatsvc.handlers.history import answer, history_of
+from chatsvc.history.changing import NotAllowed, Original
+from chatsvc.inbox.outcome import (
+    Behind,
+    Draft,
+    Full,
+    Moved,
+    NotMember,
+    Outcome,
+    RoomDraft,
+    Stored,
+    Unregistered,
+)
+from chatsvc.logged_in import LoggedIn
+from chatsvc.session import Session
+from chatsvc.storage.url import StoreUnavailable
+from chatsvc.wire import commands as c
+from chatsvc.wire import events as e
+from chatsvc.wire import history_events as h
+from chatsvc.wire.problems import Problem
+
+_REFUSALS: dict[type[Outcome], Problem] = {
+    Full: Problem.INBOX_FULL,
+    Moved: Problem.NOT_LOGGED_IN,
+    Unregistered: Problem.NOT_LOGGED_IN,
+    NotMember: Problem.NOT_A_MEMBER,
+}
+
+
+async def edit(session: Session, command: c.Edit) -> None:
+    """
+    Have a message read otherwise, for everybody who was shown it.
+
+    :raise Denied: there is no history, or the user may not do that.
+    :raise StoreUnavailable: nobody knows whether it was done.
+    """
+    history, user = history_of(session)
+    try:
+        original = await history.editable(user.uid, command.serial, command.text)
+    except NotAllowed:
+        raise Denied(Problem.FORBIDDEN) from None
+    reference = e.Reference("edited", command.serial)
+    await _change(session, user, command, original, reference, command.text)
+
+
+async def retract(session: Session, command: c.Retract) -> None:
+    """
+    Take a message out of the history, for everybody who was shown it.
+
+    :raise Denied: there is no history, or the user may not do that.
+    :raise StoreUnavailable: nobody knows whether it was done.
+    """
+    history, user = history_of(session)
+    try:
+        original = await history.retractable(user.uid, command.serial)
+    except NotAllowed:
+        raise Denied(Problem.FORBIDDEN) from None
+    reference = e.Reference("retracted", command.serial)
+    await _change(session, user, command, original, reference, "")
+
+
+async def _change(
+    session: Session,
+    user: LoggedIn,
+    command: c.Edit | c.Retract,
+    original: Original,
+    reference: e.Reference,
+    text: str,
+) -> None:
+    """Store a change, unless it was made before; it counts towards rates as a message does."""
+    if not original.is_done and session.user is user:
+        session.slow_down("message-rate", session.services.rates.message.delay(user.uid))
+        if original.room is not None:
+            outcome = await _into_room(session, user, original.room, reference, text)
+        else:
+            assert original.to is not None
+            outcome = await _to_user(session, user, original.to, reference, text)
+        problem = _REFUSALS.get(type(outcome)) if outcome is not None else None
+        if problem is not None:
+            raise Denied(problem)
+        if not isinstance(outcome, Stored):
+            raise StoreUnavailable("nobody knows whether it was stored")
+    answer(session, user, command, h.Changed(re=command.n))
+
+
+async def _to_user(
+    session: Session, user: LoggedIn, to: int, reference: e.Reference, text: str
+) -> Outcome | None:
+    generation, sending, registered = user.generations
+    draft = Draft(
+        *(to, user.uid, user.name, _now(session), text),
+        device=session.device or "",
+        generation=generation,
+        sending=sending,
+        registered=registered,
+        reference=reference,
+    )
+    done: Deferred[Outcome | None] = Deferred()
+    session.services.router.send(draft, lambda outcome, message: _tell(done, outcome))
+    return await done
+
+
+async def _into_room(
+    session: Session, user: LoggedIn, number: int, reference: e.Reference, text: str
+) -> Outcome | None:
+    services = session.services
+    room, _ = await services.rooms.find(user.uid, number)
+    generation, sending, registered = user.generations
+    draft = RoomDraft(
+        *(number, user.uid, user.name, _now(session), text),
+        device=session.device or "",
+        generation=generation,
+        sending=sending,
+        registered=registered,
+        version=room.version,
+        reference=reference,
+    )
+    done: Deferred[Outcome | None] = Deferred()
+    services.router.send_to_room(draft, lambda outcome, message: _tell(done, outcome))
+    outcome = await done
+    if isinstance(outcome, Behind):
+        services.rooms.lost_events(number)
+    return outcome
+
+
+def _tell(done: Deferred[Outcome | None], outcome: Outcome | None) -> None:
+    if not done.called:  # else the session has ended meanwhile
+        done.callback(outcome)
+
+
+def _now(session: Session) -> int:
+    return int(session.services.now() * 1000)

@@ -41,6 +41,7 @@ _HISTORY: Rights = {
     "chat_unindexed": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chat_reading": ("SELECT", "INSERT", "UPDATE"),
     "chat_archive": ("SELECT", "INSERT", "UPDATE"),
+    "chat_user_setting": ("SELECT", "INSERT", "UPDATE"),
 }
 
 _ALL: Rights = {**_BASE, **_HISTORY}
@@ -68,7 +69,8 @@ _COLUMNS = {
     ),
     "chat_word": ("conversation", "token", "serial"),
     "chat_unindexed": ("serial",),
-    "chat_reading": ("uid", "conversation", "mentioned", "seen"),
+    "chat_reading": ("uid", "conversation", "mentioned", "muted", "seen"),
+    "chat_user_setting": ("uid", "name", "value"),
     "chat_archive": ("name", "value"),
 }
 """The columns that are written, for a user of MySQL who may write some of a table's columns only."""

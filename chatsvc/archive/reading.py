@@ -22,10 +22,16 @@ _UNREAD = (
 
 @record
 class Reading:
-    """What is known of one user and one conversation: the serial ``seen`` last, and that of the last mention."""
+    """
+    What is known of one user and one conversation.
+
+    ``seen`` is the serial up to which it counts as read, ``mentioned`` that of the last mention. ``muted``: the user's
+    clients are not to ring for it.
+    """
 
     seen: int = 0
     mentioned: int = 0
+    muted: bool = False
 
 
 NOTHING = Reading()
@@ -40,11 +46,14 @@ def readings(
     some = padded(users)
     uids = padded(sorted({uid for uid, _ in users}))
     query = (
-        "SELECT uid, conversation, seen, mentioned FROM chat_reading"  # noqa: S608
+        "SELECT uid, conversation, seen, mentioned, muted FROM chat_reading"  # noqa: S608
         f" WHERE uid IN {places(uids)} AND conversation IN {places(some)}"
     )
     rows = transaction.all(query, [*uids, *[conversation for _, conversation in some]])
-    return {(uid, conversation): Reading(*row) for uid, conversation, *row in rows}
+    return {
+        (uid, conversation): Reading(seen, mentioned, bool(muted))
+        for uid, conversation, seen, mentioned, muted in rows
+    }
 
 
 def mark_read(transaction: Transaction, uid: int, scope: Scope, serial: int) -> int | None:
@@ -66,6 +75,17 @@ def mark_read(transaction: Transaction, uid: int, scope: Scope, serial: int) -> 
     insert = "INSERT INTO chat_reading (uid, conversation, seen) VALUES (?, ?, ?) "
     transaction.execute(insert + greater, (uid, scope.conversation, wanted, wanted))
     return wanted
+
+
+def mute(transaction: Transaction, uid: int, conversation: int, muted: bool) -> None:
+    """Set whether a conversation is muted for a user."""
+    change = (
+        "ON DUPLICATE KEY UPDATE muted = ?"
+        if transaction.backend == "mysql"
+        else "ON CONFLICT (uid, conversation) DO UPDATE SET muted = ?"
+    )
+    insert = "INSERT INTO chat_reading (uid, conversation, muted) VALUES (?, ?, ?) "
+    transaction.execute(insert + change, (uid, conversation, int(muted), int(muted)))
 
 
 def count_unread(transaction: Transaction, uid: int, scope: Scope, seen: int) -> int:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from twisted.python.failure import Failure
 
 from chatsvc.inbox.claim import Cursor
-from chatsvc.wire.events import Message
+from chatsvc.wire.events import Event, Message
 
 
 class InboxListener(Protocol):
@@ -48,6 +48,9 @@ class InboxListener(Protocol):
 
     def taken_over(self, by: str = "") -> None:
         """End: another log-in, from ``by``, has the device now."""
+
+    def noticed(self, event: Event) -> None:
+        """Tell the client something that is kept for nobody."""
 
     def forgotten(self, on_request: bool = False) -> None:
         """End: the device is not registered any more; ``on_request``: as somebody asked."""

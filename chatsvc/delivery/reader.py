@@ -31,7 +31,7 @@ from chatsvc.observability.metrics import Tally
 from chatsvc.observability.redaction import redacted
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.transport.backoff import Backoff
-from chatsvc.wire.events import Joining, Message, Reference
+from chatsvc.wire.events import Event, Joining, Message, Reference
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 2.0
 """Seconds before a page is asked for again while the store is away."""
@@ -221,6 +221,11 @@ class Reader:
         self._newest = 0
         self._passed_over.clear()
         self.resync()
+
+    def noticed(self, event: Event) -> None:
+        """Tell the client something that is kept for nobody, unless its connection can take nothing."""
+        if self._state is not State.PAUSED:
+            self._owner.say(event)
 
     def forgotten(self, on_request: bool = False) -> None:
         """End: the device is not registered any more; ``on_request``: as somebody asked."""

@@ -12,6 +12,9 @@ from chatsvc.wire import events as e
 class ReaderOwner(Protocol):
     """The session that a reader reads for."""
 
+    def say(self, event: e.Event) -> None:
+        """Send an event."""
+
     def poll_acks(self) -> None:
         """Acknowledge what the peer has received by now."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -12,6 +12,7 @@ from chatsvc.delivery.feeds import RoomFeeds
 from chatsvc.delivery.online import InboxListener, holders_of, reader_of
 from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
+from chatsvc.inbox.notice import Notice
 from chatsvc.wire.events import Message, RoomEntry
 
 
@@ -90,6 +91,12 @@ class ReadersHere:
         for listener in holders_of(self._listeners.get(uid, ()), device, device):
             if listener.generation < generation:
                 listener.taken_over(by)
+
+    def noticed(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            for listener in self._listeners.get(notice.uid, ()):
+                if listener.device and listener.device != notice.device:
+                    listener.noticed(notice.event)
 
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         self._queue.removals.pop((uid, device), None)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.archive.segmenter import query_of
 from chatsvc.history.access import Conversation
 from chatsvc.history.history import History
+from chatsvc.inbox.notice import Notice
 from chatsvc.logged_in import LoggedIn
 from chatsvc.session import Session
+from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire import history_events as h
@@ -87,8 +91,33 @@ async def mark_read(session: Session, command: c.MarkRead) -> None:
     """
     history, user = history_of(session)
     where = _conversation(session, command.other, command.room)
-    await history.mark_read(user.uid, where, command.serial)
+    marked = await history.mark_read(user.uid, where, command.serial)
+    if marked is not None:
+        serial, is_told = marked
+        event = h.ReadElsewhere(serial, command.other, command.room)
+        notices = [Notice(user.uid, event, user.device)]
+        if is_told and command.other is not None:
+            notices.append(Notice(command.other, h.Receipt(user.uid, serial)))
+        with suppress(StoreUnavailable):  # they see it when they ask for their conversations
+            await session.services.inbox.notify(notices)
     answer(session, user, command, h.ReadNoted(re=command.n))
+
+
+async def change_settings(session: Session, command: c.ChangeSettings) -> None:
+    """
+    Change settings, and show them.
+
+    :raise Denied: there is no history, or the client has no rooms, and names one.
+    :raise RoomRefused: there is no such room, or the user is no member.
+    :raise StoreUnavailable: the accounts' database is away.
+    """
+    history, user = history_of(session)
+    where = None
+    if command.other is not None or command.room is not None:
+        where = _conversation(session, command.other, command.room)
+    receipts, muted = await history.settings(user.uid, command.receipts, where, command.muted)
+    shown = (receipts, command.other, command.room, muted)
+    answer(session, user, command, h.SettingsShown(*shown, re=command.n))
 
 
 async def show_help(session: Session, command: c.HelpOnHistory) -> None:

@@ -13,6 +13,9 @@ from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem
 
+_MOST_WITH_MARKERS = 100
+"""Members of a room up to which the list says how far each has read."""
+
 _MOST_LISTED = 1000
 """Rooms or members in an answer at most, whatever the client asks for: a frame holds hundreds."""
 
@@ -157,8 +160,11 @@ async def list_members(session: Session, command: c.ListMembers) -> None:
     )
     here = services.online
     elsewhere = await services.inbox.elsewhere([one for one, *_ in members if one not in here])
+    markers = {}
+    if services.history.is_on and room.members <= _MOST_WITH_MARKERS:
+        markers = await services.history.markers(room.number, [one for one, *_ in members])
     listed = tuple(
-        e.ListedMember(one, name, role, one in here or one in elsewhere)
+        e.ListedMember(one, name, role, one in here or one in elsewhere, markers.get(one))
         for one, name, role in members
     )
     session.say(e.MembersListed(room.number, room.name, listed, more, re=command.n))

@@ -49,6 +49,7 @@ ROUTES: dict[type[c.Command], Route] = {
     c.Search: Route(history.search, True, history.beside),
     c.ListConversations: Route(history.list_conversations, True, history.beside),
     c.MarkRead: Route(history.mark_read, True, history.beside),
+    c.ChangeSettings: Route(history.change_settings, True, history.beside),
     c.Edit: Route(changes.edit, True, history.beside),
     c.Retract: Route(changes.retract, True, history.beside),
     c.Logout: Route(login.logout, needs_login=True),

@@ -18,6 +18,7 @@ from chatsvc.observability.metrics import Tally
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import SQL_ERRORS
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.waiters import Waiters
 
 _REFUSED = (*SQL_ERRORS, OverflowError, UnicodeError)
 """What is raised for a row that the database does not take: SQLite's driver itself refuses some."""
@@ -41,6 +42,8 @@ class Archiver:
         self._queue = queue
         self._database = database
         self._done: Done | None = None
+        self._is_archiving = self._leaving = False
+        self._ended = Waiters[None]()
         self.is_here = False
         """Whether this node archived last."""
         self._archived = archived or Tally("archived", "")
@@ -53,23 +56,36 @@ class Archiver:
         :raise StoreUnavailable: a store is away, or the database did not answer in time; then all that was not let go
             of is written again.
         """
-        while True:
-            done, self._done = self._done, None
-            page = await self._queue.take(done, PAGE)
-            self.is_here = page is not None
-            if not page:
-                return
-            refused = await self._write(page)
-            self._archived.count += len(page) - len(refused)
-            self._refused.count += len(refused)
-            self._done = Done(page[-1], refused)
+        self._is_archiving = True
+        try:
+            while not self._leaving and await self._archive_some():
+                pass
+        finally:
+            self._is_archiving = False
+            self._ended.fire(None)
+
+    async def _archive_some(self) -> bool:
+        """Write what comes next; False: nothing waits, or another node does it."""
+        done, self._done = self._done, None
+        page = await self._queue.take(done, PAGE)
+        self.is_here = page is not None
+        if not page:
+            return False
+        refused = await self._write(page)
+        self._archived.count += len(page) - len(refused)
+        self._refused.count += len(refused)
+        self._done = Done(page[-1], refused)
+        return True
 
     async def leave(self) -> None:
         """
-        Let go of what was written, and of the lease.
+        Archive nothing more, let go of what was written, and of the lease.
 
         :raise StoreUnavailable: the store is away.
         """
+        self._leaving = True
+        if self._is_archiving:
+            await self._ended.wait()  # or it would take the lease again
         if self._done is not None:
             done, self._done = self._done, None
             await self._queue.take(done, 1)

@@ -10,6 +10,7 @@ from chatsvc.archive.pages import ENDLESS, MESSAGE, messages_of
 from chatsvc.archive.reading import NOTHING, Reading, count_unread, readings
 from chatsvc.archive.word_index import padded, places
 from chatsvc.history.access import Readable, last_messages
+from chatsvc.history.settings import have_receipts
 from chatsvc.storage.sql import Transaction
 from chatsvc.wire.history_events import ListedConversation
 
@@ -49,15 +50,18 @@ def _listed(
     mine = [(uid, one.scope.conversation) for _, one in page]
     theirs = [(one.other, one.scope.conversation) for _, one in page if one.other is not None]
     marks = readings(transaction, [*mine, *theirs])
+    tell = have_receipts(transaction, [uid, *others])
     listed = []
     for last, one in page:
         reading = marks.get((uid, one.scope.conversation), NOTHING)
         name = one.name if one.other is None else names.get(one.other, f"UID{one.other}")
         unread = count_unread(transaction, uid, one.scope, reading.seen)
-        seen = _seen(marks, uid, one)
+        seen = _seen(marks, uid, one) if {uid, one.other} <= tell else None
         what = (last, one.other, one.room, name, reading.seen, unread)
         is_mentioned = reading.mentioned > max(reading.seen, one.scope.since - 1)
-        listed.append(ListedConversation(*what, mentioned=is_mentioned, seen=seen))
+        listed.append(
+            ListedConversation(*what, mentioned=is_mentioned, muted=reading.muted, seen=seen)
+        )
     return listed
 
 

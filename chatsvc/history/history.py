@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import page
-from chatsvc.archive.reading import mark_read
+from chatsvc.archive.reading import NOTHING, mark_read, readings
 from chatsvc.archive.search import search_page
 from chatsvc.archive.segmenter import Query
 from chatsvc.history.access import Conversation, all_readable, named, scope_of
@@ -19,6 +19,7 @@ from chatsvc.history.changing import Original, editable, retractable
 from chatsvc.history.conversations import conversations
 from chatsvc.history.limits import HistoryLimits
 from chatsvc.history.progress import PATIENCE, Progress
+from chatsvc.history.settings import have_receipts, settings
 from chatsvc.rooms.room import Room
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
@@ -122,9 +123,13 @@ class History:
 
         return await self._read(_search, uid, query, where, sender, before, most, now, deadline)
 
-    async def mark_read(self, uid: int, where: Conversation, serial: int) -> int | None:
+    async def mark_read(
+        self, uid: int, where: Conversation, serial: int
+    ) -> tuple[int, bool] | None:
         """
-        Note that a user has read a conversation up to a serial; where the marker is now, None if it was there already.
+        Note that a user has read a conversation up to a serial.
+
+        :return: where the marker is now, and whether the other of two users is told; None if it was there already.
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
@@ -132,6 +137,23 @@ class History:
         await self._progress.reached()
         now = int(self._now() * 1000)
         return await self._writer.run(lambda t: _mark_read(t, uid, where, serial, now))
+
+    async def settings(
+        self, uid: int, receipts: bool | None, where: Conversation | None, muted: bool | None
+    ) -> tuple[bool, bool | None]:
+        """
+        Change what is not None; whether the user has receipts, and whether the conversation is muted.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        assert self._writer is not None
+        now = int(self._now() * 1000)
+        return await self._writer.run(lambda t: settings(t, uid, receipts, where, muted, now))
+
+    async def markers(self, room: int, uids: Sequence[int]) -> dict[int, int]:
+        """Read how far members have read a room, by uid; those who do not tell it are left out."""
+        assert self._database is not None
+        return await self._database.run(lambda t: _markers(t, room, uids), write=False)
 
     async def editable(self, uid: int, serial: int, text: str) -> Original:
         """
@@ -206,9 +228,22 @@ def _page(
 
 def _mark_read(
     transaction: Transaction, uid: int, where: Conversation, serial: int, now: int
-) -> int | None:
+) -> tuple[int, bool] | None:
     _, scope = scope_of(transaction, uid, where, now)
-    return None if scope is None else mark_read(transaction, uid, scope, serial)
+    marked = None if scope is None else mark_read(transaction, uid, scope, serial)
+    if marked is None:
+        return None
+    if where.other is None or where.other == uid:
+        return marked, False
+    return marked, len(have_receipts(transaction, [uid, where.other])) > 1
+
+
+def _markers(transaction: Transaction, room: int, uids: Sequence[int]) -> dict[int, int]:
+    if not uids:
+        return {}
+    tell = have_receipts(transaction, uids)
+    found = readings(transaction, [(uid, -room) for uid in uids])
+    return {uid: found.get((uid, -room), NOTHING).seen for uid in uids if uid in tell}
 
 
 def _search(

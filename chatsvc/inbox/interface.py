@@ -23,6 +23,7 @@ from chatsvc.inbox.claim import (
     InboxClaim,
     Registration,
 )
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.wire.events import Device, Message, RoomEntry
@@ -78,6 +79,9 @@ class StoreWatcher(Protocol):
         :return: the rooms that nobody reads here.
         """
 
+    def noticed(self, notices: Sequence[Notice]) -> None:
+        """Pass notices on to the devices that are logged in here."""
+
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """
         React to a device (empty: the unnamed one) that is not registered any more.
@@ -109,6 +113,9 @@ class NullWatcher:
     def room_entries(self, entries: list[RoomEntry]) -> list[int]:
         """Name no room as unread."""
         return []
+
+    def noticed(self, notices: Sequence[Notice]) -> None:
+        """Do nothing."""
 
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """Do nothing."""
@@ -195,6 +202,9 @@ class Inbox(Protocol):
 
         :return: whether there was such a device.
         """
+
+    async def notify(self, notices: Sequence[Notice]) -> None:
+        """Give notices to the devices that are logged in, also at this node; one that gets lost is lost."""
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
         """Which of these users are logged in at other nodes."""

@@ -259,6 +259,21 @@ class MarkRead(Command):
 
 
 @record
+class ChangeSettings(Command):
+    """
+    Change what is not None, and ask how all is set.
+
+    ``receipts``: whether others are told how far one has read. ``muted`` is about the conversation with the user
+    ``other``, or in ``room``.
+    """
+
+    receipts: bool | None = None
+    other: int | None = None
+    room: int | None = None
+    muted: bool | None = None
+
+
+@record
 class Edit(Command):
     """Have one's own message ``serial`` read ``text`` from now on."""
 

@@ -247,12 +247,17 @@ class RoomsListed(Event):
 
 @record
 class ListedMember:
-    """A member in a list."""
+    """
+    A member in a list.
+
+    ``read`` is the serial up to which the member has read the room, None if that is not told.
+    """
 
     uid: int
     name: str
     role: str
     online: bool
+    read: int | None = None
 
 
 @record

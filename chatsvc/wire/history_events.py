@@ -97,3 +97,25 @@ class HelpOnHistoryShown(Event):
 @record
 class Changed(Event):
     """The answer to ``Edit`` and ``Retract``."""
+
+
+@record
+class Receipt(Event):
+    """The user ``other`` has read what was said between the two up to the serial ``seen``."""
+
+    other: int
+    seen: int
+
+
+@record
+class SettingsShown(Event):
+    """
+    The answer to ``ChangeSettings``: how all is set.
+
+    ``muted`` is about the conversation with ``other``, or in ``room``, None if none was named.
+    """
+
+    receipts: bool
+    other: int | None = None
+    room: int | None = None
+    muted: bool | None = None

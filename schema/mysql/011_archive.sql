@@ -54,7 +54,19 @@ CREATE TABLE IF NOT EXISTS chat_reading (
     seen BIGINT NOT NULL DEFAULT 0,
     -- The serial of the last message that mentions this user by name.
     mentioned BIGINT NOT NULL DEFAULT 0,
+    -- 1: the user's clients are not to ring for it.
+    muted TINYINT NOT NULL DEFAULT 0,
     PRIMARY KEY (uid, conversation)
+) ENGINE = InnoDB;
+
+-- What a user has set for all devices; what has no row is as it is for everybody.
+CREATE TABLE IF NOT EXISTS chat_user_setting (
+    uid BIGINT NOT NULL,
+    -- receipts: whether the others are told how far the user has read, and the user how far they have.
+    name VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    -- 1 or 0: yes or no.
+    value TINYINT NOT NULL,
+    PRIMARY KEY (uid, name)
 ) ENGINE = InnoDB;
 
 -- How far the archive is.

@@ -56,7 +56,19 @@ CREATE TABLE IF NOT EXISTS chat_reading (
     seen INTEGER NOT NULL DEFAULT 0,
     -- The serial of the last message that mentions this user by name.
     mentioned INTEGER NOT NULL DEFAULT 0,
+    -- 1: the user's clients are not to ring for it.
+    muted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (uid, conversation)
+) WITHOUT ROWID;
+
+-- What a user has set for all devices; what has no row is as it is for everybody.
+CREATE TABLE IF NOT EXISTS chat_user_setting (
+    uid INTEGER NOT NULL,
+    -- receipts: whether the others are told how far the user has read, and the user how far they have.
+    name TEXT NOT NULL,
+    -- 1 or 0: yes or no.
+    value INTEGER NOT NULL,
+    PRIMARY KEY (uid, name)
 ) WITHOUT ROWID;
 
 -- How far the archive is.

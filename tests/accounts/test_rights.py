@@ -24,6 +24,7 @@ ENOUGH = {
     "chat_unindexed": "SELECT, INSERT, UPDATE, DELETE",
     "chat_reading": "SELECT, INSERT, UPDATE",
     "chat_archive": "SELECT, INSERT, UPDATE",
+    "chat_user_setting": "SELECT, INSERT, UPDATE",
 }
 
 TABLES = tuple(ENOUGH)
@@ -38,8 +39,9 @@ COLUMNS = {
     "chat_message": 10,
     "chat_word": 3,
     "chat_unindexed": 1,
-    "chat_reading": 4,
+    "chat_reading": 5,
     "chat_archive": 2,
+    "chat_user_setting": 3,
 }
 """How many columns the tables of rooms and of the history have."""
 
@@ -60,7 +62,7 @@ class BothKinds:
             for table, columns in COLUMNS.items():
                 self.sql(f"INSERT INTO {table} VALUES ({', '.join(['1'] * columns)})")  # noqa: S608
             before = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
-            self.assertEqual(list(map(len, before)), [1] * 15)
+            self.assertEqual(list(map(len, before)), [1] * 16)
             await accounts.open(of_server(True, archives=True))
             await accounts.check_usable(archives=True)
             after = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608

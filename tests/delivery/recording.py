@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from chatsvc.delivery.reader import Reader
 from chatsvc.inbox.claim import Cursor
-from chatsvc.wire.events import Joining, Message
+from chatsvc.wire.events import Event, Joining, Message
 
 
 class RecordingOwner:
@@ -40,6 +40,9 @@ class RecordingOwner:
 
     def inbox_restarted(self) -> None:
         self.noted.append("restarted")
+
+    def say(self, event: Event) -> None:
+        self.noted.append(type(event).__name__)
 
     def forgotten(self, on_request: bool = False) -> None:
         self.noted.append("forgotten on request" if on_request else "forgotten")
@@ -81,6 +84,9 @@ class RecordingListener:
 
     def step_back(self, id: int, generation: int) -> None:
         self.noted.append(("stepped back", id, generation))
+
+    def noticed(self, event: Event) -> None:
+        self.noted.append(event)
 
     def forgotten(self, on_request: bool = False) -> None:
         self.noted.append("forgotten on request" if on_request else "forgotten")

@@ -11,6 +11,7 @@ from twisted.logger import LogEvent
 
 from chatsvc.inbox.claim import Comparison, Cursor
 from chatsvc.inbox.interface import ANOTHER_NODE
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.outcome import Committed, Draft, Outcome
 from chatsvc.wire.events import Message, RoomEntry
 
@@ -40,6 +41,7 @@ class RecordingWatcher:
         self.stored: list[tuple[int, Message]] = []
         self.gone: list[tuple[int, str]] = []
         self.on_request: list[tuple[int, str]] = []
+        self.notices: list[Notice] = []
         self.entries: list[RoomEntry] = []
         self.rooms_here: set[int] = set()
 
@@ -71,6 +73,10 @@ class RecordingWatcher:
         """Record the entries; the rooms that are not in ``rooms_here`` are read by nobody."""
         self.entries += entries
         return [room for room in {one.room for one in entries} if room not in self.rooms_here]
+
+    def noticed(self, notices: Sequence[Notice]) -> None:
+        """Record what is kept for nobody."""
+        self.notices += notices
 
     def forgotten(self, uid: int, device: str, on_request: bool = False) -> None:
         """Record whose device is not registered any more, and for whom somebody asked."""

@@ -20,6 +20,7 @@ from chatsvc.inbox.claim import (
     TooManyDevices,
 )
 from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.outcome import (
     Committed,
     Draft,
@@ -126,6 +127,9 @@ class MemoryInbox(Turns):
         self.alive: dict[str, str] = {}
         """What the nodes publish."""
         self.watcher: StoreWatcher = NullWatcher()
+
+    async def notify(self, notices: Sequence[Notice]) -> None:
+        self.watcher.noticed(notices)
 
     def go_on_above(self, serial: int) -> None:
         self.serial = max(self.serial, serial)

@@ -273,6 +273,84 @@ class EveryStore(HistoryCase):
         listed = writer.ask(type="conversations", n=4)["conversations"]
         self.assertEqual(listed[0]["seen"], serials[2])
 
+    def test_read_on_other_devices(self) -> None:
+        """What was read at one device would count as unread at the others, or the one that read it be told, too."""
+        sent = self.write("one", "two")
+        desk, phone = self.room_device(self.a, DESK), self.room_device(self.b, PHONE)
+        serials = [one["serial"] for one in self.history(desk, **{"with": self.other})["messages"]]
+        desk.ask(type="read", n=1, serial=serials[1], **{"with": self.other})
+        told = phone.await_type("read")
+        self.assertEqual((told["with"], told["serial"]), (self.other, serials[1]))
+        self.assertTrue(desk.silent())
+        room = self.create(desk)
+        phone.await_type("room")
+        said = self.say(desk, room, 1, "hello")
+        phone.ask(type="read", n=2, serial=said["serial"], room=room)
+        told = desk.await_type("read")
+        self.assertEqual((told["room"], told["serial"]), (room, said["serial"]))
+        self.assertEqual(len(sent), 2)
+
+    def test_receipts(self) -> None:
+        """A sender would not be told that a message was seen, or would be although one of the two does not want it."""
+        sender = self.room_device(self.a, DESK, self.other)
+        reader = self.room_device(self.b, DESK)
+        serials = [
+            sender.ask(type="msg", n=n, to=self.me, text=str(n))["serial"] for n in range(1, 5)
+        ]
+        with_sender = {"with": self.other}
+        reader.ask(type="read", n=1, serial=serials[0], **with_sender)
+        receipt = sender.await_type("receipt")
+        self.assertEqual((receipt["with"], receipt["seen"]), (self.me, serials[0]))
+        answer = reader.ask(type="settings", n=2, receipts=False)
+        self.assertEqual((answer["type"], answer["receipts"]), ("ok", False))
+        reader.ask(type="read", n=3, serial=serials[1], **with_sender)
+        self.assertNotIn("seen", sender.ask(type="conversations", n=4)["conversations"][0])
+        sender.ask(type="msg", n=5, to=self.me, text="5")
+        self.assertNotIn("seen", reader.ask(type="conversations", n=5)["conversations"][0])
+        reader.ask(type="settings", n=6, receipts=True)
+        self.assertEqual(
+            sender.ask(type="conversations", n=7)["conversations"][0]["seen"], serials[1]
+        )
+        sender.ask(type="settings", n=8, receipts=False)
+        reader.ask(type="read", n=9, serial=serials[2], **with_sender)
+        self.assertTrue(sender.silent())
+
+    def test_members_have_read(self) -> None:
+        """Members of a room would not see how far the others have read it."""
+        owner, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        room = self.create(owner)
+        self.join(member, room)
+        said = self.say(owner, room, 1, "read this")
+        member.ask(type="read", n=1, serial=said["serial"], room=room)
+        members = owner.ask(type="members", n=2, room=room)["members"]
+        self.assertEqual(
+            {one["uid"]: one["read"] for one in members}, {self.me: 0, self.other: said["serial"]}
+        )
+        member.ask(type="settings", n=3, receipts=False)
+        members = owner.ask(type="members", n=4, room=room)["members"]
+        self.assertEqual(
+            {one["uid"]: one.get("read") for one in members}, {self.me: 0, self.other: None}
+        )
+
+    def test_mute(self) -> None:
+        """A conversation that somebody has muted would ring all the same."""
+        self.write("one")
+        client = self.room_device(self.a, DESK)
+        room = self.create(client)
+        self.say(client, room, 1, "hello")
+        for where in ({"room": room}, {"with": self.other}):
+            answer = client.ask(type="settings", n=1, muted=True, **where)
+            self.assertEqual(
+                {**answer, "re": 0},
+                {"type": "ok", "re": 0, "receipts": True, "muted": True, **where},
+            )
+        listed = client.ask(type="conversations", n=2)["conversations"]
+        self.assertEqual([one["muted"] for one in listed], [True, True])
+        client.ask(type="settings", n=3, muted=False, room=room)
+        listed = client.ask(type="conversations", n=4)["conversations"]
+        self.assertEqual([one["muted"] for one in listed], [False, True])
+        self.assertEqual(client.ask(type="settings", n=5, muted=True)["code"], "bad-request")
+
     def unread(self, client: StructuredClient) -> tuple[int, int]:
         """How far the first conversation was read, and how much of it was not."""
         first = client.ask(type="conversations", n=802)["conversations"][0]
@@ -439,7 +517,7 @@ class EveryStore(HistoryCase):
         self.assertRegex(said, rf"^\* user\d+\|UID:{self.other} 撤回了一条消息$")
 
     def test_changes_for_older_programs(self) -> None:
-        """A program of before there were devices would be sent frames that it does not know, or messages stay for ever."""
+        """A program of before there were devices would be sent frames that it does not know, or its inbox fill up."""
         self.room_device(self.a, PHONE).close()
         older = self.a.structured()
         self.addCleanup(older.close)

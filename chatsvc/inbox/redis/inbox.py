@@ -18,6 +18,7 @@ from chatsvc.inbox.claim import Comparison, DeviceClaim, InboxClaim, Registratio
 from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import ANOTHER_NODE, Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.redis.archive_queue import RedisArchiveQueue
 from chatsvc.inbox.redis.batch_codec import (
@@ -42,7 +43,7 @@ from chatsvc.inbox.redis.claim_codec import (
 from chatsvc.inbox.redis.cursor_check import check_cursors
 from chatsvc.inbox.redis.lease import LEASE, Lease
 from chatsvc.inbox.redis.permissions import require_permissions
-from chatsvc.inbox.redis.room_codec import decode_recipient
+from chatsvc.inbox.redis.room_codec import decode_recipient, encode_notice
 from chatsvc.inbox.redis.room_logs import OTHER_DATA, RedisRoomLogs
 from chatsvc.inbox.redis.scan import count_backlogs, find_uids, upgrade
 from chatsvc.inbox.redis.script import (
@@ -107,9 +108,7 @@ class RedisInbox:
             self._batch_rules["archive"] = True
         self._connected_before = False
         self._locator = locator = RedisLocator(reactor, url)
-        self._connection = RedisConnection(
-            reactor, locator, self._prepare_in_time, self._not_connected
-        )
+        self._connection = RedisConnection(reactor, locator, self._prepare_in_time, self._lost)
         self._watermark = watermark
         self._rollback = rollback = RollbackDetector(watermark.known if watermark else None)
         missed, channel = self._may_have_missed, f"chat:node:{node}"
@@ -267,8 +266,12 @@ class RedisInbox:
 
     async def count(self, uid: int) -> int:
         """The length of the stream, after the older server's list has moved in."""
-        (waiting,) = await self._call(b"count", {"uid": str(uid)})
-        return int(waiting)
+        return int((await self._call(b"count", {"uid": str(uid)}))[0])
+
+    async def notify(self, notices: Sequence[Notice]) -> None:
+        """Publish for the other nodes at which these users' devices are, and tell the readers here."""
+        self._watcher.noticed(notices)
+        await self._call(b"notify", {"notices": list(map(encode_notice, notices))})
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
         """Those of the users whose session is held by another node with a lease."""
@@ -282,8 +285,7 @@ class RedisInbox:
 
     async def total(self) -> int:
         """The counter that every batch keeps."""
-        (waiting,) = await self._call(b"total", {})
-        return int(waiting)
+        return int((await self._call(b"total", {}))[0])
 
     async def renew_epoch(self) -> None:
         """Begin a new epoch, common to all inboxes."""
@@ -300,8 +302,7 @@ class RedisInbox:
 
     async def purge(self, uid: int, up_to: int) -> int:
         """Trim the stream, whoever reads it."""
-        (removed,) = await self._call(b"purge", {"uid": str(uid), "up_to": up_to})
-        return int(removed)
+        return int((await self._call(b"purge", {"uid": str(uid), "up_to": up_to}))[0])
 
     def _deadline(self) -> dict[str, int]:
         return self._lease.deadline(self._patience) if self._lease is not None else {}
@@ -337,7 +338,7 @@ class RedisInbox:
     def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
         return answer.addTimeout(self._patience, self._clock, onTimeoutCancel=timed_out)
 
-    def _not_connected(self, problem: BaseException) -> None:
+    def _lost(self, problem: BaseException) -> None:
         self._monitor.lost(reason(problem))
 
     async def _prepare_in_time(self, protocol: Any) -> None:
@@ -376,11 +377,11 @@ class RedisInbox:
         self._in_background(self._call(b"release", {"uid": str(uid)}))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        Deferred.fromCoroutine(work).addErrback(self._not_checked)
+        def not_checked(failure: Failure) -> None:
+            # The connection is gone: the next one begins with a check.
+            self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
 
-    def _not_checked(self, failure: Failure) -> None:
-        # The connection is gone: the next one begins with a check.
-        self._log.debug("Not compared: {reason}", reason=failure.getErrorMessage())
+        Deferred.fromCoroutine(work).addErrback(not_checked)
 
     async def _check(self, protocol: Any) -> None:
         """Compare the sessions' cursors with the inboxes, and pass the result to the watcher."""

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from chatsvc.inbox.mark import message_or_change, parse_mark
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.room_log import (
     Applied,
     LogEvent,
@@ -18,6 +19,7 @@ from chatsvc.inbox.room_log import (
 )
 from chatsvc.wire.entries import Mark
 from chatsvc.wire.events import RoomEntry, RoomEvent, RoomMessage
+from chatsvc.wire.history_events import ReadElsewhere, Receipt
 
 _NO_DEVICE = "*"
 """Stands in an entry where no device is left out, and in events."""
@@ -127,6 +129,33 @@ def _event(
 
 def _number(key: str) -> int:
     return int(key[1:])
+
+
+def encode_notice(notice: Notice) -> list[Any]:
+    """
+    A notice as it is published.
+
+    It is the user's uid, the device that is left out, and either ``read``, with whom or in which room, and the serial,
+    or ``receipt``, of whom, and the serial. Uids and serials are texts: Lua's numbers would round them.
+    """
+    event, to = notice.event, [str(notice.uid), notice.device]
+    if isinstance(event, Receipt):
+        return [*to, "receipt", str(event.other), str(event.seen)]
+    place = key_of(event.room) if event.room is not None else str(event.other)
+    return [*to, "read", place, str(event.serial)]
+
+
+def decode_notice(fields: Sequence[str]) -> Notice:
+    """A notice as it was published."""
+    uid, device, kind, place, serial = fields
+    event: ReadElsewhere | Receipt
+    if kind == "receipt":
+        event = Receipt(int(place), int(serial))
+    elif place.startswith("#"):
+        event = ReadElsewhere(int(serial), room=_number(place))
+    else:
+        event = ReadElsewhere(int(serial), other=int(place))
+    return Notice(int(uid), event, device)
 
 
 def decode_recipient(to: str | int) -> tuple[int, Mark | None]:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatsvc.inbox.interface import ANOTHER_NODE, NullWatcher, StoreWatcher
 from chatsvc.inbox.redis.batch_codec import decode_message
-from chatsvc.inbox.redis.room_codec import decode_entry
+from chatsvc.inbox.redis.room_codec import decode_entry, decode_notice
 from chatsvc.inbox.redis.transport.connection import RedisConnection
 from chatsvc.inbox.redis.transport.locator import RedisLocator
 from chatsvc.inbox.rollback import RollbackDetector
@@ -114,7 +114,8 @@ class Subscriber:
         ``decode_entry`` takes them, of the same data. ``taken`` are devices that logged in
         elsewhere, each ``[uid, generation, device]``, without a name for the unnamed one; ``by`` says from where, which
         older nodes leave out. ``forgotten`` are devices that are not registered any more, each
-        ``[uid, device]``, and ``true`` behind it if somebody asked for that.
+        ``[uid, device]``, and ``true`` behind it if somebody asked for that. ``notices`` are for devices that are
+        logged in, as ``decode_notice`` takes them.
         """
         content = orjson.loads(published)
         stored = content.get("news")
@@ -127,6 +128,8 @@ class Subscriber:
         by = str(content.get("by", ANOTHER_NODE))
         for uid, generation, *device in content.get("taken", ()):
             self._taken_over(int(uid), int(generation), by, *device)
+        if notices := content.get("notices"):
+            self._watcher.noticed(list(map(decode_notice, notices)))
         for uid, device, *on_request in content.get("forgotten", ()):
             self._watcher.forgotten(int(uid), device, any(on_request))
 

@@ -18,6 +18,7 @@ from chatsvc.inbox.foreign_entries import ForeignEntries
 from chatsvc.inbox.interface import Backlog, NullWatcher, StoreWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.mark import parse_mark
+from chatsvc.inbox.notice import Notice
 from chatsvc.inbox.outcome import (
     Committed,
     Draft,
@@ -317,6 +318,10 @@ class SQLiteInbox:
         sql = f"SELECT {_WAITING} FROM chat_reader WHERE uid = ?"  # noqa: S608
         row = await self._database.run(lambda t: t.one(sql, (uid,)), write=False)
         return int(row[0]) if row else 0
+
+    async def notify(self, notices: Sequence[Notice]) -> None:
+        """Tell the readers here: a file has one server."""
+        self._watcher.noticed(notices)
 
     async def elsewhere(self, uids: Sequence[int]) -> set[int]:
         """Nobody: a file has one server."""

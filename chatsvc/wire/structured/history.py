@@ -66,6 +66,13 @@ def _parse_edit(thing: Thing, n: int) -> c.Command:
     return c.Edit(serial, text, n=n)
 
 
+def _parse_settings(thing: Thing, n: int) -> c.Command:
+    receipts = f.flag(thing, "receipts") if "receipts" in thing else None
+    muted = f.flag(thing, "muted") if "muted" in thing else None
+    where = _where(thing, needed=muted is not None)
+    return c.ChangeSettings(receipts, *where, muted, n=n)
+
+
 def _parse_read(thing: Thing, n: int) -> c.Command:
     serial = f.number(thing, "serial", 0, c.MAX_N)
     return c.MarkRead(serial, *_where(thing, needed=True), n=n)
@@ -89,6 +96,7 @@ PARSERS: dict[str, Callable[[Thing, int | None], c.Command]] = {
         lambda thing, n: c.ListConversations(_serial(thing, "before"), _limit(thing), n=n)
     ),
     "read": _numbered(_parse_read),
+    "settings": _numbered(_parse_settings),
     "edit": _numbered(_parse_edit),
     "retract": _numbered(lambda thing, n: c.Retract(f.number(thing, "serial", 1, c.MAX_N), n=n)),
 }
@@ -188,6 +196,13 @@ def _encode_conversations(event: h.ConversationsListed, lang: str) -> Thing:
     return {"type": "ok", "conversations": conversations, "complete": event.complete}
 
 
+def _encode_settings(event: h.SettingsShown, lang: str) -> Thing:
+    thing: Thing = {"type": "ok", "receipts": event.receipts}
+    if event.muted is not None:
+        thing |= {**_place(event.other, event.room), "muted": event.muted}
+    return thing
+
+
 def _encode_read_elsewhere(event: h.ReadElsewhere, lang: str) -> Thing:
     return {"type": "read", **_place(event.other, event.room), "serial": event.serial}
 
@@ -222,5 +237,7 @@ ENCODERS: dict[type, Callable[[Any, str], Thing]] = {
     h.ConversationsListed: _encode_conversations,
     h.ReadNoted: lambda event, lang: {"type": "ok"},
     h.Changed: lambda event, lang: {"type": "ok"},
+    h.Receipt: lambda event, lang: {"type": "receipt", "with": event.other, "seen": event.seen},
+    h.SettingsShown: _encode_settings,
     h.ReadElsewhere: _encode_read_elsewhere,
 }

@@ -221,11 +221,15 @@ def _encode_rooms(event: e.RoomsListed, lang: str) -> Thing:
     return {"type": "ok", "rooms": rooms, "more": event.more}
 
 
+def _member(one: e.ListedMember) -> Thing:
+    thing: Thing = {"uid": one.uid, "name": one.name, "role": one.role, "online": one.online}
+    if one.read is not None:
+        thing["read"] = one.read
+    return thing
+
+
 def _encode_members(event: e.MembersListed, lang: str) -> Thing:
-    members = [
-        {"uid": one.uid, "name": one.name, "role": one.role, "online": one.online}
-        for one in event.members
-    ]
+    members = [_member(one) for one in event.members]
     return {"type": "ok", "members": members, "more": event.more}
 
 

@@ -106,5 +106,7 @@ ENCODERS: dict[type, Callable[[Any, Phrases], list[bytes]]] = {
     h.ReadNoted: lambda event, words: [],
     h.ReadElsewhere: lambda event, words: [],
     h.Changed: lambda event, words: [],
+    h.Receipt: lambda event, words: [],
+    h.SettingsShown: lambda event, words: [],
     h.HelpOnHistoryShown: lambda event, words: frames(words.history.help),
 }

@@ -36,6 +36,19 @@ function commands.nodes()
   return found
 end
 
+-- Publish notices for registered devices, at the other nodes at which their users are; each begins with a uid.
+function commands.notify()
+  local for_nodes = {}
+  for _, notice in ipairs(args.notices) do
+    for _, node in ipairs(nodes_of(look_at(notice[1]))) do
+      for_nodes[node] = for_nodes[node] or {}
+      table.insert(for_nodes[node], notice)
+    end
+  end
+  for node, notices in pairs(for_nodes) do publish(node, {notices = notices}) end
+  return {}
+end
+
 -- Which of these users are logged in at other nodes.
 function commands.elsewhere()
   local found = {}

@@ -1,0 +1,70 @@
+"""What users have set: of all that they do, and of one conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatsvc.archive.entry import Pair
+from chatsvc.archive.reading import NOTHING, mute, readings
+from chatsvc.archive.word_index import padded, places
+from chatsvc.archive.writing import numbers_of
+from chatsvc.history.access import Conversation, room_scope
+from chatsvc.storage.sql import Transaction
+
+RECEIPTS = "receipts"
+
+
+def have_receipts(transaction: Transaction, uids: Sequence[int]) -> set[int]:
+    """Who of these users tells others how far they have read, and is told it: all who have not said otherwise."""
+    some = padded(sorted(set(uids)))
+    query = (
+        f"SELECT uid FROM chat_user_setting WHERE name = ? AND value = 0 AND uid IN {places(some)}"  # noqa: S608
+    )
+    off = {uid for (uid,) in transaction.all(query, (RECEIPTS, *some))}
+    return set(uids) - off
+
+
+def set_receipts(transaction: Transaction, uid: int, value: bool) -> None:
+    """Set whether a user has receipts."""
+    change = (
+        "ON DUPLICATE KEY UPDATE value = ?"
+        if transaction.backend == "mysql"
+        else "ON CONFLICT (uid, name) DO UPDATE SET value = ?"
+    )
+    insert = "INSERT INTO chat_user_setting (uid, name, value) VALUES (?, ?, ?) "
+    transaction.execute(insert + change, (uid, RECEIPTS, int(value), int(value)))
+
+
+def settings(
+    transaction: Transaction,
+    uid: int,
+    receipts: bool | None,
+    where: Conversation | None,
+    muted: bool | None,
+    now: int,
+) -> tuple[bool, bool | None]:
+    """
+    Change what is not None; ``now`` is in ms.
+
+    :return: whether the user has receipts, and whether the conversation is muted, None if none was named.
+    :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+    """
+    if receipts is not None:
+        set_receipts(transaction, uid, receipts)
+    has_receipts = uid in have_receipts(transaction, [uid])
+    if where is None:
+        return has_receipts, None
+    number = _number(transaction, uid, where, now)
+    if muted is not None:
+        mute(transaction, uid, number, muted)
+    known = readings(transaction, [(uid, number)]).get((uid, number), NOTHING)
+    return has_receipts, known.muted
+
+
+def _number(transaction: Transaction, uid: int, where: Conversation, now: int) -> int:
+    """The number of a conversation; one of two who have not written to each other yet is made."""
+    if where.room is not None:
+        return room_scope(transaction, uid, where.room, now)[1].conversation
+    assert where.other is not None
+    pair = Pair.between(uid, where.other)
+    return numbers_of(transaction, [pair])[pair]

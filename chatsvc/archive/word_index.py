@@ -6,7 +6,7 @@ A message that is new or has changed has a row in ``chat_unindexed``, until its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -25,12 +25,17 @@ _KEYS = 512
 """Keys of a list: MariaDB makes another plan for one with 1,000 or more."""
 
 
-def index_some(transaction: Transaction, limit: int) -> int:
+def index_some(
+    transaction: Transaction,
+    limit: int,
+    also: Callable[[Transaction, set[Row]], object] = lambda transaction, messages: None,
+) -> int:
     """
     Put the words of up to ``limit`` messages into the index, those with the lowest serials.
 
     Messages that are gone or were retracted have no words there. Who changes one of them meanwhile, and has taken its
-    row of ``chat_unindexed`` before, is waited for.
+    row of ``chat_unindexed`` before, is waited for. ``also`` does what else is to be done with messages, given as
+    conversation, serial and text of each.
 
     :return: how many were taken; fewer than ``limit``: no more are waiting, or another node has just taken some.
     """
@@ -41,14 +46,16 @@ def index_some(transaction: Transaction, limit: int) -> int:
     take = "DELETE FROM chat_unindexed WHERE serial = ?"
     taken = [serial for serial in waiting if transaction.execute(take, (serial,))]
     for serials in parts(taken, _MESSAGES):
+        messages = _texts(transaction, serials)
         _insert(
             transaction,
             [
                 (conversation, token, serial)
-                for conversation, serial, text in _texts(transaction, serials)
+                for conversation, serial, text in messages
                 for token in tokens_of(text)
             ],
         )
+        also(transaction, messages)
     return len(taken)
 
 

@@ -13,6 +13,7 @@ from chatsvc.archive.word_index import index_some
 from chatsvc.history.archiver import Archiver
 from chatsvc.history.backlog import Backlog
 from chatsvc.history.limits import HistoryLimits
+from chatsvc.history.mentions import mark_mentions
 from chatsvc.observability.periodic import PeriodicTask
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
@@ -90,7 +91,7 @@ class Upkeep:
         return self._archiver is None or self._archiver.is_here
 
     async def _index(self) -> None:
-        while self._is_here and await self._step(index_some, _INDEXED_AT_ONCE):
+        while self._is_here and await self._step(_index, _INDEXED_AT_ONCE):
             pass
 
     async def _expire(self) -> None:
@@ -107,3 +108,7 @@ class Upkeep:
         if self._archiver is None:
             await deferLater(self._reactor, 3 * (self._reactor.seconds() - began))
         return done == limit
+
+
+def _index(transaction: Transaction, limit: int) -> int:
+    return index_some(transaction, limit, mark_mentions)

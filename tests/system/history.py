@@ -332,6 +332,29 @@ class EveryStore(HistoryCase):
             {one["uid"]: one.get("read") for one in members}, {self.me: 0, self.other: None}
         )
 
+    def test_mention(self) -> None:
+        """Whoever is called by name would not see where, or somebody who is not."""
+        owner, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)
+        third = self.world.stores.add_user("Ann Lee")
+        room = self.create(owner)
+        self.join(member, room)
+        joined = self.room_device(self.a, DESK, third)
+        self.join(joined, room)
+        name = self.world.stores.sql("SELECT username FROM user WHERE id = ?", (self.other,))[0][0]
+        self.say(owner, room, 1, f"喂＠{name.upper()}你好, @somebody")
+        self.say(owner, room, 2, "x@ann")
+        for client, expected in ((member, True), (joined, False), (owner, False)):
+            self.search(client, "喂")  # waits for the index
+            (listed,) = client.ask(type="conversations", n=3)["conversations"]
+            self.assertEqual(listed["mentioned"], expected)
+        said = self.say(owner, room, 3, "(@Ann Lee) hi")
+        self.search(joined, "hi")
+        (listed,) = joined.ask(type="conversations", n=4)["conversations"]
+        self.assertTrue(listed["mentioned"])
+        joined.ask(type="read", n=5, serial=said["serial"], room=room)
+        (listed,) = joined.ask(type="conversations", n=6)["conversations"]
+        self.assertFalse(listed["mentioned"])
+
     def test_mute(self) -> None:
         """A conversation that somebody has muted would ring all the same."""
         self.write("one")

@@ -21,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.campaign.archive.court import judge_archive
+from benchmarks.campaign.archive.verdict import ArchiveVerdict
 from benchmarks.campaign.node_strikes import NodeFaults
 from benchmarks.campaign.rooms.court import judge_rooms
 from benchmarks.campaign.rooms.verdict import RoomVerdict
@@ -33,6 +35,9 @@ _DRAIN = 180
 
 _FINISHED = 15
 """Seconds in which what has changed in rooms must be in their logs: any node finishes it after five."""
+
+_ARCHIVED = 40
+"""Seconds in which some of what was said must get into the archive: a dead node's transaction ends in 30."""
 
 _QUIET = 3
 """Seconds in which nothing more is shown: then it is over. Readers look again after two at the latest."""
@@ -68,6 +73,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
         if options.rooms:
             drained = _finish_rooms(world) and drained
         left = _left(world)
+        in_the_end = world.finish_archive(_ARCHIVED)
     finally:
         world.close()
     verdict = reconcile(folder, backlog)
@@ -80,9 +86,11 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     rooms = judge_rooms(folder) if options.rooms else RoomVerdict()
     if options.rooms:
         _say_rooms(say, rooms)
+    archive = judge_archive(folder, in_the_end)
+    _say_archive(say, archive)
     counted = ", ".join(f"{name} {n}" for name, n in faults.struck.most_common())
     say(f"faults {faults.struck.total()}: {counted}")
-    for example in [*verdict.examples, *rooms.examples]:
+    for example in [*verdict.examples, *rooms.examples, *archive.examples]:
         say(example)
     if not drained:
         say(f"not everything was confirmed within {_DRAIN} s after the last fault")
@@ -92,6 +100,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
     if tracebacks:
         say(f"the log of server {', '.join(tracebacks)} has a traceback")
     broken = verdict.is_broken or rooms.is_broken or (options.rooms and not rooms.confirmed)
+    broken = broken or archive.is_broken
     return drained and verdict.confirmed > 0 and not (left or tracebacks or broken)
 
 
@@ -136,6 +145,21 @@ def _say_rooms(say: Callable[[str], None], verdict: RoomVerdict) -> None:
     )
 
 
+def _say_archive(say: Callable[[str], None], verdict: ArchiveVerdict) -> None:
+    say(f"archive: messages {verdict.messages}")
+    say(f"archive: owed {verdict.owed}")
+    say(f"archive: missing {verdict.missing}")
+    say(f"archive: twice {verdict.twice}")
+    say(f"archive: wrong {verdict.wrong}")
+    say(f"archive: out of order {verdict.out_of_order}")
+    say(f"archive: unindexed {verdict.unindexed}")
+    say(f"archive: not found {verdict.unfound}")
+    say(f"archive: stray words {verdict.stray}")
+    say(f"archive: still queued {verdict.queued}")
+    say(f"archive: refused {verdict.refused}")
+    say(f"archive: lost with the store {verdict.lost_with_store}, kept though lost {verdict.kept}")
+
+
 _CERTAIN = {
     "lost": "passed_over",
     "shown twice": "shown_twice",
@@ -158,10 +182,22 @@ _IN_ROOMS = {
 """The same of rooms."""
 
 
+_IN_ARCHIVE = {
+    "archive: missing": "passed_over",
+    "archive: twice": "twice",
+    "archive: wrong": "wrong",
+    "archive: out of order": "out_of_order",
+}
+"""The same of the archive."""
+
+
 def _is_seen(complaint: str, world: World, backlog: int) -> bool:
     """Whether there is such a complaint; an empty one is never seen."""
     if complaint in _CERTAIN:
         return bool(getattr(reconcile(world.folder, backlog), _CERTAIN[complaint]))
+    if complaint in _IN_ARCHIVE:
+        archive = world.read_archive()  # before the journals, which must know more
+        return bool(getattr(judge_archive(world.folder, archive), _IN_ARCHIVE[complaint]))
     if complaint:
         return bool(getattr(judge_rooms(world.folder, world.write_history), _IN_ROOMS[complaint]))
     return False
@@ -213,7 +249,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument(
         "--until",
-        choices=[*_CERTAIN, *_IN_ROOMS],
+        choices=[*_CERTAIN, *_IN_ROOMS, *_IN_ARCHIVE],
         default="",
         help="strike no more when there is such a complaint",
     )

@@ -1,5 +1,5 @@
 """
-Does the campaign of faults notice when a rule of rooms is off? Each rule is switched off until there is a complaint.
+Does the campaign of faults notice when a rule is off? Each rule is switched off until there is a complaint.
 
     python benchmarks/rules.py
     python benchmarks/rules.py room-versions
@@ -32,6 +32,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "room-repeats": ("in rooms: shown twice", ("--nodes", "2", "--only", "users hopped")),
     "room-serials": ("in rooms: lost", ("--only", "redis set back")),
     "room-marks": ("wrong frames", ("--store", "sqlite", "--only", "senders moved")),
+    "archive-outcome": ("archive: missing", ("--nodes", "2", "--only", "database killed")),
 }
 """By rule: the complaint that there must be, and the faults that bring it about."""
 

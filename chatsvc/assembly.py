@@ -199,7 +199,9 @@ class Assembly:
 
     async def _own_connections(self, pool: Pool) -> Database:
         """Open the accounts' database once more, by connections that nothing else waits for."""
-        database = Database(self._config.accounts, self._reactor, pool=pool)
+        database = Database(
+            self._config.accounts, self._reactor, monitor=self._accounts_monitor, pool=pool
+        )
         await database.open()
         self._closing.callback(database.close)
         return database

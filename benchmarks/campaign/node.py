@@ -43,7 +43,7 @@ class Node:
     """
     A server named ``name``. With ``redis``, the path of its socket, messages wait there; ``accounts`` is the URL of
     the accounts. ``sabotage`` names a rule that it is to break; it consists of so many ``workers``, and has more
-    ``options``. ``watched``: it stops at points in the life of rooms.
+    ``options``. ``watched``: it stops at points when it is told to.
     """
 
     def __init__(

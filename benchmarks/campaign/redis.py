@@ -81,4 +81,8 @@ class Redis(Process):
 
     def left(self, uids: list[int]) -> int:
         """How many messages wait in these users' inboxes."""
-        return sum(int(self.ask(f"XLEN chat:{{{uid}}}:inbox").lstrip(":")) for uid in uids)
+        return sum(self.length(f"chat:{{{uid}}}:inbox") for uid in uids)
+
+    def length(self, stream: str) -> int:
+        """How many entries a stream has, 0 if there is none."""
+        return int(self.ask(f"XLEN {stream}").lstrip(":"))

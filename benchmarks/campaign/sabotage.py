@@ -13,8 +13,10 @@ from pathlib import Path
 
 from twisted.scripts.twistd import run
 
+from benchmarks.campaign.archive import points as archive_points
+from benchmarks.campaign.archive.rules import ARCHIVE_RULES
+from benchmarks.campaign.rooms import points as room_points
 from benchmarks.campaign.rooms.plan import PATH_VARIABLE
-from benchmarks.campaign.rooms.points import watch
 from benchmarks.campaign.rooms.rules import ROOM_RULES
 from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.reader_state import State
@@ -202,6 +204,7 @@ RULES: dict[str, Callable[[], None]] = {
     "removals": removals,
     "beginnings": beginnings,
     **ROOM_RULES,
+    **ARCHIVE_RULES,
     **dict.fromkeys(CLIENT_RULES, lambda: None),
 }
 
@@ -210,7 +213,8 @@ def serve(rule: str) -> None:
     """Be ``twistd`` without a rule, and so are the workers that it starts."""
     RULES[rule]()
     if path := os.environ.get(PATH_VARIABLE):
-        watch(Path(path))
+        room_points.watch(Path(path))
+        archive_points.watch(Path(path))
     here = str(Path(__file__).parents[2])
     launcher._TWISTD = (
         f"import sys; sys.path.insert(0, {here!r});"

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+from benchmarks.campaign.archive import strikes as archive_strikes
+from benchmarks.campaign.archive.strikes import ArchiveFaults
 from benchmarks.campaign.device_strikes import DeviceFaults
 from benchmarks.campaign.earlier import EarlierState, RedisCopy, RedisTruncation, SQLiteCopy
 from benchmarks.campaign.journal import entries
@@ -36,7 +38,7 @@ _HUNG = (1, 6)
 """Seconds: less than a node's lease."""
 
 
-class Faults(RoomFaults, DeviceFaults):
+class Faults(RoomFaults, DeviceFaults, ArchiveFaults):
     """The faults, by name, and how often each is to come."""
 
     def __init__(self, world: World, dialect: str, only: list[str]) -> None:
@@ -61,9 +63,14 @@ class Faults(RoomFaults, DeviceFaults):
         }
         if self._world.store == "redis":
             weights |= {"redis killed": 2.5, "redis link cut": 2, "redis frozen": 0.4}
-            weights |= {"redis set back": 1, "redis truncated": 1}
+            weights |= {"redis set back": 1, "redis truncated": 1, **archive_strikes.WEIGHTS}
         else:
-            weights |= {"sqlite locked": 0.4, "sqlite set back": 1}
+            weights["sqlite set back"] = 1
+        weights |= (
+            {"sqlite locked": 0.4}
+            if self._world.mariadb is None
+            else archive_strikes.DATABASE_WEIGHTS
+        )
         if self._dialect == "structured":
             weights |= {"connections cut": 4, "clients killed": 2, **self._device_weights()}
         if self._world.rooms:

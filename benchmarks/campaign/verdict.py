@@ -190,7 +190,7 @@ class _Court:
             self._verdict.copies += copy
             if k in ks:
                 continue
-            if any(_is_unknown(loss, pair, told) for loss in self._losses):
+            if any(is_unknown(loss, pair, told) for loss in self._losses):
                 self._verdict.lost_with_store += 1
             elif self._is_missed(reader, pair, k) or (copy and self._was_away(reader, pair, told)):
                 self._verdict.missed += 1
@@ -256,7 +256,7 @@ class _Court:
     def _judge_refused(self, reader: Session, pair: Pair) -> None:
         refused = self._sessions[pair[0]].refused[pair[1]]
         for told in reader.shown.get(pair, []):
-            if told.k in refused and not any(_is_unknown(one, pair, told) for one in self._losses):
+            if told.k in refused and not any(is_unknown(one, pair, told) for one in self._losses):
                 self._verdict.blame("shown_though_refused", self._said_of(reader, pair, told))
 
     def _judge_shown(self, reader: Session, pair: Pair, shown: list[Told]) -> None:
@@ -285,7 +285,7 @@ class _Court:
         self, reader: Session, loss: Loss, pair: Pair, told: Told, before: list[Told]
     ) -> bool:
         waits = not reader.is_registered and (*pair, told.k) in loss.waiting
-        unknown = any(_is_unknown(loss, pair, other) for other in before)
+        unknown = any(is_unknown(loss, pair, other) for other in before)
         return loss.end <= told.time and (waits or unknown)
 
     def _judge_order(self, reader: Session) -> None:
@@ -369,7 +369,7 @@ def _named(pair: Pair, k: int) -> str:
     return f"{pair[0]}>{pair[1]}#{k}"
 
 
-def _is_unknown(loss: Loss, pair: Pair, told: Told) -> bool:
+def is_unknown(loss: Loss, pair: Pair, told: Told) -> bool:
     """Whether the data that came back know nothing of a message which was told of before the loss."""
     if told.time < loss.begin or told.at > loss.end:
         return False

@@ -12,11 +12,13 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from benchmarks.campaign.archive.reading import WAITING, Archive, keep_archive, read_archive
 from benchmarks.campaign.balancer import Balancer
 from benchmarks.campaign.device_user import device_named
 from benchmarks.campaign.journal import entries, split_name
@@ -52,6 +54,9 @@ return ''
 """
 """Takes ms from the time at which a device was used last."""
 
+_QUEUE, _REFUSED = "chat:archive", "chat:archive:refused"
+"""Streams in Redis: what is to be archived, and what the archive did not take."""
+
 _TRIES = 30
 """Times that an admin tries again, a second apart."""
 
@@ -84,7 +89,7 @@ class World:
         self._limits = (limits if self.devices else ()) + (LIMITS if rooms else ())
         self.network = Network()
         self.redis = Redis(folder) if store == "redis" else None
-        self._mariadb = PrivateMariaDB() if nodes > 1 else None
+        self.mariadb = PrivateMariaDB() if nodes > 1 else None
         self.nodes = [self._make_node(number, sabotage) for number in range(nodes)]
         self.spare: Node | None = None
         self.balancer: Balancer | None = None
@@ -109,9 +114,9 @@ class World:
         self.network.open()
         if self.redis is not None:
             self.redis.start()
-        if self._mariadb is not None:
-            self._mariadb.start()
-            self._mariadb.create_database("chat")
+        if self.mariadb is not None:
+            self.mariadb.start()
+            self.mariadb.create_database("chat")
         # The first makes the keys and the tables.
         for node in self.nodes:
             node.start()
@@ -253,15 +258,42 @@ class World:
 
     def write_history(self) -> bool:
         """Write down what SQL knows of rooms; whether all of it has got into the rooms' logs."""
-        if self._mariadb is not None:
-            rows = self._mariadb.execute("chat", QUERY)
-        else:
-            where = f"file:{self.folder / 'chat.db'}?mode=ro"
-            with closing(sqlite3.connect(where, timeout=20, uri=True)) as database:
-                rows = database.execute(QUERY).fetchall()
-        changes = changes_of(rows)
+        changes = changes_of(self.query(QUERY))
         write_history(self.folder, changes)
         return all(change.serial for change in changes)
+
+    def query(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        """Ask the database of the accounts; all rows."""
+        if self.mariadb is not None:
+            return self.mariadb.execute("chat", sql)
+        where = f"file:{self.folder / 'chat.db'}?mode=ro"
+        with closing(sqlite3.connect(where, timeout=20, uri=True)) as database:
+            return database.execute(sql).fetchall()
+
+    def read_archive(self) -> Archive:
+        """All that is in the archive, and how much has not got there."""
+        queued = refused = 0
+        if self.redis is not None:
+            queued, refused = self.redis.length(_QUEUE), self.redis.length(_REFUSED)
+        return read_archive(self.query, queued, refused)
+
+    def finish_archive(self, patience: float) -> Archive:
+        """All that is in the archive when nothing waits any more, or for so long nothing has gone on."""
+        left, deadline = self._unarchived(), time.monotonic() + patience
+        while left and time.monotonic() < deadline:
+            time.sleep(0.5)
+            before, left = left, self._unarchived()
+            if left < before:
+                deadline = time.monotonic() + patience
+        archive = self.read_archive()
+        keep_archive(self.folder, archive)
+        return archive
+
+    def _unarchived(self) -> int:
+        """How many messages are not in the archive, or in its index."""
+        queued = self.redis.length(_QUEUE) if self.redis is not None else 0
+        ((unindexed,),) = self.query(WAITING)
+        return queued + int(unindexed)
 
     def close(self) -> None:
         for process in [*self.crowds, self.proxy, self.detour]:
@@ -272,17 +304,17 @@ class World:
             self.balancer.close()
         if self.redis is not None:
             self.redis.end()
-        if self._mariadb is not None:
-            self._mariadb.remove()
+        if self.mariadb is not None:
+            self.mariadb.remove()
         self.network.close()
 
     def _make_node(self, number: int, sabotage: str) -> Node:
         ports, namespace = Ports.of(number), self.network.servers
         redis = str(self.redis.socket) if self.redis else ""
         accounts = "sqlite:chat.db"
-        if self._mariadb is not None:
-            account = f"{self._mariadb.user}:{quote(self._mariadb.password, safe='')}"
-            accounts = f"mysql://{account}@/chat?unix_socket={self._mariadb.socket}"
+        if self.mariadb is not None:
+            account = f"{self.mariadb.user}:{quote(self.mariadb.password, safe='')}"
+            accounts = f"mysql://{account}@/chat?unix_socket={self.mariadb.socket}"
         workers = 2 if number % 2 else 1
         return Node(
             self.folder,
@@ -294,15 +326,15 @@ class World:
             sabotage,
             workers,
             self._limits,
-            watched=self.rooms > 0,
+            watched=self.rooms > 0 or self.redis is not None,
         )
 
     def _make_accounts(self) -> None:
         rows = [(uid, f"user{uid}", f"pw{uid}") for uid in self.uids]
         insert = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)"
-        if self._mariadb is not None:
+        if self.mariadb is not None:
             for row in rows:
-                self._mariadb.execute("chat", insert.replace("?", "%s"), row)
+                self.mariadb.execute("chat", insert.replace("?", "%s"), row)
             return
         with closing(sqlite3.connect(self.folder / "chat.db", timeout=10)) as database, database:
             database.executemany(insert, rows)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chatsvc.archive.word_index import padded, places, remove_words
+from chatsvc.archive.word_index import padded, places, remove_words, texts
 from chatsvc.archive.writing import raise_mark
 from chatsvc.storage.sql import Transaction
 
 _OLD = (
-    "SELECT serial, conversation, text FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
+    "SELECT serial FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
 )
 
 
@@ -17,13 +17,15 @@ def expire_some(transaction: Transaction, before: int, limit: int) -> int:
 
     :return: how many were removed; fewer than ``limit``: there are no more.
     """
-    rows = transaction.all(_OLD, (before, limit))
-    if not rows:
+    serials = [serial for (serial,) in transaction.all(_OLD, (before, limit))]
+    if not serials:
         return 0
-    serials = [serial for serial, _, _ in rows]
     raise_mark(transaction, "kept", serials[-1])
-    remove_words(transaction, [(conversation, serial, text) for serial, conversation, text in rows])
+    # First, so that who indexes one of them at this moment is waited for. One statement each: of a list that has much
+    # of the table MariaDB locks all of it, and nobody could send anything meanwhile.
+    for serial in serials:
+        transaction.execute("DELETE FROM chat_unindexed WHERE serial = ?", (serial,))
+    remove_words(transaction, [(one[0], one[1], one[2]) for one in texts(transaction, serials)])
     some = padded(serials)
-    for table in ("chat_unindexed", "chat_message"):
-        transaction.execute(f"DELETE FROM {table} WHERE serial IN {places(some)}", some)  # noqa: S608
-    return len(rows)
+    transaction.execute(f"DELETE FROM chat_message WHERE serial IN {places(some)}", some)  # noqa: S608
+    return len(serials)

@@ -46,7 +46,7 @@ def index_some(
     take = "DELETE FROM chat_unindexed WHERE serial = ?"
     taken = [serial for serial in waiting if transaction.execute(take, (serial,))]
     for serials in parts(taken, _MESSAGES):
-        messages = _texts(transaction, serials)
+        messages = texts(transaction, serials)
         _insert(
             transaction,
             [
@@ -91,8 +91,12 @@ def places(some: Sequence[object]) -> str:
     return f"({', '.join('?' * len(some))})"
 
 
-def _texts(transaction: Transaction, serials: Sequence[int]) -> set[Row]:
-    """Read messages as they are now, and not when the transaction began: conversation, serial and text of each."""
+def texts(transaction: Transaction, serials: Sequence[int]) -> set[Row]:
+    """
+    Read messages as they are now, and not when the transaction began: conversation, serial and text of each.
+
+    Those that are gone or were retracted are left out.
+    """
     some = padded(serials)
     query = "SELECT conversation, serial, text FROM chat_message WHERE retracted = 0 AND serial "
     if transaction.backend == "sqlite":

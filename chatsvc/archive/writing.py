@@ -58,13 +58,15 @@ def numbers_of(transaction: Transaction, places: Iterable[Place]) -> dict[Place,
 def _known(transaction: Transaction, pairs: Sequence[Pair], now: bool = False) -> dict[Place, int]:
     lock = " LOCK IN SHARE MODE" if now and transaction.backend == "mysql" else ""
     found: dict[Place, int] = {}
+    # SQLite reads the whole table where a pair is looked for in a list of pairs.
+    found_in = "SELECT low, high, conversation FROM "
     for some in _parts(pairs):
         values = [uid for pair in some for uid in (pair.low, pair.high)]
         places = _places(2, len(some))
-        among = f"(VALUES {places})" if transaction.backend == "sqlite" else f"({places})"
-        query = (
-            f"SELECT low, high, conversation FROM chat_conversation WHERE (low, high) IN {among}"  # noqa: S608
-        )
+        if transaction.backend == "sqlite":
+            query = f"{found_in}(VALUES {places}) CROSS JOIN chat_conversation ON low = column1 AND high = column2"
+        else:
+            query = f"{found_in}chat_conversation WHERE (low, high) IN ({places})"
         for low, high, conversation in transaction.all(query + lock, values):
             found[Pair(low, high)] = conversation
     return found

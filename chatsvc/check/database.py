@@ -21,7 +21,9 @@ _SETTINGS = (
 _ENGINES = (
     "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
     " AND table_name IN ('user', 'chat_name', 'chat_lock', 'chat_schema', 'chat_session_device',"
-    " 'chat_room', 'chat_member', 'chat_ban', 'chat_invitation', 'chat_room_event')"
+    " 'chat_room', 'chat_member', 'chat_ban', 'chat_invitation', 'chat_room_event',"
+    " 'chat_conversation', 'chat_message', 'chat_word', 'chat_unindexed', 'chat_reading',"
+    " 'chat_user_setting', 'chat_archive')"
     " AND engine <> 'InnoDB'"
 )
 _COLUMNS = (

@@ -59,7 +59,8 @@ async def search(session: Session, command: c.Search) -> None:
     if command.other is not None or command.room is not None:
         where = _conversation(session, command.other, command.room)
     found = await history.search(
-        user.uid, query, where, command.sender, command.before, command.limit
+        *(user.uid, query, where, command.sender, command.before, command.limit),
+        with_rooms=session.connection.rooms,
     )
     answer(
         session, user, command, h.Searched(found.hits, found.until, found.complete, re=command.n)
@@ -75,9 +76,9 @@ async def list_conversations(session: Session, command: c.ListConversations) -> 
     """
     history, user = history_of(session)
     session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
-    listed, complete = await history.conversations(user.uid, command.before, command.limit)
-    if not session.connection.rooms:
-        listed = [one for one in listed if one.room is None]
+    listed, complete = await history.conversations(
+        user.uid, command.before, command.limit, session.connection.rooms
+    )
     answer(session, user, command, h.ConversationsListed(tuple(listed), complete, re=command.n))
 
 

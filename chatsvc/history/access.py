@@ -109,20 +109,22 @@ def room_scope(transaction: Transaction, uid: int, room: int | str, now: int) ->
     return found, Scope(-found.number, row[0])
 
 
-def all_readable(transaction: Transaction, uid: int) -> list[Scope]:
+def all_readable(transaction: Transaction, uid: int, with_rooms: bool = True) -> list[Scope]:
     """All that ``uid`` may read, in no order."""
     direct: Sequence[Row] = transaction.all(_DIRECT, (uid, uid))
-    rooms: Sequence[Row] = transaction.all(_ROOMS, (uid,))
+    rooms: Sequence[Row] = transaction.all(_ROOMS, (uid,)) if with_rooms else []
     return [
         *[Scope(conversation) for conversation, _ in direct],
         *[Scope(-room, since) for room, _, since in rooms],
     ]
 
 
-def last_messages(transaction: Transaction, uid: int) -> list[tuple[int, Readable]]:
+def last_messages(
+    transaction: Transaction, uid: int, with_rooms: bool = True
+) -> list[tuple[int, Readable]]:
     """All conversations that ``uid`` may read, each with the serial of its last message; none without a message."""
     direct: Sequence[Row] = transaction.all(_LAST_DIRECT, (uid, uid))
-    rooms: Sequence[Row] = transaction.all(_LAST_IN_ROOMS, (uid,))
+    rooms: Sequence[Row] = transaction.all(_LAST_IN_ROOMS, (uid,)) if with_rooms else []
     found = [(last, Readable(Scope(conversation), other)) for conversation, other, last in direct]
     found += [
         (last, Readable(Scope(-room, since), None, room, name)) for room, name, since, last in rooms

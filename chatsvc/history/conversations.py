@@ -16,7 +16,7 @@ from chatsvc.wire.history_events import ListedConversation
 
 
 def conversations(
-    transaction: Transaction, uid: int, before: int | None, limit: int
+    transaction: Transaction, uid: int, before: int | None, limit: int, with_rooms: bool = True
 ) -> tuple[list[ListedConversation], bool]:
     """
     List the conversations of ``uid`` whose last message is below ``before``, ``limit`` at most.
@@ -24,7 +24,9 @@ def conversations(
     :return: the conversations, and whether there are no older ones.
     """
     until = ENDLESS if before is None else before
-    found = [(last, one) for last, one in last_messages(transaction, uid) if last < until]
+    found = [
+        (last, one) for last, one in last_messages(transaction, uid, with_rooms) if last < until
+    ]
     found.sort(key=lambda pair: pair[0], reverse=True)
     page = found[:limit]
     messages = _messages(transaction, [last for last, _ in page])

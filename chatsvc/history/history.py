@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -77,6 +78,7 @@ class History:
         self._limits = limits
         self._database = database
         self._writer = writer
+        self._searching: dict[int, DeferredLock] = {}
         self._progress = progress
 
     @property
@@ -96,10 +98,10 @@ class History:
         return await self._read(_page, uid, where, before, after, min(limit, MOST), now)
 
     async def conversations(
-        self, uid: int, before: int | None, limit: int
+        self, uid: int, before: int | None, limit: int, with_rooms: bool
     ) -> tuple[list[ListedConversation], bool]:
         """List the conversations of a user, the newest first; whether there are no older ones."""
-        return await self._read(conversations, uid, before, min(limit, MOST))
+        return await self._read(conversations, uid, before, min(limit, MOST), with_rooms)
 
     async def search(
         self,
@@ -109,19 +111,43 @@ class History:
         sender: int | None,
         before: int | None,
         limit: int,
+        with_rooms: bool,
     ) -> Searched:
         """
         Look for messages that a user may read, everywhere or in one conversation, for a second at most.
 
+        One user's searches come one after another: each has a connection for that long.
+
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
+        lock = self._searching.setdefault(uid, DeferredLock())
+        await lock.acquire()
+        try:
+            return await self._search(uid, query, where, sender, before, limit, with_rooms)
+        finally:
+            lock.release()
+            if not lock.locked and not lock.waiting:
+                self._searching.pop(uid, None)
+
+    async def _search(
+        self,
+        uid: int,
+        query: Query,
+        where: Conversation | None,
+        sender: int | None,
+        before: int | None,
+        limit: int,
+        with_rooms: bool,
+    ) -> Searched:
         await self._indexed()
         now, end, most = int(self._now() * 1000), time.monotonic() + SEARCHED, min(limit, MOST)
 
         def deadline() -> bool:
             return time.monotonic() > end
 
-        return await self._read(_search, uid, query, where, sender, before, most, now, deadline)
+        return await self._read(
+            _search, uid, query, where, sender, before, most, with_rooms, now, deadline
+        )
 
     async def mark_read(
         self, uid: int, where: Conversation, serial: int
@@ -254,11 +280,13 @@ def _search(
     sender: int | None,
     before: int | None,
     limit: int,
+    with_rooms: bool,
     now: int,
     deadline: Callable[[], bool],
 ) -> Searched:
-    scopes = all_readable(transaction, uid)
-    if where is not None:
+    if where is None:
+        scopes = all_readable(transaction, uid, with_rooms)
+    else:
         _, scope = scope_of(transaction, uid, where, now)
         scopes = [] if scope is None else [scope]
     found = search_page(transaction, scopes, query, before, sender, limit, deadline)

@@ -94,7 +94,7 @@ def understand(command: c.Command, answer: e.Event) -> e.Event:
         raise NotUnderstood(f"{type(problem).__name__}: {problem}") from None
 
 
-_OF_ROOMS_TOO = frozenset(("msg", "sent", "missed"))
+_OF_ROOMS_TOO = frozenset(("msg", "event", "sent", "missed"))
 """Types of frames that are about an inbox unless they name a room: this client has none."""
 
 _LONGEST_WAIT = 300.0
@@ -180,6 +180,26 @@ def _parse_message(thing: dict[str, Any]) -> e.Message:
     )
 
 
+def _parse_event(thing: dict[str, Any]) -> e.Message:
+    """
+    Parse an event of the inbox: an edit or a retraction.
+
+    One of a kind that nobody knows here is a message without a text: it is passed over.
+    """
+    kind, sender, other = thing["event"], _whole(thing["by"]), _whole(thing["with"])
+    known = kind in ("edited", "retracted")
+    return e.Message(
+        _whole(thing["id"]),
+        sender,
+        "",
+        _whole(thing["at"]),
+        _text(thing.get("text", "")),
+        _whole(thing["serial"]),
+        0 if other == sender else other,
+        mark=e.Reference(kind, _whole(thing["target"])) if known else None,
+    )
+
+
 def _parse_welcome(thing: dict[str, Any]) -> e.Welcome:
     features = thing.get("features")
     return e.Welcome(
@@ -227,6 +247,7 @@ _PARSERS: dict[str, Callable[[dict[str, Any]], Heard]] = {
     "pong": lambda thing: e.Pong(re=_optional(thing.get("re"))),
     "sent": _parse_sent,
     "msg": _parse_message,
+    "event": _parse_event,
     "missed": _parse_missed,
     "error": _parse_error,
     "kicked": lambda thing: e.Kicked(),

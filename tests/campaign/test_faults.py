@@ -23,7 +23,7 @@ def campaign(*arguments: str) -> tuple[int, dict[str, int], str]:
     )
     counts = re.findall(
         r"^(confirmed|lost|shown twice|out of order|copies|misdirected|missed for no reason"
-        r"|shown though refused|wrong frames|in rooms: [a-z ]+[a-z]) (\d+)\b",
+        r"|shown though refused|wrong frames|in rooms: [a-z ]+[a-z]|archive: [a-z ]+[a-z]) (\d+)\b",
         run.stdout,
         re.M,
     )
@@ -45,6 +45,9 @@ class Promise(TestCase):
         status, counts, output = campaign("--faults", "6", "--rate", "40", *arguments)
         self.assertEqual(status, 0, output)
         self.assertGreater(counts.get("confirmed", 0), 300, output)
+        self.assertGreater(counts.get("archive: messages", 0), 300, output)
+        for what in ("missing", "twice", "wrong", "out of order", "unindexed", "not found"):
+            self.assertEqual(counts[f"archive: {what}"], 0, output)
         return counts
 
     def test_sqlite(self) -> None:
@@ -72,6 +75,11 @@ class Promise(TestCase):
     def test_nodes(self) -> None:
         """Between nodes, their faults and those of their users would lose, repeat or reorder messages."""
         self.kept("--nodes", "2", "--seed", "14")
+
+    def test_archiver(self) -> None:
+        """What is said while archiving nodes die, or are replaced, would be missing in the archive, or there twice."""
+        strikes = ("--only", "archiver killed", "--only", "archiver replaced")
+        self.kept("--nodes", "2", "--seed", "19", *strikes)
 
     in_rooms = tuple(
         word
@@ -186,6 +194,14 @@ class RulesMatter(TestCase):
         """The campaign would not notice that a device is handed what it has said in a room."""
         only = ("--store", "sqlite", "--only", "connections cut")
         self.broken("in rooms: misdirected", "room-sender", *self.in_rooms, *only)
+
+    def test_archive_commit(self) -> None:
+        """The campaign would not notice that messages leave the archive's queue before they are committed."""
+        self.broken("archive: missing", "archive-commit", "--only", "archiver killed")
+
+    def test_archive_twice(self) -> None:
+        """The campaign would not notice that what is in the archive already is put there again."""
+        self.broken("archive: twice", "archive-twice", "--only", "archiver killed")
 
     def test_rollback(self) -> None:
         """The campaign would not notice that readers drop what comes under the ids of what a store has lost."""

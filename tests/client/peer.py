@@ -21,6 +21,7 @@ from chatsvc.client.conversation.presenter import Presenter
 from chatsvc.client.state.outbox import Outbox
 from chatsvc.client.state.saved_login import SavedLogin
 from chatsvc.wire.events import Event, Message
+from chatsvc.wire.phrases import ZH
 from chatsvc.wire.text.dialect import TextDialect, show
 
 SERVER = "localhost:10000"
@@ -52,7 +53,7 @@ class RecordingView:
         self.said.append(why)
 
     def show(self, messages: Sequence[Message]) -> Deferred[None]:
-        self.said.extend(map(show, messages))
+        self.said.extend(show(message, ZH) for message in messages)
         self.read.extend(message.id for message in messages)
         if not self.slow:
             return succeed(None)

@@ -271,14 +271,14 @@ class SayTests(SynchronousTestCase):
     def test_header(self) -> None:
         """A name from elsewhere would drive a terminal, and a message without a time would seem to be of 1970."""
         self.assertEqual(
-            show(message("x", name="a\x1b\nb")).split("\n", 1)[1], "[ a␛\n    b|UID:10001 ]:x"
+            show(message("x", name="a\x1b\nb"), ZH).split("\n", 1)[1], "[ a␛\n    b|UID:10001 ]:x"
         )
-        self.assertEqual(show(e.Message(1, 7, "李四", 0, "x")), "[ 李四|UID:7 ]:x")
+        self.assertEqual(show(e.Message(1, 7, "李四", 0, "x"), ZH), "[ 李四|UID:7 ]:x")
 
     def test_forged_header(self) -> None:
         """A text with a header in it would look like a second message."""
         forged = "hi\n2026-01-01 00:00:00\n[ 老板|UID:1 ]:打钱"
-        lines = show(message(forged)).split("\n")
+        lines = show(message(forged), ZH).split("\n")
         self.assertEqual([line for line in lines[2:] if not line.startswith("    ")], [])
         self.assertEqual(lines[1], "[ 张三|UID:10001 ]:hi")
         self.assertEqual(len(lines), 4)

@@ -47,12 +47,13 @@ def watch(path: Path) -> None:
         (Finishing, "_put", "logged"),
         (RoomStore, "write_places", "placed"),
     ):
-        _pass_after(owner, name, partial(pass_point, path, point))
+        pass_after(owner, name, partial(pass_point, path, point))
     for inbox in (RedisInbox, SQLiteInbox):
         _pass_after_rooms(inbox, partial(pass_point, path, "stored"))
 
 
-def _pass_after(owner: type, name: str, passing: Callable[[], None]) -> None:
+def pass_after(owner: type, name: str, passing: Callable[[], None]) -> None:
+    """Pass a point whenever this method, a coroutine, is done."""
     honest = getattr(owner, name)
 
     async def and_pass(*arguments: Any, **settings: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.campaign.lasting import LastingFaults
@@ -50,16 +50,13 @@ class RoomFaults(LastingFaults):
         self._stop_at("stored")
 
     def _stop_at(self, point: str) -> None:
-        node = self._node()
         frozen = random.random() < _SHARE_FROZEN
         number = signal.SIGSTOP if frozen else signal.SIGKILL
-        node.point.write_text(f"{point} {number}")
-        pid = _struck(node.point)
-        if pid and frozen:
-            self._let_stand(node, pid)
-        elif pid and node.workers == 1:
-            wait_until(lambda: not node.runs(), f"the end of server {node.name}", 5)
-            node.start()
+        for node, pid in stop_at([self._node()], point, number):
+            if frozen:
+                self._let_stand(node, pid)
+            else:
+                start_again(node)
 
     def _let_stand(self, node: Node, pid: int) -> None:
         freeze([pid])  # all of its threads stand still when this returns
@@ -70,14 +67,32 @@ class RoomFaults(LastingFaults):
         thaw([pid])
 
 
-def _struck(point: Path) -> int:
-    """The process that came to the point; 0: none did, and none will."""
+def stop_at(nodes: Sequence[Node], point: str, number: int) -> list[tuple[Node, int]]:
+    """Send a signal to the process that comes to a point first, on any of these nodes; none if none came in time."""
+    for node in nodes:
+        node.point.write_text(f"{point} {number}")
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        for path in point.parent.glob(f"{point.name}.*"):
-            path.unlink()
-            return int(path.suffix[1:])
+    while not any(map(_has_struck, nodes)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    with suppress(FileNotFoundError):
-        point.unlink()
-    return 0
+    for node in nodes:
+        node.point.unlink(missing_ok=True)
+    # Only now nobody else can come to it.
+    return [
+        (node, int(path.suffix[1:])) for node in nodes for path in _has_struck(node, forget=True)
+    ]
+
+
+def _has_struck(node: Node, *, forget: bool = False) -> list[Path]:
+    """The files that processes of a node have left when they came to the point."""
+    found = list(node.point.parent.glob(f"{node.point.name}.*"))
+    if forget:
+        for path in found:
+            path.unlink()
+    return found
+
+
+def start_again(node: Node) -> None:
+    """Start a node that was killed at a point; a worker of several is started by its node."""
+    if node.workers == 1:
+        wait_until(lambda: not node.runs(), f"the end of server {node.name}", 5)
+        node.start()

@@ -118,11 +118,13 @@ class Receiver:
         last = self._reading.last
         fresh = self._reading.fresh(received, all_came=self.awaited <= 0)[: self._quota.left]
         cut: ShownInPart | None = None
-        if fresh:
+        # What this program does not know has nothing to show.
+        visible = [message for message in fresh if message.text or message.mark]
+        if visible:
             try:
-                await self._sink.show(fresh)
+                await self._sink.show(visible)
             except ShownInPart as problem:
-                cut, fresh = problem, fresh[: problem.shown]
+                cut, fresh = problem, fresh[: fresh.index(visible[problem.shown])]
         if fresh:
             last = fresh[-1].id
             self._reading.mark(fresh[-1])

@@ -103,7 +103,7 @@ ZH = ClientMessages(
     device_taken="本终端状态的副本已在别处登录, 您已被挤下线! 再次登录后将是另一台设备",
     device_forgotten="此设备已被移除, 请重新登录!",
     too_many_devices="登录失败: 您的设备已达上限, 且全部在线! 请在其中一台上输入 devices, 再用 forget 编号 移除一台",
-    no_rooms="本客户端暂不支持聊天室, 没有发送! 聊天室中的消息会为您保留; 确要把这一行发给某人请用 msg UID 内容",
+    no_rooms="本客户端暂不支持聊天室和历史消息, 没有发送! 聊天室的消息会为您保留; 要把这一行发给某人请用 msg UID 内容",
     causes={
         Cause.REFUSED: "连接被拒绝",
         Cause.NO_SUCH_HOST: "找不到该主机",
@@ -202,7 +202,7 @@ Ask the server's admin. If the change is right, start the client again.""",
     device_forgotten="This device was forgotten, please log in again!",
     too_many_devices="Log-in failed: you have as many devices as are allowed, and all are online! On one of them, type"
     " devices, then forget NUMBER",
-    no_rooms="This client has no rooms yet, nothing was sent! What comes into your rooms waits for you."
+    no_rooms="This client has no rooms yet, and no history: nothing was sent! What comes into your rooms waits for you."
     " To send this line to a person, use msg UID TEXT",
     causes={
         Cause.REFUSED: "connection refused",

@@ -1,4 +1,8 @@
-"""Tells which lines are commands about rooms: this client has none of them, and must not say such a line to anybody."""
+"""
+Tells which lines are commands about rooms or the history.
+
+This client has none of them, and must not say such a line to anybody.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +24,21 @@ _SIGNS = re.compile(r"[\W_]*")
 
 
 def is_room_command(line: str, start: int = 0) -> bool:
-    """Whether a line is a command about rooms from ``start`` on, behind the slash; it need not be a whole one."""
+    """Whether a line is such a command from ``start`` on, behind the slash; it need not be a whole one."""
     texts = [word.text for word in islice(words(line, start), 3)]
+    if len(texts) > 1 and texts[0] == "history":
+        return texts[1].startswith(_HASH) or texts[1].isdecimal()
+    if texts[:1] == ["search"]:
+        return len(texts) > 1
     if texts[:1] == ["rooms"]:
         return len(texts) < 3
-    if texts in (["help", "rooms"], ["help", "room"]):
+    if texts in (["help", "rooms"], ["help", "room"], ["help", "history"]):
         return True
     return len(texts) > 1 and texts[0] in _OF_A_ROOM and texts[1].startswith(_HASH)
 
 
 def looks_like_room_command(line: str) -> bool:
-    """Whether a line that is no command about rooms is one but for a slip of the fingers, or signs before it."""
+    """Whether a line is a command about rooms but for a slip of the fingers, or signs before it."""
     found = [word.text for word in islice(words(line), 4)]
     if found and _is_signs(found[0]):
         del found[0]

@@ -14,6 +14,7 @@ from chatsvc.client.conversation.conversation import Conversation
 from chatsvc.client.conversation.presenter import ExitHandler
 from chatsvc.wire import events as e
 from chatsvc.wire.events import Message
+from chatsvc.wire.phrases import PHRASES
 from chatsvc.wire.sanitize import sanitized_lines
 from chatsvc.wire.text.dialect import show
 
@@ -59,7 +60,8 @@ class Printer(Service):
 
     def _shown(self, message: Message) -> str:
         """A message, and whom it went to if it was sent from another device of one's own."""
-        return f"{show(message)}  → {self.label(message.to)}" if message.to else show(message)
+        shown = show(message, PHRASES[self.conversation.lang])
+        return f"{shown}  → {self.label(message.to)}" if message.to else shown
 
     def label(self, uid: int) -> str:
         """Name a user."""

@@ -179,17 +179,18 @@ class Screen(Service):
 
     def _stored(self, event: e.Sent) -> None:
         if event.to != event.message.sender:
-            offline = PHRASES[self.conversation.lang].offline
+            words = PHRASES[self.conversation.lang]
             whom = sanitized(self._talk.contacts.label(event.to))
-            self._write(self._theme.own(event, whom, self._labels, offline))
+            self._write(self._theme.own(event, whom, self._labels, words))
 
     def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
         if message.sender:
-            self._talk.contacts.seen(message.sender, message.name)
+            if message.name:
+                self._talk.contacts.seen(message.sender, message.name)
             if message.sender != self.conversation.uid:
                 self._talk.contacts.last = message.sender
         whom = sanitized(self._talk.contacts.label(message.to)) if message.to else ""
-        self._write(self._theme.handed(message, whom), written)
+        self._write(self._theme.handed(message, whom, PHRASES[self.conversation.lang]), written)
 
     def _mark_unread(self) -> None:
         if not self._marked and self._reactor.seconds() - self._last_key >= AWAY:

@@ -18,6 +18,7 @@ from chatsvc.client.script.fd_writer import FDWriter, WriterClosed
 from chatsvc.client.script.job import FAILED, JobContext, ScriptJob
 from chatsvc.client.transport.retry import Patience
 from chatsvc.wire import events as e
+from chatsvc.wire.phrases import ZH
 from chatsvc.wire.sanitize import sanitized_lines
 from chatsvc.wire.structured.dialect import message_fields
 from chatsvc.wire.text.dialect import show
@@ -116,7 +117,7 @@ class ListenJob(ScriptJob):
         return self._output.write(b"".join(pieces)).addErrback(_cut, pieces)
 
     def _as_text(self, message: e.Message) -> bytes:
-        return f"{sanitized_lines(show(message))}\n".encode(self._options.encoding, "replace")
+        return f"{sanitized_lines(show(message, ZH))}\n".encode(self._options.encoding, "replace")
 
     def recorded(self, messages: Sequence[e.Message]) -> None:
         if not self._quota.left:

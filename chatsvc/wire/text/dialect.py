@@ -134,20 +134,24 @@ def _head(sender: int, name: str) -> str:
     return f"[ {user(sender, name)} ]:"
 
 
-def show(message: e.Message) -> str:
+def show(message: e.Message, words: Phrases) -> str:
     """Return a message as its reader sees it; some that the older server left have no time."""
     if not message.sender:
         return rendered_old(message.text)
+    mark = message.mark
+    if mark is not None and isinstance(mark, e.Reference) and mark.changes:
+        return history.change_line(message, mark, words)
     when = f"{stamp(message.at // 1000)}\n" if message.at else ""
     return f"{when}{_head(message.sender, message.name)}{sanitized(message.text)}"
 
 
 def _encode_message(message: e.Message, words: Phrases) -> list[bytes]:
-    mark = message.mark
-    if mark is not None and isinstance(mark, e.Reference) and mark.changes:
-        return [fitting(history.change_line(message, mark, words))]
+    if message.mark is not None:
+        return [
+            fitting(show(message, words))
+        ]  # it may be one that differs from language to language
     if not message.text_frame:
-        message.text_frame.append(fitting(show(message)))
+        message.text_frame.append(fitting(show(message, words)))
     return message.text_frame
 
 
@@ -161,7 +165,7 @@ def _encode_sent(event: e.Sent, words: Phrases) -> list[bytes]:
         return []  # the message that arrives is the answer
     if event.online:
         return _encode_message(event.message, words)
-    return frames(f"{words.offline}\n{show(event.message)}")
+    return frames(f"{words.offline}\n{show(event.message, words)}")
 
 
 def _encode_found(event: e.Found, words: Phrases) -> list[bytes]:

@@ -71,7 +71,7 @@ def _line(message: ArchivedMessage, words: Phrases, room: str = "", to: int | No
 def change_line(message: e.Message, reference: e.Reference, words: Phrases) -> str:
     """Return the line that tells people what became of an earlier message to them."""
     sentence = words.history.changes[reference.kind]
-    who = user(message.sender, message.name)
+    who = user(message.sender, message.name) if message.name else f"UID:{message.sender}"
     return (
         f"{stamp(message.at // 1000)}\n* {sentence.format(who=who, text=sanitized(message.text))}"
     )

@@ -1,4 +1,4 @@
-"""Commands about rooms, which the client does not have: they are taken for what they are, and said to nobody."""
+"""Commands about rooms and the history, which the client does not have: they are known, and said to nobody."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ COMMANDS = (
     "msg #dev hi",
     "msg #dev",
     "join #",
+    "history 10002",
+    "history 10002 50",
+    "history #dev",
+    "search 预算 会议",
+    "help history",
 )
 """As docs/protocol.md has them, whole and not."""
 
@@ -47,6 +52,11 @@ LOOKS = (
 
 
 class Meaning(SynchronousTestCase):
+    def test_messages(self) -> None:
+        """What only begins like a command would not be said to the person one talks to."""
+        for line in ("history repeats itself", "search", "history"):
+            self.assertEqual(interpret(line, LI), c.Send(LI, line))
+
     def test_commands(self) -> None:
         """What was meant for the server, or for a room, would be said to the person one talks to."""
         for line in (*COMMANDS, *(f"/{command}" for command in COMMANDS), *LOOKS):

@@ -18,6 +18,7 @@ from chatsvc.client.screen.theme import Theme, wants_colour
 from chatsvc.client.screen.unconfirmed import UnconfirmedMessages
 from chatsvc.wire.commands import Send
 from chatsvc.wire.events import Message, Sent
+from chatsvc.wire.phrases import PHRASES
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -29,14 +30,14 @@ class Inked(SynchronousTestCase):
     def test_same_words_in_colour(self) -> None:
         """In colour a message would say something else than without."""
         for message in (self.message(), self.message("a]:b\nc"), self.message("old\nx", "", 0)):
-            plain = Theme(False).message(message)
+            plain = Theme(False).message(message, PHRASES["zh"])
             self.assertNotIn("\x1b", plain)
-            self.assertEqual(_SGR.sub("", Theme(True).message(message)), plain)
+            self.assertEqual(_SGR.sub("", Theme(True).message(message, PHRASES["zh"])), plain)
 
     def test_harmless(self) -> None:
         """A text or a name could drive the terminal, or end the colour it is shown in."""
         for message in (self.message("\x1b[2Jx"), self.message(name="\x1b[31m\x9b2J")):
-            shown = _SGR.sub("", Theme(True).message(message))
+            shown = _SGR.sub("", Theme(True).message(message, PHRASES["zh"]))
             self.assertNotIn("\x1b", shown)
             self.assertNotIn("\x9b", shown)
 
@@ -46,21 +47,24 @@ class Inked(SynchronousTestCase):
         here, away = Sent(1, 1, message, True, 0), Sent(1, 1, message, False, 3)
         ink = Theme(False)
         self.assertEqual(
-            ink.own(here, "a(7)", EN, "[x]"),
+            ink.own(here, "a(7)", EN, PHRASES["en"]),
             "[ 李四|UID:10002 ]:你好  → a(7) ✓ stored, reader online",
         )
-        self.assertTrue(ink.own(away, "7", ZH, "[离线消息]").startswith("[离线消息]\n"))
-        self.assertIn("3", ink.own(away, "7", ZH, "[离线消息]"))
+        self.assertTrue(ink.own(away, "7", ZH, PHRASES["zh"]).startswith("[离线消息]\n"))
+        self.assertIn("3", ink.own(away, "7", ZH, PHRASES["zh"]))
 
     def test_handed(self) -> None:
         """What one has said at another terminal would look as if one had said it to oneself."""
         ink, head = Theme(False), "[ 李四|UID:10002 ]:你好"
-        self.assertEqual(ink.handed(self.message(), ""), head)
-        self.assertEqual(ink.handed(self.message(), "a(7)"), f"{head}  → a(7)")
+        self.assertEqual(ink.handed(self.message(), "", PHRASES["zh"]), head)
+        self.assertEqual(ink.handed(self.message(), "a(7)", PHRASES["zh"]), f"{head}  → a(7)")
 
     def test_colours(self) -> None:
         """Everybody would have the same colour, or another one at each message."""
-        painted = [Theme(True).message(self.message(sender=uid)) for uid in (1, *range(1, 100))]
+        painted = [
+            Theme(True).message(self.message(sender=uid), PHRASES["zh"])
+            for uid in (1, *range(1, 100))
+        ]
         shades = [re.findall(r"38;5;(\d+)m", line) for line in painted]
         self.assertEqual(shades[0], shades[1])
         self.assertGreater(len({shade for (shade,) in shades}), 5)

@@ -10,6 +10,9 @@ from chatsvc.storage.sql import Transaction
 SENDER_DELAY = 0.05
 """Seconds for which a sender is not read after a message, while too much waits to be archived."""
 
+_COUNTED = 10
+"""Of so many looks one counts what is not indexed: a table that is long when the index is behind."""
+
 _UNINDEXED = "SELECT COUNT(*) FROM chat_unindexed"
 
 
@@ -29,6 +32,7 @@ class Backlog:
         self.messages = 0
         self.bytes = 0
         self.unindexed = 0
+        self._looks = 0
         self.is_over = False
         """Whether more waits to be archived than should."""
 
@@ -43,7 +47,9 @@ class Backlog:
             self.messages, self.bytes = ends.length, ends.bytes
             limits = self._limits
             self.is_over = ends.length > limits.backlog or ends.bytes > limits.backlog_bytes
-        self.unindexed = await self._database.run(_count_unindexed, write=False)
+        if not self._looks % _COUNTED:
+            self.unindexed = await self._database.run(_count_unindexed, write=False)
+        self._looks += 1
 
 
 def _count_unindexed(transaction: Transaction) -> int:

@@ -44,7 +44,7 @@ class QueueProgress:
     def __init__(self, queue: ArchiveQueue, clock: IReactorTime) -> None:
         self._queue = queue
         self._clock = clock
-        self._looking: Waiters[Ends | Failure] | None = None
+        self._looking: Waiters[Ends] | None = None
 
     async def reached(self) -> None:
         """Wait until the queue's front has passed what is its end now."""
@@ -62,15 +62,12 @@ class QueueProgress:
             self._looking = Waiters()
             # Apart from whoever asks first: that session may end meanwhile.
             Deferred.fromCoroutine(self._look()).addBoth(self._tell, self._looking)
-        found = await self._looking.wait()
-        if isinstance(found, Failure):
-            found.raiseException()
-        return found
+        return await self._looking.wait()
 
     async def _look(self) -> Ends:
         await deferLater(self._clock, _POLLED_EVERY)
         return await self._queue.ends()
 
-    def _tell(self, found: Ends | Failure, waiters: Waiters[Ends | Failure]) -> None:
+    def _tell(self, found: Ends | Failure, waiters: Waiters[Ends]) -> None:
         self._looking = None
-        waiters.fire(found)
+        waiters.fire(found)  # type: ignore[arg-type]  # a failure is raised where it is waited for

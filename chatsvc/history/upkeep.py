@@ -76,7 +76,7 @@ class Upkeep:
     def start(self) -> None:
         """Begin with all of it."""
         for task, seconds in self._tasks:
-            task.start(seconds, now=False)
+            task.start(seconds)
 
     async def stop(self) -> None:
         """End all of it, and leave it to another node at once."""

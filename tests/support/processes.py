@@ -268,6 +268,12 @@ class ChatServer:
             time.sleep(0.02)
         return True
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def resident(self) -> float:
         """The memory that the server's process holds, in MiB (``VmRSS``, proc(5))."""
         assert self._process is not None

@@ -52,7 +52,7 @@ LOOKS = (
 
 
 class Meaning(SynchronousTestCase):
-    def test_messages(self) -> None:
+    def test_no_commands(self) -> None:
         """What only begins like a command would not be said to the person one talks to."""
         for line in ("history repeats itself", "search", "history"):
             self.assertEqual(interpret(line, LI), c.Send(LI, line))

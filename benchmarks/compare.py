@@ -5,6 +5,7 @@ How far is the service from a bare relay on Twisted? Both run here, over TLS, an
     python benchmarks/compare.py --rounds 5 --seconds 5 --store sqlite --dialect structured --shape hot:200x1
     python benchmarks/compare.py --measure devices --measure idle
     python benchmarks/compare.py --before ../earlier --dialect text --dialect structured --measure idle
+    python benchmarks/compare.py --measure history --store redis --store sqlite
     python benchmarks/compare.py --all --rounds 5
 
 Each figure is the median of the rounds; its ratio, service to relay, is the median of the rounds' ratios. The relay
@@ -23,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.comparing.before import idle_before, talk_before
+from benchmarks.comparing.before import idle_before, talk_before, talk_with_history
 from benchmarks.comparing.board import Board
 from benchmarks.comparing.devices import devices
 from benchmarks.comparing.entering import idle, idle_devices, logins, start
@@ -34,7 +35,7 @@ from benchmarks.comparing.waiting import large_drain, offline
 
 STORES = ("redis", "sqlite")
 DIALECTS = ("text", "structured")
-MEASURES = ("talk", "offline", "drain", "devices", "logins", "start", "idle")
+MEASURES = ("talk", "offline", "drain", "devices", "logins", "start", "idle", "history")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -47,6 +48,11 @@ def compare(options: argparse.Namespace) -> None:
             talk_before(board, store, options.before, effort, shapes, dialects)
             if "idle" in options.measure:
                 idle_before(board, store, options.before)
+            show(store, board)
+            continue
+        if "history" in options.measure:
+            talk_with_history(board, store, effort, options.shape, options.dialect)
+        if options.measure == ["history"]:
             show(store, board)
             continue
         with running(store) as pair:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.campaign.forgettings import record_forgetting
-from benchmarks.campaign.journal import message_of, split_name
+from benchmarks.campaign.journal import edit_of, edit_text, message_of, split_name
 from benchmarks.campaign.structured_user import StructuredUser, device_of
 from benchmarks.campaign.visits import Visits, is_stranger
 
@@ -77,7 +77,7 @@ class DeviceUser(StructuredUser):
         if thing["type"] == "missed":
             told = (thing["after"], thing["until"], thing.get("serial", 0))
             self.journal.record("m", *told)
-        elif thing["type"] == "msg":
+        elif thing["type"] in ("msg", "event"):
             self.show(thing)
             self.heard_id = thing["id"]
         elif "devices" in thing:
@@ -94,15 +94,38 @@ class DeviceUser(StructuredUser):
         A node that does not know yet that the store lost it may say it there.
         """
         newer = thing.get("serial", 0) > self.journal.serial
-        if thing["type"] == "msg" and not (newer and thing["id"] > self.journal.cursor):
+        shows = thing["type"] in ("msg", "event")
+        if shows and not (newer and thing["id"] > self.journal.cursor):
             return
-        super().take_late(thing, writer)
+        if thing["type"] == "event":
+            self.show(thing)
+            self.say(writer, type="ack", id=thing["id"])
+        else:
+            super().take_late(thing, writer)
 
     def show(self, thing: dict[str, Any]) -> None:
-        self._look_at(thing)
+        if thing["type"] == "msg":
+            self._look_at(thing)
         newer = thing.get("serial", 0) > self.journal.serial
         if thing["id"] > self.journal.cursor or (newer and self.options.sabotage != "serials"):
             self.record_shown(thing)
+
+    def record_shown(self, thing: dict[str, Any]) -> None:
+        if thing["type"] != "event":
+            super().record_shown(thing)
+            return
+        place = (thing["id"], thing["serial"], thing["at"], thing["event"], thing["by"])
+        self.journal.record("vs", *place, thing["with"], thing["target"], self.edit_in(thing))
+        self.shown += 1
+
+    def edit_in(self, thing: dict[str, Any]) -> int:
+        """The N of the edit that an event tells of; 0: it tells of a retraction."""
+        if thing["event"] == "retracted" and "text" not in thing:
+            return 0
+        edit = edit_of(thing.get("text", ""))
+        if thing["event"] != "edited" or edit is None or thing["text"] != edit_text(*edit):
+            self.journal.record("w", "event", json.dumps(thing).replace(" ", ""))
+        return edit[-1] if edit else 0
 
     def _look_at(self, thing: dict[str, Any]) -> None:
         """A copy says to whom it went, nothing else does; all have serials."""

@@ -21,6 +21,12 @@ says itself:
                                the first that is, 0: there is none
 ``w WORDS``                    it was told what it should not be
 ``i ID SERIAL ROOM``           an invitation into a room was shown
+``v SERIAL N TO K``            its message K to TO, which has SERIAL, is to be changed, which is sent, again perhaps: by its
+                               edit N; 0: it is retracted
+``vk SERIAL N``                that was confirmed
+``vx SERIAL N CODE``           that was refused, or given up by another name, ``-``, and nobody knows what became of it
+``vs ID SERIAL AT EVENT BY     an event of the inbox was shown: in the conversation with WITH, BY has changed the message
+WITH TARGET N``                TARGET by its edit N, or retracted it (0)
 =============================  =============================================
 
 A room is written to as the recipient whose number is that of the room below zero. Of rooms there is more:
@@ -34,6 +40,8 @@ A room is written to as the recipient whose number is that of the room below zer
 ``rq ROOM WHAT USER``                  it asks for a change for the first time, as to close the room, or to remove USER
 ``rk ROOM WHAT USER``                  that was confirmed
 ``rf ROOM K CODE``                     message K was refused by this code (and given up, ``x``)
+``rv ROOM ID SERIAL AT EVENT BY        the same as ``vs``, in a room
+TARGET N``
 =====================================  =============================================
 """
 
@@ -70,6 +78,10 @@ class Journal:
         """The id and the serial of what was shown last; 0: none, or not known."""
         self.rooms: dict[int, tuple[int, int]] = {}
         """The id and the serial of what was shown last in each room."""
+        self.changes: dict[tuple[int, int], tuple[int, int]] = {}
+        """By a message's serial and N: changes that are not confirmed, in order, and the recipient and K of each."""
+        self.edits: dict[int, int] = defaultdict(int)
+        """The last edit of each message, by its serial."""
         self.logged_in = False
         self.device = 0
         self.doubtful: set[int] = set()
@@ -97,9 +109,11 @@ class Journal:
             self._give_number_back(*map(int, words))
         elif kind == "s":
             self.cursor, self.serial = int(words[0]), int(words[5])
-        elif kind == "i":
+        elif kind in ("i", "vs"):
             self.cursor, self.serial = map(int, words[:2])
-        elif kind in ("rs", "re"):
+        elif kind in ("v", "vk", "vx"):
+            self._apply_change(kind, words)
+        elif kind in ("rs", "re", "rv"):
             self.rooms[int(words[0])] = int(words[1]), int(words[2])
         elif kind == "l":
             self.logged_in = True
@@ -113,6 +127,14 @@ class Journal:
             self.outbox[to].clear()
             self.next_n[to] = n
             self.doubtful.add(to)
+
+    def _apply_change(self, kind: str, words: list[str]) -> None:
+        serial, n = map(int, words[:2])
+        if kind == "v":
+            self.changes[serial, n] = int(words[2]), int(words[3])
+            self.edits[serial] = max(self.edits[serial], n)
+        else:
+            self.changes.pop((serial, n), None)
 
     def _give_number_back(self, to: int, k: int) -> None:
         # Those above it are numbered anew by who sent them, when all of them have been answered.
@@ -161,6 +183,20 @@ def split_name(name: str) -> tuple[str, str]:
 def text_of(sender: str, to: int, k: int) -> str:
     """The text of a message, which says which one it is."""
     return f"{sender}>{to}#{k} " + "聊" * (k % 60)
+
+
+def edit_text(sender: str, to: int, k: int, n: int) -> str:
+    """What a message reads by its edit N; it looks like no message."""
+    return f"{sender}~{to}~{k}~{n} " + "改" * ((7 * k + n) % 40)
+
+
+_EDIT = re.compile(r"(\w+)~(-?\d+)~(\d+)~(\d+)(?: |$)")
+
+
+def edit_of(text: str) -> tuple[str, int, int, int] | None:
+    """The sender, the recipient, the K and the N of the text of an edit; None: it is none."""
+    found = _EDIT.match(text)
+    return (found[1], int(found[2]), int(found[3]), int(found[4])) if found else None
 
 
 _FIRST_WORD = re.compile(r"\w+>-?\d+#\d+(?: |$)")

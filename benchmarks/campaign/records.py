@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from benchmarks.campaign.changes import SessionChanges
 from benchmarks.campaign.journal import Entry, entries, split_name
 
 Pair = tuple[str, int]
@@ -74,7 +75,7 @@ class Gone:
 class Session:
     """
     One of a user's sessions. ``kind`` is what follows the uid in its name; ``logins`` are when it has logged in beside
-    other devices, ``shown`` is what it was shown, by pair, and ``serials`` all of that in its order.
+    other devices, ``shown`` is what it was shown, by pair, and ``order`` all of that, and events, in its order.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Session:
     logins: list[float] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    changes: SessionChanges = field(default_factory=SessionChanges)
     kicked: int = 0
     devices: int = 0
 
@@ -127,6 +129,8 @@ class Session:
                 self.refused[to].add(k)
             case "s":
                 self._take_shown(entry)
+            case "v" | "vk" | "vx" | "vs":
+                self._take_change(entry)
             case "m":
                 after, until, serial = map(int, entry.words)
                 last = self.order[-1][1] if self.order else None
@@ -146,6 +150,13 @@ class Session:
         told = Told(k, entry.time, at / 1000, id, serial)
         self.shown[sender, to].append(told)
         self.order.append(((sender, to), told))
+
+    def _take_change(self, entry: Entry) -> None:
+        self.changes.take(entry)
+        if entry.kind == "vs":
+            one = self.changes.shown[-1]
+            told = Told(0, entry.time, one.at, one.id, one.serial)
+            self.order.append(((f"{one.event} {one.target}", one.place), told))
 
 
 class Reads(Protocol):

@@ -8,6 +8,7 @@ import json
 import random
 from typing import Any
 
+from benchmarks.campaign.changing import Changing
 from benchmarks.campaign.journal import is_message, message_of
 from benchmarks.campaign.user import User
 
@@ -62,6 +63,11 @@ class StructuredUser(User):
     ) -> None:
         super().__init__(uid, others, options, kind)
         self.again = {}
+        self._changing = Changing(self.name, self.journal, self.ask)
+
+    @property
+    def unconfirmed(self) -> int:
+        return super().unconfirmed + len(self.journal.changes)
 
     async def log_in(self, reader: asyncio.StreamReader) -> None:
         await self.read(reader)
@@ -113,6 +119,7 @@ class StructuredUser(User):
     async def resume(self) -> None:
         for to in self.journal.outbox:
             self._submit_all(to)
+        self._changing.resume()
 
     def _submit_all(self, to: int) -> None:
         for k in list(self.journal.outbox[to]):
@@ -179,6 +186,7 @@ class StructuredUser(User):
         if now > self.pinged + _BETWEEN_PINGS:
             self.pinged = now
             self.say(type="ping")
+        self._changing.act(now, is_over=self.finishing)
         awaited = {to for to, _, _ in self.outstanding}
         for to in [to for to, due in self.again.items() if due <= now and to not in awaited]:
             # Everything to it has been answered, so nothing of what is left can still be on its way.
@@ -212,7 +220,9 @@ class StructuredUser(User):
         self._submit_all(to)
 
     def heard(self, frame: str) -> None:
-        self.take(json.loads(frame))
+        thing = json.loads(frame)
+        if not self._changing.answered(thing):
+            self.take(thing)
 
     def take(self, thing: dict[str, Any]) -> None:
         """React to a frame."""
@@ -225,8 +235,12 @@ class StructuredUser(User):
             self.shunned = ""
             told = (thing["at"], thing.get("id", 0), thing.get("serial", 0))
             self.journal.record("c", thing["to"], k, *told)
+            if "serial" in thing and not self.finishing:
+                self._changing.plan(thing["to"], k, thing["serial"])
         elif kind == "error":
             self.refused(thing)
+        elif kind == "event":
+            self.journal.record("w", "event-without-devices:", thing["event"])
         elif kind in ("bye", "kicked"):
             if kind == "kicked" and not self.is_lent():
                 self.journal.record("k")

@@ -135,7 +135,7 @@ class Visits:
                 ends = asyncio.get_running_loop().time() + seconds
 
     def _take(self, thing: dict[str, Any]) -> None:
-        if thing["type"] == "msg" and "room" not in thing:
+        if thing["type"] in ("msg", "event") and "room" not in thing:
             self._heard_id = thing["id"]
         elif thing["type"] in ("error", "kicked", "bye"):
             raise ConnectionError(thing["type"])

@@ -1,17 +1,21 @@
-"""This version beside an earlier one, in one run: what both know must not have become slower, or larger."""
+"""This version beside an earlier one, or one with other options, in one run: what it costs more."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from benchmarks.comparing.board import Board
 from benchmarks.comparing.entering import memory_of_idle
 from benchmarks.comparing.shapes import Shape
-from benchmarks.comparing.subjects import running
+from benchmarks.comparing.subjects import Subject, running
 from benchmarks.comparing.talking import Effort, Said, check, rate
 
 _SLOWER = 1.05
 """What may be used more, or done less."""
+
+_WITH_HISTORY = {"redis": 0.9, "sqlite": 0.7}
+"""What the service with a history must do of what it does without one, by store."""
 
 _THAN = "before"
 
@@ -22,22 +26,44 @@ def talk_before(
     """All rounds of all shapes, the earlier service and this one in turns; ``version`` is its checkout."""
     with running(store, version=version) as earlier, running(store) as now:
         both = ((_THAN, earlier.service), ("now", now.service))
-        for dialect in dialects:
-            for shape in shapes:
-                title = f"{shape.name} {dialect}"
-                crowd = {**shape.crowd, "gather": effort.gather, "patience": 900}
-                with ExitStack() as stack:
-                    loads = [
-                        (name, one, stack.enter_context(one.load("talk", dialect, **crowd)))
-                        for name, one in both
-                    ]
-                    for _ in range(effort.rounds):
-                        for name, one, load in loads:
-                            said = load.run(seconds=effort.seconds, warm=0.5, **shape.run)
-                            _note(board, name, title, said)
-                            check(board, one, f"{title}, {name}", said)
-                board.at_least(f"{title}: deliveries/s", 1 / _SLOWER)
-                board.at_most(f"{title}: server CPU µs/delivery", _SLOWER)
+        for title in _in_turns(board, both, effort, shapes, dialects):
+            board.at_least(f"{title}: deliveries/s", 1 / _SLOWER)
+            board.at_most(f"{title}: server CPU µs/delivery", _SLOWER)
+
+
+def talk_with_history(
+    board: Board, store: str, effort: Effort, shapes: list[Shape], dialects: list[str]
+) -> None:
+    """All rounds of all shapes, the service without a history and with one in turns."""
+    with running(store, ("--history-days", "0")) as off, running(store) as on:
+        both = ((_THAN, off.service), ("now", on.service))
+        for title in _in_turns(board, both, effort, shapes, dialects):
+            board.at_least(f"{title}: deliveries/s", _WITH_HISTORY[store])
+
+
+def _in_turns(
+    board: Board,
+    both: Sequence[tuple[str, Subject]],
+    effort: Effort,
+    shapes: list[Shape],
+    dialects: list[str],
+) -> Iterator[str]:
+    """Measure all shapes, round by round; each title is given when its rounds are over."""
+    for dialect in dialects:
+        for shape in shapes:
+            title = f"{shape.name} {dialect}"
+            crowd = {**shape.crowd, "gather": effort.gather, "patience": 900}
+            with ExitStack() as stack:
+                loads = [
+                    (name, one, stack.enter_context(one.load("talk", dialect, **crowd)))
+                    for name, one in both
+                ]
+                for _ in range(effort.rounds):
+                    for name, one, load in loads:
+                        said = load.run(seconds=effort.seconds, warm=0.5, **shape.run)
+                        _note(board, name, title, said)
+                        check(board, one, f"{title}, {name}", said)
+            yield title
 
 
 def _note(board: Board, name: str, title: str, said: Said) -> None:

@@ -120,15 +120,6 @@ class Relay(Subject):
             self._process.wait()
 
 
-class _Server(ChatServer):
-    """A server that says which process it is."""
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-
 class Service(Subject):
     """
     The service, with ``redis`` as its inbox or, without, one SQLite file for everything. ``version`` is the checkout of
@@ -147,7 +138,7 @@ class Service(Subject):
         self.redis = redis
         inbox = ("--inbox", redis.url()) if redis else ()
         env = {"PYTHONPATH": str(Path(version).resolve())} if version else None
-        self._server = _Server(*inbox, *NO_LIMITS, *options, folder=folder, env=env)
+        self._server = ChatServer(*inbox, *NO_LIMITS, *options, folder=folder, env=env)
         self.folder = folder
         self.port = self._server.port
         self.ca = self._server.ca

@@ -132,6 +132,12 @@ class PrivateServer(ABC):
         """End the server with SIGKILL, as a crash or a power cut would."""
         self._end(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """Stop the server's clock: it keeps its connections and answers nothing."""
         self._signal(signal.SIGSTOP)

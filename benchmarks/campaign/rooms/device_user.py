@@ -106,10 +106,13 @@ class RoomDeviceUser(RoomMember, DeviceUser):
     def _record(self, thing: Thing) -> None:
         """Show it, which is on disk then."""
         room, id, serial, at = (thing[word] for word in ("room", "id", "serial", "at"))
-        if thing["type"] == "event":
-            what, by, user = thing["event"], thing["by"], thing.get("user", 0)
-            self.journal.record("re", room, id, serial, at, what, by, user)
-            if what == "role" and user == self.uid:
+        if thing["type"] == "event" and "target" in thing:
+            what = (thing["event"], thing["by"], thing["target"], self.edit_in(thing))
+            self.journal.record("rv", room, id, serial, at, *what)
+        elif thing["type"] == "event":
+            event, by, user = thing["event"], thing["by"], thing.get("user", 0)
+            self.journal.record("re", room, id, serial, at, event, by, user)
+            if event == "role" and user == self.uid:
                 self.commands.change_role(room, thing["role"])
         else:
             sender, to, k = message_of(thing["text"])

@@ -1,0 +1,120 @@
+"""What the journals say of edits and retractions: what was asked for, confirmed and refused, and which events were shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.campaign.journal import Entry
+from benchmarks.campaign.losses import Loss
+
+RETRACTION = 0
+"""The number of a retraction among the changes of a message."""
+
+EVENTS = {False: "edited", True: "retracted"}
+"""The name of the event, by whether it is that of a retraction."""
+
+Key = tuple[int, int]
+"""The serial of a message, and the number of one of its changes."""
+
+
+@dataclass
+class Change:
+    """
+    A change of the message K to ``to``, with the serial ``target``. It was ``sent`` at these times; ``done`` has, for each
+    confirmation, when the last try before it was sent, and when it came.
+    """
+
+    target: int
+    n: int
+    to: int
+    k: int
+    sent: list[float] = field(default_factory=list)
+    done: list[tuple[float, float]] = field(default_factory=list)
+    refused: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What names it."""
+        return self.target, self.n
+
+    @property
+    def is_retraction(self) -> bool:
+        """Whether the message is no longer there by it."""
+        return self.n == RETRACTION
+
+    @property
+    def most(self) -> int:
+        """How often it may have been stored: once a try, before it was confirmed for the first time."""
+        if not self.done:
+            return len(self.sent)
+        return sum(sent <= self.done[0][0] for sent in self.sent)
+
+    @property
+    def was_never_made(self) -> bool:
+        """Whether its only try was refused."""
+        return not self.done and len(self.sent) == 1 and self.refused not in ("", "-")
+
+    def is_certain(self, losses: Sequence[Loss]) -> bool:
+        """Whether it was confirmed, and no store can have lost it since."""
+        return any(
+            not any(loss.begin <= done and sent <= loss.end for loss in losses)
+            for sent, done in self.done
+        )
+
+
+@dataclass(frozen=True)
+class ShownChange:
+    """
+    An event of the inbox that was shown at ``time``: ``by`` has changed the message ``target`` in the conversation
+    with ``place``.
+    """
+
+    time: float
+    id: int
+    serial: int
+    at: float
+    event: str
+    by: int
+    place: int
+    target: int
+    n: int
+
+    @property
+    def key(self) -> Key:
+        """Which change it tells of."""
+        return self.target, self.n
+
+
+@dataclass
+class SessionChanges:
+    """What one session says of changes: which it has asked for, and which events of its inbox it was shown."""
+
+    asked: dict[Key, Change] = field(default_factory=dict)
+    shown: list[ShownChange] = field(default_factory=list)
+
+    def take(self, entry: Entry) -> None:
+        """Take an entry of its journal into account; they come in their order."""
+        match entry.kind, entry.words:
+            case "v", words:
+                target, n, to, k = map(int, words)
+                change = self.asked.setdefault((target, n), Change(target, n, to, k))
+                change.sent.append(entry.time)
+            case "vk", [target, n]:
+                change = self.asked[int(target), int(n)]
+                change.done.append((change.sent[-1], entry.time))
+            case "vx", [target, n, code]:
+                self.asked[int(target), int(n)].refused = code
+            case "vs", [id, serial, at, event, *rest]:
+                place = (entry.time, int(id), int(serial), int(at) / 1000, event)
+                self.shown.append(ShownChange(*place, *map(int, rest)))
+
+
+def by_target(sessions: Iterable[SessionChanges]) -> dict[int, list[Change]]:
+    """All changes that were asked for, by the serial of their message, those of each in order, but for its retraction."""
+    found: dict[int, list[Change]] = defaultdict(list)
+    for session in sessions:
+        for change in session.asked.values():
+            found[change.target].append(change)
+    return found

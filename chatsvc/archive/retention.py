@@ -6,9 +6,7 @@ from chatsvc.archive.word_index import padded, places, remove_words, texts
 from chatsvc.archive.writing import raise_mark
 from chatsvc.storage.sql import Transaction
 
-_OLD = (
-    "SELECT serial FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
-)
+_OLD = "SELECT serial FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
 
 
 def expire_some(transaction: Transaction, before: int, limit: int) -> int:

@@ -287,7 +287,7 @@ class MessageRouter(ReadersHere):
     def _dispatch_to_room(self, one: PendingRoomMessage, outcome: Outcome, lost: bool) -> None:
         """Give a stored message to the room's feed here, and report to its sender."""
         if type(outcome) is Stored:
-            if not lost:
+            if outcome.id and not lost:
                 self._feeds.stored(one.entry(outcome.id, outcome.serial))
             one.report(outcome, one.message(outcome.id, outcome.serial))
         else:

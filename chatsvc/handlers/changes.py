@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.handlers.history import answer, history_of
+from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.history.changing import NotAllowed, Original
 from chatsvc.inbox.outcome import (
     Behind,
@@ -76,7 +77,10 @@ async def _change(
 ) -> None:
     """Store a change, unless it was made before; it counts towards rates as a message does."""
     if not original.is_done and session.user is user:
-        session.slow_down("message-rate", session.services.rates.message.delay(user.uid))
+        services = session.services
+        session.slow_down("message-rate", services.rates.message.delay(user.uid))
+        if services.backlog.is_over:
+            session.slow_down("archive-backlog", SENDER_DELAY)
         if original.room is not None:
             outcome = await _into_room(session, user, original.room, reference, text)
         else:
@@ -127,6 +131,8 @@ async def _into_room(
     outcome = await done
     if isinstance(outcome, Behind):
         services.rooms.lost_events(number)
+    elif isinstance(outcome, Stored):
+        session.slow_down("room-rate", services.rates.into_room.delay(number))
     return outcome
 
 

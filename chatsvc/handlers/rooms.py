@@ -162,7 +162,7 @@ async def list_members(session: Session, command: c.ListMembers) -> None:
     elsewhere = await services.inbox.elsewhere([one for one, *_ in members if one not in here])
     markers = {}
     if services.history.is_on and room.members <= _MOST_WITH_MARKERS:
-        markers = await services.history.markers(room.number, [one for one, *_ in members])
+        markers = await services.history.markers(uid, room.number, [one for one, *_ in members])
     listed = tuple(
         e.ListedMember(one, name, role, one in here or one in elsewhere, markers.get(one))
         for one, name, role in members

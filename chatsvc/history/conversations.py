@@ -40,7 +40,7 @@ def _messages(transaction: Transaction, serials: Sequence[int]) -> dict[int, Arc
     if not serials:
         return {}
     some = padded(serials)
-    query = f"SELECT {MESSAGE} FROM chat_message AS m WHERE m.serial IN {places(some)}"  # noqa: S608
+    query = f"SELECT {MESSAGE} FROM chat_message AS m WHERE m.serial IN {places(some)} AND m.retracted = 0"  # noqa: S608
     return {one.serial: one for one in messages_of(transaction.all(query, some))}
 
 
@@ -53,6 +53,7 @@ def _listed(
     theirs = [(one.other, one.scope.conversation) for _, one in page if one.other is not None]
     marks = readings(transaction, [*mine, *theirs])
     tell = have_receipts(transaction, [uid, *others])
+    mentions = _messages(transaction, sorted({one.mentioned for one in marks.values()} - {0}))
     listed = []
     for last, one in page:
         reading = marks.get((uid, one.scope.conversation), NOTHING)
@@ -61,6 +62,7 @@ def _listed(
         seen = _seen(marks, uid, one) if {uid, one.other} <= tell else None
         what = (last, one.other, one.room, name, reading.seen, unread)
         is_mentioned = reading.mentioned > max(reading.seen, one.scope.since - 1)
+        is_mentioned = is_mentioned and reading.mentioned in mentions  # not retracted since
         listed.append(
             ListedConversation(*what, mentioned=is_mentioned, muted=reading.muted, seen=seen)
         )

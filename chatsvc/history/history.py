@@ -176,10 +176,10 @@ class History:
         now = int(self._now() * 1000)
         return await self._writer.run(lambda t: settings(t, uid, receipts, where, muted, now))
 
-    async def markers(self, room: int, uids: Sequence[int]) -> dict[int, int]:
-        """Read how far members have read a room, by uid; those who do not tell it are left out."""
+    async def markers(self, uid: int, room: int, uids: Sequence[int]) -> dict[int, int]:
+        """Read for ``uid`` how far members have read a room, by uid; those who do not tell it are left out."""
         assert self._database is not None
-        return await self._database.run(lambda t: _markers(t, room, uids), write=False)
+        return await self._database.run(lambda t: _markers(t, uid, room, uids), write=False)
 
     async def editable(self, uid: int, serial: int, text: str) -> Original:
         """
@@ -264,12 +264,12 @@ def _mark_read(
     return marked, len(have_receipts(transaction, [uid, where.other])) > 1
 
 
-def _markers(transaction: Transaction, room: int, uids: Sequence[int]) -> dict[int, int]:
-    if not uids:
+def _markers(transaction: Transaction, uid: int, room: int, uids: Sequence[int]) -> dict[int, int]:
+    tell = have_receipts(transaction, [uid, *uids])
+    if uid not in tell:
         return {}
-    tell = have_receipts(transaction, uids)
-    found = readings(transaction, [(uid, -room) for uid in uids])
-    return {uid: found.get((uid, -room), NOTHING).seen for uid in uids if uid in tell}
+    found = readings(transaction, [(one, -room) for one in uids])
+    return {one: found.get((one, -room), NOTHING).seen for one in uids if one in tell}
 
 
 def _search(

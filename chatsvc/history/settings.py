@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chatsvc.accounts.name_index import HIGHEST, LOWEST
+from chatsvc.accounts.shown_names import shown_names
 from chatsvc.archive.entry import Pair
 from chatsvc.archive.reading import NOTHING, mute, readings
 from chatsvc.archive.word_index import padded, places
 from chatsvc.archive.writing import numbers_of
-from chatsvc.history.access import Conversation, room_scope
+from chatsvc.history.access import Conversation, scope_of
+from chatsvc.rooms.room import RoomRefused
 from chatsvc.storage.sql import Transaction
+from chatsvc.wire.problems import Problem
 
 RECEIPTS = "receipts"
 
@@ -47,24 +51,31 @@ def settings(
     Change what is not None; ``now`` is in ms.
 
     :return: whether the user has receipts, and whether the conversation is muted, None if none was named.
-    :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+    :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``, ``UNKNOWN_USER``.
     """
     if receipts is not None:
         set_receipts(transaction, uid, receipts)
     has_receipts = uid in have_receipts(transaction, [uid])
     if where is None:
         return has_receipts, None
-    number = _number(transaction, uid, where, now)
+    number = _number(transaction, uid, where, now, make=muted is not None)
+    if number is None:
+        return has_receipts, False
     if muted is not None:
         mute(transaction, uid, number, muted)
     known = readings(transaction, [(uid, number)]).get((uid, number), NOTHING)
     return has_receipts, known.muted
 
 
-def _number(transaction: Transaction, uid: int, where: Conversation, now: int) -> int:
-    """The number of a conversation; one of two who have not written to each other yet is made."""
-    if where.room is not None:
-        return room_scope(transaction, uid, where.room, now)[1].conversation
-    assert where.other is not None
+def _number(
+    transaction: Transaction, uid: int, where: Conversation, now: int, make: bool
+) -> int | None:
+    """Find the number of a conversation; ``make`` one for two who have not written to each other yet, or give None."""
+    room, scope = scope_of(transaction, uid, where, now)
+    if scope is not None or not make:
+        return None if scope is None else scope.conversation
+    assert room is None and where.other is not None
+    if not LOWEST <= where.other <= HIGHEST or not shown_names(transaction, [where.other]):
+        raise RoomRefused(Problem.UNKNOWN_USER)
     pair = Pair.between(uid, where.other)
     return numbers_of(transaction, [pair])[pair]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,12 @@ _INDEXED_AT_ONCE = 100
 _LOOKED_EVERY = 1.0
 """Seconds between two looks at what waits to be archived."""
 
+_BUSY = 0.3
+"""The share of the time past which the reactor counts as busy: messages are on their way."""
+
+_SHARE = 9
+"""Times as long as such work has taken messages then have the processor to themselves."""
+
 _EXPIRED_EVERY = 60.0
 _EXPIRED_AT_ONCE = 100
 
@@ -41,9 +48,9 @@ class Upkeep:
     """
     The tasks behind the history of one node. ``database`` has the archive.
 
-    ``archiver`` None: messages go into the archive where they are stored, by the same connection, so what is done here
-    leaves it alone most of the time. Otherwise one node does all of it, the one that archives. ``is_away``: whether the
-    log has it already that a store is away. ``now`` gives seconds since 1970. ``backlog`` is looked at once a second.
+    ``archiver`` None: messages go into the archive where they are stored. Otherwise one node does all of it, the one
+    that archives. ``is_away``: whether the log has it already that a store is away. ``now`` gives seconds since 1970.
+    ``backlog`` is looked at once a second.
     """
 
     def __init__(
@@ -102,11 +109,12 @@ class Upkeep:
             pass
 
     async def _step(self, work: Callable[[Transaction, int], int], limit: int) -> bool:
-        """Do some of the work; False: there is no more. Messages then have three times as long."""
-        began = self._reactor.seconds()
+        """Do some of the work; False: there is no more. Where the reactor is busy, messages then have much longer."""
+        began, busy = self._reactor.seconds(), time.thread_time()
         done = await self._database.run(lambda transaction: work(transaction, limit))
-        if self._archiver is None:
-            await deferLater(self._reactor, 3 * (self._reactor.seconds() - began))
+        took, busy = self._reactor.seconds() - began, time.thread_time() - busy
+        if busy > _BUSY * took:
+            await deferLater(self._reactor, _SHARE * took)
         return done == limit
 
 

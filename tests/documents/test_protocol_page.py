@@ -25,7 +25,7 @@ from chatsvc.wire.phrases import EN, ZH
 from chatsvc.wire.problems import Problem, code_of
 from chatsvc.wire.structured.dialect import StructuredDialect
 from chatsvc.wire.text.dialect import TextDialect
-from tests.documents.protocol_page import examples, page, quoted
+from tests.documents.protocol_page import HISTORY_COMMANDS, examples, page, quoted
 from tests.support.clients import PATIENCE
 from tests.support.processes import ChatServer
 
@@ -43,12 +43,19 @@ def parsed(thing: dict[str, Any]) -> c.Command:
     return _DIALECT.parse(json.dumps(thing).encode())
 
 
+def encoded(event: e.Event | e.Message) -> dict[str, Any]:
+    """What the server says."""
+    (frame,) = _DIALECT.encode(event)
+    found: dict[str, Any] = json.loads(frame)
+    return found
+
+
 class PhrasesTests(TestCase):
     def test_sentences(self) -> None:
         """A client that compares a sentence of the page would wait for one that is never said."""
         rows = page().table("when", "`zh`", "`en`")
         said = {(quoted(zh), quoted(en)) for _, zh, en in rows}
-        names = {field.name for field in fields(ZH)} - {"help", "problems", "rooms"}
+        names = {field.name for field in fields(ZH)} - {"help", "problems", "rooms", "history"}
         self.assertEqual(said, {(getattr(ZH, name), getattr(EN, name)) for name in names})
         self.assertEqual(len(rows), len(names))
 
@@ -85,7 +92,7 @@ class FramesTests(TestCase):
         text_only = {"Help", "HelpOnRooms", "SetLang", "Quit", "Malformed"}
         declared = {kind.__name__ for kind in c.Command.__subclasses__()} - text_only
         of_rooms = {name for name in declared if "Room" in name}
-        self.assertEqual(kinds, declared - of_rooms)
+        self.assertEqual(kinds, declared - of_rooms - HISTORY_COMMANDS)
 
     def test_fields_of_requests(self) -> None:
         """A field would be missing from the page, or be needed where the page says that it is not."""
@@ -112,6 +119,8 @@ class FramesTests(TestCase):
         """A field would come that the page does not explain, or the page explain one that never comes."""
         invitation = e.Invitation(7, "dev")
         message = e.Message(1, 10001, "name", 5, "text", 10, to=2, mark=invitation)
+        some = (1, 10001, "name", 5, "text", 10)
+        answer, edit = (e.Message(*some, mark=e.Reference(kind, 7)) for kind in ("reply", "edited"))
         events: dict[str, e.Event | e.Message] = {
             "welcome": e.Welcome(True, ("devices",)),
             "ok to `auth`": e.LoggedIn(1, "name", "token", "epoch", 0, 1),
@@ -123,6 +132,7 @@ class FramesTests(TestCase):
             "missed": e.Missed(1, 2, 3),
             "sent": e.Sent(1, 1, message, False, 1, True),
             "msg": message,
+            "event": edit,
             "pong": e.Pong(),
             "kicked": e.Kicked(),
             "bye": e.Bye(1.5, forgotten=True),
@@ -133,9 +143,31 @@ class FramesTests(TestCase):
             kind = "ok to " + frame.partition("to ")[2] if " to " in frame else quoted(frame)
             said[kind] |= {quoted(field)} - {""}
         for kind, event in events.items():
-            (encoded,) = _DIALECT.encode(event)
-            self.assertEqual(said.pop(kind), set(json.loads(encoded)) - {"type"}, kind)
+            real = set(encoded(event))
+            if kind == "msg":
+                real |= set(encoded(answer))
+            self.assertEqual(said.pop(kind), real - {"type"}, kind)
         self.assertEqual(said, {})
+
+    def test_changes(self) -> None:
+        """An event of the inbox would be called or filled otherwise than the page says."""
+        rows = page().table("frame", "field", "is", "there")
+        (said,) = (is_ for frame, field, is_, _ in rows if (frame, field) == ("`event`", "`event`"))
+        kinds = re.findall("`(.*?)`", said)
+        self.assertEqual(kinds, [*ZH.history.changes])
+        shown = page().table("of its own accord", "when")
+        (example,) = (
+            one for one in (json.loads(quoted(row[0])) for row in shown) if one["type"] == "event"
+        )
+        for kind in kinds:
+            mark = e.Reference(kind, example["target"])
+            text = "…" if kind == "edited" else ""
+            words = (example["by"], "name", example["at"], text, example["serial"])
+            real = encoded(e.Message(example["id"], *words, mark=mark))
+            if kind == "edited":
+                self.assertEqual(real, example)
+            self.assertEqual("text" in real, kind == "edited")
+            self.assertEqual(real["event"], kind)
 
     def test_answers(self) -> None:
         """An answer on the page would not be understood by a client that understands the server."""
@@ -254,6 +286,30 @@ class ClientTests(TestCase):
         self.send("在吗?")
         reader = self.begin("10002", "two.json")
         assert reader.stdout is not None
+        self.assertEqual(reader.stdout.readline(), "张三 (10001): 在吗?\n")
+        self.assertTrue(self.acknowledged(10002))
+        self.assertEqual(self.server.tracebacks(), [])
+
+    def test_a_change(self) -> None:
+        """What was edited or retracted would not be shown, come at each log-in, or keep what follows from coming."""
+        reader = self.begin("10002", "two.json")
+        assert reader.stdout is not None
+        with closing(self.server.structured()) as writer:
+            hello = {"type": "hello", "version": 1, "device": "d" * 16, "features": ["devices"]}
+            writer.say(**hello)
+            writer.log_in(10001, "secret")
+            said = writer.ask(type="msg", n=1, to=10002, text="早")
+            self.assertEqual(reader.stdout.readline(), "张三 (10001): 早\n")
+            changed = {"n": 2, "serial": said["serial"]}
+            self.assertEqual(writer.ask(type="edit", text="早上好", **changed)["type"], "ok")
+            self.assertEqual(reader.stdout.readline(), "* edited by 10001: 早上好\n")
+            self.assertTrue(self.acknowledged(10002))
+            self.end(reader)
+            self.assertEqual(writer.ask(type="retract", **changed)["type"], "ok")
+        self.send("在吗?")
+        reader = self.begin("10002", "two.json")
+        assert reader.stdout is not None
+        self.assertEqual(reader.stdout.readline(), "* retracted by 10001: \n")
         self.assertEqual(reader.stdout.readline(), "张三 (10001): 在吗?\n")
         self.assertTrue(self.acknowledged(10002))
         self.assertEqual(self.server.tracebacks(), [])

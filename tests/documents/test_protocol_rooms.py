@@ -10,6 +10,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.handlers.rooms import _MOST_WITH_MARKERS
+from chatsvc.inbox.mark import change_event
 from chatsvc.rooms.room import INVITATION_DAYS, RoomLimits
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
@@ -73,6 +75,7 @@ class PhrasesTests(SynchronousTestCase):
         entries: list[e.RoomEntry] = [
             e.RoomMessage(7, 1, 10, 10001, "张三", at, "你好"),
             e.RoomEvent(7, 2, 20, 2, at, "joined", 10002, 10002, "李四", {}),
+            change_event((7, 3, 30), at, 10001, "张三", "", e.Reference("retracted", 10)),
         ]
         for entry in entries:
             frame = TextDialect("zh").encode_entry(entry, "dev")
@@ -113,10 +116,11 @@ class FramesTests(SynchronousTestCase):
 
     def test_fields_of_answers(self) -> None:
         """A field would come that the page does not explain, or the page explain one that never comes."""
-        message = e.RoomMessage(7, 121, 10, 10001, "name", 5, "text")
+        message = e.RoomMessage(7, 121, 10, 10001, "name", 5, "text", reply=9)
         changed = {"name": "x", "topic": "x", "kind": "public", "history": "all"}
         happened = e.RoomEvent(7, 122, 10, 1, 5, "removed", 1, 2, "name", {"ban": True, "role": ""})
         changes = e.RoomEvent(7, 123, 10, 1, 5, "changed", 1, 0, "name", changed)
+        edit = change_event((7, 124, 10), 5, 1, "name", "text", e.Reference("edited", 9))
         listed = e.ListedRoom(7, "dev", "", 1, True)
         answers: dict[str, e.Event] = {
             "ok to `create`": e.RoomDone("created", 7, "dev"),
@@ -130,7 +134,7 @@ class FramesTests(SynchronousTestCase):
             "synced": e.Synced(),
         }
         real = {kind: set(json.loads(*_DIALECT.encode(event))) for kind, event in answers.items()}
-        logs: dict[str, list[e.RoomEntry]] = {"msg": [message], "event": [happened, changes]}
+        logs: dict[str, list[e.RoomEntry]] = {"msg": [message], "event": [happened, changes, edit]}
         for kind, entries in logs.items():
             frames = [_DIALECT.encode_entry(entry, "dev") or b"" for entry in entries]
             real[kind] = {field for frame in frames for field in json.loads(frame)}
@@ -155,6 +159,23 @@ class FramesTests(SynchronousTestCase):
             self.assertLessEqual(set(thing) - {"type", "re"}, known, frame)
         kinds = {json.loads(frame)["type"] for frame in frames} - {"ok"}
         self.assertLessEqual(kinds, set(explained))
+
+    def test_members(self) -> None:
+        """A member in a list would have other fields than the page says."""
+        rows = page().table("frame about rooms", "field", "is", "there")
+        (said,) = (
+            is_
+            for frame, field, is_, _ in rows
+            if (frame, field) == ("`ok` to `members`", "`members`")
+        )
+        member = e.ListedMember(10002, "李四", "member", True, read=5)
+        (frame,) = _DIALECT.encode(e.MembersListed(7, "dev", (member,), False))
+        (real,) = json.loads(frame)["members"]
+        self.assertEqual(re.findall("`(.*?)`", said), [*real])
+        self.assertIn(f"in a room of up to {_MOST_WITH_MARKERS} members", said)
+        limits = {row[0]: row[1] for row in page().table("what", "at most", "past it")}
+        (most,) = (most for what, most in limits.items() if "how far each has read it" in what)
+        self.assertEqual(most, str(_MOST_WITH_MARKERS))
 
     def test_events(self) -> None:
         """An event would come that the page does not explain, or the page explain one that never comes."""

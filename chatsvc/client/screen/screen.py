@@ -179,16 +179,15 @@ class Screen(Service):
 
     def _stored(self, event: e.Sent) -> None:
         if event.to != event.message.sender:
-            words = PHRASES[self.conversation.lang]
+            words, labels = PHRASES[self.conversation.lang], self._labels
             whom = sanitized(self._talk.contacts.label(event.to))
-            self._write(self._theme.own(event, whom, self._labels, words))
+            self._write(self._theme.own(event, whom, labels, words))
 
     def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
-        if message.sender:
-            if message.name:
-                self._talk.contacts.seen(message.sender, message.name)
-            if message.sender != self.conversation.uid:
-                self._talk.contacts.last = message.sender
+        if message.name:
+            self._talk.contacts.seen(message.sender, message.name)
+        if message.sender not in (0, self.conversation.uid):
+            self._talk.contacts.last = message.sender
         whom = sanitized(self._talk.contacts.label(message.to)) if message.to else ""
         self._write(self._theme.handed(message, whom, PHRASES[self.conversation.lang]), written)
 

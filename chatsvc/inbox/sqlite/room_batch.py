@@ -97,10 +97,12 @@ class RoomBatch:
             digests = seen
         if (draft.room, draft.sender) not in self._members:
             return NotMember()
-        serial = self._inboxes.next_serial()
         reference = draft.reference
         if reference is not None and reference.kind == "retracted":
             self._logs.delete(draft.room, reference.serial)
+        elif reference is not None and self._logs.is_retracted(draft.room, reference):
+            return Stored(0, 0)  # who edits it at the same time comes too late (P6)
+        serial = self._inboxes.next_serial()
         id = self._logs.append(draft, serial)
         self._inboxes.archive(draft.room, draft, serial)
         if draft.n is not None:

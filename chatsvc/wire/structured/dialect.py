@@ -67,6 +67,8 @@ class StructuredDialect:
         if encoder is None:
             return []
         thing = encoder(event, self.lang)
+        if thing is None:
+            return []  # it needs what was not granted
         if isinstance(event, e.Event) and event.re is not None:
             thing["re"] = event.re
         frame = orjson.dumps(thing)
@@ -305,7 +307,7 @@ def _ok(event: e.Event, lang: str) -> dict[str, Any]:
     return {"type": "ok"}
 
 
-_ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+_ENCODERS: dict[type, Callable[[Any, str], dict[str, Any] | None]] = {
     e.Message: _encode_message,
     e.Sent: _encode_sent,
     e.Welcome: lambda event, lang: {
@@ -352,15 +354,16 @@ _ENCODERS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
     **history.ENCODERS,
 }
 
-_ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+_ENCODERS_WITH_DEVICES: dict[type, Callable[[Any, str], dict[str, Any] | None]] = {
     **_ENCODERS,
     e.Message: _encode_message_with_serial,
     e.Sent: _encode_sent_with_serial,
     e.Bye: _encode_bye_with_reason,
 }
 
-_ENCODERS_WITH_ROOMS: dict[type, Callable[[Any, str], dict[str, Any]]] = {
+_ENCODERS_WITH_ROOMS: dict[type, Callable[[Any, str], dict[str, Any] | None]] = {
     **_ENCODERS_WITH_DEVICES,
     e.Message: _encode_message_with_invitation,
     **rooms.ENCODERS,
+    **history.ENCODERS_WITH_ROOMS,
 }

@@ -231,7 +231,7 @@ def fitting(event: e.Event, thing: Thing, most: int) -> Thing:
     return short
 
 
-ENCODERS: dict[type, Callable[[Any, str], Thing]] = {
+ENCODERS: dict[type, Callable[[Any, str], Thing | None]] = {
     h.HistoryShown: _encode_history,
     h.Searched: _encode_searched,
     h.ConversationsListed: _encode_conversations,
@@ -239,5 +239,12 @@ ENCODERS: dict[type, Callable[[Any, str], Thing]] = {
     h.Changed: lambda event, lang: {"type": "ok"},
     h.Receipt: lambda event, lang: {"type": "receipt", "with": event.other, "seen": event.seen},
     h.SettingsShown: _encode_settings,
+    h.ReadElsewhere: lambda event, lang: (
+        None if event.room is not None else _encode_read_elsewhere(event, lang)
+    ),
+}
+
+ENCODERS_WITH_ROOMS: dict[type, Callable[[Any, str], Thing | None]] = {
     h.ReadElsewhere: _encode_read_elsewhere,
 }
+"""Those that say more to who has rooms."""

@@ -16,21 +16,36 @@ local function check_device(sender, device, sent_by)
   if sent_by < known.generation then return {'moved'} end
 end
 
--- Delete a message from a room's log, and what has edited it (P6): their ids stay empty.
-local function delete_from_room(room, target)
+-- Call `look` with the entries of a room's log from its end back to the serial `target`: id, serial, size, reference ('' if
+-- there is none, the version in an event).
+local function look_back(room, target, look)
   local from, done = '+', false
   repeat
     local page = redis.call('XREVRANGE', room.inbox, from, '-', 'COUNT', 64)
     for _, entry in ipairs(page) do
       local serial, size, reference = string.match(entry[2][10] or '', '^(%d+) (%d+) %S+ ?(%S*)$')
       done = done or not serial or tonumber(serial) <= tonumber(target)
-      if serial == target and not tonumber(reference) or reference == 'e' .. target then
-        redis.call('XDEL', room.inbox, entry[1])
-        room.bytes = math.max(0, room.bytes - tonumber(size))
-      end
+      if serial then look(entry[1], serial, size, reference) end
     end
     if #page > 0 then from = '(' .. page[#page][1] end
   until done or #page < 64
+end
+
+-- Delete a message from a room's log, and what has edited it (P6): their ids stay empty.
+local function delete_from_room(room, target)
+  look_back(room, target, function(id, serial, size, reference)
+    if serial == target and not tonumber(reference) or reference == 'e' .. target then
+      redis.call('XDEL', room.inbox, id)
+      room.bytes = math.max(0, room.bytes - tonumber(size))
+    end
+  end)
+end
+
+-- Whether a message was retracted: who edits it at the same time comes too late (P6).
+local function is_retracted(room, target)
+  local found = false
+  look_back(room, target, function(_, _, _, reference) found = found or reference == 'x' .. target end)
+  return found
 end
 
 -- Store a message in a room's log under a serial, or say why not. draft: room, sender, name, at, text, device, n, again
@@ -54,9 +69,11 @@ local function append_to_room(draft, serial)
     if trouble then return trouble end
   end
   if not redis.call('HGET', members_of(name), sender) then return {'not-member'} end
+  local kind, target = string.match(reference or '', '^(%a)(%d+)$')
+  if kind == 'e' and is_retracted(room, target) then return {'stored', 0, 0} end
   nodes_of_room(room)
   if is_change(reference) then mark = '*' end -- P5: a change is told to all
-  if reference and string.byte(reference) == 120 then delete_from_room(room, string.sub(reference, 2)) end -- 'x'
+  if kind == 'x' then delete_from_room(room, target) end
   add_to_room(room, sender, author, at, text, reference and mark .. ' ' .. reference or mark, serial)
   if numbers then
     set_sender(room.senders, sender, 0, 0, numbers, notes)

@@ -8,9 +8,15 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from benchmarks.campaign.archive.court import judge_archive
-from benchmarks.campaign.archive.reading import Archive, Row, read_archive
+from benchmarks.campaign.archive.reading import (
+    Archive,
+    Logged,
+    Row,
+    logged_in_redis,
+    read_archive,
+)
 from benchmarks.campaign.archive.verdict import ArchiveVerdict
-from benchmarks.campaign.journal import text_of
+from benchmarks.campaign.journal import edit_text, text_of
 from benchmarks.campaign.losses import LOSSES, Loss, record_loss
 from chatsvc.archive.segmenter import tokens_of
 
@@ -176,7 +182,7 @@ class There(ArchiveCase):
             replace(honest, name="user2"),
             replace(honest, conversation=_PLACE + 1),
             replace(in_room, conversation=_PLACE),
-            replace(honest, is_plain=False),
+            replace(honest, changed=11),
         ):
             self.rows = [changed]
             self.assertEqual(self.judge().wrong, 1, changed)
@@ -238,8 +244,130 @@ class Index(ArchiveCase):
         self.assertEqual(self.judge(replace(archive, words=words)).stray, 3)
 
 
+class Changed(ArchiveCase):
+    """Messages that were edited, or retracted: the first of them, at most."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = _ROOM
+        self.confirmed(1, 1, self.place)
+        self.archived(1, 1, self.place)
+
+    def asked(self, n: int, second: int, *, done: bool = True) -> None:
+        """Its edit N, or its retraction, was asked for in that second, and perhaps confirmed in the next."""
+        self.note(_SENDER, second, f"v 10 {n} {self.place} 1")
+        if done:
+            self.note(_SENDER, second + 1, f"vk 10 {n}")
+
+    def reads(self, n: int) -> None:
+        text = edit_text(_SENDER, self.place, 1, n) if n else ""
+        self.rows = [replace(self.rows[0], text=text, edited=5000, changed=50, is_retracted=not n)]
+
+    def test_edited(self) -> None:
+        """A message would pass that does not read as it was edited last, or be blamed though it does."""
+        self.asked(1, 2)
+        self.assertEqual(self.judge().otherwise, 1)
+        self.reads(1)
+        self.assertEqual(self.complaints(), [])
+        self.asked(2, 4)
+        verdict = self.judge()
+        self.assertEqual((verdict.otherwise, verdict.edits, verdict.is_broken), (1, 2, True))
+        self.assertEqual(verdict.otherwise_for_good, 0)
+        self.confirmed(2, 9, self.place)
+        self.archived(2, 9, self.place)
+        self.assertEqual(self.judge().otherwise_for_good, 1)
+
+    def test_unknown_edits(self) -> None:
+        """Of edits that were never confirmed one would not be allowed, or one that was refused at once would."""
+        self.asked(1, 2)
+        for n in (2, 3, 4):
+            self.asked(n, n + 1, done=False)
+        self.note(_SENDER, 9, "vx 10 4 not-a-member")
+        for n, otherwise in ((1, 0), (2, 0), (3, 0), (4, 1), (0, 1)):
+            self.reads(n)
+            self.assertEqual(self.judge().otherwise, otherwise, n)
+
+    def test_retracted(self) -> None:
+        """A retracted message would pass that is still to be read or found, or be missed as one that is not there."""
+        self.asked(0, 3)
+        self.assertEqual(self.judge().otherwise, 1)
+        words = self.archive().words
+        self.reads(0)
+        verdict = self.judge()
+        self.assertEqual((verdict.examples, verdict.retractions), ([], 1))
+        self.assertGreater(self.judge(replace(self.archive(), words=words)).stray, 0)
+
+    def test_perhaps_retracted(self) -> None:
+        """A retraction that was never confirmed would have to be carried out, or not to be."""
+        self.asked(0, 3, done=False)
+        self.assertEqual(self.complaints(), [])
+        self.reads(0)
+        self.assertEqual(self.complaints(), [])
+
+    def test_lost_with_store(self) -> None:
+        """A change that the store may have lost would be asked for, or not one that was confirmed again since."""
+        self.asked(1, 5)
+        self.lost(4, 7)
+        self.assertEqual(self.complaints(), [])
+        self.asked(1, 8)
+        self.assertEqual(self.judge().otherwise, 1)
+
+    def test_other_text(self) -> None:
+        """An edited message would pass that reads as no edit said, or does not say that it was edited."""
+        self.asked(1, 2)
+        self.reads(1)
+        (honest,) = self.rows
+        for changed in (
+            replace(honest, text=honest.text + "!"),
+            replace(honest, edited=None),
+            replace(honest, changed=0),
+        ):
+            self.rows = [changed]
+            self.assertEqual(self.judge().wrong, 1, changed)
+
+    def test_in_room(self) -> None:
+        """A retracted message, or an edit of it, would pass that is still in the room's log."""
+        self.asked(0, 3)
+        self.reads(0)
+        logged = [Logged(7, 10, ""), Logged(7, 20, "e10"), Logged(7, 30, "x10"), Logged(8, 10, "")]
+        archive = replace(self.archive(), logged=logged)
+        self.assertEqual(self.judge(archive).in_rooms, 2)
+        self.assertEqual(self.judge(replace(archive, read_at=3.5)).in_rooms, 0)
+        self.lost(4, 7)
+        self.assertEqual(self.judge(archive).in_rooms, 0)
+
+    def test_told_otherwise(self) -> None:
+        """A message would pass that was retracted, while readers were told last that it was edited."""
+        self.asked(1, 2)
+        self.asked(0, 2)
+        self.reads(0)
+        for serial, n, otherwise in ((45, 1, 0), (50, 0, 0), (55, 1, 1)):
+            event = "edited" if n else "retracted"
+            self.note("2d1", 9, f"rv 7 {serial} {serial} 5500 {event} 1 10 {n}")
+            self.assertEqual(self.judge().told_otherwise, otherwise)
+        self.lost(4, 7)
+        self.assertEqual(self.judge().told_otherwise, 0)
+
+    def test_refused(self) -> None:
+        """A change of a message to a user would pass that was refused for no reason."""
+        self.asked(1, 2, done=False)
+        self.note(_SENDER, 3, "vx 10 1 forbidden")
+        self.assertEqual(self.complaints(), [])
+        self.note(_SENDER, 4, f"c {_READER} 9 4000 0 40")
+        self.note(_SENDER, 5, f"v 40 1 {_READER} 9")
+        self.note(_SENDER, 6, "vx 40 1 forbidden")
+        self.assertEqual(self.judge().changes_refused, 1)
+
+
 class Reading(TestCase):
     """What the database says."""
+
+    def test_logs(self) -> None:
+        """What Redis says of rooms' logs would be taken for something else."""
+        self.assertEqual(
+            logged_in_redis("7:10: 7:20:e10"), [Logged(7, 10, ""), Logged(7, 20, "e10")]
+        )
+        self.assertEqual(logged_in_redis(""), [])
 
     def test_rows(self) -> None:
         """The rows of the archive would be taken for something else, or a changed one for one as it was sent."""
@@ -251,7 +379,7 @@ class Reading(TestCase):
             "chat_unindexed": [(20,)],
         }
         archive = read_archive(lambda sql: answers[sql.partition(" FROM ")[2].split()[0]], 1, 2)
-        self.assertEqual(archive.rows, [Row(*plain), Row(*edited, is_plain=False)])
+        self.assertEqual(archive.rows, [Row(*plain), Row(*edited, 9, 30)])
         self.assertEqual(archive.conversations, {5: (1, 2)})
         self.assertEqual(archive.words, {(5, 77, 10)})
         self.assertEqual((archive.unindexed, archive.queued, archive.refused), ({20}, 1, 2))

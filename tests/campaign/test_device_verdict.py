@@ -216,3 +216,77 @@ class Devices(DeviceCase):
         self.registered("2d1", second=12)
         self.delivered(21, 13)
         self.assertEqual(self.complaints(), ["lost: 1>2#21 at 2d1"])
+
+
+class Events(DeviceCase):
+    """The device ``1d1`` has edited what it wrote to the user 2; it has another device, and 2 has one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.registered("1d1", "1d2", "2d1")
+        self.confirmed("1d1", 2, 5, 2)
+        for reader in ("1d2", "2d1"):
+            self.shown(reader, "1d1", 2, 5, 3)
+        self.note("1d1", 4, "v 5 1 2 5")
+        self.note("1d1", 5, "vk 5 1")
+
+    def told(self, reader: str, second: int, place: int, serial: int = 6, n: int = 1) -> None:
+        self.note(reader, second, f"vs {serial} {serial} 4000 edited 1 {place} 5 {n}")
+
+    def all_told(self) -> None:
+        self.told("1d2", 6, 2)
+        self.told("2d1", 6, 1)
+
+    def test_owed(self) -> None:
+        """An event that a device was not shown would not be missing to anybody."""
+        lost = [f"lost: edited 1d1>2#5 at {reader}" for reader in ("1d2", "2d1")]
+        self.assertEqual(self.complaints(), lost)
+        self.all_told()
+        verdict = self.verdict()
+        self.assertEqual((verdict.examples, verdict.owed, verdict.events), ([], 4, 2))
+
+    def test_twice(self) -> None:
+        """An event would pass that was shown again, though its change was asked for once."""
+        self.all_told()
+        self.told("2d1", 7, 1, serial=7)
+        self.assertEqual(self.complaints(), ["shown_twice: edited 5 at 2d1"])
+
+    def test_tries(self) -> None:
+        """An event would not pass that was stored by a first try, and again by the one that was confirmed."""
+        self.note("1d1", 6, "v 5 2 2 5")
+        self.note("1d1", 7, "v 5 2 2 5")
+        self.note("1d1", 8, "vk 5 2")
+        self.all_told()
+        for serial in (7, 8):
+            self.told("1d2", 9, 2, serial, 2)
+            self.told("2d1", 9, 1, serial, 2)
+        self.assertEqual(self.complaints(), [])
+
+    def test_order(self) -> None:
+        """An event would pass that was shown behind a later message."""
+        self.confirmed("1d1", 2, 9, 6)
+        for reader, place in (("1d2", 2), ("2d1", 1)):
+            self.shown(reader, "1d1", 2, 9, 7)
+            self.told(reader, 8, place)
+        self.assertEqual(self.verdict().out_of_order, 2)
+
+    def test_others(self) -> None:
+        """An event would pass at the device that made it, or one that nobody has made, or that says something else."""
+        self.all_told()
+        self.told("1d1", 7, 2)
+        self.told("2d1", 8, 1, serial=8, n=2)
+        self.told("2d1", 9, 7, serial=9)
+        verdict = self.verdict()
+        self.assertEqual((verdict.misdirected, verdict.wrong), (1, 2))
+
+    def test_missed(self) -> None:
+        """An event would be asked for that a device was told of as no longer kept, or that a store has lost."""
+        self.told("1d2", 6, 2)
+        self.forgotten("2d1", 3)
+        self.missed("2d1", 7, 5, 8)
+        self.assertEqual((self.complaints(), self.verdict().missed), ([], 1))
+        self.confirmed("1d1", 2, 9, 11)
+        self.note("1d1", 12, "v 9 1 2 9")
+        self.note("1d1", 13, "vk 9 1")
+        record_loss(self.folder / LOSSES, Loss(10, 15, frozenset(), {}, 8))
+        self.assertEqual((self.verdict().lost, self.verdict().lost_with_store), (0, 4))

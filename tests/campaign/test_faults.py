@@ -48,6 +48,8 @@ class Promise(TestCase):
         self.assertGreater(counts.get("archive: messages", 0), 300, output)
         for what in ("missing", "twice", "wrong", "out of order", "unindexed", "not found"):
             self.assertEqual(counts[f"archive: {what}"], 0, output)
+        if "text" not in arguments:
+            self.assertGreater(counts["archive: edits"], 0, output)
         return counts
 
     def test_sqlite(self) -> None:

@@ -28,6 +28,7 @@ from chatsvc.wire.text.dialect import TextDialect
 from tests.documents.protocol_page import HISTORY_COMMANDS, examples, explained, page, quoted
 
 _DIALECT = StructuredDialect("en")
+_DIALECT.bring_rooms()
 
 SENT = "about the history, you send", "you get"
 

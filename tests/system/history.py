@@ -327,6 +327,8 @@ class EveryStore(HistoryCase):
             {one["uid"]: one["read"] for one in members}, {self.me: 0, self.other: said["serial"]}
         )
         member.ask(type="settings", n=3, receipts=False)
+        for one in member.ask(type="members", n=4, room=room)["members"]:
+            self.assertNotIn("read", one)  # both ways
         members = owner.ask(type="members", n=4, room=room)["members"]
         self.assertEqual(
             {one["uid"]: one.get("read") for one in members}, {self.me: 0, self.other: None}
@@ -354,6 +356,11 @@ class EveryStore(HistoryCase):
         joined.ask(type="read", n=5, serial=said["serial"], room=room)
         (listed,) = joined.ask(type="conversations", n=6)["conversations"]
         self.assertFalse(listed["mentioned"])
+        said = self.say(owner, room, 4, f"@{name}")
+        self.search(member, name)
+        owner.ask(type="retract", n=7, serial=said["serial"])
+        (listed,) = member.ask(type="conversations", n=8)["conversations"]
+        self.assertFalse(listed["mentioned"])
 
     def test_mute(self) -> None:
         """A conversation that somebody has muted would ring all the same."""
@@ -373,6 +380,22 @@ class EveryStore(HistoryCase):
         listed = client.ask(type="conversations", n=4)["conversations"]
         self.assertEqual([one["muted"] for one in listed], [False, True])
         self.assertEqual(client.ask(type="settings", n=5, muted=True)["code"], "bad-request")
+        for nobody in (1, 2**63 - 1, 2**64 - 1):
+            answer = client.ask(type="settings", n=6, muted=True, **{"with": nobody})
+            self.assertEqual(answer["code"], "unknown-user")
+            answer = client.ask(type="settings", n=7, **{"with": nobody})
+            self.assertFalse(answer["muted"])
+
+    def test_without_the_feature(self) -> None:
+        """A device without rooms would be told of rooms by the history."""
+        owner = self.room_device(self.a, DESK)
+        phone = self.device(self.b, PHONE)
+        room = self.create(owner)
+        said = self.say(owner, room, 1, "房间里的话")
+        owner.ask(type="read", n=1, serial=said["serial"], room=room)
+        self.assertEqual(self.search(phone, "房间"), [])
+        self.assertEqual(phone.ask(type="conversations", n=2)["conversations"], [])
+        self.assertTrue(phone.silent())
 
     def unread(self, client: StructuredClient) -> tuple[int, int]:
         """How far the first conversation was read, and how much of it was not."""

@@ -10,11 +10,13 @@ from tests.inbox.contract.devices import DevicesContract
 from tests.inbox.contract.forgotten import ForgottenContract
 from tests.inbox.contract.limits import LimitsContract
 from tests.inbox.contract.messages import MessagesContract
+from tests.inbox.contract.references import ReferencesContract
 from tests.inbox.contract.registered import RegisteredContract
 from tests.inbox.contract.room_events import RoomEventsContract
 from tests.inbox.contract.room_marks import RoomMarksContract
 from tests.inbox.contract.room_messages import RoomMessagesContract
 from tests.inbox.contract.room_positions import RoomPositionsContract
+from tests.inbox.contract.room_references import RoomReferencesContract
 
 
 class InboxContract(
@@ -31,5 +33,7 @@ class InboxContract(
     RoomEventsContract,
     RoomPositionsContract,
     RoomMarksContract,
+    ReferencesContract,
+    RoomReferencesContract,
 ):
     """A test module imports this one and not the class, or trial would run it without a store."""

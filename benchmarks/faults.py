@@ -106,6 +106,7 @@ def campaign(options: argparse.Namespace, folder: Path, say: Callable[[str], Non
 
 def _say_sums(say: Callable[[str], None], verdict: Verdict) -> None:
     say(f"confirmed {verdict.confirmed}, to be shown {verdict.owed} times")
+    say(f"of these events {verdict.events}")
     say(f"lost {verdict.lost}")
     say(f"shown twice {verdict.shown_twice}")
     say(f"out of order {verdict.out_of_order}")
@@ -123,7 +124,10 @@ def _say_sums(say: Callable[[str], None], verdict: Verdict) -> None:
 
 def _say_rooms(say: Callable[[str], None], verdict: RoomVerdict) -> None:
     say(f"in rooms: confirmed {verdict.confirmed}, events {verdict.changes}")
-    say(f"in rooms: to be shown {verdict.owed} times")
+    say(f"in rooms: edits {verdict.edits}, retractions {verdict.retractions}")
+    say(
+        f"in rooms: to be shown {verdict.owed} times, retracted before they were {verdict.retracted}"
+    )
     say(f"in rooms: lost {verdict.lost}")
     say(f"in rooms: shown twice {verdict.shown_twice}")
     say(f"in rooms: out of order {verdict.out_of_order}")
@@ -152,6 +156,11 @@ def _say_archive(say: Callable[[str], None], verdict: ArchiveVerdict) -> None:
     say(f"archive: twice {verdict.twice}")
     say(f"archive: wrong {verdict.wrong}")
     say(f"archive: out of order {verdict.out_of_order}")
+    say(f"archive: edits {verdict.edits}, retractions {verdict.retractions}")
+    say(f"archive: reads otherwise {verdict.otherwise}")
+    say(f"archive: left in rooms {verdict.in_rooms}")
+    say(f"archive: told otherwise {verdict.told_otherwise}")
+    say(f"archive: changes refused {verdict.changes_refused}")
     say(f"archive: unindexed {verdict.unindexed}")
     say(f"archive: not found {verdict.unfound}")
     say(f"archive: stray words {verdict.stray}")
@@ -187,6 +196,8 @@ _IN_ARCHIVE = {
     "archive: twice": "twice",
     "archive: wrong": "wrong",
     "archive: out of order": "out_of_order",
+    "archive: reads otherwise": "otherwise_for_good",
+    "archive: left in rooms": "in_rooms",
 }
 """The same of the archive."""
 

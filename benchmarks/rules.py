@@ -33,6 +33,11 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "room-serials": ("in rooms: lost", ("--only", "redis set back")),
     "room-marks": ("wrong frames", ("--store", "sqlite", "--only", "senders moved")),
     "archive-outcome": ("archive: missing", ("--nodes", "2", "--only", "database killed")),
+    "archive-edits": (
+        "archive: reads otherwise",
+        ("--store", "sqlite", "--only", "connections cut"),
+    ),
+    "archive-retractions": ("archive: left in rooms", ("--only", "clients killed")),
 }
 """By rule: the complaint that there must be, and the faults that bring it about."""
 

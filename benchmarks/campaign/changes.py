@@ -1,16 +1,14 @@
-"""What the journals say of edits and retractions: what was asked for, confirmed and refused, and which events were shown."""
+"""What the journals say of edits and retractions: which were asked for, confirmed and refused, and which were shown."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.campaign.journal import Entry
+from benchmarks.campaign.journal import RETRACTION, Entry
 from benchmarks.campaign.losses import Loss
-
-RETRACTION = 0
-"""The number of a retraction among the changes of a message."""
 
 EVENTS = {False: "edited", True: "retracted"}
 """The name of the event, by whether it is that of a retraction."""
@@ -22,8 +20,10 @@ Key = tuple[int, int]
 @dataclass
 class Change:
     """
-    A change of the message K to ``to``, with the serial ``target``. It was ``sent`` at these times; ``done`` has, for each
-    confirmation, when the last try before it was sent, and when it came.
+    A change of the message K to ``to``, with the serial ``target``.
+
+    It was ``sent`` at these times; ``done`` has, for each confirmation, when the last try before it was sent, and when
+    it came.
     """
 
     target: int
@@ -56,8 +56,17 @@ class Change:
         """Whether its only try was refused."""
         return not self.done and len(self.sent) == 1 and self.refused not in ("", "-")
 
+    def may_be_lost(self, losses: Sequence[Loss]) -> bool:
+        """
+        Whether a store may have lost the event of it, and what else it did there.
+
+        Who repeats it afterwards is told that it is done, where the archive has it.
+        """
+        done = self.done[0][1] if self.done else math.inf
+        return any(loss.begin <= done and self.sent[0] <= loss.end for loss in losses)
+
     def is_certain(self, losses: Sequence[Loss]) -> bool:
-        """Whether it was confirmed, and no store can have lost it since."""
+        """Whether it was confirmed, and the archive has it, whatever a store has lost."""
         return any(
             not any(loss.begin <= done and sent <= loss.end for loss in losses)
             for sent, done in self.done
@@ -67,8 +76,8 @@ class Change:
 @dataclass(frozen=True)
 class ShownChange:
     """
-    An event of the inbox that was shown at ``time``: ``by`` has changed the message ``target`` in the conversation
-    with ``place``.
+    An event that was shown at ``time``: ``by`` has changed the message ``target`` in the conversation with ``place``,
+    or in the room of this number below zero.
     """
 
     time: float
@@ -89,10 +98,11 @@ class ShownChange:
 
 @dataclass
 class SessionChanges:
-    """What one session says of changes: which it has asked for, and which events of its inbox it was shown."""
+    """What one session says of changes: which it has asked for, and of which it was shown the event."""
 
     asked: dict[Key, Change] = field(default_factory=dict)
     shown: list[ShownChange] = field(default_factory=list)
+    shown_in_rooms: list[ShownChange] = field(default_factory=list)
 
     def take(self, entry: Entry) -> None:
         """Take an entry of its journal into account; they come in their order."""
@@ -109,10 +119,15 @@ class SessionChanges:
             case "vs", [id, serial, at, event, *rest]:
                 place = (entry.time, int(id), int(serial), int(at) / 1000, event)
                 self.shown.append(ShownChange(*place, *map(int, rest)))
+            case "rv", [room, id, serial, at, event, by, *rest]:
+                place = (entry.time, int(id), int(serial), int(at) / 1000, event)
+                self.shown_in_rooms.append(
+                    ShownChange(*place, int(by), -int(room), *map(int, rest))
+                )
 
 
 def by_target(sessions: Iterable[SessionChanges]) -> dict[int, list[Change]]:
-    """All changes that were asked for, by the serial of their message, those of each in order, but for its retraction."""
+    """All changes that were asked for, by the serial of their message."""
     found: dict[int, list[Change]] = defaultdict(list)
     for session in sessions:
         for change in session.asked.values():

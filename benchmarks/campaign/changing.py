@@ -1,4 +1,4 @@
-"""What a user does with own messages that were confirmed: edits some, retracts some, and asks again until it is done."""
+"""What users do with own messages that were confirmed: edit some, retract some, and ask again until it is done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.campaign.journal import Journal, edit_text
+from benchmarks.campaign.journal import RETRACTION, Journal, edit_text
 
 _EDITED = 1 / 30
 _RETRACTED = 1 / 60
@@ -39,9 +39,6 @@ _FOR_NOW = ("store-unavailable", "inbox-full", "not-logged-in", "throttled")
 """Answers after which a change is tried again, if it is not given up."""
 
 _FOR_GOOD = ("forbidden", "not-a-member", "unknown-room")
-
-RETRACTION = 0
-"""The number of a retraction among the changes of a message; edits are counted from 1."""
 
 _EDIT, _SAME, _RETRACT, _EDIT_AND_RETRACT = "edit", "same", "retract", "edit-and-retract"
 

@@ -21,12 +21,12 @@ says itself:
                                the first that is, 0: there is none
 ``w WORDS``                    it was told what it should not be
 ``i ID SERIAL ROOM``           an invitation into a room was shown
-``v SERIAL N TO K``            its message K to TO, which has SERIAL, is to be changed, which is sent, again perhaps: by its
-                               edit N; 0: it is retracted
+``v SERIAL N TO K``            a change of its message K to TO, which has SERIAL, is sent, again perhaps: its edit N;
+                               0: its retraction
 ``vk SERIAL N``                that was confirmed
 ``vx SERIAL N CODE``           that was refused, or given up by another name, ``-``, and nobody knows what became of it
-``vs ID SERIAL AT EVENT BY     an event of the inbox was shown: in the conversation with WITH, BY has changed the message
-WITH TARGET N``                TARGET by its edit N, or retracted it (0)
+``vs ID SERIAL AT EVENT BY     an event of the inbox was shown: in the conversation with WITH, BY has changed the
+WITH TARGET N``                message TARGET by its edit N, or retracted it (0)
 =============================  =============================================
 
 A room is written to as the recipient whose number is that of the room below zero. Of rooms there is more:
@@ -183,6 +183,10 @@ def split_name(name: str) -> tuple[str, str]:
 def text_of(sender: str, to: int, k: int) -> str:
     """The text of a message, which says which one it is."""
     return f"{sender}>{to}#{k} " + "聊" * (k % 60)
+
+
+RETRACTION = 0
+"""The number of a retraction among the changes of a message; edits are counted from 1."""
 
 
 def edit_text(sender: str, to: int, k: int, n: int) -> str:

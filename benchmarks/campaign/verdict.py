@@ -23,6 +23,10 @@ there.
 *Refused* is a message for good, and must not be shown, but for one that was shown of what the store lost, as above: it
 may be refused afterwards.
 
+An *event*, of a message that was edited or retracted, is owed like a message, to the devices to which that message is,
+but for the one that made the change; its serial is known where somebody was shown it. It may be shown as often as the
+change was asked for until it was confirmed.
+
 *Missed* may be a message that a registered device was told of as no longer kept. This it may be told if the campaign
 has had it forgotten, if it was too far behind, or if a store lost that it was there; once for each of these. Of what
 was sent while it was forgotten it may lack the copy.
@@ -35,6 +39,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.campaign.changes import EVENTS, Change, ShownChange
 from benchmarks.campaign.complaints import Complaints
 from benchmarks.campaign.forgettings import read_forgettings
 from benchmarks.campaign.journal import entries
@@ -60,6 +65,8 @@ class Verdict(Complaints):
     """Those of them that are copies…"""
     copies_wrong: int = 0
     """…and those of these that are lost, shown twice or out of order."""
+    events: int = 0
+    """Those of them that are of events of confirmed edits and retractions."""
     lost: int = 0
     passed_over: int = 0
     """Those lost ones whose reader was shown a later message of the same sender: they cannot come any more."""
@@ -125,6 +132,14 @@ class _Court:
         self._ids = self._all_ids()
         self._serials = self._all_serials()
         self._absences = self._all_absences()
+        self._changes = {
+            (session.name, change.to, change.key): change
+            for session in self._sessions.values()
+            for change in session.changes.asked.values()
+            if change.to > 0
+        }
+        self._names = {change.key: name for (name, *_), change in self._changes.items()}
+        self._events = self._all_events()
 
     def judge(self) -> Verdict:
         verdict = self._verdict
@@ -161,6 +176,10 @@ class _Court:
                 self._verdict.blame("misdirected", f"{_named(pair, shown[0].k)} at {reader.name}")
         self._judge_order(reader)
         self._judge_gone(reader)
+        if reader.is_registered:
+            self._judge_events(reader)
+        elif reader.changes.shown:
+            self._verdict.blame("misdirected", f"an event at {reader.name}")
 
     def _is_for(self, pair: Pair, reader: Session) -> bool:
         return pair[1] == reader.uid or self._is_copy(pair, reader)
@@ -228,7 +247,11 @@ class _Court:
     def _was_away(self, reader: Session, pair: Pair, told: Told) -> bool:
         """Whether a message may have been stored when this device was not registered: then it has no copy for it."""
         said = self._sessions[pair[0]].said[pair[1]].get(told.k, told.time)
-        return any(begin <= told.time and said <= end for begin, end in self._absences[reader.name])
+        return self._was_absent(reader, said, told.time)
+
+    def _was_absent(self, reader: Session, said: float, confirmed: float) -> bool:
+        """Whether this device may not have been registered at some time between these two."""
+        return any(begin <= confirmed and said <= end for begin, end in self._absences[reader.name])
 
     def _all_absences(self) -> dict[str, list[tuple[float, float]]]:
         """When each registered device may have been forgotten."""
@@ -299,6 +322,65 @@ class _Court:
                 self._verdict.blame("out_of_order", what, pair[1] != reader.uid)
             newest = max(newest, told.serial)
 
+    # Events
+
+    def _all_events(self) -> dict[tuple[int, int], set[int]]:
+        """The serials of the events of each change that anybody knows; of what a store lost, too."""
+        found: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for session in self._sessions.values():
+            for one in session.changes.shown:
+                found[one.key].add(one.serial)
+        return found
+
+    def _judge_events(self, reader: Session) -> None:
+        shown: dict[tuple[int, int], list[ShownChange]] = defaultdict(list)
+        for one in reader.changes.shown:
+            shown[one.key].append(one)
+            self._judge_event(reader, one, shown[one.key])
+        for (name, to, _), change in self._changes.items():
+            maker = self._sessions[name]
+            if change.done and maker is not reader and self._is_for((name, to), reader):
+                self._judge_change(reader, (name, to), change, is_shown=change.key in shown)
+
+    def _judge_event(self, reader: Session, one: ShownChange, so_far: list[ShownChange]) -> None:
+        """Judge an event that was shown, the last of those ``so_far`` of the same change."""
+        name = self._names.get(one.key, "")
+        maker, what = self._sessions.get(name), f"{one.event} {one.target} at {reader.name}"
+        if maker is None:
+            self._verdict.blame("wrong", f"{what}: nobody has asked for that")
+            return
+        change = maker.changes.asked[one.key]
+        is_copy = change.to != reader.uid
+        place = change.to if is_copy else maker.uid
+        said = (EVENTS[change.is_retraction], maker.uid, place)
+        if not self._is_for((name, change.to), reader):
+            self._verdict.blame("misdirected", what)
+        elif (one.event, one.by, one.place) != said or one.serial <= one.target:
+            self._verdict.blame("wrong", what)
+        elif len(so_far) > change.most:
+            self._verdict.blame("shown_twice", what, is_copy)
+
+    def _judge_change(self, reader: Session, pair: Pair, change: Change, *, is_shown: bool) -> None:
+        """Judge whether a change that was confirmed was told, if it is for this reader."""
+        if not self._was_there(reader, change.sent[0]):
+            return
+        self._verdict.owed += 1
+        self._verdict.events += 1
+        if is_shown:
+            return
+        done = change.done[0][1]
+        serials = self._events.get(change.key, set())
+        low, high = (min(serials), max(serials)) if serials else (change.target, 1 << 53)
+        is_missed = any(gone.covers(low, high, change.sent[0]) for gone in reader.gone)
+        if change.may_be_lost(self._losses):
+            self._verdict.lost_with_store += 1
+        elif is_missed or self._was_absent(reader, change.sent[0], done):
+            self._verdict.missed += 1
+        else:
+            what = f"{EVENTS[change.is_retraction]} {_named(pair, change.k)} at {reader.name}"
+            self._verdict.blame("lost", what, pair[1] != reader.uid)
+            self._verdict.passed_over += any(other.at > done for _, other in reader.order)
+
     def _judge_gone(self, reader: Session) -> None:
         """Whoever is told so again before it has shown anything is told of the same."""
         reasons = [*self._forgettings.get(reader.name, []), *(loss.end for loss in self._losses)]
@@ -349,9 +431,10 @@ class _Court:
         """The serials that anybody knows, by pair and K."""
         known: dict[Pair, dict[int, int]] = defaultdict(dict)
         for session in self._sessions.values():
-            for pair, told in session.order:
-                if told.serial:
-                    known[pair].setdefault(told.k, told.serial)
+            for pair, shown in session.shown.items():
+                for told in shown:
+                    if told.serial:
+                        known[pair].setdefault(told.k, told.serial)
         for session in self._sessions.values():
             for to, confirmed in session.confirmed.items():
                 known[session.name, to].update(

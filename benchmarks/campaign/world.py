@@ -14,11 +14,20 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.campaign.archive.reading import WAITING, Archive, keep_archive, read_archive
+from benchmarks.campaign.archive.reading import (
+    ROOM_LOGS,
+    WAITING,
+    Archive,
+    keep_archive,
+    logged_in_redis,
+    logged_in_sql,
+    read_archive,
+)
 from benchmarks.campaign.balancer import Balancer
 from benchmarks.campaign.device_user import device_named
 from benchmarks.campaign.journal import entries, split_name
@@ -271,11 +280,19 @@ class World:
             return database.execute(sql).fetchall()
 
     def read_archive(self) -> Archive:
-        """All that is in the archive, and how much has not got there."""
+        """All that is in the archive, how much has not got there, and what is in rooms' logs."""
         queued = refused = 0
         if self.redis is not None:
             queued, refused = self.redis.length(_QUEUE), self.redis.length(_REFUSED)
-        return read_archive(self.query, queued, refused)
+        archive = read_archive(self.query, queued, refused)
+        read_at = time.time()
+        if not self.rooms:
+            logged = []
+        elif self.redis is not None:
+            logged = logged_in_redis(self.redis.text("EVAL", ROOM_LOGS, "0"))
+        else:
+            logged = logged_in_sql(self.query)
+        return replace(archive, logged=logged, read_at=read_at)
 
     def finish_archive(self, patience: float) -> Archive:
         """All that is in the archive when nothing waits any more, or for so long nothing has gone on."""

@@ -12,7 +12,8 @@ from chatsvc.wire.record import record
 @record
 class Queued:
     """
-    An entry of the queue, under its ``id``; ``note`` is what tells it from another one that may get that id later.
+    An entry of the queue, under its ``id``; ``note`` is what tells it from another one that may get that id later. Only
+    the last one of a page has a note.
 
     ``entry`` None: another program put it there, and nobody can read it.
     """

@@ -5,6 +5,11 @@ A message that was confirmed, or shown to anybody, is owed, under each serial by
 whose outcome its sender never learned may be there or not; one that was refused, or that nobody sent, may not. By
 their serials the messages of one session to one recipient stand in the order in which it sent them.
 
+A message reads as the last confirmed edit of it said, or as one that was sent and never confirmed; one that was
+retracted by a confirmed word has no text, nor words in the index, and neither it nor an edit of it is in its room's
+log. A change that a store may have lost counts as one that was never confirmed; what it did in a room's log is exempt
+even if it was confirmed again later: who asks again is told that it is done, where the archive has it.
+
 A store that goes back loses what came after a moment, as ``verdict.py`` of the campaign says, and with it what had not
 left the archive's queue. So what was lost with the store may be missing: the last of it, for the queue is taken in
 order. Redis does not take the archive back with it: what was lost may also be there, even if it was stored again later,
@@ -20,7 +25,17 @@ from pathlib import Path
 
 from benchmarks.campaign.archive.reading import Archive, Row
 from benchmarks.campaign.archive.verdict import ArchiveVerdict
-from benchmarks.campaign.journal import Entry, is_message, message_of, split_name, text_of
+from benchmarks.campaign.changes import Change, SessionChanges, ShownChange, by_target
+from benchmarks.campaign.journal import (
+    RETRACTION,
+    Entry,
+    edit_of,
+    edit_text,
+    is_message,
+    message_of,
+    split_name,
+    text_of,
+)
 from benchmarks.campaign.losses import LOSSES, Loss, read_losses
 from benchmarks.campaign.records import Pair, Told, read_journals
 from benchmarks.campaign.verdict import is_unknown
@@ -28,6 +43,12 @@ from chatsvc.archive.segmenter import tokens_of
 
 Key = tuple[str, int, int]
 """A message: its sender's session, its recipient (a room: below zero) and its K."""
+
+_AS_SENT = -1
+"""In place of the number of a change: there was none."""
+
+_LATER = 2.0
+"""Seconds that what was said after a change was confirmed is certainly stored behind it."""
 
 
 def judge_archive(folder: Path, archive: Archive) -> ArchiveVerdict:
@@ -46,9 +67,11 @@ class _Session:
     confirmed: dict[Key, Told] = field(default_factory=dict)
     refused: set[Key] = field(default_factory=set)
     shown: list[tuple[Key, Told]] = field(default_factory=list)
+    changes: SessionChanges = field(default_factory=SessionChanges)
 
     def take(self, entry: Entry) -> None:
         """Take an entry of its journal into account; they come in their order."""
+        self.changes.take(entry)
         match entry.kind, entry.words:
             case "o", [to, _, k]:
                 self.said.add((self.name, int(to), int(k)))
@@ -75,10 +98,17 @@ class _ArchiveCourt:
         self._times = self._times_shown()
         self._owed = self._all_owed()
         self._reached = [self._reached_before(loss) for loss in self._losses]
+        self._changes = by_target(one.changes for one in self._sessions.values())
+        self._makers = {
+            target: session.name
+            for session in self._sessions.values()
+            for target, _ in session.changes.asked
+        }
+        self._told = self._last_told()
         self._rows: dict[Key, list[Row]] = defaultdict(list)
         for row in archive.rows:
-            if is_message(row.text):
-                self._rows[message_of(row.text)].append(row)
+            if key := self._key_of(row):
+                self._rows[key].append(row)
 
     def judge(self) -> ArchiveVerdict:
         verdict, archive = self._verdict, self._archive
@@ -90,9 +120,20 @@ class _ArchiveCourt:
             self._judge_row(row)
         self._judge_order()
         self._judge_index()
+        self._judge_changes()
         verdict.unindexed = len(archive.unindexed)
         verdict.queued, verdict.refused = archive.queued, archive.refused
         return verdict
+
+    def _key_of(self, row: Row) -> Key | None:
+        """Which message it is; None: that of nobody."""
+        if is_message(row.text):
+            return message_of(row.text)
+        if edit := edit_of(row.text):
+            return edit[:3]
+        if row.is_retracted and (changes := self._changes.get(row.serial)):
+            return self._makers[row.serial], changes[0].to, changes[0].k
+        return None
 
     # What is owed
 
@@ -154,17 +195,17 @@ class _ArchiveCourt:
             self._verdict.blame("wrong", f"{row.serial} {row.text.split(' ')[0]!r}: {why}")
 
     def _troubles(self, row: Row) -> Iterator[str]:
-        if not is_message(row.text):
+        key = self._key_of(row)
+        if key is None:
             yield "no message of anybody"
             return
-        key = message_of(row.text)
         sender = self._sessions.get(key[0])
         if sender is None or key not in sender.said:
             yield "nobody has sent it"
             return
         if key in sender.refused and key not in sender.confirmed and not self._may_be_lost(row):
             yield "it was refused"
-        if row.text.rstrip() != text_of(*key).rstrip():
+        if row.text.rstrip() != self._text_of(row, key).rstrip():
             yield "another text"
         if (row.sender, row.name) != (sender.uid, f"user{sender.uid}"):
             yield f"sent by {row.sender}, {row.name}"
@@ -172,8 +213,17 @@ class _ArchiveCourt:
             yield f"in the conversation {row.conversation}"
         if self._times.get(row.serial, row.at) != row.at:
             yield f"accepted at {row.at}, and shown with {self._times[row.serial]}"
-        if not row.is_plain:
+        if bool(row.changed) != (row.is_retracted or edit_of(row.text) is not None):
             yield "changed"
+        if edit_of(row.text) and row.edited is None:
+            yield "not said to be edited"
+
+    def _text_of(self, row: Row, key: Key) -> str:
+        """What it is to read, if it is what it says of itself."""
+        if row.is_retracted:
+            return ""
+        edit = edit_of(row.text)
+        return edit_text(*edit) if edit else text_of(*key)
 
     def _is_in_place(self, row: Row, key: Key) -> bool:
         uid, to = int(split_name(key[0])[0]), key[1]
@@ -186,9 +236,9 @@ class _ArchiveCourt:
         seen: dict[Key, int] = {}
         newest: dict[Pair, int] = defaultdict(int)
         for row in self._archive.rows:
-            if not is_message(row.text):
+            key = self._key_of(row)
+            if key is None:
                 continue
-            key = message_of(row.text)
             if self._may_be_lost(row):
                 self._verdict.kept += 1
                 continue
@@ -205,6 +255,87 @@ class _ArchiveCourt:
     def _may_be_lost(self, row: Row) -> bool:
         """Whether the store lost it, as far as the archive can tell."""
         return any(_lost(loss, row) for loss in self._losses)
+
+    # Changes
+
+    def _judge_changes(self) -> None:
+        newest = self._archive.rows[-1].at / 1000 if self._archive.rows else 0.0
+        for row in self._archive.rows:
+            changes = self._changes.get(row.serial, [])
+            reads = RETRACTION if row.is_retracted else (edit_of(row.text) or [_AS_SENT])[-1]
+            if reads not in self._allowed(changes):
+                what = f"{row.serial} {row.text.split(' ')[0]!r} reads by {reads}"
+                self._verdict.blame("otherwise", f"{what}, and not by {self._allowed(changes)}")
+                done = max((done for one in changes for _, done in one.done), default=0.0)
+                self._verdict.otherwise_for_good += done + _LATER < newest
+            self._judge_telling(row, reads)
+        for session in self._sessions.values():
+            for change in session.changes.asked.values():
+                self._judge_change(session, change)
+        self._judge_logs()
+
+    def _last_told(self) -> dict[int, ShownChange]:
+        """The last change of each message that anybody was told of, but for what a store lost."""
+        found: dict[int, ShownChange] = {}
+        for session in self._sessions.values():
+            for one in [*session.changes.shown, *session.changes.shown_in_rooms]:
+                is_lost = any(
+                    one.serial > loss.serial and one.at <= loss.end for loss in self._losses
+                )
+                if not is_lost and (
+                    one.target not in found or found[one.target].serial < one.serial
+                ):
+                    found[one.target] = one
+        return found
+
+    def _judge_telling(self, row: Row, reads: int) -> None:
+        """Of two changes of a message, readers go by the one that they are told of later."""
+        told = self._told.get(row.serial)
+        if told is not None and told.serial >= row.changed and told.n != reads:
+            what = f"{row.serial} reads by {reads}, and {told.serial} says {told.n}"
+            self._verdict.blame("told_otherwise", what)
+
+    def _allowed(self, changes: list[Change]) -> list[int]:
+        """By which changes of a message it may read as it does."""
+        made = [change for change in changes if not change.was_never_made]
+        certain = [change.n for change in made if change.is_certain(self._losses)]
+        if RETRACTION in certain:
+            return [RETRACTION]
+        uncertain = [change.n for change in made if change.n not in certain]
+        return [max(certain, default=_AS_SENT), *uncertain]
+
+    def _judge_change(self, session: _Session, change: Change) -> None:
+        if change.done and change.is_retraction:
+            self._verdict.retractions += 1
+        elif change.done:
+            self._verdict.edits += 1
+        if change.refused == "forbidden" and change.to > 0:
+            told = session.confirmed.get((session.name, change.to, change.k))
+            is_retracted = any(one.is_retraction for one in self._changes[change.target])
+            is_lost = told and any(
+                is_unknown(loss, (session.name, change.to), told) for loss in self._losses
+            )
+            if not ((is_retracted and not change.is_retraction) or is_lost):
+                key = (session.name, change.to, change.k)
+                self._verdict.blame("changes_refused", f"{change.n} of {_named(key)}")
+
+    def _judge_logs(self) -> None:
+        """What was retracted before the rooms' logs were read is not in them."""
+        retracted = {
+            (-change.to, change.target): change
+            for changes in self._changes.values()
+            for change in changes
+            if change.is_retraction and change.to < 0 and not change.may_be_lost(self._losses)
+            if change.done and change.done[0][1] < self._archive.read_at
+        }
+        for one in self._archive.logged:
+            edited = int(one.reference[1:]) if one.reference.startswith("e") else 0
+            for target in (one.serial, edited):
+                if (one.room, target) in retracted:
+                    what = "an edit of" if target == edited else "the message"
+                    self._verdict.blame(
+                        "in_rooms", f"room {one.room}: {one.serial}, {what} {target}"
+                    )
 
     # The index
 

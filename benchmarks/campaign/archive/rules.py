@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chatsvc.archive import changes, writing
-from chatsvc.archive.entry import Said
+from chatsvc.archive.entry import Edited, Said
 from chatsvc.archive.queue import Done, Queued
 from chatsvc.history.archiver import Archiver
+from chatsvc.inbox.sqlite.room_entries import RoomEntries
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
+from tests.support.script_rules import replace_rule
 
 
 def commit() -> None:
@@ -50,8 +52,29 @@ def outcome() -> None:
     Archiver._write = write  # type: ignore[method-assign]
 
 
+def edits() -> None:
+    """What was edited reads in the archive as before."""
+
+    def edit(transaction: Transaction, edited: Edited) -> None:
+        pass
+
+    vars(changes)["_edit"] = edit
+
+
+def retractions() -> None:
+    """What is retracted stays in its room's log."""
+    replace_rule("delete_from_room(room, string.sub(reference, 2))", "")
+
+    def delete(self: RoomEntries, room: int, target: int) -> None:
+        pass
+
+    RoomEntries.delete = delete  # type: ignore[method-assign]
+
+
 ARCHIVE_RULES: dict[str, Callable[[], None]] = {
     "archive-commit": commit,
     "archive-twice": twice,
     "archive-outcome": outcome,
+    "archive-edits": edits,
+    "archive-retractions": retractions,
 }

@@ -22,6 +22,19 @@ class ArchiveVerdict(Complaints):
     wrong: int = 0
     """Those that nobody has sent, that were refused, or that are not as they were sent and shown."""
     out_of_order: int = 0
+    edits: int = 0
+    retractions: int = 0
+    """Changes that were confirmed."""
+    otherwise: int = 0
+    """Messages that do not read as they were edited last, or that are, or are not, retracted."""
+    otherwise_for_good: int = 0
+    """Those of them where the archive has what was said later: they stay so."""
+    in_rooms: int = 0
+    """Retracted messages, and edits of them, that are still in their rooms' logs."""
+    told_otherwise: int = 0
+    """Those that read otherwise than readers were told last."""
+    changes_refused: int = 0
+    """Changes of messages between two users that were refused for no reason."""
     lost_with_store: int = 0
     """Missing ones that the store lost when it went back: exempt."""
     kept: int = 0
@@ -44,6 +57,10 @@ class ArchiveVerdict(Complaints):
             or self.twice
             or self.wrong
             or self.out_of_order
+            or self.otherwise
+            or self.in_rooms
+            or self.told_otherwise
+            or self.changes_refused
             or self.unindexed
             or self.unfound
             or self.stray

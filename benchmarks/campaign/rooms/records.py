@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.campaign.changes import SessionChanges
 from benchmarks.campaign.journal import Entry
 from benchmarks.campaign.records import DEVICE, TEXT, read_journals
 
@@ -19,7 +20,8 @@ class Shown:
     An entry of a room's log that was shown, or a message that was confirmed.
 
     ``time`` is when that was, ``at`` when the server had accepted it, in seconds since 1970. A message has ``sender``
-    and ``k``; else it is the ``event`` of what ``by`` did to ``user``. ``serial`` 0: nobody knows.
+    and ``k``; else it is the ``event`` of what ``by`` did to ``user``, or, by the change ``n``, to the message
+    ``target``. ``serial`` 0: nobody knows.
     """
 
     time: float
@@ -31,6 +33,13 @@ class Shown:
     event: str = ""
     by: int = 0
     user: int = 0
+    target: int = 0
+    n: int = 0
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """Which message it is, or which change of one; the same for all other events."""
+        return (str(self.target), self.n) if self.target else (self.sender, self.k)
 
     @property
     def what(self) -> tuple[str, int, int, int]:
@@ -85,6 +94,8 @@ class RoomSession:
     ends: dict[int, list[End]] = field(default_factory=lambda: defaultdict(list))
     told_gone: list[float] = field(default_factory=list)
     changes: list[Asked] = field(default_factory=list)
+    of_messages: SessionChanges = field(default_factory=SessionChanges)
+    """The edits and retractions that it has asked for."""
     _asked: dict[tuple[str, ...], float] = field(default_factory=dict)
 
     @property
@@ -104,7 +115,9 @@ class RoomSession:
                 to, *words = map(int, entry.words)
                 if to < 0:
                     self._take_said(entry, -to, words)
-            case "rs" | "re" | "rm" | "rl":
+            case "v" | "vk" | "vx":
+                self.of_messages.take(entry)
+            case "rs" | "re" | "rv" | "rm" | "rl":
                 self._take_told(entry, int(entry.words[0]))
             case "rf":
                 self.outside.append((entry.time, int(entry.words[0]), int(entry.words[1])))
@@ -144,6 +157,10 @@ class RoomSession:
                 id, serial, at, event, by, user = words
                 place = (entry.time, int(at) / 1000, int(id), int(serial))
                 shown.append(Shown(*place, event=event, by=int(by), user=int(user)))
+            case "rv":
+                id, serial, at, event, by, target, n = words
+                place = (entry.time, int(at) / 1000, int(id), int(serial))
+                shown.append(Shown(*place, event=event, by=int(by), target=int(target), n=int(n)))
             case "rm":
                 shown_last = last.serial if last else 0
                 self.gaps[room].append(Gap(entry.time, shown_last, int(words[1]), int(words[2])))

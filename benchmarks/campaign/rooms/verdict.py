@@ -15,6 +15,9 @@ class RoomVerdict(Complaints):
     refused: int = 0
     changes: int = 0
     """Events of rooms, as SQL has them."""
+    edits: int = 0
+    retractions: int = 0
+    """Changes of messages that were confirmed."""
     owed: int = 0
     lost: int = 0
     passed_over: int = 0
@@ -33,6 +36,8 @@ class RoomVerdict(Complaints):
     wrong: int = 0
     lost_with_store: int = 0
     shown_again: int = 0
+    retracted: int = 0
+    """Messages, and edits of them, that were gone from the log before a reader came to them: exempt."""
     unplaced: int = 0
     """Confirmed ones of which nobody knows on which side of a joining or leaving they stand: exempt."""
 

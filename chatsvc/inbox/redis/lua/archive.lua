@@ -25,8 +25,9 @@ function commands.take_archive()
   redis.call('SET', LEASE, args.node, 'PX', args.lease)
   if holder and args.done then delete_archived(unpack(args.done)) end
   local page = {}
-  for i, entry in ipairs(redis.call('XRANGE', QUEUE, '-', '+', 'COUNT', args.limit)) do
-    page[i] = {entry[1], mark_of(entry), entry[2]}
+  local entries = redis.call('XRANGE', QUEUE, '-', '+', 'COUNT', args.limit)
+  for i, entry in ipairs(entries) do
+    page[i] = {entry[1], i == #entries and mark_of(entry) or '', entry[2]}
   end
   return {true, page}
 end

@@ -12,9 +12,9 @@ from chatsvc.wire.record import record
 @record
 class Queued:
     """
-    An entry of the queue, under its ``id``; ``note`` is what tells it from another one that may get that id later. Only
-    the last one of a page has a note.
+    An entry of the queue, under its ``id``.
 
+    ``note`` is what tells it from another one that may get that id later; only the last one of a page has one.
     ``entry`` None: another program put it there, and nobody can read it.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatsvc.archive.scope import Scope
 from chatsvc.archive.word_index import padded, places
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.upsert import raise_value, set_value
 from chatsvc.wire.record import record
 
 UNREAD = 100
@@ -67,25 +68,15 @@ def mark_read(transaction: Transaction, uid: int, scope: Scope, serial: int) -> 
     known = readings(transaction, [(uid, scope.conversation)])
     if wanted <= known.get((uid, scope.conversation), NOTHING).seen:
         return None
-    greater = (
-        "ON DUPLICATE KEY UPDATE seen = GREATEST(seen, ?)"
-        if transaction.backend == "mysql"
-        else "ON CONFLICT (uid, conversation) DO UPDATE SET seen = max(seen, ?)"
-    )
-    insert = "INSERT INTO chat_reading (uid, conversation, seen) VALUES (?, ?, ?) "
-    transaction.execute(insert + greater, (uid, scope.conversation, wanted, wanted))
+    key = {"uid": uid, "conversation": scope.conversation}
+    raise_value(transaction, "chat_reading", key, "seen", wanted)
     return wanted
 
 
 def mute(transaction: Transaction, uid: int, conversation: int, muted: bool) -> None:
     """Set whether a conversation is muted for a user."""
-    change = (
-        "ON DUPLICATE KEY UPDATE muted = ?"
-        if transaction.backend == "mysql"
-        else "ON CONFLICT (uid, conversation) DO UPDATE SET muted = ?"
-    )
-    insert = "INSERT INTO chat_reading (uid, conversation, muted) VALUES (?, ?, ?) "
-    transaction.execute(insert + change, (uid, conversation, int(muted), int(muted)))
+    key = {"uid": uid, "conversation": conversation}
+    set_value(transaction, "chat_reading", key, "muted", int(muted))
 
 
 def count_unread(transaction: Transaction, uid: int, scope: Scope, seen: int) -> int:

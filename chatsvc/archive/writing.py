@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from chatsvc.archive.entry import Pair, Place, Said
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.upsert import raise_value
 
 T = TypeVar("T")
 
@@ -138,13 +139,7 @@ def greatest_serial(transaction: Transaction) -> int:
 
 def raise_mark(transaction: Transaction, name: str, value: int) -> None:
     """Raise a row of chat_archive, which never falls."""
-    greater = (
-        "ON DUPLICATE KEY UPDATE value = GREATEST(value, ?)"
-        if transaction.backend == "mysql"
-        else "ON CONFLICT (name) DO UPDATE SET value = max(value, ?)"
-    )
-    insert = "INSERT INTO chat_archive (name, value) VALUES (?, ?) "
-    transaction.execute(insert + greater, (name, value, value))
+    raise_value(transaction, "chat_archive", {"name": name}, "value", value)
 
 
 def _places(columns: int, rows: int) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.archive.segmenter import query_of
 from chatsvc.history.access import Conversation
-from chatsvc.history.history import History
+from chatsvc.history.history import History, Wanted
 from chatsvc.inbox.notice import Notice
 from chatsvc.logged_in import LoggedIn
 from chatsvc.session import Session
@@ -58,10 +58,8 @@ async def search(session: Session, command: c.Search) -> None:
     where = None
     if command.other is not None or command.room is not None:
         where = _conversation(session, command.other, command.room)
-    found = await history.search(
-        *(user.uid, query, where, command.sender, command.before, command.limit),
-        with_rooms=session.connection.rooms,
-    )
+    sought = (query, where, command.sender, command.before, command.limit)
+    found = await history.search(user.uid, Wanted(*sought, session.connection.rooms))
     answer(
         session, user, command, h.Searched(found.hits, found.until, found.complete, re=command.n)
     )

@@ -54,6 +54,22 @@ class Page:
     room: Room | None = None
 
 
+@record
+class Wanted:
+    """
+    What somebody looks for: in one conversation (``where``) or in all, of one ``sender`` or of all, below a serial.
+
+    ``with_rooms``: in rooms, too, where all are meant.
+    """
+
+    query: Query
+    where: Conversation | None
+    sender: int | None
+    before: int | None
+    limit: int
+    with_rooms: bool
+
+
 class History:
     """
     What a user may read of what was said.
@@ -103,18 +119,9 @@ class History:
         """List the conversations of a user, the newest first; whether there are no older ones."""
         return await self._read(conversations, uid, before, min(limit, MOST), with_rooms)
 
-    async def search(
-        self,
-        uid: int,
-        query: Query,
-        where: Conversation | None,
-        sender: int | None,
-        before: int | None,
-        limit: int,
-        with_rooms: bool,
-    ) -> Searched:
+    async def search(self, uid: int, wanted: Wanted) -> Searched:
         """
-        Look for messages that a user may read, everywhere or in one conversation, for a second at most.
+        Look for messages that a user may read, for a second at most.
 
         One user's searches come one after another: each has a connection for that long.
 
@@ -123,31 +130,13 @@ class History:
         lock = self._searching.setdefault(uid, DeferredLock())
         await lock.acquire()
         try:
-            return await self._search(uid, query, where, sender, before, limit, with_rooms)
+            await self._indexed()
+            now, end = int(self._now() * 1000), time.monotonic() + SEARCHED
+            return await self._read(_search, uid, wanted, now, lambda: time.monotonic() > end)
         finally:
             lock.release()
             if not lock.locked and not lock.waiting:
                 self._searching.pop(uid, None)
-
-    async def _search(
-        self,
-        uid: int,
-        query: Query,
-        where: Conversation | None,
-        sender: int | None,
-        before: int | None,
-        limit: int,
-        with_rooms: bool,
-    ) -> Searched:
-        await self._indexed()
-        now, end, most = int(self._now() * 1000), time.monotonic() + SEARCHED, min(limit, MOST)
-
-        def deadline() -> bool:
-            return time.monotonic() > end
-
-        return await self._read(
-            _search, uid, query, where, sender, before, most, with_rooms, now, deadline
-        )
 
     async def mark_read(
         self, uid: int, where: Conversation, serial: int
@@ -273,23 +262,17 @@ def _markers(transaction: Transaction, uid: int, room: int, uids: Sequence[int])
 
 
 def _search(
-    transaction: Transaction,
-    uid: int,
-    query: Query,
-    where: Conversation | None,
-    sender: int | None,
-    before: int | None,
-    limit: int,
-    with_rooms: bool,
-    now: int,
-    deadline: Callable[[], bool],
+    transaction: Transaction, uid: int, wanted: Wanted, now: int, deadline: Callable[[], bool]
 ) -> Searched:
-    if where is None:
-        scopes = all_readable(transaction, uid, with_rooms)
+    if wanted.where is None:
+        scopes = all_readable(transaction, uid, wanted.with_rooms)
     else:
-        _, scope = scope_of(transaction, uid, where, now)
+        _, scope = scope_of(transaction, uid, wanted.where, now)
         scopes = [] if scope is None else [scope]
-    found = search_page(transaction, scopes, query, before, sender, limit, deadline)
+    limit = min(wanted.limit, MOST)
+    found = search_page(
+        transaction, scopes, wanted.query, wanted.before, wanted.sender, limit, deadline
+    )
     numbers = list(dict.fromkeys(message.conversation for message in found.messages))
     places = named(transaction, numbers, uid)
     hits = [

@@ -10,6 +10,7 @@ from chatsvc.accounts.name_index import as_bytes, in_pages, index, new_rows
 from chatsvc.accounts.names import MAX_CHARACTERS
 from chatsvc.archive.word_index import padded, places
 from chatsvc.storage.sql import Row, Transaction
+from chatsvc.storage.upsert import raise_value
 
 _AT = re.compile("[@＠]")
 
@@ -39,7 +40,8 @@ def mark_mentions(transaction: Transaction, messages: Iterable[Row]) -> None:
         wanted = {uid for one in names for uid in _longest(one, users)} - {senders.get(serial)}
         if wanted:
             for uid in _readers(transaction, conversation, sorted(wanted)):
-                _mark(transaction, uid, conversation, serial)
+                key = {"uid": uid, "conversation": conversation}
+                raise_value(transaction, "chat_reading", key, "mentioned", serial)
 
 
 def names_in(text: str) -> list[list[str]]:
@@ -100,13 +102,3 @@ def _readers(transaction: Transaction, conversation: int, uids: Sequence[int]) -
         return sorted({uid for (uid,) in rows})
     pair = transaction.one(_PAIR, (conversation,))
     return [uid for uid in uids if pair is not None and uid in pair]
-
-
-def _mark(transaction: Transaction, uid: int, conversation: int, serial: int) -> None:
-    greater = (
-        "ON DUPLICATE KEY UPDATE mentioned = GREATEST(mentioned, ?)"
-        if transaction.backend == "mysql"
-        else "ON CONFLICT (uid, conversation) DO UPDATE SET mentioned = max(mentioned, ?)"
-    )
-    insert = "INSERT INTO chat_reading (uid, conversation, mentioned) VALUES (?, ?, ?) "
-    transaction.execute(insert + greater, (uid, conversation, serial, serial))

@@ -13,6 +13,7 @@ from chatsvc.archive.writing import numbers_of
 from chatsvc.history.access import Conversation, scope_of
 from chatsvc.rooms.room import RoomRefused
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.upsert import set_value
 from chatsvc.wire.problems import Problem
 
 RECEIPTS = "receipts"
@@ -30,13 +31,8 @@ def have_receipts(transaction: Transaction, uids: Sequence[int]) -> set[int]:
 
 def set_receipts(transaction: Transaction, uid: int, value: bool) -> None:
     """Set whether a user has receipts."""
-    change = (
-        "ON DUPLICATE KEY UPDATE value = ?"
-        if transaction.backend == "mysql"
-        else "ON CONFLICT (uid, name) DO UPDATE SET value = ?"
-    )
-    insert = "INSERT INTO chat_user_setting (uid, name, value) VALUES (?, ?, ?) "
-    transaction.execute(insert + change, (uid, RECEIPTS, int(value), int(value)))
+    key = {"uid": uid, "name": RECEIPTS}
+    set_value(transaction, "chat_user_setting", key, "value", int(value))
 
 
 def settings(

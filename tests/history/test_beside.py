@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.archive.message import ArchivedMessage
-from chatsvc.archive.segmenter import Query, query_of
+from chatsvc.archive.segmenter import query_of
 from chatsvc.history.access import Conversation
-from chatsvc.history.history import History, Page
+from chatsvc.history.history import History, Page, Wanted
 from chatsvc.limits.token_bucket import Rate
 from chatsvc.rooms.room import PUBLIC, Room, RoomRefused
 from chatsvc.storage.url import StoreUnavailable
@@ -66,17 +66,9 @@ class FakeHistory(Turns):
         room = DEV if where.room is not None else None
         return Page([message(uid)], True, room)
 
-    async def search(
-        self,
-        uid: int,
-        query: Query,
-        where: Conversation | None,
-        sender: int | None,
-        before: int | None,
-        limit: int,
-        with_rooms: bool,
-    ) -> h.Searched:
-        await self._ask("search", uid, query, where, sender, before, limit, with_rooms)
+    async def search(self, uid: int, wanted: Wanted) -> h.Searched:
+        asked = (wanted.query, wanted.where, wanted.sender, wanted.before, wanted.limit)
+        await self._ask("search", uid, *asked, wanted.with_rooms)
         return h.Searched((h.Hit(message(uid), BOB),), 5, False)
 
     async def conversations(

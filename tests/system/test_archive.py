@@ -1,4 +1,4 @@
-"""The archive of a whole server: a node that dies, an archiver that is away, what is too old, and where there is none."""
+"""The archive of a whole server: nodes that die, an archiver that is away, stores set back, and no archive at all."""
 
 from __future__ import annotations
 
@@ -66,6 +66,46 @@ class TwoNodesTests(HistoryCase):
                 dying.kill()
         client = self.room_device(other, DESK)
         self.assertEqual(self.all_texts(client), texts)
+
+    def test_emptied_redis(self) -> None:
+        """After the loss of Redis new messages would have serials of old ones: they would be in no history."""
+        self.write("before")
+        client = self.room_device(self.a, DESK)
+        (before,) = self.history(client, **{"with": self.other})["messages"]
+        ahead = before["serial"] + 3_600_000_000
+        self.world.stores.sql(
+            "UPDATE chat_message SET serial = ? WHERE serial = ?", (ahead, before["serial"])
+        )
+        self.world.stores.sql("UPDATE chat_archive SET value = ? WHERE name = 'serial'", (ahead,))
+        for server in (self.a, self.b):
+            server.stop()
+            (server.folder / "keys" / "inbox.watermark").unlink()
+        self.redis("FLUSHDB")
+        for server in (self.a, self.b):
+            server.start()
+        self.write("after")
+        client = self.room_device(self.b, DESK)
+        page = self.history(client, **{"with": self.other})["messages"]
+        self.assertEqual([one["text"] for one in page], ["before", "after"])
+        self.assertGreater(page[1]["serial"], ahead)
+
+    def test_archive_set_back(self) -> None:
+        """After an older copy of the database was put back, the history would go on with a gap of its own, or stop."""
+        self.write("one", "two")
+        client = self.room_device(self.a, DESK)
+        self.assertEqual(self.texts(client, **{"with": self.other}), ["one", "two"])
+        for table in (
+            "chat_message",
+            "chat_unindexed",
+            "chat_word",
+            "chat_conversation",
+            "chat_archive",
+        ):
+            self.world.stores.sql(f"DELETE FROM {table}")  # noqa: S608
+        client.ask(type="msg", n=1, to=self.other, text="三三")
+        self.assertEqual(self.texts(client, **{"with": self.other}), ["三三"])
+        found = client.ask(type="search", n=2, text="三三")
+        self.assertEqual([one["text"] for one in found["messages"]], ["三三"])
 
     def holder(self) -> ChatServer:
         """The node that archives."""

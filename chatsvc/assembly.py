@@ -29,7 +29,7 @@ from chatsvc.history.history import History
 from chatsvc.history.limits import NO_HISTORY
 from chatsvc.history.progress import AlwaysLevel, QueueProgress
 from chatsvc.history.upkeep import Upkeep
-from chatsvc.inbox.features import FEATURES, LOOKED_EVERY, FeatureGrants
+from chatsvc.inbox.features import FACTS, LOOKED_EVERY, FeatureGrants
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.inbox.watermark import Watermark
@@ -268,7 +268,7 @@ class Assembly:
 
     def _about(self) -> str:
         """Say what other nodes may know of this one."""
-        return NodeFacts(__version__, self.tokens.fingerprint, FEATURES).to_text()
+        return NodeFacts(__version__, self.tokens.fingerprint, FACTS).to_text()
 
     async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):

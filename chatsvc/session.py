@@ -16,7 +16,7 @@ from chatsvc.delivery.reader import Reader
 from chatsvc.delivery.room_reader import RoomReader
 from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.inbox.claim import Registration
-from chatsvc.inbox.features import DEVICES, ROOMS
+from chatsvc.inbox.features import DEVICES, REFERENCES, ROOMS
 from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
@@ -202,6 +202,8 @@ class Session(CommandPipeline):
             at_once = self._routes[type(command)].at_once
             return at_once is not None and at_once(self, command, size)
         if user is None or self.device is None or (command.again and not self.device):
+            return False
+        if command.reply is not None and not services.features.is_known(REFERENCES):
             return False
         if command.to not in services.online and services.accounts.cached_name(command.to) is None:
             return False

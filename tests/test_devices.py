@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.delivery.router import REMOVAL_DELAY
 from chatsvc.inbox.claim import InboxClaim
-from chatsvc.inbox.features import FEATURES
+from chatsvc.inbox.features import FACTS
 from chatsvc.inbox.nodes import NodeFacts
 from chatsvc.inbox.outcome import Draft, Moved, Stored, Unregistered
 from chatsvc.limits.token_bucket import Rate
@@ -118,7 +118,7 @@ class HelloTests(DevicesCase):
 
     def test_while_an_older_node_lives(self) -> None:
         """An older node, which knows no devices, would work on them and lose messages."""
-        known = NodeFacts("2", "", FEATURES).to_text()
+        known = NodeFacts("2", "", FACTS).to_text()
         self.world.inbox.alive = {"a": known, "b": NodeFacts("1", "").to_text()}
         connection = RecordingConnection(self.world.services)
         self.assertEqual(self.welcome(connection, PHONE, "devices"), ())

@@ -17,7 +17,7 @@ from chatsvc.check.finding import Finding, fail, ok, warn
 from chatsvc.check.limits import compare_limits
 from chatsvc.config import Config
 from chatsvc.history.limits import NO_HISTORY
-from chatsvc.inbox.features import FEATURES
+from chatsvc.inbox.features import FACTS
 from chatsvc.inbox.nodes import NodeFacts, differences
 from chatsvc.rooms.store import RoomStore
 from chatsvc.storage import schema
@@ -209,7 +209,7 @@ def _inspect_nodes(config: Config, nodes: Mapping[str, str]) -> list[Finding]:
     all_of_us = dict(nodes)
     with suppress(BadKeys):  # they are among the findings already
         secret = Tokens(KeyFolder(config.keys).token_secret())
-        all_of_us[config.keys] = NodeFacts(__version__, secret.fingerprint, FEATURES).to_text()
+        all_of_us[config.keys] = NodeFacts(__version__, secret.fingerprint, FACTS).to_text()
     return found + [warn("nodes", line) for line in differences(all_of_us)]
 
 

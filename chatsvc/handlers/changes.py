@@ -8,6 +8,7 @@ from chatsvc.accounts.authenticator import Denied
 from chatsvc.handlers.history import answer, history_of
 from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.history.changing import NotAllowed, Original
+from chatsvc.inbox.features import REFERENCES
 from chatsvc.inbox.outcome import (
     Behind,
     Draft,
@@ -78,6 +79,8 @@ async def _change(
     """Store a change, unless it was made before; it counts towards rates as a message does."""
     if not original.is_done and session.user is user:
         services = session.services
+        if not await services.features.all_know(REFERENCES):
+            raise StoreUnavailable("nodes of an older version are running")
         session.slow_down("message-rate", services.rates.message.delay(user.uid))
         if services.backlog.is_over:
             session.slow_down("archive-backlog", SENDER_DELAY)

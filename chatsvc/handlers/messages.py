@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chatsvc.accounts.authenticator import Denied
+from chatsvc.inbox.features import REFERENCES
 from chatsvc.session import Session
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.wire import commands as c
@@ -25,6 +28,8 @@ async def send(session: Session, command: c.Send) -> None:
     if await services.accounts.name(command.to) is None:
         session.slow_down("message-rate", services.rates.message.delay(user.uid))
         session.refuse(command, Problem.UNKNOWN_USER)
+    elif command.reply is not None and not await services.features.all_know(REFERENCES):
+        await send(session, replace(command, reply=None))  # a node could not read it
     elif session.user is None:  # logged out by another log-in meanwhile
         session.refuse(command, Problem.NOT_LOGGED_IN)
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.names import fold
 from chatsvc.history.backlog import SENDER_DELAY
+from chatsvc.inbox.features import REFERENCES
 from chatsvc.inbox.outcome import (
     Behind,
     Duplicate,
@@ -35,8 +37,10 @@ _folded = lru_cache(maxsize=10_000)(fold)
 
 def send_at_once(session: Session, command: c.SendToRoom, size: int) -> bool:
     """Give a message to the router if nothing has to be waited for; whether it was."""
-    user = session.user
+    user, features = session.user, session.services.features
     if user is None or session.device is None or (command.again and not session.device):
+        return False
+    if command.reply is not None and not features.is_known(REFERENCES):
         return False
     if user.rooms is None and not session.connection.rooms:
         return False
@@ -65,6 +69,8 @@ async def send(session: Session, command: c.SendToRoom) -> None:
         raise StoreUnavailable("the device could not be claimed")
     if command.again and not session.device:
         raise Denied(Problem.BAD_FIELD)
+    if command.reply is not None and not await session.services.features.all_know(REFERENCES):
+        command = replace(command, reply=None)  # a node could not read it
     room, is_visible = await session.services.rooms.find(user.uid, command.room)
     if session.user is None:  # logged out by another log-in meanwhile
         session.refuse(command, Problem.NOT_LOGGED_IN)

@@ -22,6 +22,15 @@ ROOMS = "rooms"
 FEATURES = (DEVICES, ROOMS)
 """The features that this version knows."""
 
+REFERENCES = "references"
+"""What a client need not ask for: a node that does not know it cannot read messages that refer to earlier ones."""
+
+FACTS = (*FEATURES, REFERENCES)
+"""What a node of this version publishes that it knows."""
+
+_NO_DEVICES = "no client is granted a registered device"
+_NO_REFERENCES = "no message is edited, retracted or marked as an answer"
+
 _ASKED_EVERY = 1.0
 """Seconds after which the store is asked again who the nodes are: many clients come at once after a restart."""
 
@@ -59,9 +68,21 @@ class FeatureGrants:
         words = [word for word in dict.fromkeys(asked) if word in FEATURES]
         if not words:
             return ()
+        return tuple([word for word in words if await self.all_know(word)])
+
+    def is_known(self, fact: str) -> bool:
+        """Whether all nodes knew it when they were asked last."""
+        return fact in self._known
+
+    async def all_know(self, fact: str) -> bool:
+        """
+        Return whether all nodes know it.
+
+        :raise StoreUnavailable: the store that knows the nodes is away.
+        """
         if self._now() >= self._asked + _ASKED_EVERY:
             await self._ask()
-        return tuple(word for word in words if word in self._known)
+        return fact in self._known
 
     async def look(self) -> None:
         """Look who the nodes are, and say so if one is of an older version; nothing if the store is away."""
@@ -84,14 +105,15 @@ class FeatureGrants:
 
     def _learn(self, nodes: Mapping[str, str]) -> None:
         facts = {name: frozenset(parse_facts(text).features) for name, text in nodes.items()}
-        self._known = frozenset(FEATURES).intersection(*facts.values())
+        self._known = frozenset(FACTS).intersection(*facts.values())
         self._asked = self._now()
-        older = sorted(name for name, features in facts.items() if not features >= set(FEATURES))
+        older = sorted(name for name, known in facts.items() if not known >= set(FACTS))
         if older and (count := self._older.hit()):
+            lacks = _NO_REFERENCES if self._known >= set(FEATURES) else _NO_DEVICES
             self._log.error(
-                "Nodes of an older version are running: no client is granted a registered device until they are"
-                " stopped ({nodes})",
+                "Nodes of an older version are running: {lacks} until they are stopped ({nodes})",
                 event="older-node",
+                lacks=lacks,
                 nodes=", ".join(older),
                 count=count,
             )

@@ -16,7 +16,7 @@ from chatsvc.accounts.tokens import Tokens
 from chatsvc.backends import inbox_at
 from chatsvc.check.finding import Finding, Severity
 from chatsvc.check.inspection import inspect
-from chatsvc.inbox.features import FEATURES
+from chatsvc.inbox.features import FACTS
 from chatsvc.inbox.interface import NullWatcher
 from chatsvc.inbox.limits import InboxLimits
 from chatsvc.inbox.nodes import NodeFacts
@@ -322,7 +322,7 @@ class ServersTests(Inspecting):
         url = parse_store_url(redis().url(self.stores.db), ("redis",))
         secret = Tokens(KeyFolder(self.at("keys")).token_secret()).fingerprint
         about = [
-            NodeFacts("0.2", secret, FEATURES).to_text(),
+            NodeFacts("0.2", secret, FACTS).to_text(),
             orjson.dumps({"version": "0.1", "secret": secret}).decode(),
         ]
         words = ("--accounts", self.stores.accounts, "--inbox", redis().url(self.stores.db))

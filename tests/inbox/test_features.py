@@ -7,12 +7,12 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.inbox.features import DEVICES, FEATURES, FeatureGrants
+from chatsvc.inbox.features import DEVICES, FACTS, FEATURES, REFERENCES, FeatureGrants
 from chatsvc.inbox.nodes import NodeFacts, differences, parse_facts
 from chatsvc.storage.url import StoreUnavailable
 from tests.support.fakes import MemoryInbox
 
-OURS = NodeFacts("2", "s", FEATURES).to_text()
+OURS = NodeFacts("2", "s", FACTS).to_text()
 OLDER = '{"version":"1","secret":"s"}'
 
 
@@ -55,6 +55,20 @@ class FeatureGrantsTests(SynchronousTestCase):
         with capturedLogs() as logged:
             self.granted("devices")
         self.assertEqual([event["count"] for event in logged], [21])
+
+    def test_node_without_references(self) -> None:
+        """A node that cannot read edits would lose them, or refuse all else for that."""
+        self.inbox.alive = {"a": OURS, "b": NodeFacts("1", "s", FEATURES).to_text()}
+        with capturedLogs() as logged:
+            self.assertEqual(self.granted("devices", "rooms"), ("devices", "rooms"))
+        (line,) = [event for event in logged if event["event"] == "older-node"]
+        self.assertIn("no message is edited", formatEvent(line))
+        self.assertFalse(self.grants.is_known(REFERENCES))
+        self.inbox.alive = {"a": OURS}
+        self.clock.advance(2.0)
+        knows = self.grants.all_know(REFERENCES)
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(knows)))
+        self.assertEqual(self.granted("references"), ())  # no client needs to ask for it
 
     def test_older_node_that_nobody_meets(self) -> None:
         """Nobody would hear of a node that was started by mistake, until a client asks for devices."""
@@ -100,7 +114,7 @@ class FeatureGrantsTests(SynchronousTestCase):
 class NodeFactsTests(SynchronousTestCase):
     def test_features(self) -> None:
         """A node would not learn what another one knows, or take an older one's facts for none."""
-        self.assertEqual(parse_facts(OURS), NodeFacts("2", "s", FEATURES))
+        self.assertEqual(parse_facts(OURS), NodeFacts("2", "s", FACTS))
         self.assertEqual(parse_facts(OLDER), NodeFacts("1", "s"))
         for text in ("", "[]", "7", '{"version":"1","secret":"s","features":7}'):
             self.assertEqual(parse_facts(text).features, (), text)
@@ -116,6 +130,6 @@ class NodeFactsTests(SynchronousTestCase):
         (line,) = differences({"a": OURS, "b": OLDER, "c": OURS, "d": OLDER})
         self.assertIn("older version", line)
         self.assertIn("(b, d)", line)
-        self.assertIn("(devices, rooms)", line)
+        self.assertIn("(devices, references, rooms)", line)
         before = NodeFacts("1", "s", (DEVICES,)).to_text()
         self.assertIn("(rooms)", differences({"a": OURS, "b": before})[0])

@@ -498,6 +498,36 @@ class EveryStore(HistoryCase):
         self.assertEqual(refused["code"], "forbidden")
         self.assertTrue(theirs.silent())
 
+    def test_both_at_once(self) -> None:
+        """A message that is edited and retracted at the same time would come back at those who were shown it (P6)."""
+        mine = self.room_device(self.a, DESK)
+        theirs = self.room_device(self.b, DESK, self.other)
+        room = self.create(mine)
+        self.join(theirs, room)
+        direct = [mine.ask(type="msg", n=n, to=self.other, text=str(n)) for n in range(1, 16)]
+        spoken = [self.say(mine, room, n, str(n)) for n in range(1, 16)]
+        serials = [one["serial"] for one in (*direct, *spoken)]
+        self.history(mine, room=room)
+        both = [
+            thing
+            for n, serial in enumerate(serials)
+            for thing in (
+                {"type": "retract", "n": 2 * n + 1, "serial": serial},
+                {"type": "edit", "n": 2 * n + 2, "serial": serial, "text": "late"},
+            )
+        ]
+        mine.say_many(both)
+        for _ in both:
+            mine.await_type("ok", "error")
+        self.assertEqual(self.texts(theirs, room=room), [])
+        self.assertEqual(self.texts(theirs, **{"with": self.me}), [])
+        last: dict[int, str] = {}
+        while set(last.values()) != {"retracted"} or len(last) < len(serials):
+            event = theirs.await_type("event")
+            if "target" in event:
+                last[event["target"]] = event["event"]
+        self.assertTrue(theirs.silent())
+
     def test_in_rooms(self) -> None:
         """An edit or a retraction in a room would not be told, or what was retracted stay in the room's log."""
         mine, member = self.room_device(self.a, DESK), self.room_device(self.b, DESK, self.other)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chatsvc.archive.changes import write_new
-from chatsvc.archive.entry import ArchiveEntry, Pair, Place
+from chatsvc.archive.entry import ArchiveEntry, Pair, Place, Retracted
 from chatsvc.inbox.archiving import entry_of
 from chatsvc.inbox.claim import InboxClaim, Registration
 from chatsvc.inbox.limits import InboxLimits
@@ -32,7 +32,7 @@ from chatsvc.inbox.sqlite.rows import read_rows, write_rows
 from chatsvc.inbox.sqlite.sending import SendingDevices, SentNumbers
 from chatsvc.inbox.sqlite.state import DeviceState, Inboxes, InboxState
 from chatsvc.storage.sql import Transaction
-from chatsvc.wire.events import Invitation, Joining, Message
+from chatsvc.wire.events import Invitation, Joining, Message, Reference
 
 _SHARES = """
 SELECT json_group_array(json_array(uid, sender, share, acknowledged))
@@ -125,6 +125,8 @@ class SQLiteBatch:
             if isinstance(seen, Gap):
                 return seen
             digests = seen
+        if draft.reference is not None and self._is_retracted(draft.reference):
+            return Stored(0, inbox.waiting)  # it was judged before that, and comes too late (P6)
         full = self._take_share(draft, inbox)
         if full is not None:
             return full
@@ -143,6 +145,16 @@ class SQLiteBatch:
         """Put what is stored into the archive, too."""
         if self.archives:
             self._archived.append(entry_of(serial, place, draft))
+
+    def _is_retracted(self, reference: Reference) -> bool:
+        """Whether the message of an edit was retracted, by this transaction or before."""
+        if reference.kind != "edited":
+            return False
+        target = reference.serial
+        if any(isinstance(one, Retracted) and one.target == target for one in self._archived):
+            return True
+        query = "SELECT 1 FROM chat_message WHERE serial = ? AND retracted = 1"
+        return self._transaction.one(query, (target,)) is not None
 
     def refuse_session(self, draft: Draft | RoomDraft) -> Moved | Unregistered | None:
         """Say what is wrong with the session that sends a draft; None: nothing is."""

@@ -77,6 +77,12 @@ end
 -- Whether a message is none of its own, but changes the one that its reference names.
 local function is_change(reference) return reference and string.byte(reference) ~= 97 end -- 'a'
 
+-- That a message between two users was retracted is remembered for an hour (seconds): an edit that was judged before must not
+-- come after it (P6).
+local REMEMBERED = 3600
+
+local function retracted_of(target) return 'chat:retracted:' .. target end
+
 -- What is published of a message of an inbox besides.
 local function news_mark(serial, to, device, reference)
   if not (to or reference) then return {serial} end
@@ -113,6 +119,8 @@ local function append(draft, serial)
     trouble, numbers, notes = judge_number(log, text, device, n, again, numbers, notes)
     if trouble then return trouble end
   end
+  local kind, target = string.match(reference or '', '^(%a)(%d+)$')
+  if kind == 'e' and redis.call('EXISTS', retracted_of(target)) == 1 then return {'stored', 0, log.waiting} end
   if log.waiting >= args.waiting then
     expire(log)
     if log.waiting >= args.waiting then return {'full', log.waiting, false} end
@@ -125,6 +133,7 @@ local function append(draft, serial)
   set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
   if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
   archive(to, sender, name, at, text, serial, reference)
+  if kind == 'x' then redis.call('SET', retracted_of(target), '', 'EX', REMEMBERED) end
   local is_elsewhere_too, id = #log.nodes > 0, is_here and log.last or 0
   if is_elsewhere_too and is_here then
     publish_later(log, {to, number(id), sender, name, at, text}, news_mark(serial, nil, nil, reference))

@@ -36,12 +36,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.campaign.changes import EVENTS, Change, ShownChange
-from benchmarks.campaign.complaints import Complaints
+from benchmarks.campaign.events import EventJudge
 from benchmarks.campaign.forgettings import read_forgettings
+from benchmarks.campaign.inbox_verdict import Verdict as Verdict
 from benchmarks.campaign.journal import entries
 from benchmarks.campaign.losses import LOSSES, Loss, read_losses
 from benchmarks.campaign.records import Gone, Pair, Session, Told, read_sessions
@@ -51,62 +50,6 @@ BACKLOG = 1500
 
 _UNACKNOWLEDGED = 500
 """Ids by which what a device has acknowledged may lag behind what it has shown, at most."""
-
-
-@dataclass
-class Verdict(Complaints):
-    """What became of all messages."""
-
-    confirmed: int = 0
-    refused: int = 0
-    owed: int = 0
-    """Showings of confirmed messages, one for each session that it was for, copies among them."""
-    copies: int = 0
-    """Those of them that are copies…"""
-    copies_wrong: int = 0
-    """…and those of these that are lost, shown twice or out of order."""
-    events: int = 0
-    """Those of them that are of events of confirmed edits and retractions."""
-    lost: int = 0
-    passed_over: int = 0
-    """Those lost ones whose reader was shown a later message of the same sender: they cannot come any more."""
-    shown_twice: int = 0
-    out_of_order: int = 0
-    shown_though_refused: int = 0
-    misdirected: int = 0
-    """Copies that were shown to the device that sent them, or to who is not to have any."""
-    missed: int = 0
-    """Confirmed ones that a device was told of as gone, or copies of when it was not registered: exempt."""
-    missed_for_no_reason: int = 0
-    """Times that a device was told so though nobody had it forgotten and it was not too far behind."""
-    wrong: int = 0
-    """Frames that are not as they should be."""
-    lost_with_store: int = 0
-    """Confirmed ones that the store lost when it went back: exempt."""
-    shown_again: int = 0
-    """Showings that come of that, too: exempt."""
-    kicked: int = 0
-    """Times that a user was logged out for a log-in that had failed, or was given up: a nuisance, not a loss."""
-    devices: int = 0
-    """Times that a user took a new device, because its numbers had been used."""
-
-    def blame(self, kind: str, what: str, copy: bool = False) -> None:
-        """Count a complaint."""
-        super().blame(kind, what)
-        self.copies_wrong += copy
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether any promise is."""
-        return bool(
-            self.lost
-            or self.shown_twice
-            or self.out_of_order
-            or self.shown_though_refused
-            or self.misdirected
-            or self.missed_for_no_reason
-            or self.wrong
-        )
 
 
 def count_confirmed(folder: Path) -> int:
@@ -132,14 +75,10 @@ class _Court:
         self._ids = self._all_ids()
         self._serials = self._all_serials()
         self._absences = self._all_absences()
-        self._changes = {
-            (session.name, change.to, change.key): change
-            for session in self._sessions.values()
-            for change in session.changes.asked.values()
-            if change.to > 0
-        }
-        self._names = {change.key: name for (name, *_), change in self._changes.items()}
-        self._events = self._all_events()
+        self._events = EventJudge(
+            *(self._sessions, self._losses, self._verdict),
+            *(self._is_for, self._was_there, self._was_absent),
+        )
 
     def judge(self) -> Verdict:
         verdict = self._verdict
@@ -177,7 +116,7 @@ class _Court:
         self._judge_order(reader)
         self._judge_gone(reader)
         if reader.is_registered:
-            self._judge_events(reader)
+            self._events.judge(reader)
         elif reader.changes.shown:
             self._verdict.blame("misdirected", f"an event at {reader.name}")
 
@@ -321,65 +260,6 @@ class _Court:
                 what = f"{self._said_of(reader, pair, told)} behind the serial {newest}"
                 self._verdict.blame("out_of_order", what, pair[1] != reader.uid)
             newest = max(newest, told.serial)
-
-    # Events
-
-    def _all_events(self) -> dict[tuple[int, int], set[int]]:
-        """The serials of the events of each change that anybody knows; of what a store lost, too."""
-        found: dict[tuple[int, int], set[int]] = defaultdict(set)
-        for session in self._sessions.values():
-            for one in session.changes.shown:
-                found[one.key].add(one.serial)
-        return found
-
-    def _judge_events(self, reader: Session) -> None:
-        shown: dict[tuple[int, int], list[ShownChange]] = defaultdict(list)
-        for one in reader.changes.shown:
-            shown[one.key].append(one)
-            self._judge_event(reader, one, shown[one.key])
-        for (name, to, _), change in self._changes.items():
-            maker = self._sessions[name]
-            if change.done and maker is not reader and self._is_for((name, to), reader):
-                self._judge_change(reader, (name, to), change, is_shown=change.key in shown)
-
-    def _judge_event(self, reader: Session, one: ShownChange, so_far: list[ShownChange]) -> None:
-        """Judge an event that was shown, the last of those ``so_far`` of the same change."""
-        name = self._names.get(one.key, "")
-        maker, what = self._sessions.get(name), f"{one.event} {one.target} at {reader.name}"
-        if maker is None:
-            self._verdict.blame("wrong", f"{what}: nobody has asked for that")
-            return
-        change = maker.changes.asked[one.key]
-        is_copy = change.to != reader.uid
-        place = change.to if is_copy else maker.uid
-        said = (EVENTS[change.is_retraction], maker.uid, place)
-        if not self._is_for((name, change.to), reader):
-            self._verdict.blame("misdirected", what)
-        elif (one.event, one.by, one.place) != said or one.serial <= one.target:
-            self._verdict.blame("wrong", what)
-        elif len(so_far) > change.most:
-            self._verdict.blame("shown_twice", what, is_copy)
-
-    def _judge_change(self, reader: Session, pair: Pair, change: Change, *, is_shown: bool) -> None:
-        """Judge whether a change that was confirmed was told, if it is for this reader."""
-        if not self._was_there(reader, change.sent[0]):
-            return
-        self._verdict.owed += 1
-        self._verdict.events += 1
-        if is_shown:
-            return
-        done = change.done[0][1]
-        serials = self._events.get(change.key, set())
-        low, high = (min(serials), max(serials)) if serials else (change.target, 1 << 53)
-        is_missed = any(gone.covers(low, high, change.sent[0]) for gone in reader.gone)
-        if change.may_be_lost(self._losses):
-            self._verdict.lost_with_store += 1
-        elif is_missed or self._was_absent(reader, change.sent[0], done):
-            self._verdict.missed += 1
-        else:
-            what = f"{EVENTS[change.is_retraction]} {_named(pair, change.k)} at {reader.name}"
-            self._verdict.blame("lost", what, pair[1] != reader.uid)
-            self._verdict.passed_over += any(other.at > done for _, other in reader.order)
 
     def _judge_gone(self, reader: Session) -> None:
         """Whoever is told so again before it has shown anything is told of the same."""

@@ -2,77 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from twisted.trial.unittest import TestCase
-
 from benchmarks.campaign.forgettings import FORGETTINGS
 from benchmarks.campaign.losses import LOSSES, Loss, record_loss
-from benchmarks.campaign.rooms.court import judge_rooms
-from benchmarks.campaign.rooms.history import Change, write_history
-from benchmarks.campaign.rooms.verdict import RoomVerdict
-
-_ROOM = 7
-_WINDOW = 100
-
-
-class RoomCase(TestCase):
-    """
-    The user 1 has made a room in the second 1, with the serial 10, and the user 2 has joined in the second 2, with 20.
-
-    Everything happens at full seconds. Ids are serials; ``1d1`` and ``2d1`` are devices, there from the first second.
-    """
-
-    def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
-        self.changes: list[Change] = []
-        for device in ("1d1", "2d1"):
-            self.note(device, 0, "l")
-        self.changed(1, 10, "created", 1, 1, "1d1")
-        self.changed(2, 20, "joined", 2, 2, "1d1", "2d1")
-
-    def note(self, owner: str, second: int, words: str) -> None:
-        with (self.folder / f"{owner}.journal").open("a") as file:
-            file.write(f"{second} {words}\n")
-
-    def changed(
-        self, second: int, serial: int, event: str, by: int, user: int, *readers: str
-    ) -> None:
-        """SQL has a change, and these readers were shown it."""
-        version = len(self.changes) + 1
-        change = Change(_ROOM, version, second, event, by, user, serial, serial)
-        self.changes.append(change)
-        for reader in readers:
-            self.shown_event(reader, second, change)
-
-    def shown_event(self, reader: str, second: int, change: Change) -> None:
-        words = f"{change.id} {change.serial} {second * 1000} {change.event} {change.by}"
-        self.note(reader, second, f"re {_ROOM} {words} {change.user}")
-
-    def said(self, sender: str, k: int, second: int) -> None:
-        self.note(sender, second, f"o -{_ROOM} {k} {k}")
-
-    def confirmed(self, sender: str, k: int, second: int, serial: int, *readers: str) -> None:
-        """A message was said and confirmed in that second, and shown to these readers in the next."""
-        self.said(sender, k, second)
-        self.note(sender, second, f"c -{_ROOM} {k} {second * 1000} {serial} {serial}")
-        for reader in readers:
-            self.shown(reader, sender, k, second + 1, serial)
-
-    def shown(self, reader: str, sender: str, k: int, second: int, serial: int) -> None:
-        words = f"rs {_ROOM} {serial} {serial} {sender} {k} {(second - 1) * 1000}"
-        self.note(reader, second, words)
-
-    def left(self, reader: str, second: int, why: str = "left") -> None:
-        self.note(reader, second, f"rl {_ROOM} {why}")
-
-    def verdict(self) -> RoomVerdict:
-        write_history(self.folder, self.changes)
-        return judge_rooms(self.folder, window=_WINDOW)
-
-    def complaints(self) -> list[str]:
-        return self.verdict().examples
+from benchmarks.campaign.rooms.history import Change
+from tests.campaign.room_case import ROOM, RoomCase
 
 
 class Owed(RoomCase):
@@ -226,7 +159,7 @@ class Shown(RoomCase):
         """Nobody would complain that a session of the text dialect is shown what is not for it."""
         self.note("3t", 0, "a")
         self.confirmed("1d1", 1, 3, 30, "2d1")
-        self.note("3t", 4, f"rs {_ROOM} 0 0 1d1 1 3000")
+        self.note("3t", 4, f"rs {ROOM} 0 0 1d1 1 3000")
         self.assertEqual(self.complaints(), ["leaked: 1d1>room 7#1 at 3t"])
 
     def test_to_its_sender(self) -> None:
@@ -237,13 +170,13 @@ class Shown(RoomCase):
     def test_refused(self) -> None:
         """Nobody would complain that a message is shown of which its sender was told that nobody gets it."""
         self.said("1d1", 1, 3)
-        self.note("1d1", 4, f"x -{_ROOM} 1")
+        self.note("1d1", 4, f"x -{ROOM} 1")
         self.shown("2d1", "1d1", 1, 5, 30)
         self.assertEqual(self.complaints(), ["misdirected: 1d1>room 7#1 at 2d1"])
 
     def test_an_event_that_never_was(self) -> None:
         """A device would be shown an event that SQL does not know, or knows otherwise, and nobody would complain."""
-        self.note("2d1", 3, f"re {_ROOM} 30 30 3000 role 1 2")
+        self.note("2d1", 3, f"re {ROOM} 30 30 3000 role 1 2")
         self.assertEqual(self.complaints(), ["wrong: room 7 role 30 at 2d1"])
         self.changed(3, 30, "role", 1, 3, "1d1")
         self.assertEqual(self.complaints(), ["wrong: room 7 role 30 at 2d1"])
@@ -258,8 +191,8 @@ class Members(RoomCase):
         self.assertEqual(self.complaints(), ["leaked: 3d1>room 7#1 of no member"])
 
     def removed(self, asked: int, done: int) -> None:
-        self.note("1d1", asked, f"rq {_ROOM} remove 2")
-        self.note("1d1", done, f"rk {_ROOM} remove 2")
+        self.note("1d1", asked, f"rq {ROOM} remove 2")
+        self.note("1d1", done, f"rk {ROOM} remove 2")
 
     def test_a_removal_that_did_not_hold(self) -> None:
         """A removal would be confirmed and never carried out, or only later, and nobody would complain."""
@@ -283,8 +216,8 @@ class Members(RoomCase):
     def test_refused_though_a_member(self) -> None:
         """A member's message would be refused as that of somebody else, and nobody would complain."""
         self.said("2d1", 1, 3)
-        self.note("2d1", 4, f"x -{_ROOM} 1")
-        self.note("2d1", 4, f"rf {_ROOM} 1 not-a-member")
+        self.note("2d1", 4, f"x -{ROOM} 1")
+        self.note("2d1", 4, f"rf {ROOM} 1 not-a-member")
         self.assertEqual(self.complaints(), ["refused_for_no_reason: 2d1>room 7#1"])
         self.changed(4, 40, "left", 2, 2, "1d1", "2d1")
         self.left("2d1", 4)
@@ -303,7 +236,7 @@ class Members(RoomCase):
 
     def test_unfinished(self) -> None:
         """A change that never gets into the log would not be noticed."""
-        self.changes.append(Change(_ROOM, 3, 3, "left", 2, 2, 0, 0))
+        self.changes.append(Change(ROOM, 3, 3, "left", 2, 2, 0, 0))
         self.assertEqual(self.complaints(), ["unfinished: room 7 version 3"])
 
 
@@ -311,7 +244,7 @@ class Window(RoomCase):
     """What is no longer kept."""
 
     def missed(self, second: int, until: int, serial: int) -> None:
-        self.note("2d1", second, f"rm {_ROOM} 20 {until} {serial}")
+        self.note("2d1", second, f"rm {ROOM} 20 {until} {serial}")
 
     def test_missed(self) -> None:
         """More, or less, would be excused than what a device was told of as no longer kept."""
@@ -337,7 +270,7 @@ class Window(RoomCase):
         self.assertEqual(self.complaints(), ["lost: 1d1>room 7#1 at 3t"])
         for k in range(2, 60):
             self.confirmed("1d1", k, 5, 40 + k, "2d1")
-            self.note("3t", 9, f"rs {_ROOM} 0 0 1d1 {k} 5000")
+            self.note("3t", 9, f"rs {ROOM} 0 0 1d1 {k} 5000")
         self.assertEqual(self.complaints(), ["lost: 1d1>room 7#1 at 3t"])
         self.note("3t", 8, "a")
         self.assertEqual(self.complaints(), [])
@@ -364,12 +297,12 @@ class Losses(RoomCase):
         """A message, or an event, that the store lost would not be excused when it comes again, or too often."""
         self.said("1d1", 1, 15)
         self.shown("2d1", "1d1", 1, 15, 150)
-        lost = Change(_ROOM, 3, 16, "changed", 1, 0, 160, 160)
+        lost = Change(ROOM, 3, 16, "changed", 1, 0, 160, 160)
         self.shown_event("2d1", 16, lost)
         self.changed(16, 210, "changed", 1, 0)
         for reader in ("1d1", "2d1"):
             self.shown_event(reader, 21, self.changes[-1])
-        self.note("1d1", 25, f"c -{_ROOM} 1 22000 220 220")
+        self.note("1d1", 25, f"c -{ROOM} 1 22000 220 220")
         self.shown("2d1", "1d1", 1, 23, 220)
         self.assertEqual((self.complaints(), self.verdict().shown_again), ([], 1))
         self.shown("2d1", "1d1", 1, 26, 260)
@@ -380,11 +313,11 @@ class Losses(RoomCase):
 
     def test_missed(self) -> None:
         """A device would be blamed for what went with a whole log, or excused for more than one such word."""
-        self.note("2d1", 21, f"rm {_ROOM} 20 300 0")
-        self.note("2d1", 22, f"rm {_ROOM} 20 300 0")
+        self.note("2d1", 21, f"rm {ROOM} 20 300 0")
+        self.note("2d1", 22, f"rm {ROOM} 20 300 0")
         self.assertEqual(self.complaints(), [])
         self.confirmed("1d1", 1, 23, 310, "2d1")
-        self.note("2d1", 25, f"rm {_ROOM} 310 320 0")
+        self.note("2d1", 25, f"rm {ROOM} 310 320 0")
         lacks = "missed_for_no_reason: 2d1 lacks up to 320 in room 7"
         self.assertEqual(self.complaints(), [lacks])
 
@@ -397,61 +330,3 @@ class Losses(RoomCase):
         for reader in ("1d1", "2d1", "3d1"):
             self.shown_event(reader, 21, self.changes[-1])
         self.assertEqual(self.complaints(), [])
-
-
-class Changed(RoomCase):
-    """The user 1 has edited, or retracted, what it said in the room."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.confirmed("1d1", 1, 3, 30, "2d1")
-
-    def asked(self, n: int, second: int) -> None:
-        self.note("1d1", second, f"v 30 {n} -{_ROOM} 1")
-        self.note("1d1", second + 1, f"vk 30 {n}")
-
-    def told(self, second: int, n: int, *readers: str, serial: int = 50) -> None:
-        event = "edited" if n else "retracted"
-        for reader in readers:
-            words = f"{serial} {serial} {(second - 1) * 1000} {event} 1 30 {n}"
-            self.note(reader, second, f"rv {_ROOM} {words}")
-
-    def test_owed(self) -> None:
-        """An edit that a member, or the device which made it, was not told of would not be missed."""
-        self.asked(1, 4)
-        lost = [f"lost: room 7 edited 1 of 30 at {reader}" for reader in ("1d1", "2d1")]
-        self.assertEqual(self.complaints(), lost)
-        self.told(6, 1, "1d1", "2d1")
-        verdict = self.verdict()
-        self.assertEqual((verdict.examples, verdict.edits), ([], 1))
-
-    def test_outside(self) -> None:
-        """An edit that was stored after a member left would be asked for."""
-        self.changed(4, 40, "left", 2, 2, "1d1", "2d1")
-        self.left("2d1", 4)
-        self.asked(1, 4)
-        self.told(6, 1, "1d1")
-        self.assertEqual(self.complaints(), [])
-        self.told(7, 1, "2d1")
-        self.assertEqual(self.verdict().leaked, 1)
-
-    def test_retracted(self) -> None:
-        """A member would be asked to have shown what was retracted before, or its edits; or not the retraction."""
-        self.note("2d2", 0, "l")
-        self.shown_event("2d2", 2, self.changes[-1])
-        self.asked(1, 4)
-        self.told(5, 1, "1d1", "2d1", serial=45)
-        self.asked(0, 6)
-        self.told(7, 0, "1d1", "2d1")
-        verdict = self.verdict()
-        self.assertEqual(verdict.examples, ["lost: room 7 retracted 0 of 30 at 2d2"])
-        self.assertEqual((verdict.retracted, verdict.retractions), (2, 1))
-
-    def test_twice(self) -> None:
-        """An edit that was shown more often than it was asked for would pass, or one that nobody has asked for."""
-        self.asked(1, 4)
-        self.told(6, 1, "1d1", "2d1")
-        self.told(7, 1, "2d1", serial=60)
-        self.told(8, 2, "2d1", serial=70)
-        verdict = self.verdict()
-        self.assertEqual((verdict.shown_twice, verdict.wrong), (1, 1))

@@ -63,7 +63,7 @@ def edits() -> None:
 
 def retractions() -> None:
     """What is retracted stays in its room's log."""
-    replace_rule("delete_from_room(room, string.sub(reference, 2))", "")
+    replace_rule("if kind == 'x' then delete_from_room(room, target) end", "")
 
     def delete(self: RoomEntries, room: int, target: int) -> None:
         pass

@@ -8,9 +8,8 @@ membership that is over, to a device that has shown nothing of the room up to it
 A session of the text dialect may be shown a message more than once, and owes nothing of what another device of its
 user has shown, or of what was more than 50 entries back when it logged in.
 
-An edit or a retraction that was confirmed is owed like a message, to who has made it, too; where it stands is known if
-anybody was shown it, else it stands behind its message. A message that its sender has asked to retract, and its edits,
-may be gone from the log before a reader comes to them.
+A confirmed edit or retraction is owed like a message, to its maker, too. A message of which a retraction was asked for,
+and its edits, may be gone before a reader comes to them.
 
 *Leaked* is what was shown, or taken, outside of a membership, and what lies in one that began before its end was
 asked for and was said after that was confirmed.
@@ -29,10 +28,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.campaign.changes import EVENTS, by_target
-from benchmarks.campaign.changes import Change as MessageChange
 from benchmarks.campaign.forgettings import read_forgettings
 from benchmarks.campaign.losses import LOSSES, read_losses
+from benchmarks.campaign.rooms.changes import RoomChanges
 from benchmarks.campaign.rooms.history import Change, Stay, read_history
 from benchmarks.campaign.rooms.known import Known, Span, is_lost
 from benchmarks.campaign.rooms.plan import WINDOW
@@ -75,7 +73,8 @@ class _RoomCourt:
         self._window = window
         self._verdict = RoomVerdict()
         self._endings = self._all_endings()
-        self._all_changes()
+        self._changes = RoomChanges(sessions, self._losses)
+        self._verdict.edits, self._verdict.retractions = self._changes.confirmed
         self._limits: dict[tuple[int, int], list[tuple[Stay, float]]] = {}
 
     def judge(self) -> RoomVerdict:
@@ -92,33 +91,6 @@ class _RoomCourt:
                 for room in self._rooms():
                     self._judge_reader(reader, room)
         return verdict
-
-    def _all_changes(self) -> None:
-        """Edits and retractions by what is said of them, and by room; and the known serials of their events."""
-        changes = by_target(one.of_messages for one in self._sessions.values())
-        self._makers = {
-            key: session.uid
-            for session in self._sessions.values()
-            for key in session.of_messages.asked
-        }
-        self._changes: dict[tuple[int, int, int], MessageChange] = {}
-        self._in_room: dict[int, list[MessageChange]] = defaultdict(list)
-        self._retracted: set[int] = set()
-        for change in (one for some in changes.values() for one in some if one.to < 0):
-            self._changes[-change.to, *change.key] = change
-            self._in_room[-change.to].append(change)
-            if change.is_retraction:
-                self._retracted.add(change.target)
-            if change.done and change.is_retraction:
-                self._verdict.retractions += 1
-            elif change.done:
-                self._verdict.edits += 1
-        self._events: dict[tuple[int, int], set[int]] = defaultdict(set)
-        for session in self._sessions.values():
-            for shown in session.shown.values():
-                for one in shown:
-                    if one.target and not is_lost(self._losses, one):
-                        self._events[one.target, one.n].add(one.serial)
 
     def _rooms(self) -> list[int]:
         said = {room for one in self._sessions.values() for room in (*one.confirmed, *one.shown)}
@@ -209,7 +181,7 @@ class _RoomCourt:
                 span = self._known.span(room, sender.name, k)
                 if sender.said[room].get(k, told.time) <= since or not self._is_in(stays, span):
                     continue
-                if (sender.name, k) not in messages and self._may_be_retracted(sender, room, k):
+                if (sender.name, k) not in messages and self._changes.is_retracted(sender, room, k):
                     self._verdict.retracted += 1
                     continue
                 self._verdict.owed += 1
@@ -220,32 +192,23 @@ class _RoomCourt:
             self._judge_events(reader, room, stays, since, newest)
             self._judge_changes(reader, room, stays, since, newest)
 
-    def _may_be_retracted(self, sender: RoomSession, room: int, k: int) -> bool:
-        changes = sender.of_messages.asked.values()
-        return any(one.is_retraction and (one.to, one.k) == (-room, k) for one in changes)
-
     def _judge_changes(
         self, reader: RoomSession, room: int, stays: list[Stay], since: float, newest: int
     ) -> None:
         """Judge edits and retractions of messages."""
-        told_of = {(one.target, one.n) for one in reader.shown.get(room, [])}
-        for change in self._in_room.get(room, []):
-            serials = self._events.get(change.key, set())
-            span = Span(min(serials), max(serials)) if serials else Span(change.target, 1 << 53)
-            if not change.done or change.sent[0] <= since or not self._is_in(stays, span):
+        told_of = {one.name for one in reader.shown.get(room, []) if one.target}
+        for one in self._changes.confirmed_in(room):
+            if one.told.at <= since or not self._is_in(stays, one.span):
                 continue
-            if change.key in told_of:
-                self._verdict.owed += 1
-            elif not change.is_retraction and change.target in self._retracted:
+            if one.name not in told_of and one.may_be_retracted:
                 self._verdict.retracted += 1
-            elif change.may_be_lost(self._losses):
-                self._verdict.owed += 1
+                continue
+            self._verdict.owed += 1
+            if one.name not in told_of and one.may_be_lost:
                 self._verdict.lost_with_store += 1
-            else:
-                self._verdict.owed += 1
-                told = Shown(change.done[0][1], change.sent[0], 0, min(serials, default=0))
-                what = f"{_change(change)} at {reader.name}"
-                self._judge_missing(reader, room, told, span, what, newest)
+            elif one.name not in told_of:
+                what = f"{one} at {reader.name}"
+                self._judge_missing(reader, room, one.told, one.span, what, newest)
 
     def _judge_events(
         self, reader: RoomSession, room: int, stays: list[Stay], since: float, newest: int
@@ -328,7 +291,8 @@ class _RoomCourt:
             if not reader.is_device:
                 continue
             if one.target:
-                self._judge_change(reader, room, one, len(seen[one.name]))
+                if trouble := self._changes.trouble(room, one, seen[one.name]):
+                    self._blame_shown(trouble, reader, room, one)
             elif one.event:
                 self._judge_event(reader, room, one, events.get(one.serial))
             elif before := seen[one.name]:
@@ -366,18 +330,6 @@ class _RoomCourt:
                 self._blame_shown("wrong", reader, room, one)
         elif one.what != change.what:
             self._blame_shown("wrong", reader, room, one)
-
-    def _judge_change(self, reader: RoomSession, room: int, one: Shown, before: int) -> None:
-        """Judge the event of an edit or a retraction, which was shown so many times ``before``."""
-        change = self._changes.get((room, one.target, one.n))
-        if change is None:
-            self._blame_shown("wrong", reader, room, one)
-            return
-        said = (EVENTS[change.is_retraction], self._makers[change.key])
-        if (one.event, one.by) != said or one.serial <= one.target:
-            self._blame_shown("wrong", reader, room, one)
-        elif before >= change.most:
-            self._blame_shown("shown_twice", reader, room, one)
 
     def _judge_again(self, reader: RoomSession, room: int, one: Shown, before: list[Shown]) -> None:
         reasons = [
@@ -442,10 +394,6 @@ def _is_end(one: Shown, uid: int) -> bool:
 def _named(words: Words) -> str:
     room, sender, k = words
     return f"{sender}>room {room}#{k}"
-
-
-def _change(change: MessageChange) -> str:
-    return f"room {-change.to} {EVENTS[change.is_retraction]} {change.n} of {change.target}"
 
 
 def _event(change: Change) -> str:

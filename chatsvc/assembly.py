@@ -268,7 +268,8 @@ class Assembly:
 
     def _about(self) -> str:
         """Say what other nodes may know of this one."""
-        return NodeFacts(__version__, self.tokens.fingerprint, FACTS).to_text()
+        history = str(self._config.history)
+        return NodeFacts(__version__, self.tokens.fingerprint, FACTS, history).to_text()
 
     async def _compare_secrets(self, inbox: Inbox) -> None:
         with suppress(StoreUnavailable):

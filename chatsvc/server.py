@@ -203,6 +203,7 @@ class ChatServer(PreparedService):
             accounts=config.accounts,
             inbox=config.inbox,
         )
+        self._log.info("History: {history}", event="history", history=str(config.history))
         if config.registration:
             text = "Registration is open: clients may type `register NAME PASSWORD`"
         else:

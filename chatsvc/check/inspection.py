@@ -163,6 +163,8 @@ async def _inspect_open_accounts(database: Database, config: Config, now: float)
         found.append(warn("rooms", _UNFINISHED.format(rooms=", ".join(f"#{one}" for one in old))))
     if config.history.days and not keeps_history:
         found.append(warn("history", NO_HISTORY))
+    else:
+        found.append(ok("history", f"the history: {config.history}"))
     return found
 
 
@@ -190,10 +192,11 @@ async def _inspect_inbox(reactor: Any, config: Config) -> list[Finding]:
         return [*found, fail("inbox", str(problem))]
     except SQL_ERRORS as problem:
         return [*found, fail("inbox", f"{url}: {first_line(problem)}")]
+    archiving = f"; {behind} wait to be archived" if behind else ""
     found.append(
         ok(
             "inbox",
-            f"{url} answers and can be written: {what}; {waiting} messages wait{_OLDER}",
+            f"{url} answers and can be written: {what}; {waiting} messages wait{_OLDER}{archiving}",
         )
     )
     found += [warn("inbox", risk) for risk in inbox_risks]
@@ -209,7 +212,9 @@ def _inspect_nodes(config: Config, nodes: Mapping[str, str]) -> list[Finding]:
     all_of_us = dict(nodes)
     with suppress(BadKeys):  # they are among the findings already
         secret = Tokens(KeyFolder(config.keys).token_secret())
-        all_of_us[config.keys] = NodeFacts(__version__, secret.fingerprint, FACTS).to_text()
+        all_of_us[config.keys] = NodeFacts(
+            __version__, secret.fingerprint, FACTS, str(config.history)
+        ).to_text()
     return found + [warn("nodes", line) for line in differences(all_of_us)]
 
 

@@ -40,6 +40,7 @@ from chatsvc.inbox.outcome import (
     Failed,
     Full,
     Gap,
+    Gone,
     Moved,
     NotMember,
     Outcome,
@@ -81,6 +82,7 @@ STATE_LABELS: dict[type[Outcome], str] = {
     Unregistered: "unregistered",
     NotMember: "not-member",
     Behind: "behind",
+    Gone: "gone",
 }
 """The metric's label for each outcome: the label stays when a class gets another name."""
 
@@ -287,7 +289,7 @@ class MessageRouter(ReadersHere):
     def _dispatch_to_room(self, one: PendingRoomMessage, outcome: Outcome, lost: bool) -> None:
         """Give a stored message to the room's feed here, and report to its sender."""
         if type(outcome) is Stored:
-            if outcome.id and not lost:
+            if not lost:
                 self._feeds.stored(one.entry(outcome.id, outcome.serial))
             one.report(outcome, one.message(outcome.id, outcome.serial))
         else:

@@ -13,6 +13,7 @@ from chatsvc.inbox.outcome import (
     Behind,
     Draft,
     Full,
+    Gone,
     Moved,
     NotMember,
     Outcome,
@@ -33,6 +34,7 @@ _REFUSALS: dict[type[Outcome], Problem] = {
     Moved: Problem.NOT_LOGGED_IN,
     Unregistered: Problem.NOT_LOGGED_IN,
     NotMember: Problem.NOT_A_MEMBER,
+    Gone: Problem.FORBIDDEN,
 }
 
 

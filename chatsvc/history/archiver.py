@@ -77,6 +77,8 @@ class Archiver:
         """Write what comes next; False: nothing waits, or another node does it."""
         done, self._done = self._done, None
         page = await self._queue.take(done, PAGE)
+        if page is not None and not self.is_here:
+            self._log.info("This node archives now", event="archiving")
         self.is_here = page is not None
         if not page:
             return False

@@ -25,6 +25,11 @@ class HistoryLimits:
     backlog_bytes: int = 256 * 1024 * 1024
     edit_minutes: int = 60
 
+    def __str__(self) -> str:
+        if not self.days:
+            return "none is kept (--history-days 0)"
+        return f"kept for {self.days} days, edited for {self.edit_minutes} minutes"
+
     def keeps(self, accounts: StoreURL, inbox: StoreURL) -> bool:
         """Whether there is a history with these stores: an SQLite file of inboxes must be that of the accounts, too."""
         if not self.days or inbox.scheme != "sqlite":

@@ -13,12 +13,14 @@ class NodeFacts:
     """
     What a node publishes about itself.
 
-    ``secret`` is the fingerprint of its token secret, ``features`` are those of clients that it knows.
+    ``secret`` is the fingerprint of its token secret, ``features`` are those of clients that it knows. ``history`` says
+    how it keeps the history, empty if it does not say.
     """
 
     version: str
     secret: str
     features: tuple[str, ...] = ()
+    history: str = ""
 
     def to_text(self) -> str:
         """The facts as JSON, for :func:`parse_facts`."""
@@ -30,7 +32,8 @@ def parse_facts(text: str) -> NodeFacts:
     try:
         facts = orjson.loads(text)
         features = tuple(map(str, facts.get("features", ())))
-        return NodeFacts(str(facts["version"]), str(facts["secret"]), features)
+        history = str(facts.get("history", ""))
+        return NodeFacts(str(facts["version"]), str(facts["secret"]), features, history)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return NodeFacts("", "")
 
@@ -42,7 +45,7 @@ def differences(nodes: Mapping[str, str]) -> list[str]:
     ``nodes`` are the published facts by the node's name. The result has a line for each difference.
     """
     facts = {name: parse_facts(text) for name, text in sorted(nodes.items())}
-    return [*_other_secrets(facts), *_older_nodes(facts)]
+    return [*_other_secrets(facts), *_other_histories(facts), *_older_nodes(facts)]
 
 
 def _other_secrets(facts: Mapping[str, NodeFacts]) -> list[str]:
@@ -55,6 +58,20 @@ def _other_secrets(facts: Mapping[str, NodeFacts]) -> list[str]:
     return [
         "nodes do not share the token secret, so users who move must type their passwords: give all"
         f" the same token.secret ({groups})"
+    ]
+
+
+def _other_histories(facts: Mapping[str, NodeFacts]) -> list[str]:
+    by_history: dict[str, list[str]] = {}
+    for name, one in facts.items():
+        if one.history:
+            by_history.setdefault(one.history, []).append(name)
+    if len(by_history) < 2:
+        return []
+    groups = " | ".join(f"{how}: {', '.join(names)}" for how, names in by_history.items())
+    return [
+        "nodes keep different histories, so some of what is said may be in none: give all the same --history-days"
+        f" and --edit-minutes ({groups})"
     ]
 
 

@@ -184,7 +184,14 @@ class Behind:
     """
 
 
-Outcome = Stored | Full | Duplicate | Gap | Failed | Moved | Unregistered | NotMember | Behind
+@record
+class Gone:
+    """Nothing was stored: the message that it edits was retracted meanwhile."""
+
+
+Outcome = (
+    Stored | Full | Duplicate | Gap | Failed | Moved | Unregistered | NotMember | Behind | Gone
+)
 
 
 @record

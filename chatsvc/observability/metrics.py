@@ -67,7 +67,7 @@ connection where somebody is logged in already. ``too-many-devices``: as many as
 
 MESSAGE_STATES = (
     *("stored", "duplicate", "full", "gap", "failed", "moved", "unregistered"),
-    *("not-member", "behind"),
+    *("not-member", "behind", "gone"),
     "unknown",
 )
 """What can become of a message: the store's outcome, or ``unknown`` if the sender got no certain answer."""

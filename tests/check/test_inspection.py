@@ -96,7 +96,8 @@ class FolderTests(Inspecting):
         """What is well would be found wrong."""
         await self.make_all()
         self.assertEqual(await self.inspect(), [])
-        about = ["limits", "keys", "certificate", "keys", "port", "accounts", "schema", "inbox"]
+        about = ["limits", "keys", "certificate", "keys", "port", "accounts", "schema"]
+        about += ["history", "inbox"]
         self.assertEqual([finding.about for finding in self.found], about)
 
     async def test_no_folder(self) -> None:

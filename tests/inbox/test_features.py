@@ -123,6 +123,16 @@ class NodeFactsTests(SynchronousTestCase):
         """A node of the version before would say that the token secrets differ."""
         self.assertIn('"version":"2","secret":"s"', OURS)
 
+    def test_other_histories(self) -> None:
+        """What is said at a node that keeps no history would be missing, and nobody know why."""
+        here, there = (
+            NodeFacts("2", "s", FACTS, how).to_text()
+            for how in ("kept for 365 days", "none is kept")
+        )
+        self.assertEqual(differences({"a": here, "b": here, "c": OURS}), [])
+        (line,) = differences({"a": here, "b": there})
+        self.assertIn("(kept for 365 days: a | none is kept: b)", line)
+
     def test_older_node_among_them(self) -> None:
         """`chatsvc check` would not say why no client gets a device."""
         self.assertEqual(differences({"a": OURS, "b": OURS}), [])
@@ -132,4 +142,4 @@ class NodeFactsTests(SynchronousTestCase):
         self.assertIn("(b, d)", line)
         self.assertIn("(devices, references, rooms)", line)
         before = NodeFacts("1", "s", (DEVICES,)).to_text()
-        self.assertIn("(rooms)", differences({"a": OURS, "b": before})[0])
+        self.assertIn("(references, rooms)", differences({"a": OURS, "b": before})[0])

@@ -23,6 +23,7 @@ from chatsvc.inbox.outcome import (
     Failed,
     Full,
     Gap,
+    Gone,
     Moved,
     NotMember,
     Outcome,
@@ -46,6 +47,7 @@ _REFUSALS: dict[str, Callable[..., Outcome]] = {
     "unregistered": Unregistered,
     "not-member": NotMember,
     "behind": Behind,
+    "gone": Gone,
 }
 """Outcomes of what was not stored now."""
 

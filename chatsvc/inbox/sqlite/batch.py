@@ -19,6 +19,7 @@ from chatsvc.inbox.outcome import (
     Duplicate,
     Full,
     Gap,
+    Gone,
     Moved,
     Outcome,
     Removal,
@@ -126,7 +127,7 @@ class SQLiteBatch:
                 return seen
             digests = seen
         if draft.reference is not None and self._is_retracted(draft.reference):
-            return Stored(0, inbox.waiting)  # it was judged before that, and comes too late (P6)
+            return Gone()  # it was judged before that, and comes too late (P6)
         full = self._take_share(draft, inbox)
         if full is not None:
             return full

@@ -10,6 +10,7 @@ from chatsvc.inbox.outcome import (
     Draft,
     Duplicate,
     Gap,
+    Gone,
     NotMember,
     Outcome,
     RoomAcknowledgement,
@@ -101,7 +102,7 @@ class RoomBatch:
         if reference is not None and reference.kind == "retracted":
             self._logs.delete(draft.room, reference.serial)
         elif reference is not None and self._logs.is_retracted(draft.room, reference):
-            return Stored(0, 0)  # who edits it at the same time comes too late (P6)
+            return Gone()  # it was judged before that, and comes too late (P6)
         serial = self._inboxes.next_serial()
         id = self._logs.append(draft, serial)
         self._inboxes.archive(draft.room, draft, serial)

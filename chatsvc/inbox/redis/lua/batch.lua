@@ -120,7 +120,7 @@ local function append(draft, serial)
     if trouble then return trouble end
   end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and redis.call('EXISTS', retracted_of(target)) == 1 then return {'stored', 0, log.waiting} end
+  if kind == 'e' and redis.call('EXISTS', retracted_of(target)) == 1 then return {'gone'} end
   if log.waiting >= args.waiting then
     expire(log)
     if log.waiting >= args.waiting then return {'full', log.waiting, false} end

@@ -70,7 +70,7 @@ local function append_to_room(draft, serial)
   end
   if not redis.call('HGET', members_of(name), sender) then return {'not-member'} end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and is_retracted(room, target) then return {'stored', 0, 0} end
+  if kind == 'e' and is_retracted(room, target) then return {'gone'} end
   nodes_of_room(room)
   if is_change(reference) then mark = '*' end -- P5: a change is told to all
   if kind == 'x' then delete_from_room(room, target) end

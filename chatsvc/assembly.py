@@ -67,7 +67,7 @@ DEAD_TOKENS = Rate(10, 1000)
 
 _SHORT_BACKLOG = "--device-backlog is below --inbox-limit: a device that reads a full inbox is forgotten meanwhile"
 
-_READERS = Pool(3, only_read=True)
+_READERS = Pool(5, only_read=True)
 """Connections that read the history: several people can search at once, and no message waits for them."""
 
 _ARCHIVER = Pool(2, idle=30)

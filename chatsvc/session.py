@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from chatsvc.pipeline import CommandPipeline, Connection
 from chatsvc.rooms.room import RoomRefused
 from chatsvc.services import Services
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.waiters import Turns, Waiters
 from chatsvc.wire import commands as c
 from chatsvc.wire import events as e
 from chatsvc.wire.problems import Problem, code_of
@@ -86,6 +88,8 @@ class Session(CommandPipeline):
         # What has ended a log-in before it was answered, to be done then.
         self.early_end: Callable[[], None] | None = None
         self._paused = False
+        self._relieved = Waiters[None]()
+        self._answering = Turns[str]()
 
     @property
     def caller(self) -> Caller:
@@ -126,10 +130,23 @@ class Session(CommandPipeline):
         """Deliver messages again."""
         self._paused = False
         self.connection.release("output")
+        self._relieved.fire(None)
         if self.user and self.user.reader:
             self.user.reader.resume()
             if self.user.rooms:
                 self.user.rooms.resume()
+
+    @asynccontextmanager
+    async def turn_to_answer(self, kind: str) -> AsyncIterator[None]:
+        """
+        Wait until the connection takes more, and all earlier commands of this ``kind`` were answered.
+
+        So only one large answer is in memory for each kind, however many are asked for (P8).
+        """
+        async with self._answering.turn(kind):
+            while self._paused:
+                await self._relieved.wait()
+            yield
 
     def stop(self) -> None:
         """Carry out and answer nothing more: the connection is about to close. What it has received still counts."""

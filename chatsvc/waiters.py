@@ -1,12 +1,15 @@
-"""Several that wait for the same thing to happen."""
+"""Several that wait: for the same thing to happen, or for their turn."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 class Waiters(Generic[T]):
@@ -34,3 +37,22 @@ class Waiters(Generic[T]):
             one = next(iter(waiting))
             del waiting[one]
             one.callback(result)
+
+
+class Turns(Generic[K]):
+    """Lets those who do something with the same key do it one after another."""
+
+    def __init__(self) -> None:
+        self._locks: dict[K, DeferredLock] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: K) -> AsyncIterator[None]:
+        """Wait for the turn, and have it until the end; who is cancelled meanwhile waits no more."""
+        lock = self._locks.setdefault(key, DeferredLock())
+        await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+            if not lock.locked:
+                self._locks.pop(key, None)

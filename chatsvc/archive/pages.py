@@ -19,6 +19,12 @@ _PAGE = (
 ENDLESS = 2**63 - 1
 """Above every serial."""
 
+LARGE = 256 * 1024
+"""Characters in one page; a page that has as many ends, so that no memory is filled by asking (P8)."""
+
+_PORTION = 50
+"""Messages that are read at once."""
+
 
 def page(
     transaction: Transaction, scope: Scope, before: int | None, after: int | None, limit: int
@@ -26,16 +32,27 @@ def page(
     """
     Read up to ``limit`` messages, ascending: the first ones above ``after``, else the last ones below ``before``.
 
+    A page of ``LARGE`` texts ends before the limit.
+
     :return: the messages, and whether nothing lies beyond them in that direction.
     """
-    if after is not None:
-        since = max(scope.since, after + 1)
-        rows = transaction.all(_PAGE + "LIMIT ?", (scope.conversation, since, ENDLESS, limit + 1))
-        return messages_of(rows[:limit]), len(rows) <= limit
-    until = ENDLESS if before is None else before
-    args = (scope.conversation, scope.since, until, limit + 1)
-    rows = transaction.all(_PAGE + "DESC LIMIT ?", args)
-    return messages_of(rows[:limit][::-1]), len(rows) <= limit
+    since = scope.since if after is None else max(scope.since, after + 1)
+    until = ENDLESS if before is None or after is not None else before
+    found: list[ArchivedMessage] = []
+    size, is_complete = 0, False
+    while len(found) < limit and size < LARGE and not is_complete:
+        most = min(limit - len(found), _PORTION)
+        args = (scope.conversation, since, until, most + 1)
+        rows = transaction.all(_PAGE + ("DESC LIMIT ?" if after is None else "LIMIT ?"), args)
+        some = messages_of(rows[:most])
+        is_complete = len(rows) <= most
+        found += some
+        size += sum(len(message.text) for message in some)
+        if some and after is None:
+            until = some[-1].serial
+        elif some:
+            since = some[-1].serial + 1
+    return found[::-1] if after is None else found, is_complete
 
 
 def messages_of(rows: Sequence[Row]) -> list[ArchivedMessage]:

@@ -13,7 +13,10 @@ from chatsvc.wire.record import record
 UNREAD = 100
 """Messages that are counted as unread at most."""
 
-_NEWEST = "SELECT serial FROM chat_message WHERE conversation = ? AND serial >= ? ORDER BY serial DESC LIMIT 1"
+_NEWEST = (
+    "SELECT serial FROM chat_message WHERE conversation = ? AND retracted = 0 AND serial >= ?"
+    " ORDER BY serial DESC LIMIT 1"
+)
 
 _UNREAD = (
     "SELECT COUNT(*) FROM (SELECT 1 AS one FROM chat_message"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chatsvc.archive.candidates import Candidates, Source, everything, with_token, within
 from chatsvc.archive.message import ArchivedMessage
-from chatsvc.archive.pages import ENDLESS, MESSAGE, messages_of
+from chatsvc.archive.pages import ENDLESS, LARGE, MESSAGE, messages_of
 from chatsvc.archive.scope import Scope
 from chatsvc.archive.segmenter import Query
 from chatsvc.archive.word_index import padded, parts, places
@@ -72,7 +72,7 @@ def search_page(
     """
     Find up to ``limit`` messages within ``scopes``, with serials below ``before``, of one ``sender`` or of all.
 
-    The search ends when ``deadline()`` is true, which is asked after each message that is looked at and each portion;
+    A page of ``LARGE`` texts ends before the limit. The search ends when ``deadline()`` is true, which is asked after each message that is looked at and each portion;
     the first one always is, so that a page is never where it was before. Messages that are not in the index yet are not
     found.
     """
@@ -84,12 +84,14 @@ def search_page(
     lists = [Scope(conversation, since) for conversation, since in readable.items()]
     candidates = Candidates(transaction, plan.source, lists, below)
     found: list[ArchivedMessage] = []
+    size = 0
     for serials, until in _portions(candidates):
         messages = _messages(transaction, serials, plan.others, sender)
         for message in messages:
             if _is_in(readable, message) and query.matches(message.text):
                 found.append(message)
-            if len(found) == limit or deadline():
+                size += len(message.text)
+            if len(found) == limit or size >= LARGE or deadline():
                 end = until if message is messages[-1] else message.serial
                 return Found(found, end, not end)
         if until and deadline():

@@ -8,6 +8,7 @@ from chatsvc.accounts.authenticator import Denied
 from chatsvc.handlers.history import answer, history_of
 from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.history.changing import NotAllowed, Original
+from chatsvc.history.history import History
 from chatsvc.inbox.features import REFERENCES
 from chatsvc.inbox.outcome import (
     Behind,
@@ -45,13 +46,15 @@ async def edit(session: Session, command: c.Edit) -> None:
     :raise Denied: there is no history, or the user may not do that.
     :raise StoreUnavailable: nobody knows whether it was done.
     """
-    history, user = history_of(session)
-    try:
-        original = await history.editable(user.uid, command.serial, command.text)
-    except NotAllowed:
-        raise Denied(Problem.FORBIDDEN) from None
+    history, user = _begin(session)
     reference = e.Reference("edited", command.serial)
-    await _change(session, user, command, original, reference, command.text)
+    async with history.changing(command.serial):
+        try:
+            original = await history.editable(user.uid, command.serial, command.text)
+        except NotAllowed:
+            raise Denied(Problem.FORBIDDEN) from None
+        await _change(session, user, original, reference, command.text)
+    answer(session, user, command, h.Changed(re=command.n))
 
 
 async def retract(session: Session, command: c.Retract) -> None:
@@ -61,31 +64,46 @@ async def retract(session: Session, command: c.Retract) -> None:
     :raise Denied: there is no history, or the user may not do that.
     :raise StoreUnavailable: nobody knows whether it was done.
     """
-    history, user = history_of(session)
-    try:
-        original = await history.retractable(user.uid, command.serial)
-    except NotAllowed:
-        raise Denied(Problem.FORBIDDEN) from None
+    history, user = _begin(session)
     reference = e.Reference("retracted", command.serial)
-    await _change(session, user, command, original, reference, "")
+    async with history.changing(command.serial):
+        try:
+            original = await history.retractable(user.uid, command.serial)
+        except NotAllowed:
+            raise Denied(Problem.FORBIDDEN) from None
+        if original.room is not None:  # the room's log is looked through
+            delay = session.services.rates.room.delay(user.uid)
+            session.slow_down("room-command-rate", delay)
+        await _change(session, user, original, reference, "")
+    answer(session, user, command, h.Changed(re=command.n))
+
+
+def _begin(session: Session) -> tuple[History, LoggedIn]:
+    """
+    Count a change towards the rate of messages, also one that is refused: nobody is to guess serials fast.
+
+    :raise Denied: there is no history.
+    """
+    history, user = history_of(session)
+    services = session.services
+    session.slow_down("message-rate", services.rates.message.delay(user.uid))
+    if services.backlog.is_over:
+        session.slow_down("archive-backlog", SENDER_DELAY)
+    return history, user
 
 
 async def _change(
     session: Session,
     user: LoggedIn,
-    command: c.Edit | c.Retract,
     original: Original,
     reference: e.Reference,
     text: str,
 ) -> None:
-    """Store a change, unless it was made before; it counts towards rates as a message does."""
+    """Store a change, unless it was made before."""
     if not original.is_done and session.user is user:
         services = session.services
         if not await services.features.all_know(REFERENCES):
             raise StoreUnavailable("nodes of an older version are running")
-        session.slow_down("message-rate", services.rates.message.delay(user.uid))
-        if services.backlog.is_over:
-            session.slow_down("archive-backlog", SENDER_DELAY)
         if original.room is not None:
             outcome = await _into_room(session, user, original.room, reference, text)
         else:
@@ -96,7 +114,6 @@ async def _change(
             raise Denied(problem)
         if not isinstance(outcome, Stored):
             raise StoreUnavailable("nobody knows whether it was stored")
-    answer(session, user, command, h.Changed(re=command.n))
 
 
 async def _to_user(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.archive.segmenter import query_of
@@ -36,10 +37,13 @@ async def read(session: Session, command: c.ReadHistory) -> None:
     """
     history, user = history_of(session)
     where = _conversation(session, command.other, command.room)
-    page = await history.page(user.uid, where, command.before, command.after, command.limit)
-    room = (page.room.number, page.room.name) if page.room else (None, "")
-    shown = (tuple(page.messages), page.complete, command.other, *room, command.after is not None)
-    answer(session, user, command, h.HistoryShown(*shown, re=command.n))
+    wanted = (command.before, command.after, command.limit)
+    async with session.turn_to_answer("page"):
+        page = await history.page(user.uid, where, *wanted)
+        room = (page.room.number, page.room.name) if page.room else (None, "")
+        is_after = command.after is not None
+        shown = (tuple(page.messages), page.complete, command.other, *room, is_after)
+        answer(session, user, command, h.HistoryShown(*shown, re=command.n))
 
 
 async def search(session: Session, command: c.Search) -> None:
@@ -59,10 +63,9 @@ async def search(session: Session, command: c.Search) -> None:
     if command.other is not None or command.room is not None:
         where = _conversation(session, command.other, command.room)
     sought = (query, where, command.sender, command.before, command.limit)
-    found = await history.search(user.uid, Wanted(*sought, session.connection.rooms))
-    answer(
-        session, user, command, h.Searched(found.hits, found.until, found.complete, re=command.n)
-    )
+    async with session.turn_to_answer("search"):
+        found = await history.search(user.uid, Wanted(*sought, session.connection.rooms))
+        answer(session, user, command, replace(found, re=command.n))
 
 
 async def list_conversations(session: Session, command: c.ListConversations) -> None:
@@ -74,10 +77,11 @@ async def list_conversations(session: Session, command: c.ListConversations) -> 
     """
     history, user = history_of(session)
     session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
-    listed, complete = await history.conversations(
-        user.uid, command.before, command.limit, session.connection.rooms
-    )
-    answer(session, user, command, h.ConversationsListed(tuple(listed), complete, re=command.n))
+    wanted = (command.before, command.limit, session.connection.rooms)
+    async with session.turn_to_answer("list"):
+        listed, complete = await history.conversations(user.uid, *wanted)
+        event = h.ConversationsListed(tuple(listed), complete, re=command.n)
+        answer(session, user, command, event)
 
 
 async def mark_read(session: Session, command: c.MarkRead) -> None:
@@ -111,6 +115,7 @@ async def change_settings(session: Session, command: c.ChangeSettings) -> None:
     :raise StoreUnavailable: the accounts' database is away.
     """
     history, user = history_of(session)
+    session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
     where = None
     if command.other is not None or command.room is not None:
         where = _conversation(session, command.other, command.room)

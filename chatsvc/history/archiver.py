@@ -7,8 +7,10 @@ one do the same again, which changes nothing (P6 of docs/protocol.md).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 
+import pymysql
 from twisted.logger import Logger
 
 from chatsvc.archive.changes import write
@@ -20,12 +22,14 @@ from chatsvc.storage.sql import SQL_ERRORS
 from chatsvc.storage.url import StoreUnavailable
 from chatsvc.waiters import Waiters
 
-_REFUSED = (*SQL_ERRORS, OverflowError, UnicodeError)
-"""What is raised for a row that the database does not take: SQLite's driver itself refuses some."""
+_REFUSED = (
+    *(pymysql.DataError, pymysql.IntegrityError, sqlite3.DataError, sqlite3.IntegrityError),
+    *(OverflowError, UnicodeError),
+)
+"""What is raised for a row that the database, or already its driver, does not take for what the row is."""
 
 PAGE = 500
 """Entries that are written in one transaction."""
-
 
 _SELDOM = 20
 """Of so many calls a node that has not got the lease asks for it once."""
@@ -129,6 +133,10 @@ class Archiver:
             why = f"the database refuses it: {type(problem).__name__} {number}"
             self._refuse(some, why.strip())
             return list(some)
+        except SQL_ERRORS as problem:
+            # A table that is missing for a moment, say: it is no fault of the row's.
+            number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else ""
+            raise StoreUnavailable(f"{type(problem).__name__} {number}".strip()) from problem
         refused = [one for one in some if _is_among(one.entry, clashing)]
         self._refuse(refused, "its serial is another message's")
         return refused

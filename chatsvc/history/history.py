@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from chatsvc.accounts.name_index import HIGHEST, LOWEST
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import page
 from chatsvc.archive.reading import NOTHING, mark_read, readings
 from chatsvc.archive.search import search_page
 from chatsvc.archive.segmenter import Query
-from chatsvc.history.access import Conversation, all_readable, named, scope_of
+from chatsvc.history.access import Conversation, all_readable, named, room_scope, scope_of
 from chatsvc.history.changing import Original, editable, retractable
 from chatsvc.history.conversations import conversations
 from chatsvc.history.limits import HistoryLimits
@@ -25,6 +26,7 @@ from chatsvc.rooms.room import Room
 from chatsvc.storage.database import Database
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.waiters import Turns
 from chatsvc.wire.history_events import Hit, ListedConversation, Searched
 from chatsvc.wire.record import record
 
@@ -94,7 +96,9 @@ class History:
         self._limits = limits
         self._database = database
         self._writer = writer
-        self._searching: dict[int, DeferredLock] = {}
+        self._searching = Turns[int]()
+        self._reading = Turns[int]()
+        self._changing = Turns[int]()
         self._progress = progress
 
     @property
@@ -111,13 +115,15 @@ class History:
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
         now = int(self._now() * 1000)
-        return await self._read(_page, uid, where, before, after, min(limit, MOST), now)
+        async with self._reading.turn(uid):
+            return await self._read(_page, uid, where, before, after, min(limit, MOST), now)
 
     async def conversations(
         self, uid: int, before: int | None, limit: int, with_rooms: bool
     ) -> tuple[list[ListedConversation], bool]:
         """List the conversations of a user, the newest first; whether there are no older ones."""
-        return await self._read(conversations, uid, before, min(limit, MOST), with_rooms)
+        async with self._reading.turn(uid):
+            return await self._read(conversations, uid, before, min(limit, MOST), with_rooms)
 
     async def search(self, uid: int, wanted: Wanted) -> Searched:
         """
@@ -127,16 +133,10 @@ class History:
 
         :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
         """
-        lock = self._searching.setdefault(uid, DeferredLock())
-        await lock.acquire()
-        try:
+        async with self._searching.turn(uid):
             await self._indexed()
             now, end = int(self._now() * 1000), time.monotonic() + SEARCHED
-            return await self._read(_search, uid, wanted, now, lambda: time.monotonic() > end)
-        finally:
-            lock.release()
-            if not lock.locked and not lock.waiting:
-                self._searching.pop(uid, None)
+            return await self._run(_search, uid, wanted, now, lambda: time.monotonic() > end)
 
     async def mark_read(
         self, uid: int, where: Conversation, serial: int
@@ -166,9 +166,16 @@ class History:
         return await self._writer.run(lambda t: settings(t, uid, receipts, where, muted, now))
 
     async def markers(self, uid: int, room: int, uids: Sequence[int]) -> dict[int, int]:
-        """Read for ``uid`` how far members have read a room, by uid; those who do not tell it are left out."""
-        assert self._database is not None
-        return await self._database.run(lambda t: _markers(t, uid, room, uids), write=False)
+        """
+        Read for ``uid`` how far members have read a room, by uid; those who do not tell it are left out.
+
+        :raise RoomRefused: ``UNKNOWN_ROOM``, ``NOT_A_MEMBER``.
+        """
+        return await self._run(_markers, uid, room, uids, int(self._now() * 1000))
+
+    def changing(self, serial: int) -> AbstractAsyncContextManager[None]:
+        """Wait until nobody else here changes the message ``serial``, and keep others from it meanwhile."""
+        return self._changing.turn(serial)
 
     async def editable(self, uid: int, serial: int, text: str) -> Original:
         """
@@ -211,8 +218,17 @@ class History:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        assert self._database is not None and self._progress is not None
+        assert self._progress is not None
         await self._progress.reached()
+        return await self._run(interaction, *args, **kwargs)
+
+    async def _run(
+        self,
+        interaction: Callable[Concatenate[Transaction, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        assert self._database is not None
         return await self._database.run(lambda t: interaction(t, *args, **kwargs), write=False)
 
 
@@ -253,17 +269,24 @@ def _mark_read(
     return marked, len(have_receipts(transaction, [uid, where.other])) > 1
 
 
-def _markers(transaction: Transaction, uid: int, room: int, uids: Sequence[int]) -> dict[int, int]:
+def _markers(
+    transaction: Transaction, uid: int, room: int, uids: Sequence[int], now: int
+) -> dict[int, int]:
     tell = have_receipts(transaction, [uid, *uids])
     if uid not in tell:
         return {}
+    _, scope = room_scope(transaction, uid, room, now)
     found = readings(transaction, [(one, -room) for one in uids])
-    return {one: found.get((one, -room), NOTHING).seen for one in uids if one in tell}
+    seen = {one: found.get((one, -room), NOTHING).seen for one in uids if one in tell}
+    # Of what was said before one joined, one is not to know.
+    return {one: serial if serial >= scope.since else 0 for one, serial in seen.items()}
 
 
 def _search(
     transaction: Transaction, uid: int, wanted: Wanted, now: int, deadline: Callable[[], bool]
 ) -> Searched:
+    if wanted.sender is not None and not LOWEST <= wanted.sender <= HIGHEST:
+        return Searched((), 0, True)  # nobody's
     if wanted.where is None:
         scopes = all_readable(transaction, uid, wanted.with_rooms)
     else:

@@ -54,7 +54,7 @@ def settings(
     has_receipts = uid in have_receipts(transaction, [uid])
     if where is None:
         return has_receipts, None
-    number = _number(transaction, uid, where, now, make=muted is not None)
+    number = _number(transaction, uid, where, now, make=muted is True)
     if number is None:
         return has_receipts, False
     if muted is not None:

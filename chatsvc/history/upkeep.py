@@ -43,6 +43,9 @@ _EXPIRED_AT_ONCE = 100
 
 _DAY_MS = 86_400_000
 
+_LEAP = 3600.0
+"""Seconds by which the clock may be set forward while the server runs, without making messages older."""
+
 
 class Upkeep:
     """
@@ -68,6 +71,7 @@ class Upkeep:
         self._archiver = archiver
         self._limits = limits
         self._now = now
+        self._began = now() - reactor.seconds()
         self._tasks = [
             (PeriodicTask(reactor, "indexing messages", self._index, is_away), _INDEXED_EVERY),
             (PeriodicTask(reactor, "ending old messages", self._expire, is_away), _EXPIRED_EVERY),
@@ -102,7 +106,10 @@ class Upkeep:
             pass
 
     async def _expire(self) -> None:
-        before = int(self._now() * 1000 - self._limits.days * _DAY_MS) * 1000
+        now = min(self._now(), self._began + self._reactor.seconds() + _LEAP)
+        if self._is_here:
+            now = min(now, await self._database.run(_clock, write=False) or now)
+        before = int(now * 1000 - self._limits.days * _DAY_MS) * 1000
         while self._is_here and await self._step(
             lambda transaction, limit: expire_some(transaction, before, limit), _EXPIRED_AT_ONCE
         ):
@@ -120,3 +127,11 @@ class Upkeep:
 
 def _index(transaction: Transaction, limit: int) -> int:
     return index_some(transaction, limit, mark_mentions)
+
+
+def _clock(transaction: Transaction) -> float | None:
+    """Read the database's clock, in seconds since 1970: a node whose own is ahead must not end everybody's history."""
+    if transaction.backend == "sqlite":
+        return None
+    row = transaction.one("SELECT UNIX_TIMESTAMP()")
+    return float(row[0]) if row else None

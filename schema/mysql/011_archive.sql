@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS chat_message (
     changed BIGINT NOT NULL,
     -- 1: it is in no history, and its row is only here so that it does not come back.
     retracted TINYINT NOT NULL DEFAULT 0,
-    KEY chat_message_page (conversation, serial, sender)
+    KEY chat_message_page (conversation, retracted, serial, sender)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- The index of words that a search looks up.

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS chat_message (
     retracted INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE INDEX IF NOT EXISTS chat_message_page ON chat_message (conversation, serial, sender);
+CREATE INDEX IF NOT EXISTS chat_message_page ON chat_message (conversation, retracted, serial, sender);
 
 -- The index of words that a search looks up.
 CREATE TABLE IF NOT EXISTS chat_word (

@@ -91,6 +91,26 @@ class BothKinds:
             self.assertEqual(await self.page(scope, before=20, limit=9), ([], True))
             self.assertEqual(await self.page(Scope(-ROOM, ENDLESS)), ([], True))
 
+        async def test_large(self) -> None:
+            """Somebody who asks for pages of large messages would fill the memory, or not get all of them (P8)."""
+            many = [said(n, "长" * 20_000, place=ROOM) for n in range(1, 121)]
+            await self.begin(*many)
+            scope, serials = Scope(-ROOM), list(range(1, 121))
+            self.assertEqual(await self.page(scope, limit=200), (serials[70:], False))
+            self.assertEqual(await self.page(scope, before=71, limit=200), (serials[20:70], False))
+            self.assertEqual(await self.page(scope, before=21, limit=200), (serials[:20], True))
+            self.assertEqual(await self.page(scope, after=20, limit=200), (serials[20:70], False))
+            self.assertEqual(await self.page(scope, after=100, limit=200), (serials[100:], True))
+
+        async def test_portions(self) -> None:
+            """A page that is read in portions would have a message twice, or miss one, or be too long."""
+            await self.begin(*[said(n, place=ROOM) for n in range(1, 171)])
+            scope, serials = Scope(-ROOM), list(range(1, 171))
+            self.assertEqual(await self.page(scope, limit=120), (serials[50:], False))
+            self.assertEqual(await self.page(scope, limit=170), (serials, True))
+            self.assertEqual(await self.page(scope, after=0, limit=120), (serials[:120], False))
+            self.assertEqual(await self.page(scope, after=20, limit=150), (serials[20:], True))
+
         async def test_other_conversations(self) -> None:
             """Messages of other users, or of a room with the same number, would be on a page."""
             await self.begin(

@@ -32,7 +32,7 @@ class MemoryRooms:
         self.room = room
         self.window = window
         self.log: list[e.RoomEntry] = []
-        self.last = self.serial = 0
+        self.front = self.last = self.serial = 0
         self.version = 1
         self.members: dict[int, list[Membership]] = defaultdict(list)
         self.positions: dict[int, tuple[int, int]] = {}
@@ -65,10 +65,28 @@ class MemoryRooms:
             spans[-1] = Membership(spans[-1].id, spans[-1].serial, entry.serial, event)
         return entry
 
+    def change(self, by: int, target: int, kind: str = "retracted") -> e.RoomEvent:
+        """Put what edits or retracts a message into the log; what is retracted is in it no more."""
+        if kind == "retracted":
+            self.log = [one for one in self.log if not self._is_about(one, target)]
+        self.last, self.serial = self.last + 1, self.serial + 10
+        details = {"target": target, **({"text": "new"} if kind == "edited" else {})}
+        entry = e.RoomEvent(
+            *(self.room, self.last, self.serial, 0, 0, kind, by, 0, "x"), details=details
+        )
+        self._append(entry)
+        return entry
+
+    def _is_about(self, entry: e.RoomEntry, target: int) -> bool:
+        if isinstance(entry, e.RoomMessage):
+            return entry.serial == target
+        return entry.event == "edited" and entry.details["target"] == target
+
     def lose(self, count: int) -> None:
         """Lose the last entries, and go on with greater serials."""
         del self.log[max(0, len(self.log) - count) :]
         self.last = self.log[-1].id if self.log else 0
+        self.front = min(self.front, self.last)
         self.serial += 10_000
 
     def is_member(self, user: int) -> bool:
@@ -76,8 +94,8 @@ class MemoryRooms:
         return bool(self.members[user]) and not self.members[user][-1].until
 
     def _append(self, entry: e.RoomEntry) -> None:
-        self.log.append(entry)
-        del self.log[: -self.window]
+        self.front = max(self.front, self.last - self.window)
+        self.log = [one for one in (*self.log, entry) if one.id > self.front]
 
     def mark(self, user: int) -> e.Joining:
         """The mark of a user's last joining."""
@@ -85,11 +103,6 @@ class MemoryRooms:
         return e.Joining(self.room, last.id, last.serial)
 
     # A store's side
-
-    @property
-    def front(self) -> int:
-        """The id before the first entry."""
-        return self.log[0].id - 1 if self.log else self.last
 
     async def _turn(self) -> None:
         if self.is_away:

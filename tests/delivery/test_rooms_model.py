@@ -75,6 +75,19 @@ class RoomMachine(RuleBasedStateMachine):
         if sender == 1 or self.rooms.is_member(sender):
             self.told(self.rooms.say(sender, device), heard)
 
+    @rule(
+        sender=st.sampled_from((1, *USERS)),
+        place=st.integers(-6, -1),
+        kinds=st.lists(st.sampled_from(("edited", "retracted")), min_size=1, max_size=3),
+        heard=st.booleans(),
+    )
+    def change(self, sender: int, place: int, kinds: list[str], heard: bool) -> None:
+        """Edit or retract what was said: the log has gaps then."""
+        said = [entry.serial for entry in self.rooms.log if type(entry) is e.RoomMessage]
+        if said and (sender == 1 or self.rooms.is_member(sender)):
+            for kind in kinds:
+                self.told(self.rooms.change(sender, said[place % len(said)], kind), heard)
+
     @rule(user=st.sampled_from(USERS), heard=st.booleans(), mark_first=st.booleans())
     def come_or_go(self, user: int, heard: bool, mark_first: bool) -> None:
         is_member = self.rooms.is_member(user)
@@ -166,6 +179,13 @@ class RoomMachine(RuleBasedStateMachine):
             person.take()
             serials = [entry.serial for entry in person.shown]
             assert serials == sorted(set(serials)), "out of order, or twice"
+
+    @invariant()
+    def nothing_is_missed(self) -> None:
+        """All that was not retracted is kept, so nobody is told that something is not."""
+        clients = [person.client for person in self.people if person.client is not None]
+        for client in (*clients, *self.visitors.values()):
+            assert not [one for one in client.said if type(one) is e.RoomMissed]
 
     @invariant()
     def is_within_memberships(self) -> None:

@@ -141,6 +141,7 @@ class AnswerTests(BesideCase):
     def test_search(self) -> None:
         """Something else would be looked for, or elsewhere, also in rooms for who does not know of rooms."""
         self.alice.do(c.Search("预算 会议", n=1), c.Search("x", BOB, None, CAROL, 9, 3, n=2))
+        self.history.let_all()
         self.alice.rooms = False
         self.alice.do(c.Search("y", n=3))
         self.history.let_all()
@@ -313,7 +314,7 @@ class BesideTests(BesideCase):
     def test_behind_another_command(self) -> None:
         """A question behind a command that takes a while would not be answered, or overtake it."""
         self.world.accounts.hold = {"find"}
-        self.alice.do(c.Find("bob", n=1), c.ReadHistory(BOB, n=2), c.ReadHistory(CAROL, n=3))
+        self.alice.do(c.Find("bob", n=1), c.ReadHistory(BOB, n=2), c.ListConversations(n=3))
         self.assertEqual(self.history.asked, [])
         self.world.let_all()
         self.assertEqual(len(self.history.asked), 2)
@@ -412,9 +413,9 @@ class LimitTests(BesideCase):
         """One connection could have any number of questions wait, or would not be read any more afterwards."""
         self.assertEqual(MOST_UNANSWERED, 64)
         for n in range(MOST_UNANSWERED - 1):
-            self.alice.do(c.ReadHistory(BOB, n=n))
+            self.alice.do(c.MarkRead(5, BOB, n=n))
         self.assertEqual(self.alice.held, set())
-        self.alice.do(c.ReadHistory(BOB, n=63))
+        self.alice.do(c.MarkRead(5, BOB, n=63))
         self.assertEqual(self.alice.held, {"unanswered"})
         for _ in range(MOST_UNANSWERED // 2 - 1):
             self.history.let()
@@ -429,9 +430,9 @@ class LimitTests(BesideCase):
         """Questions would count apart from messages: a connection could have twice as much wait."""
         self.world.inbox.hold = {"commit"}
         self.alice.do(*[c.Send(BOB, "x", n=n) for n in range(1, 33)])
-        self.alice.do(*[c.ReadHistory(BOB, n=100 + n) for n in range(31)])
+        self.alice.do(*[c.MarkRead(5, BOB, n=100 + n) for n in range(31)])
         self.assertEqual(self.alice.held, set())
-        self.alice.do(c.ReadHistory(BOB, n=200))
+        self.alice.do(c.MarkRead(5, BOB, n=200))
         self.assertEqual(self.alice.held, {"unanswered"})
         self.history.let_all()
         self.assertEqual(self.alice.held, set())
@@ -456,3 +457,28 @@ class LimitTests(BesideCase):
         self.history.hold = set()
         bob.do(c.ReadHistory(ALICE, n=1))
         self.assertEqual(self.numbers(bob), [1])
+
+    def test_one_large_answer(self) -> None:
+        """Pages that nobody takes would fill the memory: so many as can be asked for at once (P8)."""
+        self.alice.do(*[c.ReadHistory(BOB, n=n) for n in (1, 2, 3)], *[c.Search("x", n=4)] * 2)
+        self.assertEqual([name for name, *_ in self.history.asked], ["page", "search"])
+        self.history.let()
+        self.assertEqual(self.numbers(), [1])
+        self.alice.session.pause()
+        self.history.let_all()
+        self.assertEqual(self.numbers(), [4, 2])
+        self.assertEqual([name for name, *_ in self.history.asked][2:], ["page"])
+        self.alice.session.resume()
+        self.history.let_all()
+        self.assertEqual(self.numbers(), [4, 3])
+        self.assertTrue(self.alice.session.answered)
+
+    def test_lost_while_paused(self) -> None:
+        """A connection that ends before it took its answers would leave questions that wait for ever."""
+        self.alice.session.pause()
+        self.alice.do(*[c.ReadHistory(BOB, n=n) for n in (1, 2)])
+        self.assertEqual(self.history.asked, [])
+        self.alice.session.close("lost")
+        self.assertEqual(self.alice.session._beside, set())
+        self.alice.session.resume()
+        self.assertEqual((self.history.asked, self.flushLoggedErrors()), ([], []))

@@ -11,6 +11,7 @@ from chatsvc.inbox.outcome import (
     Duplicate,
     Full,
     Gap,
+    Gone,
     Moved,
     Outcome,
     Removal,
@@ -20,7 +21,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.inbox.room_log import LogEvent
-from chatsvc.wire.entries import Mark
+from chatsvc.wire.entries import Mark, Reference
 from chatsvc.wire.events import Invitation, Joining
 from tests.inbox.room_model import RoomModel
 
@@ -88,7 +89,7 @@ class Model:
     def put(self, draft: Draft, copy: bool = False) -> int:
         """Append a message, or a copy of what this user has sent."""
         self.last_id += 1
-        entry = Entry(self.last_id, draft.sender, draft.text)
+        entry = Entry(self.last_id, draft.sender, draft.text, mark=draft.reference)
         if copy:
             entry.to, entry.device = draft.to, draft.device
         self.kept.append(entry)
@@ -122,12 +123,23 @@ class Model:
                 return Duplicate(id if draft.n == newest else None, waiting)
             if draft.n != newest + 1:
                 return Gap(newest + 1)
+        if draft.reference is not None and draft.reference.changes and not self.receivers():
+            assert draft.n is None
+            return Stored(0, waiting)
         if not self.takes(draft.sender):
             return Full(waiting, waiting < LIMITS.waiting)
         self.put(draft)
         if draft.n is not None:
             known[draft.device] = ([*texts, draft.text], self.last_id)
         return Stored(self.last_id, waiting + 1)
+
+    def receivers(self, but: str = "") -> set[str]:
+        """The registered devices, but for one, that are told of copies and changes."""
+        return set(self.named()) - {but} - self.those_behind()
+
+    def known_serials(self) -> Sequence[int]:
+        """Serials that a message may refer to: of what is there, and of nothing."""
+        return [*[entry.serial for entry in self.kept], 5]
 
     def acknowledge(self, up_to: int) -> None:
         """Note that some device is at ``up_to``."""
@@ -230,11 +242,18 @@ class Result:
 
 
 class Models(dict[int, Model]):
-    """All inboxes, by uid, and ``rooms``, by number."""
+    """
+    All inboxes, by uid, and ``rooms``, by number.
 
-    def __init__(self, uids: Sequence[int], rooms: Sequence[int]) -> None:
+    ``remembers``: the store knows by itself what was ``retracted``, without an archive, or a room's log.
+    """
+
+    def __init__(self, uids: Sequence[int], rooms: Sequence[int], remembers: bool) -> None:
         super().__init__({uid: Model() for uid in uids})
-        self.rooms = {room: RoomModel() for room in rooms}
+        self.remembers = remembers
+        self.retracted: set[int] = set()
+        known = self.retracted if remembers else None
+        self.rooms = {room: RoomModel(retracted=known) for room in rooms}
 
     def commit(
         self,
@@ -262,10 +281,10 @@ class Models(dict[int, Model]):
         self._end(touched, result)
         return result
 
-    def change(self, event: LogEvent, serial: int) -> set[tuple[int, str]]:
-        """Take the next change of a room, with the serial that its event has; the devices that are forgotten."""
+    def change(self, event: LogEvent, serial: int, size: int) -> set[tuple[int, str]]:
+        """Take the next change of a room, with serial and size of its event; the devices that are forgotten."""
         room, result = self.rooms[event.room], Result([], [])
-        entry = room.change(event)
+        entry = room.change(event, size)
         if entry is not None:
             entry.serial = serial
         touched = set()
@@ -311,6 +330,12 @@ class Models(dict[int, Model]):
                         if entry.id == id:
                             entry.serial = outcome.serial
 
+    def is_too_late(self, reference: Reference | None) -> bool:
+        """Whether it is an edit of what was retracted between two users."""
+        if reference is None or reference.kind != "edited":
+            return False
+        return reference.serial in self.retracted
+
     def _append(self, draft: Draft | RoomDraft, result: Result) -> Outcome:
         sender = self.get(draft.sender, Model())
         if draft.registered and draft.device not in sender.devices:
@@ -324,9 +349,14 @@ class Models(dict[int, Model]):
                 return Moved()
         if isinstance(draft, RoomDraft):
             return self.rooms[draft.room].append(draft)
+        reference = draft.reference
+        if self.remembers and self.is_too_late(reference):
+            return Gone()
         outcome = self[draft.to].append(draft)
+        if isinstance(outcome, Stored) and reference is not None and reference.kind == "retracted":
+            self.retracted.add(reference.serial)
         receives = draft.registered or draft.generation is not None
-        others = set(sender.named()) - {draft.device} - sender.those_behind()
+        others = sender.receivers(but=draft.device)
         if isinstance(outcome, Stored) and receives and others and draft.to != draft.sender:
             return Stored(outcome.id, outcome.waiting, copy=sender.put(draft, copy=True))
         return outcome

@@ -9,6 +9,7 @@ from chatsvc.inbox.outcome import (
     Behind,
     Duplicate,
     Gap,
+    Gone,
     NotMember,
     Outcome,
     RoomAcknowledgement,
@@ -16,19 +17,27 @@ from chatsvc.inbox.outcome import (
     Stored,
 )
 from chatsvc.inbox.room_log import LogEvent, RoomLogLimits, RoomStart
+from chatsvc.wire.entries import Reference
 
-ROOM_LIMITS = RoomLogLimits(window=7)
+ROOM_LIMITS = RoomLogLimits(window=7, bytes=400)
 
 
 @dataclass
 class RoomModelEntry:
-    """An entry that is kept: of a message its text, of an event which it is; ``serial`` as the store has said it."""
+    """
+    An entry that is kept: of a message or an edit its text, of another event which it is.
+
+    ``reference`` is what it has to do with a message; ``serial`` is as the store has said it. ``bytes`` are those of
+    name and text.
+    """
 
     id: int
     version: int
     sender: int
     text: str
     serial: int = 0
+    reference: Reference | None = None
+    bytes: int = field(default=0, compare=False)
 
 
 @dataclass
@@ -36,6 +45,7 @@ class RoomModel:
     """One room's log as the interface describes it."""
 
     version: int = 0
+    front: int = 0
     last: int = 0
     kept: list[RoomModelEntry] = field(default_factory=list)
     members: set[int] = field(default_factory=set)
@@ -44,26 +54,57 @@ class RoomModel:
     numbers: dict[tuple[int, str], tuple[list[str], int]] = field(default_factory=dict)
     positions: dict[int, tuple[int, int]] = field(default_factory=dict)
     """By uid: serial and id."""
-
-    @property
-    def front(self) -> int:
-        """The id before the first entry that is kept."""
-        return self.kept[0].id - 1 if self.kept else self.last
+    gone: list[RoomModelEntry] = field(default_factory=list)
+    """What was retracted."""
+    retracted: set[int] | None = None
+    """The serials that were retracted anywhere; None: the store knows those that its log speaks of."""
 
     def serials(self) -> dict[int, int]:
         """The serials of what is kept, by id."""
         return {entry.id: entry.serial for entry in self.kept}
 
     def trim(self) -> None:
-        """Let go of what is before the window."""
-        self.kept = self.kept[-ROOM_LIMITS.window :]
+        """Let go of what is before the window, or before the last bytes."""
+        self.front = max(self.front, self.last - ROOM_LIMITS.window)
+        self.kept = [entry for entry in self.kept if entry.id > self.front]
+        while self.bytes > ROOM_LIMITS.bytes:
+            self.front = self.kept.pop(0).id
 
-    def put(self, version: int, sender: int, text: str) -> RoomModelEntry:
-        """Append an entry."""
+    @property
+    def bytes(self) -> int:
+        """The bytes of what is kept."""
+        return sum(entry.bytes for entry in self.kept)
+
+    def put(self, version: int, sender: int, text: str, size: int) -> RoomModelEntry:
+        """Append an entry with a text of this size."""
         self.last += 1
-        entry = RoomModelEntry(self.last, version, sender, text)
+        entry = RoomModelEntry(self.last, version, sender, text, bytes=size + len("名".encode()))
         self.kept.append(entry)
         return entry
+
+    def retract(self, serial: int) -> None:
+        """Delete a message, and what has edited it."""
+        edit = Reference("edited", serial)
+        gone = [
+            entry
+            for entry in self.kept
+            if (entry.serial == serial and not entry.version) or entry.reference == edit
+        ]
+        self.gone += gone
+        self.kept = [entry for entry in self.kept if entry not in gone]
+
+    def is_too_late(self, reference: Reference) -> bool:
+        """Whether it is an edit of what was retracted."""
+        if reference.kind != "edited":
+            return False
+        if self.retracted is not None:
+            return reference.serial in self.retracted
+        retraction = Reference("retracted", reference.serial)
+        return any(one.reference == retraction for one in self.kept)
+
+    def known_serials(self) -> Sequence[int]:
+        """Serials that a message may refer to: of what is there, of what was retracted, of nothing."""
+        return [*[entry.serial for entry in (*self.kept, *self.gone[-5:])], 5]
 
     def expected(self, sender: int, device: str) -> int:
         """The next number of a device."""
@@ -83,25 +124,36 @@ class RoomModel:
                 return Gap(newest + 1)
         if draft.sender not in self.members:
             return NotMember()
-        entry = self.put(0, draft.sender, draft.text)
+        if draft.reference is not None and draft.reference.kind == "retracted":
+            self.retract(draft.reference.serial)
+            if self.retracted is not None:
+                self.retracted.add(draft.reference.serial)
+        if draft.reference is not None and self.is_too_late(draft.reference):
+            return Gone()
+        entry = self.put(0, draft.sender, draft.text, len(draft.text.encode()))
+        entry.reference = draft.reference
         if draft.n is not None:
             self.numbers[key] = ([*texts, draft.text], entry.id)
         return Stored(entry.id, 0)
 
-    def change(self, event: LogEvent) -> RoomModelEntry | None:
-        """Take the next change; its entry if it has one."""
+    def change(self, event: LogEvent, size: int) -> RoomModelEntry | None:
+        """Take the next change, whose entry, if it has one, says so many bytes; that entry."""
         self.version = event.version
         self.events.append(event)
         if event.closes:
             self.members = set()
         for uid, role in event.members:
             self.members = self.members | {uid} if role else self.members - {uid}
-        return self.put(event.version, event.by, event.event) if event.event else None
+        if not event.event:
+            return None
+        return self.put(event.version, event.by, event.event, size)
 
     def acknowledge(self, one: RoomAcknowledgement) -> None:
         """Raise the position of an account, or let go of it."""
         known = self.positions.get(one.uid, (0, 0))
-        place = (self.serials().get(one.id, known[0]), one.id)
+        # At what was retracted, what is before it was acknowledged.
+        before = [entry.serial for entry in self.kept if entry.id <= one.id]
+        place = (before[-1] if before else known[0], one.id)
         if one.over and (one.id > self.last or place >= known):
             self.positions.pop(one.uid, None)
         elif not one.over and one.id <= self.last and place > known:

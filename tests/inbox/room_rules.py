@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from chatsvc.inbox.interface import Inbox
 from chatsvc.inbox.outcome import Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.room_log import Applied, Invited, LogEvent, Opened, Place, RoomPage, RoomStart
+from chatsvc.wire.entries import Reference, reply_to
 from chatsvc.wire.events import RoomEntry, RoomEvent
 from tests.inbox.blocking import at_once
 from tests.inbox.model import Models
@@ -23,24 +24,47 @@ AT = 1_700_000_000_123
 
 in_rooms = st.sampled_from(ROOMS)
 readers = st.sampled_from(READERS)
+references = st.one_of(
+    st.none(),
+    st.tuples(
+        st.sampled_from(["reply", "edited", "retracted", "retracted"]),
+        st.one_of(st.integers(-1, 3), st.integers(0, 20)),
+    ),
+)
+"""What a message has to do with another: how, and with which of those that its model knows."""
+
+
+def reference_to(chosen: tuple[str, int] | None, serials: Sequence[int]) -> Reference | None:
+    """A reference to one of these serials."""
+    return None if chosen is None else Reference(chosen[0], serials[chosen[1] % len(serials)])
+
+
 says = st.tuples(
     in_rooms,
     st.sampled_from((*READERS, 3)),
     st.sampled_from([None, "a" * 16, "b" * 16]),
     st.sampled_from([0, 0, 0, -1, 1]),
     st.sampled_from([0, 0, 0, 0, 1, -1]),
-    st.sampled_from(["x", "\0", "{}"]),
+    st.sampled_from(["x", "\0", "{}", "你" * 50]),
+    references,
 )
-"""A message to a room: which, of whom, of which device; how far number and version are off; the text."""
+"""A message to a room: which, of whom, of which device; how far number and version are off; text and reference."""
 
 changes = st.tuples(st.sampled_from(["joined", "joined", "left", "invited", "", "closed"]), readers)
 
 
 def of_entry(entry: RoomEntry) -> RoomModelEntry:
     """The model's entry of a room's log."""
+    if isinstance(entry, RoomEvent) and not entry.version:
+        assert (entry.user, entry.name) == (0, "名")
+        text = entry.details.get("text", "")
+        change = Reference(entry.event, entry.details["target"])
+        assert set(entry.details) == {"target", *(["text"] if entry.event == "edited" else [])}
+        return RoomModelEntry(entry.id, 0, entry.by, text, entry.serial, change)
     if isinstance(entry, RoomEvent):
         return RoomModelEntry(entry.id, entry.version, entry.by, entry.event, entry.serial)
-    return RoomModelEntry(entry.id, 0, entry.sender, entry.text, entry.serial)
+    reference = reply_to(entry.reply or None)
+    return RoomModelEntry(entry.id, 0, entry.sender, entry.text, entry.serial, reference)
 
 
 def change(room: int, version: int, what: str, user: int) -> LogEvent:
@@ -78,16 +102,38 @@ class RoomRules(RuleBasedStateMachine):
         """Carry out a batch in the store and in the model, and compare."""
         raise NotImplementedError
 
+    def size_of(self, event: LogEvent) -> int:
+        """How many bytes the store's entry of an event has beside the name."""
+        raise NotImplementedError
+
     def room_draft(
-        self, room: int, sender: int, device: str | None, step: int, version: int, text: str
+        self,
+        room: int,
+        sender: int,
+        device: str | None,
+        step: int,
+        version: int,
+        text: str,
+        chosen: tuple[str, int] | None,
     ) -> RoomDraft:
-        """A message whose number is ``step`` from the next one of its device."""
+        """A message whose number is ``step`` from the next one of its device; changes have none."""
         model = self.models.rooms[room]
         its = max(0, model.version + version)
+        reference = reference_to(chosen, model.known_serials())
+        if reference is not None and reference.kind == "retracted":
+            text = ""
+        said = RoomDraft(room, sender, "名", AT, text, version=its, reference=reference)
         if device is None:
-            return RoomDraft(room, sender, "名", AT, text, version=its)
+            return said
+        if reference is not None and reference.changes:
+            return replace(said, device=device, mark=device)
         n = max(1, model.expected(sender, device) + step)
-        return RoomDraft(room, sender, "名", AT, text, device, n, version=its, mark=device)
+        return replace(said, device=device, n=n, mark=device)
+
+    @initialize()
+    def begin_room(self) -> None:
+        """One of the rooms is there from the beginning, with all as its members."""
+        self.change_room(ROOMS[0], [("created", READERS[0]), ("joined", READERS[1])], 0)
 
     @rule(batch=st.lists(says, max_size=6), to=st.lists(readers, max_size=2))
     def send_to_rooms(self, batch: list[Any], to: list[int]) -> None:
@@ -102,14 +148,17 @@ class RoomRules(RuleBasedStateMachine):
         uid=readers,
         device=st.sampled_from(["a" * 16, "b" * 16]),
         stale=st.integers(0, 1),
+        chosen=references,
     )
-    def send_to_a_room_as_reader(self, room: int, uid: int, device: str, stale: int) -> None:
+    def send_to_a_room_as_reader(
+        self, room: int, uid: int, device: str, stale: int, chosen: tuple[str, int] | None
+    ) -> None:
         """A message to a room, of a session of a registered device."""
         generation = self.models[uid].sending.get(device, 0) - stale
         if generation > 0:
-            n = self.models.rooms[room].expected(uid, device)
-            sent = RoomDraft(room, uid, "名", AT, "x", device, n, version=1, mark=device)
-            sent = replace(sent, sending=generation, registered=True)
+            version = min(1, self.models.rooms[room].version) - 1
+            sent = self.room_draft(room, uid, device, 0, version, "x", chosen)
+            sent = replace(sent, version=1, sending=generation, registered=True)
             self.commit([sent], [])
 
     @rule(
@@ -128,7 +177,7 @@ class RoomRules(RuleBasedStateMachine):
             return
         assert [place.version for place in applied.places] == [one.version for one in events]
         for event, place in zip(events, applied.places, strict=True):
-            self.models.change(event, place.serial)
+            self.models.change(event, place.serial, self.size_of(event))
             id = model.last if event.event else 0
             assert (place.id, place.full) == (id, event.version in model.full), (place, model)
             if event.invited is not None and not place.full:
@@ -173,19 +222,20 @@ class RoomRules(RuleBasedStateMachine):
     @rule(
         uid=readers,
         rooms=st.lists(in_rooms, unique=True),
-        place=st.integers(-1, 8),
-        floor=st.integers(-1, 8),
+        place=st.integers(-1, 11),
+        floor=st.integers(-1, 11),
         step=st.sampled_from([0, 0, 5, -5]),
     )
     def open_rooms(self, uid: int, rooms: list[int], place: int, floor: int, step: int) -> None:
         """A session begins in some rooms, and says what it has shown, or nothing."""
         starts = []
         for room in rooms:
-            kept = self.models.rooms[room].kept
-            least = kept[floor % len(kept)].serial if kept and floor >= 0 else 0
+            model = self.models.rooms[room]
+            known = [*model.kept, *model.gone[-5:]]
+            least = known[floor % len(known)].serial if known and floor >= 0 else 0
             said: tuple[int | None, int | None] = (None, None)
-            if kept and place >= 0:
-                entry = kept[place % len(kept)]
+            if known and place >= 0:
+                entry = known[place % len(known)]
                 said = entry.id, entry.serial + step
             starts.append(RoomStart(room, *said, least))
         opened: Opened = at_once(self.inbox.rooms.open(uid, starts))
@@ -209,6 +259,35 @@ class RoomRules(RuleBasedStateMachine):
             )
         others = {one for one, model in self.models.rooms.items() if uid in model.positions}
         assert set(opened.others) == others - set(rooms)
+
+    @rule(room=in_rooms, back=st.integers(-1, 8), limit=st.integers(1, 4))
+    def read_room(self, room: int, back: int, limit: int) -> None:
+        """A page, perhaps over what was retracted."""
+        model = self.models.rooms[room]
+        after = max(0, model.last - back)
+        page: RoomPage = at_once(self.inbox.rooms.read(room, after, limit))
+        expected = [entry for entry in model.kept if entry.id > after][:limit]
+        assert [of_entry(entry) for entry in page.entries] == expected, (page, model)
+        assert (page.front, page.first_serial) == (
+            model.front,
+            model.kept[0].serial if model.kept else 0,
+        )
+
+    @rule(room=in_rooms, sender=readers, edits=st.integers(0, 8))
+    def say_and_retract(self, room: int, sender: int, edits: int) -> None:
+        """A message that is edited, and retracted, so that a large part of a log is gone."""
+        model = self.models.rooms[room]
+        if not model.version:
+            return
+        self.commit([RoomDraft(room, sender, "名", AT, "x" * 200)], [])
+        if not model.kept:
+            return
+        serial = model.kept[-1].serial
+        for kind in [*["edited"] * edits, "retracted"]:
+            text = "x" if kind == "edited" else ""
+            self.commit(
+                [RoomDraft(room, sender, "名", AT, text, reference=Reference(kind, serial))], []
+            )
 
     @invariant()
     def all_of_rooms_is_there(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +29,9 @@ from chatsvc.inbox.interface import Backlog
 from chatsvc.inbox.limits import DEVICES
 from chatsvc.inbox.outcome import Committed, Draft, Removal, RoomAcknowledgement, RoomDraft
 from chatsvc.inbox.redis.inbox import RedisInbox
+from chatsvc.inbox.redis.room_codec import encode_event
 from chatsvc.inbox.redis.transport.connection import RedisConnection
+from chatsvc.inbox.room_log import LogEvent
 from chatsvc.inbox.sqlite.inbox import SQLiteInbox
 from chatsvc.storage.database import Database
 from chatsvc.storage.url import parse_store_url
@@ -36,7 +40,7 @@ from tests.inbox.blocking import BlockingDatabase, BlockingRedis, at_once
 from tests.inbox.fixtures import RecordingWatcher
 from tests.inbox.model import LIMITS, Entry, Model, Models
 from tests.inbox.room_model import ROOM_LIMITS
-from tests.inbox.room_rules import READERS, ROOMS, RoomRules
+from tests.inbox.room_rules import READERS, ROOMS, RoomRules, reference_to, references
 from tests.support.servers import PrivateRedis, redis
 
 SENDERS = (1, 3)
@@ -61,6 +65,7 @@ sends = st.tuples(
     st.sampled_from([None, *[f"{i:016x}" for i in range(DEVICES + 2)], *["0" * 16] * 8]),
     st.sampled_from([0, 0, 0, 0, -1, -2, 1, 5]),
     st.sampled_from(["x", "\0", "😀", "{}", "a b\n"]),
+    references,
 )
 
 
@@ -74,9 +79,11 @@ def of_message(message: Message) -> Entry:
 class InboxMachine(RoomRules):
     """Drives a store and its model side by side."""
 
+    remembers = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.models = Models(READERS, ROOMS)
+        self.models = Models(READERS, ROOMS, self.remembers)
         self.copy: tuple[Any, Models] | None = None
         self.past_epochs: dict[int, set[str]] = {uid: set() for uid in READERS}
 
@@ -92,12 +99,24 @@ class InboxMachine(RoomRules):
         """Restore it."""
         raise NotImplementedError
 
-    def draft(self, to: int, sender: int, device: str | None, step: int, text: str) -> Draft:
-        """A message whose number is ``step`` from the next one of its device."""
+    def draft(
+        self,
+        to: int,
+        sender: int,
+        device: str | None,
+        step: int,
+        text: str,
+        chosen: tuple[str, int] | None = None,
+    ) -> Draft:
+        """A message whose number is ``step`` from the next one of its device; changes have none."""
+        reference = reference_to(chosen, self.models[to].known_serials())
+        said = Draft(to, sender, "名", 1_700_000_000_123, text, reference=reference)
+        if reference is not None and reference.changes:
+            return replace(said, text=text if reference.kind == "edited" else "")
         if device is None:
-            return Draft(to, sender, "名", 1_700_000_000_123, text)
+            return said
         n = max(1, self.models[to].expected(sender, device) + step)
-        return Draft(to, sender, "名", 1_700_000_000_123, text, device, n)
+        return replace(said, device=device, n=n)
 
     def commit(
         self,
@@ -239,23 +258,33 @@ class InboxMachine(RoomRules):
         stale=st.sampled_from([0, 0, 0, 1]),
         to=st.lists(st.sampled_from(READERS), min_size=1, max_size=5),
         numbered=st.booleans(),
+        chosen=references,
     )
     def send_as_reader(
-        self, uid: int, device: str, stale: int, to: list[int], numbered: bool
+        self,
+        uid: int,
+        device: str,
+        stale: int,
+        to: list[int],
+        numbered: bool,
+        chosen: tuple[str, int] | None = None,
     ) -> None:
         """Messages of a session that reads: of a registered device, or of the unnamed one."""
+        numbered = numbered and (chosen is None or chosen[0] == "reply")
         model = self.models[uid]
         device = self.known(model, device)
         generation = model.sending.get(device)
         if not device:
             if model.generation:
-                drafts = [Draft(*self.plain(one, uid), generation=model.generation) for one in to]
-                self.commit(drafts, [])
+                drafts = [self.draft(one, uid, None, 0, "x", chosen) for one in to]
+                generation = model.generation
+                self.commit([replace(one, generation=generation) for one in drafts], [])
         elif generation is not None and generation > stale:  # there is no generation 0
             self.unconfirmed = [
-                Draft(
-                    *(*self.plain(one, uid), device),
-                    self.models[one].expected(uid, device) + place if numbered else None,
+                replace(
+                    self.draft(one, uid, None, 0, "x", chosen),
+                    device=device,
+                    n=self.models[one].expected(uid, device) + place if numbered else None,
                     sending=max(1, generation - stale),
                     registered=True,
                 )
@@ -267,10 +296,6 @@ class InboxMachine(RoomRules):
         """A device; for a name of ``SOME`` one that is registered, if any is."""
         named = sorted(model.named())
         return named[SOME.index(device) % len(named)] if named and device in SOME else device
-
-    def plain(self, to: int, sender: int) -> tuple[int, int, str, int, str]:
-        """A message that has no number."""
-        return to, sender, "名", 1_700_000_000_123, "x"
 
     @rule(uid=st.sampled_from(READERS), up_to=st.integers(-1, 8), texts=st.integers(1, 8))
     def write(self, uid: int, up_to: int, texts: int) -> None:
@@ -379,6 +404,19 @@ class SQLiteMachine(InboxMachine):
         self.inbox = SQLiteInbox(cast(Database, self.database), LIMITS, room_limits=ROOM_LIMITS)
         at_once(self.inbox.open(RecordingWatcher()))
 
+    def size_of(self, event: LogEvent) -> int:
+        """How many bytes the store's entry of an event has beside the name."""
+        said = {"event": event.event, "user": event.user, "details": dict(event.details)}
+        return len(json.dumps(said, ensure_ascii=False).encode())
+
+    @invariant()
+    def bytes_of_rooms(self) -> None:
+        """What was retracted, or was let go of, counts no more."""
+        assert self.database is not None
+        sql = "SELECT room, bytes - bytes_front FROM chat_room_log_state"
+        for room, bytes in self.database._connection.execute(sql):
+            assert bytes == self.models.rooms[room].bytes, (bytes, self.models.rooms[room])
+
     def take_copy(self) -> Any:
         """A back-up."""
         assert self.database is not None
@@ -408,6 +446,7 @@ class RedisMachine(InboxMachine):
     """Drives inboxes in Redis."""
 
     server: PrivateRedis
+    remembers = True
     kills = 0
     most_kills = 0
 
@@ -427,6 +466,18 @@ class RedisMachine(InboxMachine):
         inbox = RedisInbox(Clock(), url, LIMITS, "node", room_limits=ROOM_LIMITS)
         inbox._connection = cast(RedisConnection, self.link)
         self.inbox = inbox
+
+    def size_of(self, event: LogEvent) -> int:
+        """How many bytes the store's entry of an event has beside the name."""
+        return len(encode_event(event)["text"].encode())
+
+    @invariant()
+    def bytes_of_rooms(self) -> None:
+        """What was retracted, or was let go of, counts no more."""
+        for room, model in self.models.rooms.items():
+            fields = at_once(self.command("HGETALL", f"chat:{{#{room}}}:version"))
+            said = dict(zip(fields[::2], fields[1::2], strict=True))
+            assert int(said.get(b"bytes", 0)) == model.bytes, (said, model)
 
     def take_copy(self) -> Any:
         """A back-up."""

@@ -36,6 +36,7 @@ from chatsvc.inbox.outcome import (
 )
 from chatsvc.inbox.room_log import RoomLogs
 from chatsvc.storage.url import StoreUnavailable
+from chatsvc.wire.entries import Mark
 from chatsvc.wire.events import Device, Invitation, Joining, Message, Missed
 from tests.support.memory_room_logs import MemoryRoomLogs
 
@@ -324,12 +325,13 @@ class MemoryInbox(Turns):
         at: int = 0,
         to: int = 0,
         device: str = "",
+        mark: Mark | None = None,
     ) -> Message:
         """Put a message, or a copy of one ``to`` another, into an inbox, as another node would."""
         id = self.last_ids[uid] = self.last_ids.get(uid, 0) + 1
         if not to:
             self.serial += 10
-        message = Message(id, sender, name, at, text, self.serial, to, device)
+        message = Message(id, sender, name, at, text, self.serial, to, device, mark)
         self.waiting.setdefault(uid, []).append(message)
         return message
 
@@ -405,13 +407,18 @@ class MemoryInbox(Turns):
                 return Duplicate(None, self._waiting(draft.to))
             self.newest[key] = draft.n
         what = draft.sender, draft.name, draft.at
-        stored = self.store(draft.to, draft.text, *what)
+        reference = draft.reference
+        if reference is not None and reference.changes and not self.registered.get(draft.to):
+            stored = Message(0, 0, "", 0, "", self.next_serial())  # it is in no inbox
+        else:
+            stored = self.store(draft.to, draft.text, *what, mark=reference)
         receives = draft.registered or draft.generation is not None
         copy = 0
         if named and receives and draft.to != draft.sender and set(named) - {draft.device}:
-            copy = self.store(draft.sender, draft.text, *what, draft.to, draft.device).id
+            where = draft.to, draft.device, reference
+            copy = self.store(draft.sender, draft.text, *what, *where).id
         there = draft.to in self.registered or draft.to in self.marked
-        waiting = self._waiting(draft.to) if there else len(self.waiting[draft.to])
+        waiting = self._waiting(draft.to) if there else len(self.waiting.get(draft.to, ()))
         return Stored(stored.id, waiting, serial=stored.serial, copy=copy)
 
     def _remove(self, removal: Removal) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from chatsvc.inbox.interface import StoreWatcher
+from chatsvc.inbox.mark import change_event
 from chatsvc.inbox.outcome import (
     Behind,
     Duplicate,
@@ -29,6 +30,7 @@ from chatsvc.inbox.room_log import (
     RoomPage,
     RoomStart,
 )
+from chatsvc.wire.entries import Reference
 from chatsvc.wire.events import (
     Invitation,
     Joining,
@@ -71,16 +73,12 @@ class MemoryRoom:
     """The log of one room; ``numbers`` has the last number and its id by sender and device."""
 
     version: int = 0
+    front: int = 0
     last: int = 0
     members: dict[int, str] = field(default_factory=dict)
     entries: list[RoomEntry] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     numbers: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def front(self) -> int:
-        """The id before the first entry that is kept."""
-        return self.entries[0].id - 1 if self.entries else self.last
 
     @property
     def serial(self) -> int:
@@ -99,6 +97,20 @@ class MemoryRoom:
     def serial_of(self, id: int) -> int:
         """The serial of an entry, 0 if it is not kept."""
         return next((one.serial for one in self.entries if one.id == id), 0)
+
+    def last_up_to(self, id: int) -> int:
+        """The id of the last entry that is kept up to an id, 0 if there is none."""
+        return max((one.id for one in self.entries if one.id <= id), default=0)
+
+    def retract(self, serial: int) -> None:
+        """Delete a message, and what has edited it: their ids stay empty."""
+
+        def is_gone(entry: RoomEntry) -> bool:
+            if isinstance(entry, RoomMessage):
+                return entry.serial == serial
+            return entry.event == "edited" and entry.details["target"] == serial
+
+        self.entries = [one for one in self.entries if not is_gone(one)]
 
 
 class MemoryRoomLogs:
@@ -142,7 +154,8 @@ class MemoryRoomLogs:
         log = self.logs[room]
         if version > log.version:
             log.version, log.members = version, dict(members)
-            log.last = log.last if log.entries else max(log.last, last)
+            if not log.entries:
+                log.front = log.last = max(log.last, last)
 
     async def open(self, uid: int, starts: Sequence[RoomStart]) -> Opened:
         await self._inboxes.turn("rooms.open")
@@ -169,14 +182,22 @@ class MemoryRoomLogs:
         name: str = "七",
         at: int = 0,
         device: str = "",
-    ) -> RoomMessage:
-        """Put a message into a log, as another node would."""
+        reference: Reference | None = None,
+    ) -> RoomEntry:
+        """Put a message, or what changes one, into a log, as another node would."""
         log = self.logs[room]
+        if reference is not None and reference.kind == "retracted":
+            log.retract(reference.serial)
         log.last += 1
-        serial = self._inboxes.next_serial()
-        message = RoomMessage(room, log.last, serial, sender, name, at, text, device)
-        self._keep(log, message)
-        return message
+        place = room, log.last, self._inboxes.next_serial()
+        entry: RoomEntry
+        if reference is not None and reference.changes:
+            entry = change_event(place, at, sender, name, text, reference)
+        else:
+            reply = reference.serial if reference is not None else 0
+            entry = RoomMessage(*place, sender, name, at, text, device, reply)
+        self._keep(log, entry)
+        return entry
 
     def append(self, draft: RoomDraft) -> Outcome:
         """Store a message of a batch, or say why not."""
@@ -196,7 +217,7 @@ class MemoryRoomLogs:
                 return Gap(n + 1)
         if draft.sender not in log.members:
             return NotMember()
-        what = (draft.sender, draft.name, draft.at, draft.mark)
+        what = (draft.sender, draft.name, draft.at, draft.mark, draft.reference)
         stored = self.store(draft.room, draft.text, *what)
         if draft.n is not None:
             log.numbers[key] = draft.n, stored.id
@@ -206,7 +227,7 @@ class MemoryRoomLogs:
         """Raise an account's position, or let go of it."""
         account, log = (one.uid, one.room), self.logs[one.room]
         id, serial = self.positions.get(account, (0, 0))
-        place = (log.serial_of(one.id) or serial, one.id)
+        place = (log.serial_of(log.last_up_to(one.id)) or serial, one.id)
         if one.over and place >= (serial, id):
             self.positions.pop(account, None)
         elif not one.over and one.id <= log.last and place > (serial, id):
@@ -239,7 +260,8 @@ class MemoryRoomLogs:
         return Place(event.version, id, serial, is_full)
 
     def _keep(self, log: MemoryRoom, entry: RoomEntry) -> None:
-        log.entries = [*log.entries, entry][-self.window :]
+        log.front = max(log.front, entry.id - self.window)
+        log.entries = [one for one in (*log.entries, entry) if one.id > log.front]
 
     def _ends(self, uid: int, start: RoomStart) -> RoomEnds:
         log = self.logs[start.room]

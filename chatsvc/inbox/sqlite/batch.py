@@ -128,13 +128,15 @@ class SQLiteBatch:
             digests = seen
         if draft.reference is not None and self._is_retracted(draft.reference):
             return Gone()  # it was judged before that, and comes too late (P6)
-        full = self._take_share(draft, inbox)
+        is_here = not (draft.reference and draft.reference.changes) or has_another(
+            inbox, self._limits, ""
+        )
+        full = self._take_share(draft, inbox) if is_here else None
         if full is not None:
             return full
         self._touched.add(draft.to)
-        serial = self.next_serial()
-        id = 0
-        if not (draft.reference and draft.reference.changes) or inbox.registered:
+        serial, id = self.next_serial(), 0
+        if is_here:
             id = self._log.append(draft.to, inbox, draft, serial, mark=draft.reference)
         if draft.n is not None:
             self._numbers.remember(draft.to, draft, id, serial, digests)

@@ -30,8 +30,11 @@ SELECT json_group_array(json_array(room, uid)) FROM json_each(?) AS wanted CROSS
 ON room = json_extract(wanted.value, '$[0]') AND uid = json_extract(wanted.value, '$[1]')
 """
 _SERIALS = """
-SELECT json_group_array(json_array(room, log.id, serial)) FROM json_each(?) AS wanted CROSS JOIN chat_room_log AS log
-ON room = json_extract(wanted.value, '$[0]') AND log.id = json_extract(wanted.value, '$[1]')
+SELECT json_group_array(json_array(wanted_room, wanted_id, serial)) FROM (
+    SELECT json_extract(value, '$[0]') AS wanted_room, json_extract(value, '$[1]') AS wanted_id FROM json_each(?)
+) CROSS JOIN chat_room_log AS log ON room = wanted_room AND log.id = (
+    SELECT max(id) FROM chat_room_log WHERE room = wanted_room AND id <= wanted_id
+)
 """
 _POSITIONS = """
 SELECT json_group_array(json_array(uid, room, serial, place.id)) FROM json_each(?) AS wanted
@@ -91,7 +94,7 @@ class RoomBatch:
         if draft.n is not None:
             seen = self._numbers.seen(draft.room, draft)
             if isinstance(seen, Duplicate):
-                is_kept = seen.id is not None and seen.id > state.front
+                is_kept = seen.id is not None and self._logs.has(draft.room, seen.id)
                 return Duplicate(seen.id, 0, serial=seen.serial if is_kept else 0)
             if isinstance(seen, Gap):
                 return seen

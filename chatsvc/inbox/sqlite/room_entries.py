@@ -30,6 +30,11 @@ FROM chat_room_log_state WHERE room IN (SELECT value FROM json_each(?))
 _WRITE = f"REPLACE INTO chat_room_log_state ({_STATE}) VALUES"
 _APPEND = f"INSERT INTO chat_room_log ({ENTRY}, bytes) VALUES"
 
+_TO_DELETE = """
+SELECT id, length(CAST(name AS BLOB)) + length(CAST(text AS BLOB)) FROM chat_room_log
+WHERE room = ? AND (serial = ? AND version = 0 OR reference = ?)
+"""
+
 _REFUSED = 64
 """Versions of invitations into full inboxes that are remembered: a node that finishes them late must hear it, too."""
 
@@ -99,9 +104,19 @@ class RoomEntries(dict[int, RoomState]):
     def delete(self, room: int, target: int) -> None:
         """Delete a message, and what has changed it (P6): its place stays empty."""
         self._flush()
-        edit = mark_to_text(Reference("edited", target))
-        sql = "DELETE FROM chat_room_log WHERE room = ? AND (serial = ? AND version = 0 OR reference = ?)"
-        self._transaction.execute(sql, (room, target, edit))
+        state, edit = self[room], mark_to_text(Reference("edited", target))
+        for id, size in self._transaction.all(_TO_DELETE, (room, target, edit)):
+            key = (room, id)
+            self._transaction.execute("DELETE FROM chat_room_log WHERE room = ? AND id = ?", key)
+            less = "UPDATE chat_room_log SET bytes = bytes - ? WHERE room = ? AND id > ?"
+            self._transaction.execute(less, (size, *key))
+            state.bytes -= size
+
+    def has(self, room: int, id: int) -> bool:
+        """Whether an entry is kept."""
+        self._flush()
+        sql = "SELECT 1 FROM chat_room_log WHERE room = ? AND id = ?"
+        return self._one(sql, room, id) is not None
 
     def append_event(self, event: LogEvent, serial: int) -> RoomEvent:
         """Append an event."""
@@ -153,17 +168,21 @@ class RoomEntries(dict[int, RoomState]):
 
     def _trim(self, room: int, state: RoomState, limits: RoomLogLimits) -> None:
         """Let go of what is before the window, or before the last bytes."""
-        window, bytes = state.last - limits.window, state.bytes - limits.bytes
-        if window <= state.front and bytes <= state.bytes_front:
+        front, bytes = max(state.front, state.last - limits.window), state.bytes - limits.bytes
+        if front <= state.front and bytes <= state.bytes_front:
             return
-        row = self._one(
-            "SELECT id, bytes FROM chat_room_log WHERE room = ? AND id >= ? AND bytes >= ? ORDER BY id LIMIT 1",
-            *(room, window, bytes),
-        )
-        if row is not None:
-            state.front, state.bytes_front = row
-            delete = "DELETE FROM chat_room_log WHERE room = ? AND id <= ?"
-            self._transaction.execute(delete, (room, state.front))
+        # Ids of what was retracted are missing: there need be no entry at the front.
+        before = "SELECT id, bytes FROM chat_room_log WHERE room = ? AND id <= ? ORDER BY id DESC LIMIT 1"
+        row = self._one(before, room, front)
+        state.front, state.bytes_front = front, row[1] if row else state.bytes_front
+        if bytes > state.bytes_front:
+            row = self._one(
+                "SELECT id, bytes FROM chat_room_log WHERE room = ? AND id > ? AND bytes >= ? ORDER BY id LIMIT 1",
+                *(room, front, bytes),
+            )
+            state.front, state.bytes_front = row or (state.last, state.bytes)
+        delete = "DELETE FROM chat_room_log WHERE room = ? AND id <= ?"
+        self._transaction.execute(delete, (room, state.front))
 
     def _one(self, sql: str, *arguments: int) -> tuple[Any, ...] | None:
         return self._transaction.one(sql, arguments)

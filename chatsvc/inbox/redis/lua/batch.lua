@@ -77,11 +77,11 @@ end
 -- Whether a message is none of its own, but changes the one that its reference names.
 local function is_change(reference) return reference and string.byte(reference) ~= 97 end -- 'a'
 
--- That a message between two users was retracted is remembered for an hour (seconds): an edit that was judged before must not
--- come after it (P6).
+-- That a message was retracted is remembered for an hour (seconds): an edit that was judged before must not come after it (P6).
 local REMEMBERED = 3600
 
-local function retracted_of(target) return 'chat:retracted:' .. target end
+local function is_retracted(target) return redis.call('EXISTS', 'chat:retracted:' .. target) == 1 end
+local function note_retracted(target) redis.call('SET', 'chat:retracted:' .. target, '', 'EX', REMEMBERED) end
 
 -- What is published of a message of an inbox besides.
 local function news_mark(serial, to, device, reference)
@@ -120,20 +120,24 @@ local function append(draft, serial)
     if trouble then return trouble end
   end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and redis.call('EXISTS', retracted_of(target)) == 1 then return {'gone'} end
-  if log.waiting >= args.waiting then
-    expire(log)
-    if log.waiting >= args.waiting then return {'full', log.waiting, false} end
-  end
+  if kind == 'e' and is_retracted(target) then return {'gone'} end
   if since ~= log.acknowledged then share = 0 end
-  if share >= args.share then return {'full', log.waiting, true} end
   local is_here = not is_change(reference) or log.devices and has_another(log, '')
-  if is_here then add(log, sender, name, at, text, serial, nil, nil, reference) end
+  if is_here then
+    if log.waiting >= args.waiting then
+      expire(log)
+      if log.waiting >= args.waiting then return {'full', log.waiting, false} end
+      if since ~= log.acknowledged then share = 0 end
+    end
+    if share >= args.share then return {'full', log.waiting, true} end
+    add(log, sender, name, at, text, serial, nil, nil, reference)
+    share = share + 1
+  end
   appended = appended + 1
-  set_sender(log.senders, sender, share + 1, log.acknowledged, numbers, notes)
+  set_sender(log.senders, sender, share, log.acknowledged, numbers, notes)
   if not log.renewed then log.renewed = redis.call('EXPIRE', log.senders, args.memory) end
   archive(to, sender, name, at, text, serial, reference)
-  if kind == 'x' then redis.call('SET', retracted_of(target), '', 'EX', REMEMBERED) end
+  if kind == 'x' then note_retracted(target) end
   local is_elsewhere_too, id = #log.nodes > 0, is_here and log.last or 0
   if is_elsewhere_too and is_here then
     publish_later(log, {to, number(id), sender, name, at, text}, news_mark(serial, nil, nil, reference))

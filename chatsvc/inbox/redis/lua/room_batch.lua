@@ -16,36 +16,21 @@ local function check_device(sender, device, sent_by)
   if sent_by < known.generation then return {'moved'} end
 end
 
--- Call `look` with the entries of a room's log from its end back to the serial `target`: id, serial, size, reference ('' if
--- there is none, the version in an event).
-local function look_back(room, target, look)
+-- Delete a message from a room's log, and what has edited it (P6): their ids stay empty.
+local function delete_from_room(room, target)
   local from, done = '+', false
   repeat
     local page = redis.call('XREVRANGE', room.inbox, from, '-', 'COUNT', 64)
     for _, entry in ipairs(page) do
       local serial, size, reference = string.match(entry[2][10] or '', '^(%d+) (%d+) %S+ ?(%S*)$')
       done = done or not serial or tonumber(serial) <= tonumber(target)
-      if serial then look(entry[1], serial, size, reference) end
+      if serial == target and not tonumber(reference) or reference == 'e' .. target then
+        redis.call('XDEL', room.inbox, entry[1])
+        room.bytes = math.max(0, room.bytes - tonumber(size))
+      end
     end
     if #page > 0 then from = '(' .. page[#page][1] end
   until done or #page < 64
-end
-
--- Delete a message from a room's log, and what has edited it (P6): their ids stay empty.
-local function delete_from_room(room, target)
-  look_back(room, target, function(id, serial, size, reference)
-    if serial == target and not tonumber(reference) or reference == 'e' .. target then
-      redis.call('XDEL', room.inbox, id)
-      room.bytes = math.max(0, room.bytes - tonumber(size))
-    end
-  end)
-end
-
--- Whether a message was retracted: who edits it at the same time comes too late (P6).
-local function is_retracted(room, target)
-  local found = false
-  look_back(room, target, function(_, _, _, reference) found = found or reference == 'x' .. target end)
-  return found
 end
 
 -- Store a message in a room's log under a serial, or say why not. draft: room, sender, name, at, text, device, n, again
@@ -70,10 +55,13 @@ local function append_to_room(draft, serial)
   end
   if not redis.call('HGET', members_of(name), sender) then return {'not-member'} end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and is_retracted(room, target) then return {'gone'} end
+  if kind == 'e' and is_retracted(target) then return {'gone'} end
   nodes_of_room(room)
   if is_change(reference) then mark = '*' end -- P5: a change is told to all
-  if kind == 'x' then delete_from_room(room, target) end
+  if kind == 'x' then
+    delete_from_room(room, target)
+    note_retracted(target)
+  end
   add_to_room(room, sender, author, at, text, reference and mark .. ' ' .. reference or mark, serial)
   if numbers then
     set_sender(room.senders, sender, 0, 0, numbers, notes)
@@ -94,7 +82,7 @@ local function acknowledge_room(uid, name, id, over)
   local room, key = room_of(name), devices_of(uid)
   redis.call('HDEL', key, '') -- a Redis that is full takes this, and then what follows
   local old_id, old_serial = parse_position(redis.call('HGET', key, name))
-  local serial = serial_of_entry(room, id)
+  local serial = id <= room.last and serial_up_to(room, id) or nil
   if over then
     if old_id and not (serial and old_serial > serial) then redis.call('HDEL', key, name) end
     return

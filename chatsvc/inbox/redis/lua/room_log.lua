@@ -69,6 +69,8 @@ local function trim_room(room)
   repeat
     local page = redis.call('XRANGE', room.inbox, number(room.front + 1), '+', 'COUNT', count)
     for _, entry in ipairs(page) do
+      -- What was retracted has left a gap before the entry.
+      room.front = math.max(room.front, math.min(id_of(entry) - 1, room.last - args.window))
       if not is_over() then break end
       room.front, room.bytes = id_of(entry), room.bytes - note_of(entry).copies
     end
@@ -90,6 +92,14 @@ local function serial_of_entry(room, id)
   if id == room.last then return room.serial end
   local note = note_at(room.inbox, id)
   return note and note.id == id and note.serial or nil
+end
+
+-- The serial of the last entry up to an id, which need not be there: it may have been retracted; nil: none is kept.
+local function serial_up_to(room, id)
+  if id <= room.front then return nil end
+  if id >= room.last then return room.serial end
+  local note = note_at(room.inbox, id)
+  return note and note.serial
 end
 
 -- The serial of a log's first entry; 0: there is none.

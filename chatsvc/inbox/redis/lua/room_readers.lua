@@ -9,7 +9,8 @@ local function last_up_to(room, serial)
     local note = note_at(room.inbox, middle)
     if not note or note.serial <= serial then low = middle else high = middle - 1 end
   end
-  return low
+  local note = note_at(room.inbox, low) -- what was retracted there has left no entry
+  return note and math.max(note.id, room.front) or room.front
 end
 
 -- A place in a log: its id, and the serial of the last entry up to there, as far as is known. It is behind the entry with
@@ -17,7 +18,7 @@ end
 local function place_behind(room, id, serial)
   if not serial then
     id = math.min(math.max(id, room.front), room.last)
-    return id, serial_of_entry(room, id) or 0
+    return id, serial_up_to(room, id) or 0
   end
   if serial_of_entry(room, id) == serial then return id, serial end
   if serial >= room.serial then return room.last, room.last > room.front and room.serial or serial end
@@ -33,7 +34,7 @@ local function begin_in(room, id, serial, floor)
   if begin == room.last or first_serial(room) >= floor then return begin, known end
   if begin > room.front and known >= floor then return begin, known end
   local last = last_up_to(room, floor - 1)
-  return last, serial_of_entry(room, last)
+  return last, serial_up_to(room, last) or 0
 end
 
 -- Hear of what is stored in a room from now on. A Redis that is full takes that too, behind a write that needs no memory.

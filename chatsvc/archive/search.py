@@ -72,9 +72,9 @@ def search_page(
     """
     Find up to ``limit`` messages within ``scopes``, with serials below ``before``, of one ``sender`` or of all.
 
-    A page of ``LARGE`` texts ends before the limit. The search ends when ``deadline()`` is true, which is asked after each message that is looked at and each portion;
-    the first one always is, so that a page is never where it was before. Messages that are not in the index yet are not
-    found.
+    A page of ``LARGE`` texts ends before the limit. The search ends when ``deadline()`` is true, which is asked after
+    each message that is looked at and each portion; the first one always is, so that a page is never where it was
+    before. Messages that are not in the index yet are not found.
     """
     below = ENDLESS if before is None else max(min(before, ENDLESS), 0)
     readable = _readable(scopes)

@@ -167,6 +167,11 @@ def _word(kind: str, piece: str) -> Word:
     return Word(piece, tokens, False, lowest, lowest + (1 << _SHIFT) - 1)
 
 
+def places_of(text: str) -> Iterator[tuple[int, int]]:
+    """Give where the words of a folded text begin and end; Chinese, and symbols, as far as they stand together."""
+    return (run.span() for run in _RUNS.finditer(text.translate(_KINDS)))
+
+
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
     """The runs of one kind of characters in a folded text, each with its kind."""
     for run in _RUNS.finditer(text.translate(_KINDS)):

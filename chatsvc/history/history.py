@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from chatsvc.accounts.name_index import HIGHEST, LOWEST
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import page
+from chatsvc.archive.positions import positions
 from chatsvc.archive.reading import NOTHING, mark_read, readings
 from chatsvc.archive.search import search_page
 from chatsvc.archive.segmenter import Query
@@ -299,7 +300,7 @@ def _search(
     numbers = list(dict.fromkeys(message.conversation for message in found.messages))
     places = named(transaction, numbers, uid)
     hits = [
-        Hit(message, place.other, place.room, place.name)
+        Hit(message, place.other, place.room, place.name, positions(wanted.query, message.text))
         for message in found.messages
         if (place := places.get(message.conversation)) is not None
     ]

@@ -25,12 +25,17 @@ class HistoryShown(Event):
 
 @record
 class Hit:
-    """A message that was found: with the user ``other``, or in ``room``, which is called ``name``."""
+    """
+    A message that was found: with the user ``other``, or in ``room``, which is called ``name``.
+
+    ``found``: where its text has the words, from and to which code point.
+    """
 
     message: ArchivedMessage
     other: int | None = None
     room: int | None = None
     name: str = ""
+    found: tuple[tuple[int, int], ...] = ()
 
 
 @record

@@ -206,6 +206,7 @@ class EveryStore(HistoryCase):
         self.assertEqual(
             self.search(client, "暗号", **{"from": self.me}), ["暗号 three", "暗号 two"]
         )
+        self.assertEqual(answer["messages"][0]["found"], [[0, 2]])
 
     def test_search_in_pages(self) -> None:
         """Whoever asks for more would be shown hits twice, or none of some."""

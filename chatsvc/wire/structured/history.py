@@ -165,7 +165,12 @@ def _encode_searched(event: h.Searched, lang: str) -> Thing:
     return {
         "type": "history",
         "messages": [
-            {**_place(hit.other, hit.room), **message_fields(hit.message)} for hit in event.hits
+            {
+                **_place(hit.other, hit.room),
+                **message_fields(hit.message),
+                "found": hit.found,
+            }
+            for hit in event.hits
         ],
         "until": event.until,
         "complete": event.complete,

@@ -350,6 +350,6 @@ class MySQLAndRedis(Both.Tests):
         for key in keys:
             self.assertRegex(
                 key,
-                rb"^chat:(epochs?|serial|waiting|nodes|(node|order):[^{}]+|life|lives"
+                rb"^chat:(archive(r|:refused)?|epochs?|serial|waiting|nodes|(node|order):[^{}]+|life|lives"
                 rb"|\{[0-9]+\}:(inbox|from|session|epoch|generations|devices))$",
             )

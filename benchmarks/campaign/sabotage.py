@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.scripts.twistd import run
@@ -117,9 +118,8 @@ def copies() -> None:
 
 
 def _of_nobody(message: Message) -> Message:
-    """The same message, or copy, from an unknown device."""
-    words = (message.id, message.sender, message.name, message.at, message.text)
-    return Message(*words, serial=message.serial, to=message.to)
+    """The same message, copy or event, from an unknown device."""
+    return replace(message, device="")
 
 
 def positions() -> None:

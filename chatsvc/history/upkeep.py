@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from chatsvc.archive.retention import expire_some
@@ -37,6 +38,9 @@ _BUSY = 0.3
 
 _SHARE = 9
 """Times as long as such work has taken messages then have the processor to themselves."""
+
+_LEFT_WITHIN = 2.0
+"""Seconds for which a stop waits for a store that is away."""
 
 _EXPIRED_EVERY = 60.0
 _EXPIRED_AT_ONCE = 100
@@ -90,12 +94,13 @@ class Upkeep:
             task.start(seconds)
 
     async def stop(self) -> None:
-        """End all of it, and leave it to another node at once."""
+        """End all of it, and leave it to another node at once; while a store is away, the lease ends by itself."""
         for task, _ in self._tasks:
             task.stop()
         if self._archiver is not None:
-            with suppress(StoreUnavailable):
-                await self._archiver.leave()
+            leaving = Deferred.fromCoroutine(self._archiver.leave())
+            with suppress(StoreUnavailable, TimeoutError):
+                await leaving.addTimeout(_LEFT_WITHIN, self._reactor)
 
     @property
     def _is_here(self) -> bool:

@@ -31,6 +31,8 @@ USERS = 60
 ROOMS = 300
 MEMBERS = 8
 MESSAGES = 4000
+STEP = 500
+"""Messages in one transaction, so that each ends in time on a busy machine."""
 
 
 class BothKinds:
@@ -53,8 +55,10 @@ class BothKinds:
             number = (await self.rooms.create(ANN, "dev", PUBLIC, "")).number
             await self.rooms.change(ANN, number, history=JOINED)
             await self.rooms.join(BOB, "dev")
-            await self.run_in(self.fill)
-            await self.run_in(index_some, MESSAGES // 2)
+            for start in range(1, MESSAGES, STEP):
+                await self.run_in(self.fill, range(start, start + STEP))
+                await self.run_in(index_some, STEP // 2)
+            await self.run_in(self.fill_rooms)
             await self.counted()
             asked = self.listen_in()
             await self.archive()
@@ -101,11 +105,8 @@ class BothKinds:
             await self.run_in(_newest_unindexed)
             await self.run_in(_waits_for_index, 5)
 
-        def fill(self, transaction: Transaction) -> None:
-            """Have so much that a plan for some of it is another one than for all."""
-            pairs = [(a, b) for a in range(1, USERS) for b in range(a, USERS)]
-            pairs += [(uid, ANN) for uid in range(1, USERS)] + [(ANN, BOB), (ANN, CAT)]
-            transaction.insert_many("INSERT INTO chat_conversation (low, high)", pairs)
+        def fill(self, transaction: Transaction, serials: range) -> None:
+            """Have so many messages that a plan for some is another one than for all."""
             columns = "serial, conversation, sender, name, at, text, changed, retracted"
             rows = [
                 (
@@ -118,12 +119,16 @@ class BothKinds:
                     n,
                     int(n % 9 == 0),
                 )
-                for n in range(1, MESSAGES + 1)
+                for n in serials
             ]
-            for start in range(0, MESSAGES, 1000):
-                some = rows[start : start + 1000]
-                transaction.insert_many(f"INSERT INTO chat_message ({columns})", some)
-                transaction.insert_many("INSERT INTO chat_unindexed", [row[:1] for row in some])
+            transaction.insert_many(f"INSERT INTO chat_message ({columns})", rows)
+            transaction.insert_many("INSERT INTO chat_unindexed", [row[:1] for row in rows])
+
+        def fill_rooms(self, transaction: Transaction) -> None:
+            """The same of conversations, rooms and markers."""
+            pairs = [(a, b) for a in range(1, USERS) for b in range(a, USERS)]
+            pairs += [(uid, ANN) for uid in range(1, USERS)] + [(ANN, BOB), (ANN, CAT)]
+            transaction.insert_many("INSERT INTO chat_conversation (low, high)", pairs)
             rooms = range(100, 100 + ROOMS)
             transaction.insert_many(
                 "INSERT INTO chat_room (room, name, folded, topic, kind, history, version, members, created)",

@@ -175,7 +175,9 @@ class WithoutHistoryTests(HistoryCase):
         ):
             self.assertEqual(client.ask(n=2, **what)["code"], "forbidden", what)
         self.assertEqual(self.world.stores.sql("SELECT COUNT(*) FROM chat_message"), [(0,)])
-        self.assertEqual(self.person(self.a).ask("history 1"), "本服务器不保存历史消息!")
+        stranger = self.world.stores.add_user("stranger")
+        said = self.person(self.a, stranger).ask("history 1")
+        self.assertEqual(said, "本服务器不保存历史消息!")
 
 
 class StartTests(HistoryCase):

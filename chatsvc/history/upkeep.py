@@ -76,6 +76,7 @@ class Upkeep:
         self._limits = limits
         self._now = now
         self._began = now() - reactor.seconds()
+        self._pauses: set[Deferred[None]] = set()
         self._tasks = [
             (PeriodicTask(reactor, "indexing messages", self._index, is_away), _INDEXED_EVERY),
             (PeriodicTask(reactor, "ending old messages", self._expire, is_away), _EXPIRED_EVERY),
@@ -97,6 +98,8 @@ class Upkeep:
         """End all of it, and leave it to another node at once; while a store is away, the lease ends by itself."""
         for task, _ in self._tasks:
             task.stop()
+        for pause in list(self._pauses):
+            pause.cancel()
         if self._archiver is not None:
             leaving = Deferred.fromCoroutine(self._archiver.leave())
             with suppress(StoreUnavailable, TimeoutError):
@@ -126,7 +129,12 @@ class Upkeep:
         done = await self._database.run(lambda transaction: work(transaction, limit))
         took, busy = self._reactor.seconds() - began, time.thread_time() - busy
         if busy > _BUSY * took:
-            await deferLater(self._reactor, _SHARE * took)
+            pause = deferLater(self._reactor, _SHARE * took)
+            self._pauses.add(pause)
+            try:
+                await pause
+            finally:
+                self._pauses.discard(pause)
         return done == limit
 
 

@@ -129,7 +129,7 @@ class Upkeep:
         done = await self._database.run(lambda transaction: work(transaction, limit))
         took, busy = self._reactor.seconds() - began, time.thread_time() - busy
         if busy > _BUSY * took:
-            pause = deferLater(self._reactor, _SHARE * took)
+            pause: Deferred[None] = deferLater(self._reactor, _SHARE * took)
             self._pauses.add(pause)
             try:
                 await pause

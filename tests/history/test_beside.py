@@ -105,7 +105,9 @@ class BesideCase(SynchronousTestCase):
     def log_in(self, uid: int) -> RecordingConnection:
         """Somebody who is logged in, and whose answers so far are forgotten."""
         connection = RecordingConnection(self.services)
-        self.addCleanup(connection.session.close, "lost")  # or what is held is never told that it ends
+        self.addCleanup(
+            connection.session.close, "lost"
+        )  # or what is held is never told that it ends
         connection.do(c.Auth(uid, self.world.accounts.rows[uid][1]))
         self.assertIsInstance(connection.answers()[-1], e.LoggedIn)
         return connection

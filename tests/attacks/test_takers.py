@@ -89,7 +89,11 @@ class ReadersTests(TakersCase):
 
 
 class AnswersTests(TakersCase):
-    options = ("--rate", "0", "--inbox-limit", "100000", "--inbox-share", "100000")
+    # Without a history, whose database's memory would be counted as that of the answers.
+    options = (
+        *("--rate", "0", "--inbox-limit", "100000", "--inbox-share", "100000"),
+        *("--history-days", "0"),
+    )
 
     def test_never_reading(self) -> None:
         """Answers that nobody reads would gather in the server's memory, or be lost when they are read after all."""

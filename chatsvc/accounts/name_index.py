@@ -18,6 +18,7 @@ from pymysql.constants import ER
 
 from chatsvc.accounts.names import fold
 from chatsvc.storage.sql import Row, Transaction
+from chatsvc.storage.value_lists import parts, places
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """The range of uids: 64 bits."""
@@ -73,10 +74,8 @@ def taken(transaction: Transaction, names: Mapping[str, str]) -> set[str]:
 def in_pages(transaction: Transaction, query: str, values: Sequence[Any]) -> list[Row]:
     """Run a query that ends with ``IN`` for pages of values; return all rows."""
     rows: list[Row] = []
-    for start in range(0, len(values), PAGE):
-        some = values[start : start + PAGE]
-        places = ", ".join("?" * len(some))
-        rows += transaction.all(f"{query} ({places})", some)
+    for some in parts(values, PAGE):
+        rows += transaction.all(f"{query} {places(some)}", some)
     return rows
 
 

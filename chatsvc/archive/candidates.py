@@ -15,8 +15,8 @@ from itertools import chain
 from operator import neg
 
 from chatsvc.archive.scope import Scope
-from chatsvc.archive.word_index import padded, parts
 from chatsvc.storage.sql import Row, Transaction
+from chatsvc.storage.value_lists import padded, parts
 
 _LISTS = 128
 """Lists that one statement reads; SQLite takes 500."""

@@ -12,6 +12,7 @@ from chatsvc.archive.entry import ArchiveEntry, Edited, Retracted, Said
 from chatsvc.archive.word_index import remove_words
 from chatsvc.archive.writing import insert, insert_new, raise_mark
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.upsert import insert_absent
 
 _UNCHANGED = (
     "SELECT conversation, text FROM chat_message WHERE serial = ? AND changed < ? AND retracted = 0"
@@ -79,13 +80,7 @@ def _take(transaction: Transaction, target: int, serial: int) -> tuple[int, int,
     """
     if transaction.one(_UNCHANGED, (target, serial)) is None:
         return None
-    if transaction.backend == "sqlite":
-        transaction.execute("INSERT OR IGNORE INTO chat_unindexed (serial) VALUES (?)", (target,))
-        row = transaction.one(_UNCHANGED, (target, serial))
-    else:
-        sql = (
-            "INSERT INTO chat_unindexed (serial) VALUES (?) ON DUPLICATE KEY UPDATE serial = serial"
-        )
-        transaction.execute(sql, (target,))
-        row = transaction.one(_UNCHANGED + " FOR UPDATE", (target, serial))
+    insert_absent(transaction, "chat_unindexed", ("serial",), [(target,)])
+    lock = " FOR UPDATE" if transaction.backend == "mysql" else ""
+    row = transaction.one(_UNCHANGED + lock, (target, serial))
     return None if row is None else (row[0], target, row[1])

@@ -9,7 +9,7 @@ from chatsvc.archive.scope import Scope
 from chatsvc.storage.sql import Row, Transaction
 
 MESSAGE = "m.conversation, m.serial, m.sender, m.name, m.at, m.text, m.reply, m.edited"
-"""The columns of which :func:`message_of` makes a message; ``m`` is ``chat_message``."""
+"""The columns of which :func:`messages_of` makes messages; ``m`` is ``chat_message``."""
 
 _PAGE = (
     f"SELECT {MESSAGE} FROM chat_message AS m"  # noqa: S608

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chatsvc.archive.scope import Scope
-from chatsvc.archive.word_index import padded, places
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.upsert import raise_value, set_value
+from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.record import record
 
 UNREAD = 100

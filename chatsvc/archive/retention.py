@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chatsvc.archive.word_index import padded, places, remove_words, texts
+from chatsvc.archive.word_index import remove_words, texts
 from chatsvc.archive.writing import raise_mark
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.value_lists import padded, places
 
 _OLD = "SELECT serial FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
 

@@ -15,8 +15,8 @@ from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import ENDLESS, LARGE, MESSAGE, messages_of
 from chatsvc.archive.scope import Scope
 from chatsvc.archive.segmenter import Query
-from chatsvc.archive.word_index import padded, parts, places
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.value_lists import padded, parts, places
 from chatsvc.wire.record import record
 
 _FEW = 64

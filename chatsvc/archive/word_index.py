@@ -7,13 +7,11 @@ A message that is new or has changed has a row in ``chat_unindexed``, until its 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import TypeVar
 
 from chatsvc.archive.segmenter import tokens_of
 from chatsvc.storage.sql import Row, Transaction
-
-T = TypeVar("T")
+from chatsvc.storage.upsert import insert_absent
+from chatsvc.storage.value_lists import padded, parts, places
 
 _ROWS = 2048
 """Rows of an INSERT: three times as many values, of which SQLite takes 32,766."""
@@ -71,26 +69,6 @@ def remove_words(transaction: Transaction, messages: Sequence[tuple[int, int, st
             )
 
 
-def parts(whole: Sequence[T], most: int) -> list[Sequence[T]]:
-    """Cut a sequence into parts of ``most`` values; the last one has fewer."""
-    return [whole[start : start + most] for start in range(0, len(whole), most)]
-
-
-def padded(some: Sequence[T]) -> list[T]:
-    """
-    Repeat the last value until there are 1, 2, 4, 8 … values.
-
-    So there are few statements of different lengths: drivers and :mod:`chatsvc.storage.sql` remember each.
-    """
-    many = 1 << (len(some) - 1).bit_length()
-    return [*some, *[some[-1]] * (many - len(some))]
-
-
-def places(some: Sequence[object]) -> str:
-    """Return a list of placeholders, one for each value."""
-    return f"({', '.join('?' * len(some))})"
-
-
 def texts(transaction: Transaction, serials: Sequence[int]) -> set[Row]:
     """
     Read messages as they are now, and not when the transaction began: conversation, serial and text of each.
@@ -107,15 +85,5 @@ def texts(transaction: Transaction, serials: Sequence[int]) -> set[Row]:
 
 def _insert(transaction: Transaction, rows: list[tuple[int, int, int]]) -> None:
     """Insert rows, in the order of the key; those that are there stay."""
-    verb, rest = (
-        ("INSERT", " ON DUPLICATE KEY UPDATE serial = serial")
-        if transaction.backend == "mysql"
-        else ("INSERT OR IGNORE", "")
-    )
     for part in parts(sorted(rows), _ROWS):
-        some = padded(part)
-        values = ", ".join(["(?, ?, ?)"] * len(some))
-        transaction.execute(
-            f"{verb} INTO chat_word (conversation, token, serial) VALUES {values}{rest}",
-            [*chain.from_iterable(some)],
-        )
+        insert_absent(transaction, "chat_word", ("conversation", "token", "serial"), padded(part))

@@ -7,15 +7,13 @@ inserted once, by its serial.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TypeVar
 
 from chatsvc.archive.entry import Pair, Place, Said
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.upsert import raise_value
-
-T = TypeVar("T")
+from chatsvc.storage.upsert import insert_absent, raise_value
+from chatsvc.storage.value_lists import parts, places, rows_of_places
 
 _SOME = 1000
 """Rows in one statement, or keys: SQLite takes 32,766 values (https://www.sqlite.org/limits.html)."""
@@ -30,7 +28,7 @@ def insert_new(transaction: Transaction, said: Sequence[Said]) -> None:
         _insert_rows(transaction, said, numbers_of(transaction, {one.place for one in said}))
 
 
-def numbers_of(transaction: Transaction, places: Iterable[Place]) -> dict[Place, int]:
+def numbers_of(transaction: Transaction, wanted: Iterable[Place]) -> dict[Place, int]:
     """
     Find the numbers of conversations; those of two users who have none yet are made.
 
@@ -38,20 +36,15 @@ def numbers_of(transaction: Transaction, places: Iterable[Place]) -> dict[Place,
     """
     rooms: dict[Place, int] = {}
     pairs: list[Pair] = []
-    for place in places:
+    for place in wanted:
         if isinstance(place, Pair):
             pairs.append(place)
         else:
             rooms[place] = -place
     found = _known(transaction, pairs)
     missing = [pair for pair in pairs if pair not in found]
-    for some in _parts(missing):
-        ignore = " ON DUPLICATE KEY UPDATE low = low"
-        insert = "INSERT INTO chat_conversation (low, high) VALUES "
-        if transaction.backend == "sqlite":
-            insert, ignore = "INSERT OR IGNORE INTO chat_conversation (low, high) VALUES ", ""
-        values = [uid for pair in some for uid in (pair.low, pair.high)]
-        transaction.execute(insert + _places(2, len(some)) + ignore, values)
+    for some in parts(missing, _SOME):
+        insert_absent(transaction, "chat_conversation", ("low", "high"), some)
     # Somebody else may have made them since this transaction began: they are read as they are now.
     return {**rooms, **found, **_known(transaction, missing, now=True)}
 
@@ -61,13 +54,13 @@ def _known(transaction: Transaction, pairs: Sequence[Pair], now: bool = False) -
     found: dict[Place, int] = {}
     # SQLite reads the whole table where a pair is looked for in a list of pairs.
     found_in = "SELECT low, high, conversation FROM "
-    for some in _parts(pairs):
-        values = [uid for pair in some for uid in (pair.low, pair.high)]
-        places = _places(2, len(some))
+    for some in parts(pairs, _SOME):
+        values = [*chain.from_iterable(some)]
+        rows = rows_of_places(2, len(some))
         if transaction.backend == "sqlite":
-            query = f"{found_in}(VALUES {places}) CROSS JOIN chat_conversation ON low = column1 AND high = column2"
+            query = f"{found_in}(VALUES {rows}) CROSS JOIN chat_conversation ON low = column1 AND high = column2"
         else:
-            query = f"{found_in}chat_conversation WHERE (low, high) IN ({places})"
+            query = f"{found_in}chat_conversation WHERE (low, high) IN ({rows})"
         for low, high, conversation in transaction.all(query + lock, values):
             found[Pair(low, high)] = conversation
     return found
@@ -101,8 +94,8 @@ def insert(transaction: Transaction, said: Sequence[Said]) -> list[Said]:
 def _there(transaction: Transaction, serials: Sequence[int]) -> dict[int, tuple[int, int, int]]:
     """What is there under these serials: conversation, sender and time of each."""
     found: dict[int, tuple[int, int, int]] = {}
-    for some in _parts(serials):
-        query = f"SELECT serial, conversation, sender, at FROM chat_message WHERE serial IN {_places(len(some), 1)}"  # noqa: S608
+    for some in parts(serials, _SOME):
+        query = f"SELECT serial, conversation, sender, at FROM chat_message WHERE serial IN {places(some)}"  # noqa: S608
         for serial, *same in transaction.all(query, some):
             found[serial] = (same[0], same[1], same[2])
     return found
@@ -111,18 +104,16 @@ def _there(transaction: Transaction, serials: Sequence[int]) -> dict[int, tuple[
 def _insert_rows(transaction: Transaction, said: Sequence[Said], numbers: dict[Place, int]) -> None:
     # Another node may do the same at this moment: what is there stays as it is, and any other error shows.
     ignore = " ON DUPLICATE KEY UPDATE serial = serial" if transaction.backend == "mysql" else ""
-    verb = "INSERT" if transaction.backend == "mysql" else "INSERT OR IGNORE"
-    for some in _parts(said):
+    for some in parts(said, _SOME):
         rows = [
             (one.serial, numbers[one.place], one.sender, one.name, one.at, one.text, one.reply)
             for one in some
         ]
         values = [*chain.from_iterable((*row, row[0]) for row in rows)]
-        places = _places(_COLUMNS, len(some))
-        sql = f"INSERT INTO chat_message ({_MESSAGE}) VALUES {places}{ignore}"  # noqa: S608
+        row_places = rows_of_places(_COLUMNS, len(some))
+        sql = f"INSERT INTO chat_message ({_MESSAGE}) VALUES {row_places}{ignore}"  # noqa: S608
         transaction.execute(sql, values)
-        sql = f"{verb} INTO chat_unindexed (serial) VALUES {_places(1, len(some))}{ignore}"
-        transaction.execute(sql, [one.serial for one in some])
+        insert_absent(transaction, "chat_unindexed", ("serial",), [(one.serial,) for one in some])
 
 
 def kept_from(transaction: Transaction) -> int:
@@ -140,13 +131,3 @@ def greatest_serial(transaction: Transaction) -> int:
 def raise_mark(transaction: Transaction, name: str, value: int) -> None:
     """Raise a row of chat_archive, which never falls."""
     raise_value(transaction, "chat_archive", {"name": name}, "value", value)
-
-
-def _places(columns: int, rows: int) -> str:
-    """Placeholders for so many rows of so many columns."""
-    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
-
-
-def _parts(whole: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(whole), _SOME):
-        yield whole[start : start + _SOME]

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from chatsvc.accounts.name_index import HIGHEST, LOWEST
 from chatsvc.archive.entry import Pair
 from chatsvc.archive.scope import Scope
-from chatsvc.archive.word_index import padded, places
 from chatsvc.rooms.room import JOINED, Room
 from chatsvc.rooms.rules import Action
 from chatsvc.rooms.standing import standing
 from chatsvc.storage.sql import Row, Transaction
+from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.record import record
 
 _NUMBER = "SELECT conversation FROM chat_conversation WHERE low = ? AND high = ?"

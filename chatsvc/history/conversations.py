@@ -8,10 +8,10 @@ from chatsvc.accounts.shown_names import shown_names
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import ENDLESS, MESSAGE, messages_of
 from chatsvc.archive.reading import NOTHING, Reading, count_unread, readings
-from chatsvc.archive.word_index import padded, places
 from chatsvc.history.access import Readable, last_messages
 from chatsvc.history.settings import have_receipts
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.history_events import ListedConversation
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from chatsvc.accounts.name_index import as_bytes, in_pages, index, new_rows
 from chatsvc.accounts.names import MAX_CHARACTERS
-from chatsvc.archive.word_index import padded, places
 from chatsvc.storage.sql import Row, Transaction
 from chatsvc.storage.upsert import raise_value
+from chatsvc.storage.value_lists import padded, places
 
 _AT = re.compile("[@＠]")
 

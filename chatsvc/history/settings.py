@@ -8,12 +8,12 @@ from chatsvc.accounts.name_index import HIGHEST, LOWEST
 from chatsvc.accounts.shown_names import shown_names
 from chatsvc.archive.entry import Pair
 from chatsvc.archive.reading import NOTHING, mute, readings
-from chatsvc.archive.word_index import padded, places
 from chatsvc.archive.writing import numbers_of
 from chatsvc.history.access import Conversation, scope_of
 from chatsvc.rooms.room import RoomRefused
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.upsert import set_value
+from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.problems import Problem
 
 RECEIPTS = "receipts"

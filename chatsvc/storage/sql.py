@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, Protocol
 
 import pymysql
 
+from chatsvc.storage.value_lists import rows_of_places
+
 Row = tuple[Any, ...]
 
 SQL_ERRORS = (pymysql.MySQLError, sqlite3.Error)
@@ -46,7 +48,7 @@ class Transaction:
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Run one INSERT, written without its VALUES; return the ids that the rows got, in their order."""
-        places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
+        places = rows_of_places(len(rows[0]), len(rows))
         id = self.insert(f"{sql} VALUES {places}", [value for row in rows for value in row])
         if self.backend == "sqlite":
             return list(range(id - len(rows) + 1, id + 1))  # it was the last row's

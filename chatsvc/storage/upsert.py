@@ -1,11 +1,25 @@
-"""One column of one row, set whether the row is there or not."""
+"""Rows that may be there already: inserted where they are not, or one column set either way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from chatsvc.storage.sql import Transaction
+from chatsvc.storage.value_lists import rows_of_places
+
+
+def insert_absent(
+    transaction: Transaction, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert one row or more, but for those whose key is there: they stay as they are."""
+    values = rows_of_places(len(columns), len(rows))
+    verb, rest = "INSERT OR IGNORE", ""
+    if transaction.backend == "mysql":  # whose IGNORE would hide other errors, too
+        verb, rest = "INSERT", f" ON DUPLICATE KEY UPDATE {columns[0]} = {columns[0]}"
+    sql = f"{verb} INTO {table} ({', '.join(columns)}) VALUES {values}{rest}"
+    transaction.execute(sql, [*chain.from_iterable(rows)])
 
 
 def set_value(

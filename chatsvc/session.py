@@ -117,6 +117,14 @@ class Session(CommandPipeline):
         who = self.user.uid if self.user else network_of(self.connection.address)
         self.slow_down("request-rate", self.services.rates.request.delay(who))
 
+    def charge_message(self, uid: int) -> None:
+        """Count a message of ``uid``, or what changes one, towards the rate of messages, and wait for the archive."""
+        delay = self.services.rates.message.delay(uid)
+        if delay:
+            self.slow_down("message-rate", delay)
+        if self.services.backlog.is_over:
+            self.slow_down("archive-backlog", SENDER_DELAY)
+
     def pause(self) -> None:
         """Deliver no messages for now: the connection can take no more."""
         self._paused = True
@@ -233,22 +241,13 @@ class Session(CommandPipeline):
         at = int(services.now() * 1000)
         # Without a device the number counts nothing, it only names the request.
         n = command.n if self.device else None
-        reader = user.reader
-        generation = reader.generation if reader is not None else None
-        sending, registered = user.device_generation, False
-        if reader is not None and reader.device:
-            generation, sending, registered = None, generation, True
         said = (command.to, user.uid, user.name, at, command.text)
-        draft = Draft(*said, self.device or "", n, command.again, generation, sending, registered)
+        draft = Draft(*said, self.device or "", n, command.again, *user.generations)
         if command.reply is not None:
             draft = replace(draft, reference=e.reply_to(command.reply))
         self._in_router += 1
         services.router.send(draft, partial(self.on_outcome, command, size, _answer))
-        delay = services.rates.message.delay(user.uid)
-        if delay:
-            self.slow_down("message-rate", delay)
-        if services.backlog.is_over:
-            self.slow_down("archive-backlog", SENDER_DELAY)
+        self.charge_message(user.uid)
 
     def on_outcome(
         self, command: C, size: int, answer: Answer[C, M], outcome: Outcome | None, message: M

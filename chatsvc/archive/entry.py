@@ -18,6 +18,10 @@ class Pair(NamedTuple):
         """Put two uids in order."""
         return cls(one, other) if one <= other else cls(other, one)
 
+    def other(self, uid: int) -> int:
+        """Whom ``uid``, one of the two, talks with."""
+        return self.high if uid == self.low else self.low
+
 
 Place = Pair | int
 """Where something was said: between two users, or in the room of this number."""

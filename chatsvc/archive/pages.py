@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.scope import Scope
 from chatsvc.storage.sql import Row, Transaction
+from chatsvc.storage.value_lists import padded, places
 
 MESSAGE = "m.conversation, m.serial, m.sender, m.name, m.at, m.text, m.reply, m.edited"
 """The columns of which :func:`messages_of` makes messages; ``m`` is ``chat_message``."""
@@ -53,6 +54,15 @@ def page(
         elif some:
             since = some[-1].serial + 1
     return found[::-1] if after is None else found, is_complete
+
+
+def messages_at(
+    transaction: Transaction, serials: Sequence[int], also: str = "", args: Sequence[int] = ()
+) -> list[ArchivedMessage]:
+    """Read those of some messages, one or more, that are not retracted, in no order; ``also`` is one more condition."""
+    some = padded(serials)
+    query = f"SELECT {MESSAGE} FROM chat_message AS m WHERE m.serial IN {places(some)} AND m.retracted = 0"  # noqa: S608
+    return messages_of(transaction.all(query + also, [*some, *args]))
 
 
 def messages_of(rows: Sequence[Row]) -> list[ArchivedMessage]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from chatsvc.archive.candidates import Candidates, Source, everything, with_token, within
 from chatsvc.archive.message import ArchivedMessage
-from chatsvc.archive.pages import ENDLESS, LARGE, MESSAGE, messages_of
+from chatsvc.archive.pages import ENDLESS, LARGE, messages_at
 from chatsvc.archive.scope import Scope
 from chatsvc.archive.segmenter import Query
 from chatsvc.storage.sql import Transaction
@@ -128,18 +129,12 @@ def _messages(
     transaction: Transaction, serials: Sequence[int], tokens: Sequence[int], sender: int | None
 ) -> list[ArchivedMessage]:
     """Read those of some messages that are not retracted, are of the sender and have the tokens, descending."""
-    some = padded(serials)
-    args = [*some, *tokens]
-    query = f"SELECT {MESSAGE} FROM chat_message AS m WHERE m.serial IN {places(some)} AND m.retracted = 0"  # noqa: S608
-    query += _HAS * len(tokens)
+    also, args = _HAS * len(tokens), [*tokens]
     if sender is not None:
-        query += " AND m.sender = ?"
+        also += " AND m.sender = ?"
         args.append(sender)
-    return messages_of(sorted(transaction.all(query, args), key=_serial, reverse=True))
-
-
-def _serial(row: Sequence[int]) -> int:
-    return row[1]
+    found = messages_at(transaction, serials, also, args)
+    return sorted(found, key=attrgetter("serial"), reverse=True)
 
 
 @dataclass(frozen=True, slots=True)

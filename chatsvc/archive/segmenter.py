@@ -169,13 +169,17 @@ def _word(kind: str, piece: str) -> Word:
 
 def places_of(text: str) -> Iterator[tuple[int, int]]:
     """Give where the words of a folded text begin and end; Chinese, and symbols, as far as they stand together."""
-    return (run.span() for run in _RUNS.finditer(text.translate(_KINDS)))
+    return (run.span() for run in _runs(text))
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
     """The runs of one kind of characters in a folded text, each with its kind."""
-    for run in _RUNS.finditer(text.translate(_KINDS)):
+    for run in _runs(text):
         yield run.group()[0], text[run.start() : run.end()]
+
+
+def _runs(text: str) -> Iterator[re.Match[str]]:
+    return _RUNS.finditer(text.translate(_KINDS))
 
 
 def _tokens_in(kind: str, piece: str) -> Iterable[int]:

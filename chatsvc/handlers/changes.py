@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from twisted.internet.defer import Deferred
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.handlers.history import answer, history_of
-from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.history.changing import NotAllowed, Original
 from chatsvc.history.history import History
 from chatsvc.inbox.features import REFERENCES
@@ -49,10 +50,7 @@ async def edit(session: Session, command: c.Edit) -> None:
     history, user = _begin(session)
     reference = e.Reference("edited", command.serial)
     async with history.changing(command.serial):
-        try:
-            original = await history.editable(user.uid, command.serial, command.text)
-        except NotAllowed:
-            raise Denied(Problem.FORBIDDEN) from None
+        original = await _allowed(history.editable(user.uid, command.serial, command.text))
         await _change(session, user, original, reference, command.text)
     answer(session, user, command, h.Changed(re=command.n))
 
@@ -67,10 +65,7 @@ async def retract(session: Session, command: c.Retract) -> None:
     history, user = _begin(session)
     reference = e.Reference("retracted", command.serial)
     async with history.changing(command.serial):
-        try:
-            original = await history.retractable(user.uid, command.serial)
-        except NotAllowed:
-            raise Denied(Problem.FORBIDDEN) from None
+        original = await _allowed(history.retractable(user.uid, command.serial))
         if original.room is not None:  # the room's log is looked through
             delay = session.services.rates.room.delay(user.uid)
             session.slow_down("room-command-rate", delay)
@@ -85,11 +80,15 @@ def _begin(session: Session) -> tuple[History, LoggedIn]:
     :raise Denied: there is no history.
     """
     history, user = history_of(session)
-    services = session.services
-    session.slow_down("message-rate", services.rates.message.delay(user.uid))
-    if services.backlog.is_over:
-        session.slow_down("archive-backlog", SENDER_DELAY)
+    session.charge_message(user.uid)
     return history, user
+
+
+async def _allowed(judging: Awaitable[Original]) -> Original:
+    try:
+        return await judging
+    except NotAllowed:
+        raise Denied(Problem.FORBIDDEN) from None
 
 
 async def _change(

@@ -59,9 +59,7 @@ async def search(session: Session, command: c.Search) -> None:
     query = query_of(command.text)
     if query.is_empty:
         raise Denied(Problem.NOTHING_TO_SEARCH)
-    where = None
-    if command.other is not None or command.room is not None:
-        where = _conversation(session, command.other, command.room)
+    where = _perhaps(session, command.other, command.room)
     sought = (query, where, command.sender, command.before, command.limit)
     async with session.turn_to_answer("search"):
         found = await history.search(user.uid, Wanted(*sought, session.connection.rooms))
@@ -116,9 +114,7 @@ async def change_settings(session: Session, command: c.ChangeSettings) -> None:
     """
     history, user = history_of(session)
     session.slow_down("find-rate", session.services.rates.find.delay(user.uid))
-    where = None
-    if command.other is not None or command.room is not None:
-        where = _conversation(session, command.other, command.room)
+    where = _perhaps(session, command.other, command.room)
     receipts, muted = await history.settings(user.uid, command.receipts, where, command.muted)
     shown = (receipts, command.other, command.room, muted)
     answer(session, user, command, h.SettingsShown(*shown, re=command.n))
@@ -146,6 +142,10 @@ def _conversation(session: Session, other: int | None, room: int | str | None) -
     if room is not None and not session.connection.rooms:
         raise Denied(Problem.UNKNOWN_COMMAND)
     return Conversation(other, room)
+
+
+def _perhaps(session: Session, other: int | None, room: int | str | None) -> Conversation | None:
+    return None if other is None and room is None else _conversation(session, other, room)
 
 
 def answer(session: Session, user: LoggedIn, command: c.Command, event: e.Event) -> None:

@@ -8,7 +8,6 @@ from functools import lru_cache, partial
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.accounts.names import fold
-from chatsvc.history.backlog import SENDER_DELAY
 from chatsvc.inbox.features import REFERENCES
 from chatsvc.inbox.outcome import (
     Behind,
@@ -120,10 +119,7 @@ def _route(
     session.count_sent()
     answer = partial(_answer, session, room, is_visible)
     services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
-    delay = services.rates.message.delay(user.uid)
-    session.slow_down("message-rate", delay)
-    if services.backlog.is_over:
-        session.slow_down("archive-backlog", SENDER_DELAY)
+    session.charge_message(user.uid)
     feed = services.feeds.feed(number)
     if feed is not None and feed.is_overloaded:
         session.slow_down("room-rate", _OVERLOADED)

@@ -19,6 +19,7 @@ from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.record import record
 
 _NUMBER = "SELECT conversation FROM chat_conversation WHERE low = ? AND high = ?"
+_USERS = "SELECT low, high FROM chat_conversation WHERE conversation = ?"
 
 # Behind the joining. One that is not in the room's log yet has no serial: nothing can have been said since. One that is
 # not there any more was before all that the archive has.
@@ -93,6 +94,12 @@ def direct_scope(transaction: Transaction, uid: int, other: int) -> Scope | None
     return None if row is None else Scope(row[0])
 
 
+def pair_of(transaction: Transaction, conversation: int) -> Pair | None:
+    """Say whose conversation has this number; None: it is no two users'."""
+    row = transaction.one(_USERS, (conversation,))
+    return None if row is None else Pair(*row)
+
+
 def room_scope(transaction: Transaction, uid: int, room: int | str, now: int) -> tuple[Room, Scope]:
     """
     Find a room, and what ``uid`` may read of it; ``now`` is in ms.
@@ -141,7 +148,7 @@ def named(transaction: Transaction, conversations: Sequence[int], uid: int) -> d
         some = padded(pairs)
         query = f"SELECT conversation, low, high FROM chat_conversation WHERE conversation IN {places(some)}"  # noqa: S608
         for number, low, high in transaction.all(query, some):
-            found[number] = Readable(Scope(number), high if low == uid else low)
+            found[number] = Readable(Scope(number), Pair(low, high).other(uid))
     if rooms:
         some = padded(rooms)
         query = f"SELECT room, name FROM chat_room WHERE room IN {places(some)}"  # noqa: S608

@@ -128,15 +128,11 @@ class Archiver:
                 middle = len(some) // 2
                 before = await self._write_some(some[:middle])
                 return before + await self._write_some(some[middle:])
-            # The text of such an error may quote the message.
-            number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else ""
-            why = f"the database refuses it: {type(problem).__name__} {number}"
-            self._refuse(some, why.strip())
+            self._refuse(some, f"the database refuses it: {_kind_of(problem)}")
             return list(some)
         except SQL_ERRORS as problem:
             # A table that is missing for a moment, say: it is no fault of the row's.
-            number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else ""
-            raise StoreUnavailable(f"{type(problem).__name__} {number}".strip()) from problem
+            raise StoreUnavailable(_kind_of(problem)) from problem
         refused = [one for one in some if _is_among(one.entry, clashing)]
         self._refuse(refused, "its serial is another message's")
         return refused
@@ -149,6 +145,12 @@ class Archiver:
                 id=one.id,
                 why=why,
             )
+
+
+def _kind_of(problem: Exception) -> str:
+    """Name an error's class and number; its text may quote a message."""
+    number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else ""
+    return f"{type(problem).__name__} {number}".strip()
 
 
 def _is_among(entry: ArchiveEntry | None, clashing: Sequence[Said]) -> bool:

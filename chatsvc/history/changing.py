@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from chatsvc.archive.entry import Pair
 from chatsvc.archive.pages import MESSAGE, messages_of
-from chatsvc.history.access import Conversation, scope_of
+from chatsvc.history.access import Conversation, pair_of, scope_of
 from chatsvc.rooms.room import RoomRefused
 from chatsvc.rooms.rules import Action, may
 from chatsvc.rooms.standing import standing
@@ -12,7 +11,6 @@ from chatsvc.storage.sql import Transaction
 from chatsvc.wire.record import record
 
 _ONE = f"SELECT {MESSAGE}, m.retracted FROM chat_message AS m WHERE m.serial = ?"  # noqa: S608
-_PAIR = "SELECT low, high FROM chat_conversation WHERE conversation = ?"
 
 _MINUTE_MS = 60_000
 
@@ -86,11 +84,10 @@ def _place(transaction: Transaction, uid: int, conversation: int) -> Original:
     """Say whom a conversation of ``uid`` is with, or in which room it is."""
     if conversation < 0:
         return Original(None, -conversation, False)
-    row = transaction.one(_PAIR, (conversation,))
-    pair = Pair(*row) if row is not None else None
+    pair = pair_of(transaction, conversation)
     if pair is None or uid not in pair:
         raise NotAllowed
-    return Original(pair.high if pair.low == uid else pair.low, None, False)
+    return Original(pair.other(uid), None, False)
 
 
 def _moderates(transaction: Transaction, uid: int, room: int | None, now: int) -> bool:

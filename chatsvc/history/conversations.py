@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from chatsvc.accounts.shown_names import shown_names
 from chatsvc.archive.message import ArchivedMessage
-from chatsvc.archive.pages import ENDLESS, MESSAGE, messages_of
+from chatsvc.archive.pages import ENDLESS, messages_at
 from chatsvc.archive.reading import NOTHING, Reading, count_unread, readings
 from chatsvc.history.access import Readable, last_messages
 from chatsvc.history.settings import have_receipts
 from chatsvc.storage.sql import Transaction
-from chatsvc.storage.value_lists import padded, places
 from chatsvc.wire.history_events import ListedConversation
 
 
@@ -39,9 +38,7 @@ def conversations(
 def _messages(transaction: Transaction, serials: Sequence[int]) -> dict[int, ArchivedMessage]:
     if not serials:
         return {}
-    some = padded(serials)
-    query = f"SELECT {MESSAGE} FROM chat_message AS m WHERE m.serial IN {places(some)} AND m.retracted = 0"  # noqa: S608
-    return {one.serial: one for one in messages_of(transaction.all(query, some))}
+    return {one.serial: one for one in messages_at(transaction, serials)}
 
 
 def _listed(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from chatsvc.accounts.name_index import as_bytes, in_pages, index, new_rows
 from chatsvc.accounts.names import MAX_CHARACTERS
+from chatsvc.history.access import pair_of
 from chatsvc.storage.sql import Row, Transaction
 from chatsvc.storage.upsert import raise_value
 from chatsvc.storage.value_lists import padded, places
@@ -22,7 +23,6 @@ _CJK = 0x2E80
 
 _SENDERS = "SELECT serial, sender FROM chat_message WHERE serial IN "
 _MEMBERS = "SELECT uid FROM chat_member WHERE room = ? AND uid IN "
-_PAIR = "SELECT low, high FROM chat_conversation WHERE conversation = ?"
 
 
 def mark_mentions(transaction: Transaction, messages: Iterable[Row]) -> None:
@@ -100,5 +100,5 @@ def _readers(transaction: Transaction, conversation: int, uids: Sequence[int]) -
         some = padded(uids)
         rows = transaction.all(_MEMBERS + places(some), (-conversation, *some))
         return sorted({uid for (uid,) in rows})
-    pair = transaction.one(_PAIR, (conversation,))
+    pair = pair_of(transaction, conversation)
     return [uid for uid in uids if pair is not None and uid in pair]

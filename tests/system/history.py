@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.clients import StructuredClient
-from tests.support.processes import PASSWORD
+from tests.support.processes import PASSWORD, ChatServer
 from tests.system.devices import DESK, PHONE
 from tests.system.rooms import RoomsCase, undated
 
@@ -631,3 +631,54 @@ class EveryStore(HistoryCase):
         person.ask(f"msg #{name} 大家好")
         said = undated(person.ask(f"history #{name} 5"))
         self.assertRegex(said, rf"^\[ #{name}\|user\d+\|UID:{self.me} \]:大家好$")
+
+
+class EveryStoreAtLength(HistoryCase):
+    """A long conversation: of as many messages as are written at once, for as long as nobody reads them."""
+
+    options = ("--rate", "0", "--inbox-limit", "20000", "--inbox-share", "20000")
+
+    def test_back_to_the_first(self) -> None:
+        """Who pages back while others write would miss a message, see one twice, or never come to the first one."""
+        texts = [f"第 {n} 条" for n in range(1, 10_506)]
+        reader, writer = self._silent(self.a, self.me), self._silent(self.b, self.other)
+        told, serials = 0, list[int]()
+        for told in range(200, 10_001, 200):
+            self._say(writer, texts, told - 200, told)
+            serials += self._confirmed(writer, 200)
+        found: list[tuple[int, str]] = []
+        before: dict[str, Any] = {}
+        for _ in range(101):
+            self._say(writer, texts, told, told + 5)
+            page = self.history(reader, limit=100, **{"with": self.other}, **before)
+            serials += self._confirmed(writer, 5)
+            told += 5
+            found[:0] = [(one["serial"], one["text"]) for one in page["messages"]]
+            if page["complete"]:
+                break
+            before = {"before": page["messages"][0]["serial"]}
+        said = list(zip(serials, texts[:told], strict=True))
+        self.assertGreaterEqual(len(found), 10_000)
+        self.assertEqual(found, said[: len(found)])
+        newer = self.history(reader, limit=200, after=found[-1][0], **{"with": self.other})
+        rest = [(one["serial"], one["text"]) for one in newer["messages"]]
+        self.assertEqual(rest, said[len(found) :][:200])
+
+    def _silent(self, server: ChatServer, uid: int) -> StructuredClient:
+        """A client that is handed nothing, so that only its history shows it anything."""
+        client = server.structured(features=["devices", "rooms"], device=DESK)
+        self.addCleanup(client.close)
+        client.log_in(uid, PASSWORD, receive=False)
+        return client
+
+    def _say(self, writer: StructuredClient, texts: list[str], first: int, end: int) -> None:
+        """Send some of the texts at once, without waiting for answers."""
+        writer.say_many(
+            {"type": "msg", "n": n + 1, "to": self.me, "text": texts[n]} for n in range(first, end)
+        )
+
+    def _confirmed(self, writer: StructuredClient, count: int) -> list[int]:
+        """The serials of what was sent last; all of it must be confirmed."""
+        answers = [writer.await_type("sent", "error") for _ in range(count)]
+        self.assertEqual({one["type"] for one in answers}, {"sent"}, answers[-1])
+        return [one["serial"] for one in answers]

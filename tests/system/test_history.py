@@ -11,3 +11,11 @@ class OneServerTests(history.EveryStore):
 
 class TwoNodesTests(history.EveryStore):
     nodes = 2
+
+
+class OneServerAtLengthTests(history.EveryStoreAtLength):
+    nodes = 1
+
+
+class TwoNodesAtLengthTests(history.EveryStoreAtLength):
+    nodes = 2

@@ -56,7 +56,10 @@ def within(lowest: int, highest: int) -> Source:
 
 def everything() -> Source:
     """Give all messages."""
-    return Source("SELECT conversation, serial FROM chat_message WHERE conversation = ?")
+    # As the key begins: without the condition it would not give an order.
+    return Source(
+        "SELECT conversation, serial FROM chat_message WHERE conversation = ? AND retracted = 0"
+    )
 
 
 @dataclass(slots=True)

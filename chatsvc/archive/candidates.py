@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from operator import neg
 
+from chatsvc.archive.pages import IN_ORDER
 from chatsvc.archive.scope import Scope
 from chatsvc.storage.sql import Row, Transaction
 from chatsvc.storage.value_lists import padded, parts
@@ -56,9 +57,9 @@ def within(lowest: int, highest: int) -> Source:
 
 def everything() -> Source:
     """Give all messages."""
-    # As the key begins: without the condition it would not give an order.
+    # As the key begins: without the last condition it would not give an order.
     return Source(
-        "SELECT conversation, serial FROM chat_message WHERE conversation = ? AND retracted = 0"
+        f"SELECT conversation, serial FROM {IN_ORDER} WHERE conversation = ? AND retracted = 0"  # noqa: S608
     )
 
 

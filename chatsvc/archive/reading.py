@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chatsvc.archive.pages import IN_ORDER
 from chatsvc.archive.scope import Scope
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.upsert import raise_value, set_value
@@ -19,7 +20,7 @@ _NEWEST = (
 )
 
 _UNREAD = (
-    "SELECT COUNT(*) FROM (SELECT 1 AS one FROM chat_message"
+    f"SELECT COUNT(*) FROM (SELECT 1 AS one FROM {IN_ORDER}"  # noqa: S608
     " WHERE conversation = ? AND serial > ? AND sender <> ? AND retracted = 0 LIMIT ?) AS unread"
 )
 

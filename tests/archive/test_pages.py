@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chatsvc.archive.entry import Pair
 from chatsvc.archive.pages import ENDLESS, page
+from chatsvc.archive.reading import count_unread
 from chatsvc.archive.retention import expire_some
 from chatsvc.archive.scope import Scope
 from chatsvc.archive.word_index import index_some
+from chatsvc.storage.sql import Transaction
 from tests.support.archive_stores import (
     ANN,
     BOB,
@@ -191,3 +195,34 @@ class SQLitePageTests(BothKinds.Tests, OnSQLite):
 
 class MariaDBPageTests(BothKinds.Tests, OnMariaDB):
     """MariaDB."""
+
+    async def test_any_depth(self) -> None:
+        """A page in the middle of a long conversation would take as long as reading all that is newer, or older."""
+        await self.begin()
+        await self.run_in(_fill, 20_000)
+        for serial in (1000, 5000, 10_000, 15_000, 19_000):
+            for between in ((serial, None), (None, serial)):
+                read = await self.run_in(_rows_read, page, Scope(-ROOM), *between, 50)
+                self.assertLess(read, 100, between)
+            counted = await self.run_in(_rows_read, count_unread, BOB, Scope(-ROOM), serial)
+            self.assertLess(counted, 250, serial)
+
+
+def _fill(transaction: Transaction, many: int) -> None:
+    """Write messages, every third one of them into the room."""
+    for start in range(1, many, 1000):
+        transaction.insert_many(
+            "INSERT INTO chat_message (serial, conversation, sender, name, at, text, changed)",
+            [
+                (n, 5 if n % 3 else -ROOM, ANN, "ann", n, "hi", n)
+                for n in range(start, start + 1000)
+            ],
+        )
+
+
+def _rows_read(transaction: Transaction, interaction: Callable[..., object], *args: object) -> int:
+    """Say how many rows MariaDB reads for an interaction."""
+    status = "SHOW SESSION STATUS LIKE 'Handler_read%'"
+    before = sum(int(value) for _, value in transaction.all(status))
+    interaction(transaction, *args)
+    return sum(int(value) for _, value in transaction.all(status)) - before

@@ -54,5 +54,6 @@ class Turns(Generic[K]):
             yield
         finally:
             lock.release()
-            if not lock.locked:
-                self._locks.pop(key, None)
+            # Whoever was next may have had the turn already, and somebody else may have begun anew.
+            if not lock.locked and self._locks.get(key) is lock:
+                del self._locks[key]

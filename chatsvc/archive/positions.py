@@ -12,6 +12,9 @@ from chatsvc.archive.segmenter import Query, folded, places_of
 MOST = 16
 """Positions that are given of one message."""
 
+_SHORT = 8
+"""Code points of a character that is likely to be seen again."""
+
 _JOINS = ("\u1160", "\u11ff")
 _HALF_WIDTH_MARKS = "\uff9e\uff9f"
 
@@ -44,9 +47,12 @@ def _characters(text: str) -> Iterator[int]:
             yield place
 
 
-@lru_cache(4096)
 def _folded(character: str) -> str:
-    return folded(character)
+    # One with thousands of marks is kept by nobody.
+    return _folded_before(character) if len(character) <= _SHORT else folded(character)
+
+
+_folded_before = lru_cache(4096)(folded)
 
 
 @lru_cache(4096)

@@ -99,6 +99,8 @@ async def _change(
     text: str,
 ) -> None:
     """Store a change, unless it was made before."""
+    if original.room is not None and not session.connection.rooms:
+        raise Denied(Problem.FORBIDDEN)  # what such a client is shown has no rooms
     if not original.is_done and session.user is user:
         services = session.services
         if not await services.features.all_know(REFERENCES):
@@ -108,6 +110,8 @@ async def _change(
         else:
             assert original.to is not None
             outcome = await _to_user(session, user, original.to, reference, text)
+        if isinstance(outcome, Gone) and reference.kind == "retracted":
+            return  # somebody else has just done it, at another node
         problem = _REFUSALS.get(type(outcome)) if outcome is not None else None
         if problem is not None:
             raise Denied(problem)
@@ -129,7 +133,10 @@ async def _to_user(
     )
     done: Deferred[Outcome | None] = Deferred()
     session.services.router.send(draft, lambda outcome, message: _tell(done, outcome))
-    return await done
+    outcome = await done
+    if isinstance(outcome, Stored) and outcome.copy:
+        session.charge_message(user.uid)  # a copy costs what a message does
+    return outcome
 
 
 async def _into_room(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from chatsvc.accounts.authenticator import Denied
-from chatsvc.accounts.names import fold
+from chatsvc.accounts.names import MAX_BYTES
 from chatsvc.inbox.features import REFERENCES
 from chatsvc.inbox.outcome import (
     Behind,
@@ -21,6 +21,7 @@ from chatsvc.inbox.outcome import (
     Unregistered,
 )
 from chatsvc.logged_in import LoggedIn
+from chatsvc.rooms.name import room_key
 from chatsvc.rooms.room import PUBLIC, Room
 from chatsvc.session import Session
 from chatsvc.storage.url import StoreUnavailable
@@ -31,7 +32,7 @@ from chatsvc.wire.problems import Problem
 _OVERLOADED = 0.05
 """Seconds for which a sender waits whose room has more to hand over than it should."""
 
-_folded = lru_cache(maxsize=10_000)(fold)
+_key = lru_cache(maxsize=10_000)(room_key)
 
 
 def send_at_once(session: Session, command: c.SendToRoom, size: int) -> bool:
@@ -79,9 +80,11 @@ async def send(session: Session, command: c.SendToRoom) -> None:
 
 def _number_of(user: LoggedIn, name: str) -> int | None:
     """Find a room by its name among those that the session reads."""
-    rooms, folded = user.rooms, _folded(name)
+    if len(name) > MAX_BYTES:  # such names must not fill the cache either
+        return None
+    rooms, key = user.rooms, _key(name)
     for number, subscription in rooms.subscriptions.items() if rooms else ():
-        if _folded(subscription.feed.name) == folded:
+        if key and _key(subscription.feed.name) == key:
             return number
     return None
 

@@ -186,7 +186,7 @@ class Behind:
 
 @record
 class Gone:
-    """Nothing was stored: the message that it edits was retracted meanwhile."""
+    """Nothing was stored: the message that it changes was retracted before."""
 
 
 Outcome = (

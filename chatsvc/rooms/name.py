@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatsvc.accounts.name_index import as_bytes
-from chatsvc.accounts.names import BadName, enforce, fold
+from chatsvc.accounts.names import MAX_BYTES, BadName, enforce, fold
 
 _NEVER = frozenset(" #[]|")
 """A room is ``#NAME`` in a command, and ``[ #NAME|张三|UID:10001 ]:`` in a message."""
@@ -28,5 +28,7 @@ def enforce_room_name(raw: str) -> str:
 
 def room_key(raw: str) -> bytes:
     """Return what two room names are compared by, as user names are; empty: no room can have that name."""
+    if len(raw) > MAX_BYTES:  # as long as a frame, perhaps: folding that would take a second
+        return b""
     key = as_bytes(fold(raw))
     return key if len(key) <= _KEY_BYTES else b""

@@ -331,8 +331,8 @@ class Models(dict[int, Model]):
                             entry.serial = outcome.serial
 
     def is_too_late(self, reference: Reference | None) -> bool:
-        """Whether it is an edit of what was retracted between two users."""
-        if reference is None or reference.kind != "edited":
+        """Whether it changes what was retracted between two users."""
+        if reference is None or not reference.changes:
             return False
         return reference.serial in self.retracted
 

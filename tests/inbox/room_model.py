@@ -94,8 +94,8 @@ class RoomModel:
         self.kept = [entry for entry in self.kept if entry not in gone]
 
     def is_too_late(self, reference: Reference) -> bool:
-        """Whether it is an edit of what was retracted."""
-        if reference.kind != "edited":
+        """Whether it changes what was retracted."""
+        if not reference.changes:
             return False
         if self.retracted is not None:
             return reference.serial in self.retracted
@@ -124,12 +124,12 @@ class RoomModel:
                 return Gap(newest + 1)
         if draft.sender not in self.members:
             return NotMember()
+        if draft.reference is not None and self.is_too_late(draft.reference):
+            return Gone()
         if draft.reference is not None and draft.reference.kind == "retracted":
             self.retract(draft.reference.serial)
             if self.retracted is not None:
                 self.retracted.add(draft.reference.serial)
-        if draft.reference is not None and self.is_too_late(draft.reference):
-            return Gone()
         entry = self.put(0, draft.sender, draft.text, len(draft.text.encode()))
         entry.reference = draft.reference
         if draft.n is not None:

@@ -261,7 +261,7 @@ class PrivateMariaDB(PrivateServer):
             "--innodb-log-file-size=8M",
             "--innodb-flush-log-at-trx-commit=2",
             "--key-buffer-size=1M",
-            "--max-connections=50",
+            "--max-connections=200",
             *self._as_user(),
         ]
 

@@ -150,8 +150,8 @@ class SQLiteBatch:
             self._archived.append(entry_of(serial, place, draft))
 
     def _is_retracted(self, reference: Reference) -> bool:
-        """Whether the message of an edit was retracted, by this transaction or before."""
-        if reference.kind != "edited":
+        """Whether the message of a change was retracted, by this transaction or before."""
+        if not reference.changes:
             return False
         target = reference.serial
         if any(isinstance(one, Retracted) and one.target == target for one in self._archived):

@@ -102,10 +102,10 @@ class RoomBatch:
         if (draft.room, draft.sender) not in self._members:
             return NotMember()
         reference = draft.reference
+        if reference is not None and self._logs.is_retracted(draft.room, reference):
+            return Gone()  # it was judged before that, and comes too late (P6)
         if reference is not None and reference.kind == "retracted":
             self._logs.delete(draft.room, reference.serial)
-        elif reference is not None and self._logs.is_retracted(draft.room, reference):
-            return Gone()  # it was judged before that, and comes too late (P6)
         serial = self._inboxes.next_serial()
         id = self._logs.append(draft, serial)
         self._inboxes.archive(draft.room, draft, serial)

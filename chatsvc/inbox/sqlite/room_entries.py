@@ -92,14 +92,14 @@ class RoomEntries(dict[int, RoomState]):
         what = (draft.sender, draft.at, device, draft.name, draft.text, word)
         return self._append(draft.room, serial, 0, *what)
 
-    def is_retracted(self, room: int, edit: Reference) -> bool:
-        """Whether the log says that the message of an edit was retracted; of what is no edit, nothing is looked up."""
-        if edit.kind != "edited":
+    def is_retracted(self, room: int, change: Reference) -> bool:
+        """Whether the log says that the message of a change was retracted; of an answer, nothing is looked up."""
+        if not change.changes:
             return False
         self._flush()
-        word = mark_to_text(Reference("retracted", edit.serial))
+        word = mark_to_text(Reference("retracted", change.serial))
         sql = "SELECT 1 FROM chat_room_log WHERE room = ? AND serial > ? AND reference = ? LIMIT 1"
-        return self._transaction.one(sql, (room, edit.serial, word)) is not None
+        return self._transaction.one(sql, (room, change.serial, word)) is not None
 
     def delete(self, room: int, target: int) -> None:
         """Delete a message, and what has changed it (P6): its place stays empty."""

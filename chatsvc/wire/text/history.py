@@ -44,7 +44,7 @@ def _parse_history(rest: str) -> c.Command:
 
 
 def _parse_search(rest: str) -> c.Command:
-    if not rest.strip():
+    if not rest.strip() or len(rest.encode()) > c.MAX_TEXT:
         return c.Malformed(Problem.SEARCH_USAGE, c.Search)
     return c.Search(rest, limit=_SHOWN)
 

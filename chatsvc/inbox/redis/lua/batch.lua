@@ -77,7 +77,7 @@ end
 -- Whether a message is none of its own, but changes the one that its reference names.
 local function is_change(reference) return reference and string.byte(reference) ~= 97 end -- 'a'
 
--- That a message was retracted is remembered for an hour (seconds): an edit that was judged before must not come after it (P6).
+-- That a message was retracted is remembered for an hour (seconds): a change that was judged before must not come after it (P6).
 local REMEMBERED = 3600
 
 local function is_retracted(target) return redis.call('EXISTS', 'chat:retracted:' .. target) == 1 end
@@ -120,7 +120,7 @@ local function append(draft, serial)
     if trouble then return trouble end
   end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and is_retracted(target) then return {'gone'} end
+  if is_change(reference) and is_retracted(target) then return {'gone'} end
   if since ~= log.acknowledged then share = 0 end
   local is_here = not is_change(reference) or log.devices and has_another(log, '')
   if is_here then

@@ -55,7 +55,7 @@ local function append_to_room(draft, serial)
   end
   if not redis.call('HGET', members_of(name), sender) then return {'not-member'} end
   local kind, target = string.match(reference or '', '^(%a)(%d+)$')
-  if kind == 'e' and is_retracted(target) then return {'gone'} end
+  if is_change(reference) and is_retracted(target) then return {'gone'} end
   nodes_of_room(room)
   if is_change(reference) then mark = '*' end -- P5: a change is told to all
   if kind == 'x' then

@@ -24,6 +24,7 @@ from chatsvc.inbox.interface import Backlog, Inbox
 from chatsvc.storage.file_lock import FileLock
 from chatsvc.storage.url import parse_store_url
 from chatsvc.tap.standard_streams import done, require_output
+from chatsvc.wire.entries import Invitation, Joining, Mark, Reference
 from chatsvc.wire.events import Message
 from chatsvc.wire.structured.dialect import message_fields
 
@@ -89,8 +90,10 @@ def show(url: str, uid: int, limit: int, as_json: bool) -> None:
     Those are the messages that wait, and, with registered devices, those that one of them has acknowledged and another
     has not. The columns: id, sender's uid, sender's name, time, text, in one line each: control characters are shown as
     pictures, line breaks as ␊. Of a copy, of what UID has sent from another device, the name is followed by → and the
-    recipient's uid; in JSON it has `to`, and where UID has registered devices, each message has its `serial`. What the
-    older server left moves into the inbox, as whenever it is read.
+    recipient's uid; in JSON it has `to`, and where UID has registered devices, each message has its `serial`. What is
+    no message says so in the place of the text, behind `*`: an earlier message was edited or retracted, by its serial,
+    or UID has joined a room. In JSON it has `event`, then `target` or `room`. What the older server left moves into the
+    inbox, as whenever it is read.
     """
 
     async def work(waiting: Inbox) -> tuple[list[Message], bool]:
@@ -239,9 +242,13 @@ async def _waiting_up_to(waiting: Inbox, backlog: Backlog, last: int) -> int:
 
 
 def _columns(message: Message) -> dict[str, Any]:
-    thing = message_fields(message)
+    thing, mark = message_fields(message), message.mark
     if message.to:
         thing["name"] += f" → {message.to}"
+    if isinstance(mark, Joining):
+        thing["text"] = f"* joined room {mark.room}"
+    elif isinstance(mark, Reference) and mark.changes:
+        thing["text"] = f"* {mark.kind} {mark.serial}" + (message.text and f": {message.text}")
     return thing
 
 
@@ -252,7 +259,18 @@ def _fields(message: Message, has_devices: bool) -> dict[str, Any]:
         thing["serial"] = message.serial
     if message.to:
         thing["to"] = message.to
-    return thing
+    return {**thing, **_mark_fields(message.mark)}
+
+
+def _mark_fields(mark: Mark | None) -> dict[str, Any]:
+    if isinstance(mark, Joining):
+        return {"event": "joined", "room": mark.room}
+    if isinstance(mark, Invitation):
+        return {"invite": {"room": mark.room, "name": mark.name}}
+    if isinstance(mark, Reference):
+        serial = mark.serial
+        return {"event": mark.kind, "target": serial} if mark.changes else {"reply": serial}
+    return {}
 
 
 def _backlog(backlog: Backlog) -> dict[str, int | None]:

@@ -43,7 +43,7 @@ EN_HISTORY = HistoryPhrases(
     nothing_found="Nothing was found!",
     more_found="There are more, not shown",
     edited="(edited)",
-    changes={"edited": "{who} changed it to: {text}", "retracted": "{who} retracted a message"},
+    changes={"edited": "{who} edited a message: {text}", "retracted": "{who} retracted a message"},
     help="""Commands for the history:
   history UID N          what was said with a user, 20 messages without N
   history #NAME N        what was said in a room

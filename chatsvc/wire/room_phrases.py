@@ -124,7 +124,7 @@ EN_ROOMS = RoomPhrases(
         "role": "{who} was made {role} of #{room} by {by}",
         "changed": "{who} changed #{room}: {changes}",
         "closed": "{who} closed #{room}",
-        "edited": "{who} changed it to, in #{room}: {text}",
+        "edited": "{who} edited a message in #{room}: {text}",
         "retracted": "{who} retracted a message in #{room}",
     },
     fields={

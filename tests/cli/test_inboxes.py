@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.cli import inboxes as module
 from chatsvc.inbox.interface import Backlog
+from chatsvc.wire.entries import Invitation, Joining, Reference
 from chatsvc.wire.events import Device, Message
 from tests.cli.shell import chatsvc
 from tests.support.clients import StructuredClient
@@ -134,6 +135,35 @@ class DevicesTests(SynchronousTestCase):
         self.fake.entries = [Message(1, 2, "x", 3, "of before the upgrade")]
         (found,) = orjson.loads(self.run_inbox("show", "10001", "--json"))
         self.assertEqual(set(found), {"id", "from", "name", "at", "text"})
+
+    def test_what_is_no_message(self) -> None:
+        """An edit would pass for a message, a retraction or a joining for one without a text."""
+        marks = (
+            Reference("edited", 40),
+            Reference("retracted", 50),
+            Joining(7, 121, 60),
+            Reference("reply", 40),
+            Invitation(7, "dev"),
+        )
+        self.fake.entries = [
+            Message(id, 10001, "张三", 1000, text, serial=id * 10, mark=mark)
+            for id, (text, mark) in enumerate(zip(("b", "", "", "x", "y"), marks, strict=True), 4)
+        ]
+        lines = [line.split("\t") for line in self.run_inbox("show", "10001").splitlines()]
+        texts = [line[4] for line in lines]
+        self.assertEqual(texts, ["* edited 40: b", "* retracted 50", "* joined room 7", "x", "y"])
+        found = orjson.loads(self.run_inbox("show", "10001", "--json"))
+        keys = ("event", "target", "room", "reply", "invite")
+        self.assertEqual(
+            [{key: one[key] for key in keys if key in one} for one in found],
+            [
+                {"event": "edited", "target": 40},
+                {"event": "retracted", "target": 50},
+                {"event": "joined", "room": 7},
+                {"reply": 40},
+                {"invite": {"room": 7, "name": "dev"}},
+            ],
+        )
 
     def test_without_devices(self) -> None:
         """A script of before there were devices would meet a field that it does not know."""

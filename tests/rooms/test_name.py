@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from chatsvc.accounts.names import BadName
+from chatsvc.accounts.names import MAX_BYTES, BadName, fold
+from chatsvc.handlers import room_messages
+from chatsvc.rooms import name as module
 from chatsvc.rooms.name import enforce_room_name, room_key
 
 GOOD = {
@@ -42,3 +47,17 @@ class NameTests(SynchronousTestCase):
             self.assertNotEqual(room_key(one), b"")
         self.assertNotEqual(room_key("dev"), room_key("dév"))
         self.assertEqual(room_key("x" * 1000), b"")
+
+    def test_as_long_as_a_frame(self) -> None:
+        """Such a name would be folded for a second, and kept in a cache with thousands of others (P8)."""
+        folded: list[str] = []
+        self.patch(module, "fold", lambda raw: folded.append(raw) or fold(raw))
+        subscription = SimpleNamespace(feed=SimpleNamespace(name="dev"))
+        user = cast(Any, SimpleNamespace(rooms=SimpleNamespace(subscriptions={7: subscription})))
+        before = room_messages._key.cache_info().currsize
+        for name in ("a" + "\u0301\u0327" * 15_000, "a" * (MAX_BYTES + 1)):
+            self.assertEqual(room_key(name), b"")
+            self.assertIsNone(room_messages._number_of(user, name))
+        self.assertEqual((folded, room_messages._key.cache_info().currsize), ([], before))
+        self.assertEqual(room_messages._number_of(user, "ＤＥＶ"), 7)
+        self.assertIsNone(room_messages._number_of(user, "e" * MAX_BYTES))

@@ -580,6 +580,34 @@ class EveryStore(HistoryCase):
         left = self.room_device(self.b, DESK, self.other)
         self.assertEqual(left.ask(type="retract", n=5, serial=theirs)["code"], "forbidden")
 
+    def test_changes_without_rooms(self) -> None:
+        """A program that knows nothing of rooms would change what was said in one."""
+        mine = self.room_device(self.a, DESK)
+        room = self.create(mine)
+        serial = self.say(mine, room, 1, "in the room")["serial"]
+        phone = self.device(self.b, PHONE)
+        for n, change in enumerate(({"type": "edit", "text": "x"}, {"type": "retract"}), 1):
+            self.assertEqual(phone.ask(n=n, serial=serial, **change)["code"], "forbidden")
+        self.assertEqual(self.texts(mine, room=room), ["in the room"])
+
+    def test_retracted_at_once(self) -> None:
+        """What two devices retract at the same moment would be told twice, or one of them be refused."""
+        mine, phone = self.room_device(self.a, DESK), self.room_device(self.b, PHONE)
+        theirs = self.room_device(self.b, DESK, self.other)
+        room = self.create(mine)
+        self.join(theirs, room)
+        said = [mine.ask(type="msg", n=n, to=self.other, text="x")["serial"] for n in range(1, 6)]
+        said += [self.say(mine, room, n, "x")["serial"] for n in range(1, 6)]
+        for _ in said:
+            theirs.await_type("msg")
+        for serial in said:
+            for client in (mine, phone):
+                client.say(type="retract", n=1000, serial=serial)
+            for client in (mine, phone):
+                self.assertEqual(client.await_type("ok", "error")["type"], "ok")
+            self.assertEqual(theirs.await_type("event")["target"], serial)
+        self.assertTrue(theirs.silent())
+
     def test_changes_for_people(self) -> None:
         """People at the text dialect would not be told what was corrected."""
         self.room_device(self.a, PHONE).close()
@@ -623,6 +651,9 @@ class EveryStore(HistoryCase):
             "提示:历史消息格式: [ history userid 条数 ] [ history #name 条数 ]",
         )
         self.assertEqual(person.ask("history x"), "userid为整数!")
+        usage = person.ask("search")
+        self.assertEqual(person.ask("search " + "word " * 1640), usage)
+        self.assertNotEqual(person.ask("search " + "word " * 1630), usage)
         self.assertEqual(person.ask("history #nowhere"), "没有这个聊天室!")
         name = self.name()
         person.send(f"create #{name}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zlib import crc32
 
 from cachetools import LRUCache
+
+from chatsvc.wire.events import Message
 
 _MOST = 1000
 
@@ -21,6 +24,13 @@ class Contacts:
         """Remember the name of a uid."""
         self._names.pop(uid, None)  # the order is that in which they were put in
         self._names[uid] = name
+
+    def named(self, message: Message) -> Message:
+        """Remember who wrote a message; the note of an edit says no name, and gets the one that was seen."""
+        if not message.name:
+            return replace(message, name=self._names.get(message.sender, ""))
+        self.seen(message.sender, message.name)
+        return message
 
     def label(self, uid: int) -> str:
         """``NAME(UID)``, or the uid of somebody not seen."""

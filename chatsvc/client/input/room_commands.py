@@ -38,7 +38,7 @@ def is_room_command(line: str, start: int = 0) -> bool:
 
 
 def looks_like_room_command(line: str) -> bool:
-    """Whether a line is a command about rooms but for a slip of the fingers, or signs before it."""
+    """Whether a line is a command about rooms or the history but for a slip of the fingers, or signs before it."""
     found = [word.text for word in islice(words(line), 4)]
     if found and _is_signs(found[0]):
         del found[0]
@@ -48,7 +48,9 @@ def looks_like_room_command(line: str) -> bool:
     if _STUCK.fullmatch(word):
         return True
     if len(found) == 1:
-        return word == "rooms"
+        return word in ("rooms", "history", "search")
+    if word == "history":
+        return len(found) == 2
     named = found[1].startswith(_HASH)
     return named and any(word == one or resembles(word, one) for one in _OF_A_ROOM)
 

@@ -184,11 +184,11 @@ class Screen(Service):
             self._write(self._theme.own(event, whom, labels, words))
 
     def _show_one(self, message: Message, written: Deferred[None] | None) -> None:
-        if message.name:
-            self._talk.contacts.seen(message.sender, message.name)
+        contacts = self._talk.contacts
+        message = contacts.named(message)
         if message.sender not in (0, self.conversation.uid):
-            self._talk.contacts.last = message.sender
-        whom = sanitized(self._talk.contacts.label(message.to)) if message.to else ""
+            contacts.last = message.sender
+        whom = sanitized(contacts.label(message.to)) if message.to else ""
         self._write(self._theme.handed(message, whom, PHRASES[self.conversation.lang]), written)
 
     def _mark_unread(self) -> None:

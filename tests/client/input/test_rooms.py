@@ -54,7 +54,7 @@ LOOKS = (
 class Meaning(SynchronousTestCase):
     def test_no_commands(self) -> None:
         """What only begins like a command would not be said to the person one talks to."""
-        for line in ("history repeats itself", "search", "history"):
+        for line in ("history repeats itself", "a search", "a history"):
             self.assertEqual(interpret(line, LI), c.Send(LI, line))
 
     def test_commands(self) -> None:
@@ -72,6 +72,9 @@ class Meaning(SynchronousTestCase):
             "meg ＃dev hi",
             "> rooms",
             "tpoic #d x",
+            "history",
+            "search",
+            "history 李四",
         ):
             self.assertEqual(interpret(line, LI), Doubtful(c.Send(LI, line)), line)
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.cli import inboxes as module
 from chatsvc.inbox.interface import Backlog
-from chatsvc.wire.entries import Invitation, Joining, Reference
+from chatsvc.wire.entries import Invitation, Joining, Mark, Reference
 from chatsvc.wire.events import Device, Message
 from tests.cli.shell import chatsvc
 from tests.support.clients import StructuredClient
@@ -138,7 +138,7 @@ class DevicesTests(SynchronousTestCase):
 
     def test_what_is_no_message(self) -> None:
         """An edit would pass for a message, a retraction or a joining for one without a text."""
-        marks = (
+        marks: tuple[Mark, ...] = (
             Reference("edited", 40),
             Reference("retracted", 50),
             Joining(7, 121, 60),

@@ -67,10 +67,21 @@ class SQLiteTests(Operation):
         self.type("restore-sqlite")
         epochs.append(self.read(li, ["one"]))
         self.assertEqual([epoch == epochs[0] for epoch in epochs], [True, True, False])
+        self.assert_accounts_move()
         self.type_in(self.block("shell log").partition("systemctl")[0])
         self.assertEqual(self.type("upgrade"), "-- up to date\nup to date\n")
         self.assertEqual(json.loads(self.server.log().splitlines()[-1])["event"], "next")
         self.assertEqual(self.server.tracebacks(), [])
+
+    def assert_accounts_move(self) -> None:
+        """Take the accounts along to another store, as on the page, with uids and passwords."""
+        self.type("grow")
+        self.type_in("chatsvc schema --accounts sqlite:other.db")
+        self.type_in("chatsvc account import people.csv --accounts sqlite:other.db")
+        users = "sqlite3 {} 'SELECT * FROM user'"
+        here = self.type_in(users.format("chat.db"))
+        self.assertIn("10002|李四|$argon2id$", here)
+        self.assertEqual(self.type_in(users.format("other.db")), here)
 
     def assert_purged(self, text: str) -> None:
         """Look at the one message that waits, and be rid of it, as on the page."""

@@ -48,16 +48,23 @@ class NameTests(SynchronousTestCase):
         self.assertNotEqual(room_key("dev"), room_key("dév"))
         self.assertEqual(room_key("x" * 1000), b"")
 
+    def setUp(self) -> None:
+        self.folded: list[str] = []
+
+    def fold(self, raw: str) -> str:
+        """Note what is folded."""
+        self.folded.append(raw)
+        return fold(raw)
+
     def test_as_long_as_a_frame(self) -> None:
         """Such a name would be folded for a second, and kept in a cache with thousands of others (P8)."""
-        folded: list[str] = []
-        self.patch(module, "fold", lambda raw: folded.append(raw) or fold(raw))
+        self.patch(module, "fold", self.fold)
         subscription = SimpleNamespace(feed=SimpleNamespace(name="dev"))
         user = cast(Any, SimpleNamespace(rooms=SimpleNamespace(subscriptions={7: subscription})))
         before = room_messages._key.cache_info().currsize
         for name in ("a" + "\u0301\u0327" * 15_000, "a" * (MAX_BYTES + 1)):
             self.assertEqual(room_key(name), b"")
             self.assertIsNone(room_messages._number_of(user, name))
-        self.assertEqual((folded, room_messages._key.cache_info().currsize), ([], before))
+        self.assertEqual((self.folded, room_messages._key.cache_info().currsize), ([], before))
         self.assertEqual(room_messages._number_of(user, "ＤＥＶ"), 7)
         self.assertIsNone(room_messages._number_of(user, "e" * MAX_BYTES))

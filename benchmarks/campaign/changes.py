@@ -44,12 +44,10 @@ class Change:
         """Whether the message is no longer there by it."""
         return self.n == RETRACTION
 
-    @property
-    def most(self) -> int:
-        """How often it may have been stored: once a try, before it was confirmed for the first time."""
-        if not self.done:
-            return len(self.sent)
-        return sum(sent <= self.done[0][0] for sent in self.sent)
+    def most(self, losses: Sequence[Loss]) -> int:
+        """How often it may have been stored: once a try, up to the first confirmation that no store has lost."""
+        last = next((sent for sent, done in self.done if _stays(sent, done, losses)), math.inf)
+        return sum(sent <= last for sent in self.sent)
 
     @property
     def was_never_made(self) -> bool:
@@ -67,10 +65,12 @@ class Change:
 
     def is_certain(self, losses: Sequence[Loss]) -> bool:
         """Whether it was confirmed, and the archive has it, whatever a store has lost."""
-        return any(
-            not any(loss.begin <= done and sent <= loss.end for loss in losses)
-            for sent, done in self.done
-        )
+        return any(_stays(sent, done, losses) for sent, done in self.done)
+
+
+def _stays(sent: float, done: float, losses: Sequence[Loss]) -> bool:
+    """Whether no store can have lost what was sent at one time and confirmed at another."""
+    return not any(loss.begin <= done and sent <= loss.end for loss in losses)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class EventJudge:
             self._verdict.blame("misdirected", what)
         elif (one.event, one.by, one.place) != said or one.serial <= one.target:
             self._verdict.blame("wrong", what)
-        elif before >= change.most:
+        elif before >= change.most(self._losses):
             self._verdict.blame("shown_twice", what, is_copy)
 
     def _judge_owed(

@@ -98,4 +98,4 @@ class RoomChanges:
         if one.serial <= one.target:
             return "wrong"
         others = sum(other.serial != one.serial for other in before)
-        return "shown_twice" if others >= change.most else ""
+        return "shown_twice" if others >= change.most(self._losses) else ""

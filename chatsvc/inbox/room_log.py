@@ -1,11 +1,11 @@
 """
 The contract of rooms' logs: messages and events of each room, and beside them its members.
 
-A room's log has the ids 1, 2, 3, …; it keeps the newest entries (``RoomLogLimits``). The truth about rooms is in SQL;
-the log follows it event by event, in the order of their *versions*. With an event, and in the same step, the members
-beside the log change, who may send being decided by them where a message is stored; and who has joined gets a mark into
-the inbox (:class:`~chatsvc.wire.events.Joining`). So the order of the log is the order of memberships (P5 of
-docs/protocol.md).
+A room's log has the ids 1, 2, 3, …; it keeps the newest entries (``RoomLogLimits``) that are not too old. The truth
+about rooms is in SQL; the log follows it event by event, in the order of their *versions*. With an event, and in the
+same step, the members beside the log change, who may send being decided by them where a message is stored; and who has
+joined gets a mark into the inbox (:class:`~chatsvc.wire.events.Joining`). So the order of the log is the order of
+memberships (P5 of docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -187,6 +187,16 @@ class RoomLogs(Protocol):
 
     async def read(self, room: int, after: int, limit: int) -> RoomPage:
         """A page of a room's log: at most ``limit`` entries whose ids are above ``after``."""
+
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        """
+        Let go of what is too old in some rooms, as of what is before the window: whoever lacks it is told so.
+
+        These are the first entries of each log, messages and events, up to one whose serial is not below ``before``. In
+        all rooms together it is at most ``limit`` entries, so that nobody waits long.
+
+        :return: the rooms that may have more of them.
+        """
 
     async def close_here(self, rooms: Sequence[int]) -> None:
         """Publish what is stored in these rooms for this node no more: nobody reads them here."""

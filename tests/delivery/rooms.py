@@ -147,6 +147,9 @@ class MemoryRooms:
         await self._turn()
         return page
 
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        raise NotImplementedError
+
     async def close_here(self, rooms: Sequence[int]) -> None:
         self.noted.append(("closed here", list(rooms)))
 

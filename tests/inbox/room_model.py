@@ -70,6 +70,14 @@ class RoomModel:
         while self.bytes > ROOM_LIMITS.bytes:
             self.front = self.kept.pop(0).id
 
+    def expire(self, before: int, limit: int) -> int:
+        """Let go of the first entries with serials below ``before``; how many."""
+        count = 0
+        while count < limit and self.kept and self.kept[0].serial < before:
+            self.front = self.kept.pop(0).id
+            count += 1
+        return count
+
     @property
     def bytes(self) -> int:
         """The bytes of what is kept."""

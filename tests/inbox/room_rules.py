@@ -273,6 +273,25 @@ class RoomRules(RuleBasedStateMachine):
             model.kept[0].serial if model.kept else 0,
         )
 
+    @rule(
+        rooms=st.permutations(ROOMS),
+        place=st.integers(0, 11),
+        step=st.sampled_from([0, 0, 5, -5]),
+        limit=st.integers(1, 9),
+    )
+    def expire_rooms(self, rooms: list[int], place: int, step: int, limit: int) -> None:
+        """What is too old is let go of, or a part of it."""
+        serials = [entry.serial for model in self.models.rooms.values() for entry in model.kept]
+        before = serials[place % len(serials)] + step if serials else 0
+        more = at_once(self.inbox.rooms.expire(rooms, before, limit))
+        left, missing = limit, []
+        for room in rooms:
+            left -= self.models.rooms[room].expire(before, left)
+            kept = self.models.rooms[room].kept
+            missing += [room] if kept and kept[0].serial < before else []
+        assert set(missing) <= set(more), (more, before)
+        assert not (more and left), (more, before)
+
     @rule(room=in_rooms, sender=readers, edits=st.integers(0, 8))
     def say_and_retract(self, room: int, sender: int, edits: int) -> None:
         """A message that is edited, and retracted, so that a large part of a log is gone."""

@@ -115,7 +115,8 @@ class MemoryRoom:
 
 class MemoryRoomLogs:
     """
-    Rooms' logs; the calls are held as ``rooms.apply``, ``rooms.load``, ``rooms.open``, ``rooms.read``.
+    Rooms' logs; the calls are held as ``rooms.apply``, ``rooms.load``, ``rooms.open``, ``rooms.read``,
+    ``rooms.expire``.
 
     An inbox is too full for the invitation of a user in ``full``.
     """
@@ -169,6 +170,14 @@ class MemoryRoomLogs:
         log = self.logs[room]
         entries = [one for one in log.entries if one.id > after][:limit]
         return RoomPage(log.front, log.first_serial, entries)
+
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        await self._inboxes.turn("rooms.expire")
+        for room in rooms:
+            log = self.logs[room]
+            log.front = max(log.front, log.last_below(before))
+            log.entries = [one for one in log.entries if one.id > log.front]
+        return []
 
     async def close_here(self, rooms: Sequence[int]) -> None:
         await self._inboxes.turn("rooms.close_here")

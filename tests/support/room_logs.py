@@ -122,6 +122,9 @@ class FakeRoomLogs:
     async def read(self, room: int, after: int, limit: int) -> RoomPage:
         raise NotImplementedError
 
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        raise NotImplementedError
+
     async def close_here(self, rooms: Sequence[int]) -> None:
         raise NotImplementedError
 

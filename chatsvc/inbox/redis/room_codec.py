@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -96,6 +96,11 @@ def _ends(fields: Sequence[Any]) -> RoomEnds:
         *(_number(room), int(version), int(front), int(last), int(serial)),
         *(int(begin), int(known), None if after is False else int(after), int(first_serial)),
     )
+
+
+def decode_rooms(names: Iterable[str]) -> list[int]:
+    """The numbers of rooms."""
+    return list(map(_number, names))
 
 
 def decode_entry(fields: Sequence[Any]) -> RoomEntry:

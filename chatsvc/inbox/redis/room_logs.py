@@ -16,6 +16,7 @@ from chatsvc.inbox.redis.room_codec import (
     decode_applied,
     decode_entry,
     decode_opened,
+    decode_rooms,
     encode_event,
     encode_start,
     key_of,
@@ -137,6 +138,24 @@ class RedisRoomLogs:
         run, batches, page, front, first_serial, serial = self._of_known_data(answer)
         self._rollback.advance(run, batches, int(serial))
         return RoomPage(front, int(first_serial), list(map(decode_entry, page)))
+
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        """Let go of what is too old by one call of the script."""
+        arguments = {
+            "rooms": list(map(key_of, rooms)),
+            "before": str(before),
+            "limit": limit,
+            **self._rollback.script_arguments(),
+        }
+        more, broken = self._of_known_data(await self._call(b"expire_rooms", arguments))
+        for name, why in broken:
+            self._log.warn(
+                "What is too old in room {room} stays there: {why}",
+                event="room-not-expired",
+                room=name,
+                why=why,
+            )
+        return decode_rooms(more)
 
     async def close_here(self, rooms: Sequence[int]) -> None:
         """Take this node out of the rooms' readers."""

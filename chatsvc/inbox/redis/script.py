@@ -44,7 +44,9 @@ BATCHES = LuaScript.of(*_BATCH, "commit", "dispatch")
 ROOM_BATCHES = LuaScript.of(*_BATCH, "room_log", "room_batch", "dispatch")
 """The script of batches that have to do with rooms."""
 
-ROOMS = LuaScript.of(*_COMMON, "news", "room_log", "room_events", "room_readers", "dispatch")
+_ROOM_PARTS = ("room_log", "room_events", "room_readers", "room_retention")
+
+ROOMS = LuaScript.of(*_COMMON, "news", *_ROOM_PARTS, "dispatch")
 """The script of the other commands for rooms."""
 
 REST = LuaScript.of(*_COMMON, "readers", "nodes", "admin", "dispatch")
@@ -56,7 +58,7 @@ ARCHIVE = LuaScript.of("keys", "archive")
 _OF_ARCHIVE = frozenset({b"take_archive", b"leave_archive", b"archive_ends"})
 """The commands of ``ARCHIVE``."""
 
-_OF_ROOMS = frozenset({b"apply", b"load", b"open", b"read_room", b"close_here"})
+_OF_ROOMS = frozenset({b"apply", b"load", b"open", b"read_room", b"expire_rooms", b"close_here"})
 """The commands of ``ROOMS``."""
 
 NO_ANSWER = "no answer in time"

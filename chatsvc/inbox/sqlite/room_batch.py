@@ -164,6 +164,15 @@ class RoomBatch:
         rows = [(room, uid, role) for uid, role in members.items()]
         write_rows(self._transaction, _WRITE_ROLES, rows)
 
+    def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        """Let go of what is too old, ``limit`` entries at most; the rooms that may have more."""
+        more = []
+        for room in rooms:
+            limit -= self._logs.expire(room, before, limit)
+            if not limit:
+                more.append(room)
+        return more
+
     def finish(self) -> None:
         """Write what has changed."""
         self._logs.save(self._limits)

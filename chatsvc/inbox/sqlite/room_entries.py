@@ -35,6 +35,8 @@ SELECT id, length(CAST(name AS BLOB)) + length(CAST(text AS BLOB)) FROM chat_roo
 WHERE room = ? AND (serial = ? AND version = 0 OR reference = ?)
 """
 
+_OLDEST = "SELECT id, serial, bytes FROM chat_room_log WHERE room = ? ORDER BY id LIMIT ?"
+
 _REFUSED = 64
 """Versions of invitations into full inboxes that are remembered: a node that finishes them late must hear it, too."""
 
@@ -144,6 +146,18 @@ class RoomEntries(dict[int, RoomState]):
         serial = state.serial if behind is None else behind[0] - 1
         return Place(version, 0, serial, state.has_refused(version))
 
+    def expire(self, room: int, before: int, limit: int) -> int:
+        """Let go of the first entries whose serials are below ``before``, ``limit`` at most; how many these are."""
+        self._flush()
+        state, count = self[room], 0
+        for id, serial, bytes in self._transaction.all(_OLDEST, (room, limit)):
+            if serial >= before or id > state.last:
+                break
+            state.front, state.bytes_front, count = id, bytes, count + 1
+        if count:
+            self._cut(room, state)
+        return count
+
     def save(self, limits: RoomLogLimits) -> None:
         """Write what was appended, trim the logs that have grown, and write their states."""
         self._flush()
@@ -181,6 +195,9 @@ class RoomEntries(dict[int, RoomState]):
                 *(room, front, bytes),
             )
             state.front, state.bytes_front = row or (state.last, state.bytes)
+        self._cut(room, state)
+
+    def _cut(self, room: int, state: RoomState) -> None:
         delete = "DELETE FROM chat_room_log WHERE room = ? AND id <= ?"
         self._transaction.execute(delete, (room, state.front))
 

@@ -76,6 +76,12 @@ WHERE state.room = ?1 ORDER BY id
 """  # noqa: S608
 """One statement, so that the front is that of the entries."""
 
+_WITH_OLD = """
+SELECT value FROM json_each(?) AS wanted
+WHERE (SELECT serial FROM chat_room_log WHERE room = value ORDER BY id LIMIT 1) < ? ORDER BY wanted.key
+"""
+"""Rooms whose first entries are too old."""
+
 
 class SQLiteRoomLogs:
     """
@@ -147,6 +153,21 @@ class SQLiteRoomLogs:
             return RoomPage(0, 0, [])
         front, first_serial = rows[0][:2]
         return RoomPage(front, first_serial, [entry_of(*row[2:]) for row in rows if row[2]])
+
+    async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
+        """Find the rooms where something is too old; only if there are any, the file is written to."""
+        wanted = json.dumps(list(rooms))
+        found = await self._transactions.read(lambda t: t.all(_WITH_OLD, (wanted, before)))
+        old = [room for (room,) in found]
+
+        def interaction(transaction: Transaction) -> list[int]:
+            inboxes = self._transactions.batch(transaction)
+            batch = self._transactions.room_batch(transaction, inboxes, old)
+            more = batch.expire(old, before, limit)
+            self._finish(inboxes, batch)
+            return more
+
+        return await self._transactions.write(interaction) if old else []
 
     async def close_here(self, rooms: Sequence[int]) -> None:
         """Do nothing: a file has one server."""

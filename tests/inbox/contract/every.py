@@ -17,6 +17,7 @@ from tests.inbox.contract.room_marks import RoomMarksContract
 from tests.inbox.contract.room_messages import RoomMessagesContract
 from tests.inbox.contract.room_positions import RoomPositionsContract
 from tests.inbox.contract.room_references import RoomReferencesContract
+from tests.inbox.contract.room_retention import RoomRetentionContract
 
 
 class InboxContract(
@@ -35,5 +36,6 @@ class InboxContract(
     RoomMarksContract,
     ReferencesContract,
     RoomReferencesContract,
+    RoomRetentionContract,
 ):
     """A test module imports this one and not the class, or trial would run it without a store."""

@@ -194,13 +194,14 @@ class LostRoomTests(RoomsOnTwoNodes):
 
     async def test_ids_mean_nothing(self) -> None:
         """A reader would be handed other entries under ids that it knows (P3)."""
-        for name in ("read", "open", "apply", "load"):
+        for name in ("read", "open", "apply", "load", "expire"):
             await self.went_back()
             calls = {
                 "read": lambda: self.there.rooms.read(ROOM, 0, 9),
                 "open": lambda: self.there.rooms.open(A, [RoomStart(ROOM)]),
                 "apply": lambda: self.there.rooms.apply(ROOM, [joined(2, B)]),
                 "load": lambda: self.there.rooms.load(ROOM, 5, {A: "owner"}, 9),
+                "expire": lambda: self.there.rooms.expire([ROOM], 2**53, 9),
             }
             told = len(self.theirs.entries)
             with self.assertRaises(StoreUnavailable):

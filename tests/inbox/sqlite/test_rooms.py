@@ -92,6 +92,25 @@ class CostTests(RoomsInSQLiteCase):
         cost = self.said(lambda: at_once(self.inbox.rooms.open(A, starts)))
         self.assertEqual(len(cost), 2)
 
+    def test_nothing_too_old(self) -> None:
+        """Looking for what is too old would write to the file, or read all of a log, where there is nothing."""
+        self.make_rooms()
+        cost = self.said(lambda: at_once(self.inbox.rooms.expire(ROOMS, 5, 99)))
+        self.assertEqual(len(cost), 1)
+        plan = self.database._connection.execute(f"EXPLAIN QUERY PLAN {cost[0]}").fetchall()
+        scans = [step for *_, step in plan if "SCAN" in step and "VIRTUAL TABLE" not in step]
+        self.assertEqual(scans, [])
+
+    def test_too_old(self) -> None:
+        """Each old message would cost statements of its own."""
+        costs = []
+        for room, count in ((1, 3), (2, 90)):
+            at_once(self.inbox.rooms.apply(room, [created(room)]))
+            self.commit([says(room=room) for _ in range(count)])
+            cost = self.said(lambda room=room: at_once(self.inbox.rooms.expire([room], 2**53, 99)))  # type: ignore[misc]
+            costs.append(len(cost))
+        self.assertEqual(costs[0], costs[1])
+
     def test_without_reading_all(self) -> None:
         """A log-in, or an event that is finished twice, would have a table of all rooms read."""
         self.make_rooms()

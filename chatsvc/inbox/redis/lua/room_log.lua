@@ -60,6 +60,13 @@ local function add_to_room(room, sender, name, at, text, mark, serial)
   return entry
 end
 
+-- Delete the entries up to `room.front`.
+local function cut_room(room)
+  if room.front == room.last then room.bytes = 0 end
+  redis.call('XTRIM', room.inbox, 'MINID', number(room.front + 1))
+  redis.call('HSET', version_of(room.name), 'first', number(room.front + 1), 'bytes', number(room.bytes))
+end
+
 -- Delete the oldest entries until the others are within the window and its bytes.
 local function trim_room(room)
   local function is_over() return room.last - room.front > args.window or room.bytes > args.room_bytes end
@@ -75,9 +82,7 @@ local function trim_room(room)
       room.front, room.bytes = id_of(entry), room.bytes - note_of(entry).copies
     end
   until not is_over() or #page < count
-  if room.front == room.last then room.bytes = 0 end
-  redis.call('XTRIM', room.inbox, 'MINID', number(room.front + 1))
-  redis.call('HSET', version_of(room.name), 'first', number(room.front + 1), 'bytes', number(room.bytes))
+  cut_room(room)
 end
 
 local function trim_rooms()

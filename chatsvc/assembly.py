@@ -190,7 +190,10 @@ class Assembly:
             metrics = self._metrics
             archiver = Archiver(queue, database, metrics.archived, metrics.archive_refused)
         is_away = self._is_a_store_away
-        upkeep = Upkeep(reactor, database, archiver, config.history, is_away, time.time, backlog)
+        upkeep = Upkeep(
+            *(reactor, database, archiver, inbox.rooms),
+            *(config.history, is_away, time.time, backlog),
+        )
         upkeep.start()
         self._closing.push_async_callback(upkeep.stop)
         progress = AlwaysLevel() if queue is None else QueueProgress(queue, reactor)

@@ -82,6 +82,12 @@ def all_rooms(transaction: Transaction, after: int, limit: int) -> list[Room]:
     return [room_of(row) for row in transaction.all(query, (after, limit))]
 
 
+def room_numbers(transaction: Transaction, after: int, limit: int) -> list[int]:
+    """Read numbers of rooms above ``after``, those of closed ones too, ascending."""
+    query = "SELECT room FROM chat_room WHERE room > ? ORDER BY room LIMIT ?"
+    return [room for (room,) in transaction.all(query, (after, limit))]
+
+
 def owners(transaction: Transaction, number: int) -> list[int]:
     """Read the uids of a room's owners."""
     query = "SELECT uid FROM chat_member WHERE room = ? AND role = 'owner' ORDER BY uid"

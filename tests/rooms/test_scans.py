@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from chatsvc.rooms.lists import room_numbers
 from chatsvc.rooms.room import PUBLIC, RoomRefused
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.url import StoreUnavailable
@@ -61,6 +62,8 @@ class BothKinds:
             except RoomRefused:
                 await rooms.close(BOB, number)
             await self.store.all_rooms(0, 10)
+            found = await self.database.run(lambda transaction: room_numbers(transaction, 7, 10))
+            self.assertEqual(found, list(range(8, 18)))
             questions = {sql: args for sql, args in asked if re.match("SELECT|UPDATE|DELETE", sql)}
             self.assertGreater(len(questions), 30)
             for statement, args in questions.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +229,18 @@ class PackagesTests(LayoutCase):
 
 
 class TestModulesTests(LayoutCase):
+    def test_names_in_the_contract(self) -> None:
+        """Of two tests with one name, in mixins of one class, the second would never run."""
+        names = Counter(
+            node.name
+            for path in (ROOT / "tests" / "inbox" / "contract").glob("*.py")
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        )
+        tests = [name for name in names if name.startswith("test_")]
+        self.assertGreater(len(tests), 100)
+        self.assert_none([f"{name}: several" for name in tests if names[name] > 1])
+
     def test_test_modules_stand_alone(self) -> None:
         """A test could not be moved, or changed, without others that have nothing to do with it."""
         tests = python_files(ROOT, "tests")

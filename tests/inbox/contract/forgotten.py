@@ -91,7 +91,7 @@ class ForgottenContract(StoreCase):
         with self.assertRaises(TooManyDevices):
             await self.claim(DESK)
 
-    async def test_days(self) -> None:
+    async def test_days_of_a_device(self) -> None:
         """An inbox would be kept for a device that nobody has used for months, or one in use be forgotten."""
         await self.begin(InboxLimits(device_days=30))
         phone, desk = await self.claim(PHONE), await self.claim(DESK)

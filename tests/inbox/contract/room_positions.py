@@ -97,7 +97,7 @@ class RoomPositionsContract(RoomCase):
         await self.begin()
         self.assertEqual((await self.ends(B)).begin, 6, "after a restart")
 
-    async def test_positions_only_grow(self) -> None:
+    async def test_positions_in_rooms_only_grow(self) -> None:
         """An acknowledgement that comes late would bring something back (P7)."""
         await self.begin_with_messages()
         for id, position in (

@@ -186,7 +186,7 @@ class RoomReferencesContract(RoomCase):
         self.assertEqual(outcomes, [NotMember(), NotMember()])
         self.assertEqual((await self.log())[:-1], before)
 
-    async def test_answer_that_is_sent_again(self) -> None:
+    async def test_answer_in_a_room_that_is_sent_again(self) -> None:
         """An answer would stand in a room twice, or be another message's answer after all (P1)."""
         await self.begin_room()
         (first,) = await self.say("first")

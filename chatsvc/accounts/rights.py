@@ -40,6 +40,7 @@ _HISTORY: Rights = {
     "chat_word": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chat_unindexed": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chat_reading": ("SELECT", "INSERT", "UPDATE"),
+    "chat_mention": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chat_archive": ("SELECT", "INSERT", "UPDATE"),
     "chat_user_setting": ("SELECT", "INSERT", "UPDATE"),
 }
@@ -69,7 +70,8 @@ _COLUMNS = {
     ),
     "chat_word": ("conversation", "token", "serial"),
     "chat_unindexed": ("serial",),
-    "chat_reading": ("uid", "conversation", "mentioned", "muted", "seen"),
+    "chat_reading": ("uid", "conversation", "muted", "seen"),
+    "chat_mention": ("conversation", "serial", "uid"),
     "chat_user_setting": ("uid", "name", "value"),
     "chat_archive": ("name", "value"),
 }

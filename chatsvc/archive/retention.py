@@ -1,13 +1,21 @@
-"""The end of messages that are older than the history is to be, with their words in the index."""
+"""The end of messages that are older than the history is to be, with their words in the index and their mentions."""
 
 from __future__ import annotations
 
+from chatsvc.archive.reading import remove_mentions
 from chatsvc.archive.word_index import remove_words, texts
 from chatsvc.archive.writing import raise_mark
 from chatsvc.storage.sql import Transaction
 from chatsvc.storage.value_lists import padded, places
 
 _OLD = "SELECT serial FROM chat_message WHERE serial < ? ORDER BY serial LIMIT ?"
+
+_MENTIONS = (
+    "SELECT uid, conversation, serial FROM chat_mention WHERE serial <= ? ORDER BY serial LIMIT ?"
+)
+
+_MENTIONED = 10
+"""Users that a message mentions, as a rule at most; where there are more, the next step removes what is left."""
 
 
 def expire_some(transaction: Transaction, before: int, limit: int) -> int:
@@ -25,6 +33,8 @@ def expire_some(transaction: Transaction, before: int, limit: int) -> int:
     for serial in serials:
         transaction.execute("DELETE FROM chat_unindexed WHERE serial = ?", (serial,))
     remove_words(transaction, [(one[0], one[1], one[2]) for one in texts(transaction, serials)])
+    most = limit * _MENTIONED
+    remove_mentions(transaction, transaction.all(_MENTIONS, (serials[-1], most)))
     some = padded(serials)
     transaction.execute(f"DELETE FROM chat_message WHERE serial IN {places(some)}", some)  # noqa: S608
     return len(serials)

@@ -26,14 +26,14 @@ _KEYS = 512
 def index_some(
     transaction: Transaction,
     limit: int,
-    also: Callable[[Transaction, set[Row]], object] = lambda transaction, messages: None,
+    also: Callable[[Transaction, Sequence[int], set[Row]], object] = lambda *_: None,
 ) -> int:
     """
     Put the words of up to ``limit`` messages into the index, those with the lowest serials.
 
     Messages that are gone or were retracted have no words there. Who changes one of them meanwhile, and has taken its
     row of ``chat_unindexed`` before, is waited for. ``also`` does what else is to be done with messages, given as
-    conversation, serial and text of each.
+    the serials of all, and conversation, serial and text of each that has words.
 
     :return: how many were taken; fewer than ``limit``: no more are waiting, or another node has just taken some.
     """
@@ -53,7 +53,7 @@ def index_some(
                 for token in tokens_of(text)
             ],
         )
-        also(transaction, messages)
+        also(transaction, serials, messages)
     return len(taken)
 
 

@@ -23,6 +23,7 @@ _ENGINES = (
     " AND table_name IN ('user', 'chat_name', 'chat_lock', 'chat_schema', 'chat_session_device',"
     " 'chat_room', 'chat_member', 'chat_ban', 'chat_invitation', 'chat_room_event',"
     " 'chat_conversation', 'chat_message', 'chat_word', 'chat_unindexed', 'chat_reading',"
+    " 'chat_mention',"
     " 'chat_user_setting', 'chat_archive')"
     " AND engine <> 'InnoDB'"
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from chatsvc.accounts.shown_names import shown_names
 from chatsvc.archive.message import ArchivedMessage
 from chatsvc.archive.pages import ENDLESS, messages_at
-from chatsvc.archive.reading import NOTHING, Reading, count_unread, readings
+from chatsvc.archive.reading import NOTHING, Reading, count_unread, is_mentioned, readings
 from chatsvc.history.access import Readable, last_messages
 from chatsvc.history.settings import have_receipts
 from chatsvc.storage.sql import Transaction
@@ -50,7 +50,6 @@ def _listed(
     theirs = [(one.other, one.scope.conversation) for _, one in page if one.other is not None]
     marks = readings(transaction, [*mine, *theirs])
     tell = have_receipts(transaction, [uid, *others])
-    mentions = _messages(transaction, sorted({one.mentioned for one in marks.values()} - {0}))
     listed = []
     for last, one in page:
         reading = marks.get((uid, one.scope.conversation), NOTHING)
@@ -58,10 +57,9 @@ def _listed(
         unread = count_unread(transaction, uid, one.scope, reading.seen)
         seen = _seen(marks, uid, one) if {uid, one.other} <= tell else None
         what = (last, one.other, one.room, name, reading.seen, unread)
-        is_mentioned = reading.mentioned > max(reading.seen, one.scope.since - 1)
-        is_mentioned = is_mentioned and reading.mentioned in mentions  # not retracted since
+        mentioned = unread > 0 and is_mentioned(transaction, uid, one.scope, reading.seen)
         listed.append(
-            ListedConversation(*what, mentioned=is_mentioned, muted=reading.muted, seen=seen)
+            ListedConversation(*what, mentioned=mentioned, muted=reading.muted, seen=seen)
         )
     return listed
 

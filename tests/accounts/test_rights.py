@@ -23,6 +23,7 @@ ENOUGH = {
     "chat_word": "SELECT, INSERT, UPDATE, DELETE",
     "chat_unindexed": "SELECT, INSERT, UPDATE, DELETE",
     "chat_reading": "SELECT, INSERT, UPDATE",
+    "chat_mention": "SELECT, INSERT, UPDATE, DELETE",
     "chat_archive": "SELECT, INSERT, UPDATE",
     "chat_user_setting": "SELECT, INSERT, UPDATE",
 }
@@ -40,6 +41,7 @@ COLUMNS = {
     "chat_word": 3,
     "chat_unindexed": 1,
     "chat_reading": 5,
+    "chat_mention": 3,
     "chat_archive": 2,
     "chat_user_setting": 3,
 }
@@ -62,7 +64,7 @@ class BothKinds:
             for table, columns in COLUMNS.items():
                 self.sql(f"INSERT INTO {table} VALUES ({', '.join(['1'] * columns)})")  # noqa: S608
             before = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608
-            self.assertEqual(list(map(len, before)), [1] * 16)
+            self.assertEqual(list(map(len, before)), [1] * 17)
             await accounts.open(of_server(True, archives=True))
             await accounts.check_usable(archives=True)
             after = [self.sql(f"SELECT * FROM {table}") for table in TABLES]  # noqa: S608

@@ -181,6 +181,26 @@ class BothKinds:
             await self.run_in(expire_some, 2**62, 100)
             self.assertEqual([self.count("chat_word"), self.unindexed()], [0, []])
 
+        async def test_mentions_go(self) -> None:
+            """Mentions by what is gone would stay for ever, of who never reads."""
+            await self.begin(*[said(10 * n) for n in range(1, 5)])
+            mentions = [(uid, 1, 10 * n) for uid in (ANN, BOB) for n in range(1, 5)]
+            for mention in mentions:
+                self.sql("INSERT INTO chat_mention VALUES (?, ?, ?)", mention)
+            await self.run_in(expire_some, 30, 100)
+            found = self.sql("SELECT uid, conversation, serial FROM chat_mention ORDER BY 1, 3")
+            self.assertEqual([*found], [one for one in mentions if one[2] >= 30])
+
+        async def test_many_mentions_go(self) -> None:
+            """One step would remove any number of mentions, or leave those for ever that are too many for it."""
+            await self.begin(said(10), said(20))
+            for uid in range(ANN, ANN + 25):
+                self.sql("INSERT INTO chat_mention VALUES (?, 1, 10)", (uid,))
+            await self.run_in(expire_some, 30, 1)
+            self.assertEqual(self.count("chat_mention"), 15)
+            await self.run_in(expire_some, 30, 2)
+            self.assertEqual(self.count("chat_mention"), 0)
+
         async def test_expired_before_it_is_indexed(self) -> None:
             """Words of a message that is gone would come into the index behind it."""
             await self.begin(said(10, "你好"))

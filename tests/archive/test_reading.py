@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from chatsvc.archive.pages import ENDLESS
-from chatsvc.archive.reading import UNREAD, Reading, count_unread, mark_read, readings
+from chatsvc.archive.reading import (
+    UNREAD,
+    Reading,
+    count_unread,
+    is_mentioned,
+    mark_read,
+    mute,
+    readings,
+)
 from chatsvc.archive.scope import Scope
 from tests.support.archive_stores import ANN, BOB, CAT, ROOM, OnArchive, retracted, said
 from tests.support.databases import OnMariaDB, OnSQLite
@@ -70,16 +78,60 @@ class BothKinds:
             self.assertEqual(await self.mark(99), None)
             self.assertEqual(await self.seen(), 20)
 
-        async def test_mentions_stay(self) -> None:
+        async def test_muted_stays(self) -> None:
             """Reading would undo what else is kept of a user in a conversation, or begin with it wrong."""
             await self.begin(said(10, place=ROOM), said(20, place=ROOM))
-            self.sql(
-                "INSERT INTO chat_reading (uid, conversation, mentioned) VALUES (?, ?, 20)",
-                (BOB, -ROOM),
-            )
+            await self.run_in(mute, BOB, -ROOM, True)
             self.assertEqual(await self.mark(10), 10)
             found = await self.run_in(readings, [(BOB, -ROOM)])
-            self.assertEqual(found, {(BOB, -ROOM): Reading(10, 20)})
+            self.assertEqual(found, {(BOB, -ROOM): Reading(10, True)})
+
+        def mention(self, *mentions: tuple[int, int, int]) -> None:
+            """Have messages mention users: uid, conversation and serial of each."""
+            for mention in mentions:
+                self.sql("INSERT INTO chat_mention VALUES (?, ?, ?)", mention)
+
+        def mentions(self) -> list[tuple[int, int, int]]:
+            """Who is mentioned where, as `mention` takes it."""
+            query = "SELECT uid, conversation, serial FROM chat_mention ORDER BY 1, 2, 3"
+            return [(uid, conversation, serial) for uid, conversation, serial in self.sql(query)]
+
+        async def test_mentions_go(self) -> None:
+            """The table of mentions would grow with all that was ever said, or somebody lose one that is not read."""
+            await self.begin(*[said(10 * n, place=ROOM) for n in range(1, 6)])
+            other = [(CAT, -ROOM, 10), (BOB, -ROOM - 1, 10)]
+            self.mention(*[(BOB, -ROOM, 10 * n) for n in range(1, 5)], *other)
+            self.assertEqual(await self.mark(30), 30)
+            self.assertEqual(self.mentions(), sorted([(BOB, -ROOM, 40), *other]))
+            self.assertEqual(await self.mark(20), None)
+            self.assertEqual(len(self.mentions()), 3)
+            self.assertEqual(await self.mark(99), 50)
+            self.assertEqual(self.mentions(), sorted(other))
+
+        async def test_many_mentions(self) -> None:
+            """Reading what mentions somebody thousands of times would hold a transaction open for as long."""
+            await self.begin(*[said(n, place=ROOM) for n in range(1, 260)])
+            self.mention(*[(BOB, -ROOM, n) for n in range(1, 260)])
+            await self.mark(250)
+            self.assertEqual(self.count("chat_mention"), 59)
+            await self.mark(251)
+            self.assertEqual([serial for _, _, serial in self.mentions()], [*range(252, 260)])
+
+        async def test_mentioned(self) -> None:
+            """A mention would count that was read, retracted or said before one joined, or one not that was not."""
+            await self.begin(*[said(10 * n, place=ROOM) for n in range(1, 6)])
+            self.mention((BOB, -ROOM, 20), (BOB, -ROOM, 40), (CAT, -ROOM, 50))
+            for since, seen, expected in (
+                *((0, 0, True), (0, 20, True), (0, 39, True), (0, 40, False)),
+                *((40, 0, True), (41, 0, False), (10, 40, False)),
+            ):
+                found = await self.run_in(is_mentioned, BOB, Scope(-ROOM, since), seen)
+                self.assertEqual(found, expected, (since, seen))
+            self.assertFalse(await self.run_in(is_mentioned, BOB, Scope(-ROOM - 1), 0))
+            await self.write(retracted(60, 40))
+            self.assertTrue(await self.run_in(is_mentioned, BOB, IN_ROOM, 0))
+            await self.write(retracted(70, 20))
+            self.assertFalse(await self.run_in(is_mentioned, BOB, IN_ROOM, 0))
 
         async def test_one_marker_each(self) -> None:
             """One user's marker would count for another, or for another conversation."""

@@ -9,7 +9,7 @@ from chatsvc.archive.segmenter import tokens_of
 from chatsvc.archive.word_index import index_some, remove_words
 from chatsvc.storage.database import Database
 from chatsvc.storage.schema import apply
-from chatsvc.storage.sql import Transaction
+from chatsvc.storage.sql import Row, Transaction
 from tests.support.databases import OnDatabase, OnMariaDB, OnSQLite
 
 ROOM = -7
@@ -109,6 +109,18 @@ class BothKinds:
             self.assertEqual(await self.index(), len(TEXTS))
             self.assertEqual(self.words(), self.expected(1, 3, 4, 6))
             self.assertEqual(self.waiting(), [])
+
+        async def test_also(self) -> None:
+            """What is done beside would not be done of all that is taken, or of what is gone as if it were there."""
+            await self.begin(retracted=2)
+            self.sql("DELETE FROM chat_message WHERE serial = 5")
+            told: list[tuple[list[int], set[int]]] = []
+
+            def also(_: Transaction, serials: Sequence[int], messages: set[Row]) -> None:
+                told.append(([*serials], {serial for _, serial, _ in messages}))
+
+            await self.database.run(partial(index_some, limit=1000, also=also))
+            self.assertEqual(told, [([1, 2, 3, 4, 5, 6], {1, 3, 4, 6})])
 
         async def test_remove(self) -> None:
             """Words of a text that was edited or retracted would stay, or other messages lose theirs."""

@@ -33,7 +33,7 @@ from tests.support.servers import PrivateRedis, mariadb, redis
 ROOM_TABLES = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
 HISTORY_TABLES = (
     *("chat_conversation", "chat_message", "chat_word", "chat_unindexed"),
-    *("chat_reading", "chat_archive", "chat_user_setting"),
+    *("chat_reading", "chat_mention", "chat_archive", "chat_user_setting"),
 )
 OTHER_TABLES = (*ROOM_TABLES, *HISTORY_TABLES)
 

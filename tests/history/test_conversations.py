@@ -114,7 +114,7 @@ class BothKinds:
             before = self.logs.serial()
             await self.write(said(before, "secret", place=number))
             self.sql(
-                "INSERT INTO chat_reading (uid, conversation, mentioned) VALUES (?, ?, ?)",
+                "INSERT INTO chat_mention (uid, conversation, serial) VALUES (?, ?, ?)",
                 (BOB, -number, before),
             )
             await self.rooms.change(ANN, number, history=JOINED)
@@ -173,9 +173,7 @@ class BothKinds:
             await self.write(said(10, sender=BOB), said(20, sender=BOB))
             number = self.conversations()[ANN, BOB]
             row: tuple[Any, ...] = (ANN, number)
-            self.sql(
-                "INSERT INTO chat_reading (uid, conversation, mentioned) VALUES (?, ?, 20)", row
-            )
+            self.sql("INSERT INTO chat_mention (uid, conversation, serial) VALUES (?, ?, 20)", row)
             self.assertEqual([one.mentioned for one in await self.list()], [True])
             await self.read(ANN, number, 20)
             self.assertEqual([one.mentioned for one in await self.list()], [False])

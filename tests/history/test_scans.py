@@ -15,6 +15,7 @@ from chatsvc.archive.writing import greatest_serial
 from chatsvc.history.access import Conversation, all_readable, last_messages, named, scope_of
 from chatsvc.history.conversations import conversations
 from chatsvc.history.history import _newest_unindexed, _waits_for_index
+from chatsvc.history.mentions import mark_mentions
 from chatsvc.rooms.room import JOINED, PUBLIC
 from chatsvc.storage.sql import Transaction
 from tests.support.archive_stores import (
@@ -73,7 +74,9 @@ class BothKinds:
             """Do what is done behind the history."""
             await self.write(*[said(10**6 + n) for n in range(50)], said(10**7, place=7))
             await self.write(edited(10**8, 10**6), retracted(10**8 + 1, 10**6 + 1))
+            await self.write(said(10**8 + 2, f"@bob 你好, @{'x ' * 20}, @ann", place=7))
             await self.run_in(index_some, 10)
+            await self.run_in(index_some, MESSAGES, mark_mentions)
             await self.run_in(expire_some, 200, 10)
             await self.run_in(greatest_serial)
 
@@ -149,6 +152,12 @@ class BothKinds:
             )
             read = [(uid, n) for uid in (ANN, BOB, CAT) for n in range(1, 800)]
             transaction.insert_many("INSERT INTO chat_reading (uid, conversation)", read)
+            mentions = [(uid, n, 9 * n) for uid in range(ANN - 3, CAT + 3) for n in range(1, 450)]
+            transaction.insert_many(
+                "INSERT INTO chat_mention (uid, conversation, serial)", mentions
+            )
+            names = [(f"name-{n}".encode(), 20_000 + n) for n in range(2000)]
+            transaction.insert_many("INSERT INTO chat_name (folded, uid)", names)
 
 
 class SQLiteHistoryScanTests(ScansOnSQLite, BothKinds.Tests):

@@ -90,6 +90,27 @@ class BothKinds:
                 self.assertEqual(after, before)
                 self.assertEqual(self.sql("SELECT * FROM user"), [(7, "old", "plain")])
 
+        async def test_mentions_are_taken_over(self) -> None:
+            """Whoever was mentioned before an upgrade would not see it any more, or see what is read or retracted."""
+            await apply(await self.open())
+            self.sql("DROP TABLE chat_mention")
+            self.sql("DELETE FROM chat_schema WHERE version = 12")
+            message = "INSERT INTO chat_message (serial, conversation, sender, name, at, text, changed, retracted)"
+            for serial, retracted in ((10, 0), (20, 0), (30, 1)):
+                values = f" VALUES ({serial}, 1, 5, 'x', 1, '@y', {serial}, {retracted})"
+                self.sql(message + values)
+            reading = "INSERT INTO chat_reading (uid, conversation, seen, mentioned)"
+            for uid, seen, mentioned in (
+                *((1, 0, 10), (2, 10, 20), (3, 20, 20), (4, 0, 30)),
+                *((5, 0, 0), (6, 0, 40)),
+            ):
+                self.sql(f"{reading} VALUES ({uid}, 1, {seen}, {mentioned})")
+            for _ in range(2):
+                self.assertEqual(await apply(await self.open()), ["012_mention.sql"])
+                found = self.sql("SELECT uid, conversation, serial FROM chat_mention ORDER BY uid")
+                self.assertEqual([*found], [(1, 1, 10), (2, 1, 20)])
+                self.sql("DELETE FROM chat_schema WHERE version = 12")
+
         old_tables: tuple[str, ...] = ()
 
         added_index = ""

@@ -28,6 +28,7 @@ TABLES = (
     "chat_word",
     "chat_unindexed",
     "chat_reading",
+    "chat_mention",
     "chat_archive",
 )
 
@@ -139,12 +140,15 @@ def _is_scan(step: str) -> bool:
     return step.startswith("SCAN") and not any(word in step for word in harmless)
 
 
+_OTHERS = ("chat_room", "chat_member", "chat_room_event", "chat_name", "user")
+
+
 class ScansOnMariaDB(OnMariaDB):
     """MariaDB's query plans."""
 
     async def counted(self) -> None:
         """Have the database count its rows."""
-        tables = ", ".join((*TABLES, "chat_room", "chat_member", "chat_room_event", "user"))
+        tables = ", ".join((*TABLES, *_OTHERS))
         self.sql(f"ANALYZE TABLE {tables}")
 
     def plan(self, statement: str, args: Sequence[Any]) -> list[str]:

@@ -344,7 +344,7 @@ class EveryStore(HistoryCase):
         joined = self.room_device(self.a, DESK, third)
         self.join(joined, room)
         name = self.world.stores.sql("SELECT username FROM user WHERE id = ?", (self.other,))[0][0]
-        self.say(owner, room, 1, f"喂＠{name.upper()}你好, @somebody")
+        first = self.say(owner, room, 1, f"喂＠{name.upper()}你好, @somebody")
         self.say(owner, room, 2, "x@ann")
         for client, expected in ((member, True), (joined, False), (owner, False)):
             self.search(client, "喂")  # waits for the index
@@ -361,6 +361,10 @@ class EveryStore(HistoryCase):
         self.search(member, name)
         owner.ask(type="retract", n=7, serial=said["serial"])
         (listed,) = member.ask(type="conversations", n=8)["conversations"]
+        self.assertTrue(listed["mentioned"])  # by the first one
+        owner.ask(type="edit", n=9, serial=first["serial"], text="nobody's")
+        self.search(member, "nobody's")
+        (listed,) = member.ask(type="conversations", n=10)["conversations"]
         self.assertFalse(listed["mentioned"])
 
     def test_mute(self) -> None:

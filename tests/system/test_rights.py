@@ -23,7 +23,7 @@ class RightsTests(SynchronousTestCase):
         rooms = ("chat_room", "chat_member", "chat_ban", "chat_invitation", "chat_room_event")
         history = (
             *("chat_conversation", "chat_message", "chat_word", "chat_unindexed"),
-            *("chat_reading", "chat_archive", "chat_user_setting"),
+            *("chat_reading", "chat_mention", "chat_archive", "chat_user_setting"),
         )
         for table in ("user", "chat_name", "chat_lock", *rooms, *history):
             self.grant(table)

@@ -1,0 +1,192 @@
+"""Who is mentioned by what, on a real SQLite and a real MariaDB."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chatsvc.accounts.creation import NewAccount
+from chatsvc.accounts.store import AccountStore
+from chatsvc.archive.entry import Place
+from chatsvc.archive.reading import mark_read
+from chatsvc.archive.scope import Scope
+from chatsvc.archive.word_index import index_some
+from chatsvc.history.conversations import conversations
+from chatsvc.history.mentions import mark_mentions, names_in
+from chatsvc.rooms.room import PUBLIC
+from chatsvc.storage.sql import Transaction
+from tests.support.archive_stores import PAIR, OnArchive, edited, retracted, said
+from tests.support.databases import OnMariaDB, OnSQLite
+from tests.support.rooms import ANN, BOB, CAT, DAN, OnRooms
+
+
+class NameTests(SynchronousTestCase):
+    """What may be a name in a text."""
+
+    def test_bounds(self) -> None:
+        """A message could have a database look for any number of names."""
+        found = names_in("@李" * 500 + "@" + "一" * 500)
+        self.assertEqual(len(found), 10)
+        self.assertLessEqual(max(map(len, found)), 32)
+        (names,) = names_in("@" + "一" * 500)
+        self.assertEqual([len(name) for name in names], [*range(32, 0, -1)])
+
+
+class BothKinds:
+    """What holds on both kinds of database."""
+
+    class Tests(OnRooms, OnArchive):
+        """The tests, for each kind of database."""
+
+        async def begin_room(self, *uids: int) -> None:
+            """Have ANN make the room `dev`, and others join it."""
+            await self.set_rooms_up()
+            self.room = (await self.rooms.create(ANN, "dev", PUBLIC, "")).number
+            for uid in uids:
+                await self.rooms.join(uid, self.room)
+
+        async def add(self, *names: str) -> list[int]:
+            """Make accounts; give their uids."""
+            accounts = AccountStore(self.database)
+            await accounts.create_many([NewAccount(name, "$") for name in names])
+            return [
+                self.sql("SELECT id FROM user WHERE username = ?", (name,))[-1][0] for name in names
+            ]
+
+        async def index(self) -> None:
+            """Have all that waits indexed."""
+            await self.run_in(index_some, 100, mark_mentions)
+
+        async def say(self, serial: int, text: str, place: Place | None = None) -> None:
+            """Have ANN say something, in the room unless told otherwise, and have it indexed."""
+            await self.write(said(serial, text, self.room if place is None else place))
+            await self.index()
+
+        def marked(self) -> list[tuple[int, int]]:
+            """Who is mentioned by which message."""
+            rows = self.sql("SELECT uid, serial FROM chat_mention ORDER BY serial, uid")
+            return [(uid, serial) for uid, serial in rows]
+
+        async def mentioned(self, uid: int) -> bool:
+            """Whether the only conversation of somebody says that it mentions them."""
+            (one,), _ = await self.run_in(conversations, uid, None, 50)
+            return bool(one.mentioned)
+
+        async def read(self, uid: int, serial: int) -> None:
+            """Have somebody read the room."""
+            await self.run_in(mark_read, uid, Scope(-self.room), serial)
+
+        # Names
+
+        async def test_who_may_read(self) -> None:
+            """Somebody would be mentioned where they may not read, or by themselves."""
+            await self.begin_room(BOB)
+            await self.say(10, "@ann @bob @cat @nobody")
+            await self.say(20, "@ann @bob @cat", PAIR)
+            self.assertEqual(self.marked(), [(BOB, 10), (BOB, 20)])
+
+        async def test_many_names(self) -> None:
+            """With more of those who may be meant than one statement takes, some would not be mentioned."""
+            await self.begin_room()
+            insert = "INSERT INTO chat_name (folded, uid) VALUES (?, ?)"
+            member = "INSERT INTO chat_member (room, uid, role, version, since) VALUES (?, ?, 'member', 1, 1)"
+
+            def same_name(transaction: Transaction) -> None:
+                for uid in range(1, 701):
+                    transaction.execute(insert, (b"same", uid))
+                    transaction.execute(member, (self.room, uid))
+
+            await self.database.run(same_name)
+            await self.say(10, "@same")
+            self.assertEqual([uid for uid, _ in self.marked()], [*range(1, 701)])
+
+        # Messages that change
+
+        async def test_newer_one_is_retracted(self) -> None:
+            """A mention that nobody has taken back would be forgotten with a newer one."""
+            await self.begin_room(BOB)
+            await self.say(10, "@bob one")
+            await self.say(20, "@bob two")
+            await self.write(retracted(30, 20))
+            self.assertTrue(await self.mentioned(BOB))
+            await self.index()
+            self.assertEqual(self.marked(), [(BOB, 10)])
+            self.assertTrue(await self.mentioned(BOB))
+            await self.write(retracted(40, 10), said(50, "x", self.room))
+            self.assertFalse(await self.mentioned(BOB), "before it is indexed")
+            await self.index()
+            self.assertEqual((self.marked(), await self.mentioned(BOB)), ([], False))
+
+        async def test_edited_away(self) -> None:
+            """Somebody would be shown as mentioned by a message that does not name them any more."""
+            await self.begin_room(BOB, CAT)
+            await self.say(10, "@bob @cat hi")
+            await self.write(edited(20, 10, "@cat hi"))
+            await self.index()
+            self.assertEqual(self.marked(), [(CAT, 10)])
+            self.assertEqual([await self.mentioned(uid) for uid in (BOB, CAT)], [False, True])
+
+        async def test_edited_in(self) -> None:
+            """Somebody would not be mentioned by a message that names them since it was edited."""
+            await self.begin_room(BOB)
+            await self.say(10, "hi")
+            await self.write(edited(20, 10, "@bob hi"))
+            await self.index()
+            self.assertTrue(await self.mentioned(BOB))
+
+        async def test_still_mentioned(self) -> None:
+            """A mention would be gone for a moment whenever a message is edited."""
+            await self.begin_room(BOB)
+            await self.say(10, "@bob hi")
+            await self.write(edited(20, 10, "@bob hello"))
+            self.assertTrue(await self.mentioned(BOB))
+            asked = self.listen_in()
+            await self.index()
+            self.assertTrue(await self.mentioned(BOB))
+            self.assertEqual([sql for sql, _ in asked if "DELETE FROM chat_mention" in sql], [])
+
+        # Reading
+
+        async def test_read_before_it_is_indexed(self) -> None:
+            """Each mention that somebody reads at once would stay in the table for a year."""
+            await self.begin_room(BOB, CAT)
+            await self.write(*[said(10 * n, "@bob @cat", self.room) for n in (1, 2, 3)])
+            await self.read(BOB, 20)
+            await self.index()
+            self.assertEqual(self.marked(), [(CAT, 10), (CAT, 20), (BOB, 30), (CAT, 30)])
+            await self.read(CAT, 30)
+            await self.read(BOB, 30)
+            self.assertEqual(self.marked(), [])
+            await self.write(edited(40, 20, "@bob @cat again"))
+            await self.index()
+            self.assertEqual((self.marked(), await self.mentioned(BOB)), ([], False))
+
+
+class SQLiteMentionTests(BothKinds.Tests, OnSQLite):
+    """SQLite."""
+
+
+class MariaDBMentionTests(BothKinds.Tests, OnMariaDB):
+    """MariaDB, and what others do meanwhile."""
+
+    async def test_nobody_waits(self) -> None:
+        """Who reads, or is mentioned elsewhere, would wait for whoever changes other mentions at this moment."""
+        await self.begin_room(BOB, CAT)
+        await self.say(10, "@bob @cat")
+        await self.say(20, "@bob @cat")
+        await self.write(edited(30, 20, "@cat"), retracted(40, 10))
+        await self.write(said(50, "@bob @cat", self.room))
+
+        insert = (
+            "SET STATEMENT innodb_lock_wait_timeout=1 FOR INSERT INTO chat_mention VALUES (?, ?, ?)"
+        )
+
+        def meanwhile(transaction: Transaction) -> None:
+            index_some(transaction, 100, mark_mentions)
+            for uid in (ANN, BOB, CAT, DAN):
+                for conversation in (-self.room - 1, -self.room, -self.room + 1):
+                    for serial in (5, 15, 25, 60):
+                        self.sql(insert, (uid, conversation, serial))
+
+        await self.database.run(meanwhile)
+        self.sql("DELETE FROM chat_mention WHERE serial IN (5, 15, 25, 60)")
+        self.assertEqual(self.marked(), [(CAT, 20), (BOB, 50), (CAT, 50)])

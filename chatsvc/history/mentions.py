@@ -14,7 +14,8 @@ from chatsvc.storage.sql import Row, Transaction
 from chatsvc.storage.upsert import insert_absent
 from chatsvc.storage.value_lists import padded, parts, places
 
-_AT = re.compile("[@＠]")
+_AT = re.compile(r"(?<![A-Za-z0-9._+-])[@＠]")
+"""An ``@`` that is not in the middle of an e-mail address."""
 
 _MOST = 10
 """Mentions of one message that are looked at."""

@@ -238,8 +238,8 @@ class FramesTests(SynchronousTestCase):
 class MentionTests(SynchronousTestCase):
     def test_examples(self) -> None:
         """Somebody would be mentioned by a text that does not say so, or not be by one that does."""
-        said = re.findall(r"`(@[^`]+)`\s+mentions\s+(no )?(\w+)", page().text)
-        self.assertEqual(len(said), 2)
+        said = re.findall(r"`(\w*@[^`]+)`\s+mentions\s+(no )?(\w+)", page().text)
+        self.assertEqual(len(said), 3)
         for text, nobody, name in said:
             found = {one for names in names_in(text) for one in names}
             self.assertEqual(name.casefold() in found, not nobody, text)

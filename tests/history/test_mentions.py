@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.creation import NewAccount
+from chatsvc.accounts.names import fold
 from chatsvc.accounts.store import AccountStore
 from chatsvc.archive.entry import Place
 from chatsvc.archive.reading import mark_read
@@ -21,6 +22,24 @@ from tests.support.rooms import ANN, BOB, CAT, DAN, OnRooms
 
 class NameTests(SynchronousTestCase):
     """What may be a name in a text."""
+
+    def said(self, text: str) -> list[str]:
+        """The longest that each `@` may name, as names are compared."""
+        return [fold(names[0]) for names in names_in(text)]
+
+    def test_addresses(self) -> None:
+        """An e-mail address would mention whoever has the name behind its `@`, or another `@` mention nobody."""
+        for text in (
+            *("mail bob@ann", "bob.@ann", "bob_@ann", "bob+@ann", "bob-@ann", "9@ann", "Z＠ann"),
+            "ask a.b@ann, or x@ann",
+        ):
+            self.assertEqual(self.said(text), [], text)
+        for text in ("@ann", "你好@ann", "(@ann", "é@ann", "，＠ann", "@@ann", "\n@ann", "/@ann"):
+            self.assertEqual(self.said(text)[-1:], ["ann"], text)
+
+    def test_addresses_do_not_count(self) -> None:
+        """Ten addresses in a message would take all mentions that it has."""
+        self.assertEqual(self.said("x@y " * 20 + "@ann"), ["ann"])
 
     def test_bounds(self) -> None:
         """A message could have a database look for any number of names."""

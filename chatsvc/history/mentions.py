@@ -113,12 +113,15 @@ def _mentioned(
     """
     Say who is mentioned in a conversation by what may be names.
 
-    The longest counts that anybody has.
+    The longest counts that somebody has who may read it: nobody else can take a mention away by a longer name.
     """
     everybody = {uid for one in names for name in one for uid in users.get(name, ())}
     readers = _readers(transaction, conversation, sorted(everybody))
-    longest = (next((users[name] for name in one if name in users), []) for one in names)
-    return {uid for uids in longest for uid in uids if uid in readers}
+    found: set[int] = set()
+    for one in names:
+        known = (readers.intersection(users.get(name, ())) for name in one)
+        found |= next((uids for uids in known if uids), set())
+    return found
 
 
 def _users(transaction: Transaction, names: Iterable[str]) -> dict[str, list[int]]:

@@ -96,6 +96,20 @@ class BothKinds:
 
         # Names
 
+        async def test_longer_name_of_a_stranger(self) -> None:
+            """A stranger could take mentions away from anybody, by a name that begins with theirs."""
+            await self.begin_room(BOB, CAT)
+            (longer,) = await self.add("bob hello")
+            await self.say(10, "@bob hello two, @cat")
+            self.assertEqual(self.marked(), [(BOB, 10), (CAT, 10)])
+            await self.say(20, "@bob hello two", PAIR)
+            self.assertEqual(self.marked()[2:], [(BOB, 20)])
+            await self.rooms.join(longer, self.room)
+            await self.say(30, "@bob hello two, @bob")
+            self.assertEqual(self.marked()[3:], [(BOB, 30), (longer, 30)])
+            await self.say(40, "@bob hello two")
+            self.assertEqual(self.marked()[5:], [(longer, 40)])
+
         async def test_who_may_read(self) -> None:
             """Somebody would be mentioned where they may not read, or by themselves."""
             await self.begin_room(BOB)

@@ -79,6 +79,21 @@ def fold(raw: str) -> str:
         return _fold_without_profile(raw)
 
 
+def possible_folds(raw: str) -> list[str]:
+    """
+    Return one key or two, one of which is what ``fold`` returns, in a hundredth of its time.
+
+    The profile spends its time on whether each character may be in a name. This leaves that out, and gives the keys for
+    both answers; they are the same for all but a few letters, such as ß and ς.
+    """
+    text = raw
+    for _ in range(2):  # each round as the profile has it, two of them for the stored form
+        text = unicodedata.normalize("NFKC", " ".join(text.split()))
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", " ".join(text.split()).lower())
+    return list(dict.fromkeys((text, _fold_without_profile(raw))))
+
+
 def _fold_without_profile(raw: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", raw.casefold()).casefold().split())
 

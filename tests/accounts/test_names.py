@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts import names
-from chatsvc.accounts.names import BadName, display_name, enforce, fold
+from chatsvc.accounts.names import BadName, display_name, enforce, fold, possible_folds
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
 
@@ -119,6 +119,23 @@ class FoldTests(SynchronousTestCase):
             self.assertEqual(fold(enforce(raw)), key)
         except BadName:
             self.assertEqual(fold(raw), key)
+
+    @given(ANY_TEXT)
+    @example("Straße")
+    @example("ΟΔΟΣ")
+    @example("\u03f9")
+    @example("a\tß")
+    @example("\u00adß")
+    @example("\ufdfa" * 20 + "ß")
+    def test_possible(self, raw: str) -> None:
+        """Somebody could not be mentioned, because what is said folds to another key than their name."""
+        self.assertIn(fold(raw), possible_folds(raw))
+
+    def test_possible_is_exact(self) -> None:
+        """Each name in a message would take the whole profile: seconds for a batch of them."""
+        for raw in ("annq hello", "Zoë", "李四 WANG", "Ирина", "علي", "Ｔｏｍ", "x" * 32):
+            self.assertEqual(possible_folds(raw), [fold(raw)])
+        self.assertEqual(possible_folds("Straße"), ["straße", "strasse"])
 
 
 class CostTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chatsvc.accounts.names import fold
 from chatsvc.archive.reading import UNREAD
 from chatsvc.archive.segmenter import query_of, tokens_of
 from chatsvc.history.history import MOST, SEARCHED
@@ -241,8 +242,8 @@ class MentionTests(SynchronousTestCase):
         said = re.findall(r"`(\w*@[^`]+)`\s+mentions\s+(no )?(\w+)", page().text)
         self.assertEqual(len(said), 3)
         for text, nobody, name in said:
-            found = {one for names in names_in(text) for one in names}
-            self.assertEqual(name.casefold() in found, not nobody, text)
+            found = {fold(one) for names in names_in(text) for one in names}
+            self.assertEqual(fold(name) in found, not nobody, text)
         self.assertEqual(len(names_in("@a " * 20)), 10)
         self.assertIn("of one message the first ten `@` count", page().text)
 

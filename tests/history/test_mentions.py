@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given, reject
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from chatsvc.accounts.creation import NewAccount
-from chatsvc.accounts.names import fold
+from chatsvc.accounts.names import BadName, enforce, fold, possible_folds
 from chatsvc.accounts.store import AccountStore
 from chatsvc.archive.entry import Place
 from chatsvc.archive.reading import mark_read
@@ -18,6 +20,8 @@ from chatsvc.storage.sql import Transaction
 from tests.support.archive_stores import PAIR, OnArchive, edited, retracted, said
 from tests.support.databases import OnMariaDB, OnSQLite
 from tests.support.rooms import ANN, BOB, CAT, DAN, OnRooms
+
+SCRIPTS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("aBßẞſΣσςµΜİıǅﬀ李四Ａ １ö·ー")
 
 
 class NameTests(SynchronousTestCase):
@@ -48,6 +52,19 @@ class NameTests(SynchronousTestCase):
         self.assertLessEqual(max(map(len, found)), 32)
         (names,) = names_in("@" + "一" * 500)
         self.assertEqual([len(name) for name in names], [*range(32, 0, -1)])
+
+    @given(st.text(SCRIPTS, min_size=1, max_size=32))
+    def test_any_name(self, raw: str) -> None:
+        """Somebody whose name has a letter that is folded in another way could not be mentioned."""
+        try:
+            name = enforce(raw)
+        except BadName:
+            reject()
+        names = names_in(f"hallo @{name}, bitte")[0]
+        said = [one for one in names if fold(one) == fold(name)]
+        self.assertNotEqual(said, [])
+        for one in said:
+            self.assertIn(fold(name), possible_folds(one))
 
 
 class BothKinds:
@@ -95,6 +112,34 @@ class BothKinds:
             await self.run_in(mark_read, uid, Scope(-self.room), serial)
 
         # Names
+
+        async def test_folds(self) -> None:
+            """A name with ß, ẞ, a final ς or full width could not be called, or another one would be instead."""
+            await self.begin_room()
+            names = ("Straße", "strasse", "ΟΔΟΣ", "Ｗ李", "x ẞ", "ſmall")
+            uids = dict(zip(names, await self.add(*names), strict=True))
+            for uid in uids.values():
+                await self.rooms.join(uid, self.room)
+            for serial, (text, name) in enumerate(
+                (
+                    *(("hallo @Straße, bitte", "Straße"), ("@STRAßE", "Straße")),
+                    *(("@STRASSE", "strasse"), ("@ΟΔΟΣ ok", "ΟΔΟΣ"), ("@οδος", "ΟΔΟΣ")),
+                    *(("@w李你好", "Ｗ李"), ("@X ß", "x ẞ"), ("@small", "ſmall")),
+                ),
+                1,
+            ):
+                await self.say(serial, text)
+                self.assertEqual(self.marked()[-1:], [(uids[name], serial)], text)
+                self.assertEqual(len(self.marked()), serial, text)
+
+        async def test_old_names(self) -> None:
+            """Whoever has a name that no rule of today allows could not be mentioned any more."""
+            await self.begin_room()
+            self.sql("INSERT INTO user (username, password) VALUES (?, '$')", ("Groß\u00adIn",))
+            ((uid,),) = self.sql("SELECT MAX(id) FROM user")
+            await self.rooms.join(uid, self.room)
+            await self.say(10, "@groß\u00adin, @gross\u00adIN")
+            self.assertEqual(self.marked(), [(uid, 10)])
 
         async def test_longer_name_of_a_stranger(self) -> None:
             """A stranger could take mentions away from anybody, by a name that begins with theirs."""

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.handlers.history import answer, history_of
+from chatsvc.handlers.room_messages import wait_for_room
 from chatsvc.history.changing import NotAllowed, Original
 from chatsvc.history.history import History
 from chatsvc.inbox.features import REFERENCES
@@ -156,6 +157,7 @@ async def _into_room(
     )
     done: Deferred[Outcome | None] = Deferred()
     services.router.send_to_room(draft, lambda outcome, message: _tell(done, outcome))
+    wait_for_room(session, number)
     outcome = await done
     if isinstance(outcome, Behind):
         services.rooms.lost_events(number)

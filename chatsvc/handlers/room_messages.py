@@ -123,7 +123,12 @@ def _route(
     answer = partial(_answer, session, room, is_visible)
     services.router.send_to_room(draft, partial(session.on_outcome, command, size, answer))
     session.charge_message(user.uid)
-    feed = services.feeds.feed(number)
+    wait_for_room(session, number)
+
+
+def wait_for_room(session: Session, number: int) -> None:
+    """Slow down who says something in a room, or changes it, that has more to hand over than it should."""
+    feed = session.services.feeds.feed(number)
     if feed is not None and feed.is_overloaded:
         session.slow_down("room-rate", _OVERLOADED)
 

@@ -83,8 +83,9 @@ class MySQL:
         )
 
     def connect(self, connection: Any) -> None:
-        """Connect to the server and log in."""
+        """Connect to the server and log in; what one transaction reads is of one moment, however the server is set."""
         connection.connect()
+        connection.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
     def check_usable(self, transaction: Transaction) -> None:
         """Check that the URL or the option file names a database."""

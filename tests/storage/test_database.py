@@ -261,6 +261,23 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
             self.assertLess(time.monotonic() - started, 30)
             await self.assertFailure(waiting, StoreUnavailable)
 
+    async def test_one_moment(self) -> None:
+        """On a server with another default, a page could be read by who was removed just before."""
+        level = "SET GLOBAL TRANSACTION ISOLATION LEVEL {}"
+        mariadb().execute("", level.format("READ COMMITTED"))
+        self.addCleanup(mariadb().execute, "", level.format("REPEATABLE READ"))
+        database = await self.open()
+        await database.run(lambda t: t.execute("CREATE TABLE v (a INT)"))
+
+        def read(transaction: Transaction) -> list[int]:
+            found = []
+            for number in range(2):
+                found.append(len(transaction.all("SELECT a FROM v")))
+                self.sql("INSERT INTO v VALUES (?)", (number,))
+            return found
+
+        self.assertEqual(await database.run(read, write=False), [0, 0])
+
     async def test_option_file(self) -> None:
         """A deployment that keeps its password in an option file could not connect."""
         options = FilePath(self.mktemp())

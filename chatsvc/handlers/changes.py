@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from twisted.internet.defer import Deferred
 
 from chatsvc.accounts.authenticator import Denied
-from chatsvc.handlers.history import answer, history_of
+from chatsvc.handlers.history import answer, history_of, timed
 from chatsvc.handlers.room_messages import wait_for_room
 from chatsvc.history.changing import NotAllowed, Original
 from chatsvc.history.history import History
@@ -41,6 +41,7 @@ _REFUSALS: dict[type[Outcome], Problem] = {
 }
 
 
+@timed("edit")
 async def edit(session: Session, command: c.Edit) -> None:
     """
     Have a message read otherwise, for everybody who was shown it.
@@ -56,6 +57,7 @@ async def edit(session: Session, command: c.Edit) -> None:
     answer(session, user, command, h.Changed(re=command.n))
 
 
+@timed("retract")
 async def retract(session: Session, command: c.Retract) -> None:
     """
     Take a message out of the history, for everybody who was shown it.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import wraps
+from typing import TypeVar
 
 from chatsvc.accounts.authenticator import Denied
 from chatsvc.archive.segmenter import query_of
@@ -18,6 +21,9 @@ from chatsvc.wire import events as e
 from chatsvc.wire import history_events as h
 from chatsvc.wire.problems import Problem
 
+C = TypeVar("C", bound=c.Command)
+Handler = Callable[[Session, C], Awaitable[None]]
+
 
 def beside(session: Session, command: c.Command, size: int) -> bool:
     """Begin to carry a command out beside those that follow; False: nobody is logged in."""
@@ -27,6 +33,26 @@ def beside(session: Session, command: c.Command, size: int) -> bool:
     return True
 
 
+def timed(word: str) -> Callable[[Handler[C]], Handler[C]]:
+    """Have the metrics know how long a command takes that programs know by ``word``, with all that it waits for."""
+
+    def decorate(handler: Handler[C]) -> Handler[C]:
+        @wraps(handler)
+        async def handle(session: Session, command: C) -> None:
+            services = session.services
+            began = services.clock.seconds()
+            try:
+                await handler(session, command)
+            finally:
+                took = services.clock.seconds() - began
+                services.metrics.history_seconds[word].observe(took)
+
+        return handle
+
+    return decorate
+
+
+@timed("history")
 async def read(session: Session, command: c.ReadHistory) -> None:
     """
     Show a page of a conversation.
@@ -46,6 +72,7 @@ async def read(session: Session, command: c.ReadHistory) -> None:
         answer(session, user, command, h.HistoryShown(*shown, re=command.n))
 
 
+@timed("search")
 async def search(session: Session, command: c.Search) -> None:
     """
     Show messages that have all words; past the rate of questions after a name the connection is read more slowly.
@@ -66,6 +93,7 @@ async def search(session: Session, command: c.Search) -> None:
         answer(session, user, command, replace(found, re=command.n))
 
 
+@timed("conversations")
 async def list_conversations(session: Session, command: c.ListConversations) -> None:
     """
     List the user's conversations; slowed down as a search is.
@@ -82,6 +110,7 @@ async def list_conversations(session: Session, command: c.ListConversations) -> 
         answer(session, user, command, event)
 
 
+@timed("read")
 async def mark_read(session: Session, command: c.MarkRead) -> None:
     """
     Note how far the user has read a conversation.
@@ -104,6 +133,7 @@ async def mark_read(session: Session, command: c.MarkRead) -> None:
     answer(session, user, command, h.ReadNoted(re=command.n))
 
 
+@timed("settings")
 async def change_settings(session: Session, command: c.ChangeSettings) -> None:
     """
     Change settings, and show them.

@@ -91,6 +91,9 @@ of histograms, and gauges of what each process has of its own.
 """
 
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+HISTORY_COMMANDS = ("history", "search", "conversations", "read", "settings", "edit", "retract")
+"""The commands about the history, as programs send them."""
+
 _SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _MESSAGE_BUCKETS = (*_SECONDS_BUCKETS, 10, 30)
 
@@ -299,6 +302,12 @@ class Metrics(ProcessMetrics):
         seconds = self._seconds(
             "chatsvc_store_seconds", "Time that a store took to answer.", ["store"]
         )
+        history = self._seconds(
+            "chatsvc_history_seconds",
+            "Time until a command about the history was answered.",
+            ["command"],
+        )
+        self.history_seconds = {word: history.labels(word) for word in HISTORY_COMMANDS}
         failures = self._counters(
             "chatsvc_store_failures",
             "Questions that a store refused or did not answer in time.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.clients import TextClient
@@ -38,6 +40,27 @@ class MonitoringSiteTests(SynchronousTestCase):
         now = [self.watch.value(name) for name in names]
         before, self.before = getattr(self, "before", now), now
         return [b - a for a, b in zip(before, now, strict=True)]
+
+    def test_history(self) -> None:
+        """Nobody would see how much the history is asked, or which of its commands are slow."""
+        asked: dict[str, dict[str, Any]] = {
+            "history": {"with": 10001},
+            "search": {"text": "word"},
+            "conversations": {},
+            "read": {"with": 10001, "serial": 5},
+            "settings": {},
+            "edit": {"serial": 5, "text": "x"},
+            "retract": {"serial": 5},
+        }
+        names = [f'chatsvc_history_seconds_count{{command="{word}"}}' for word in asked]
+        self.rise(*names)
+        client = self.server.structured(source=new_address())
+        self.addCleanup(client.close)
+        uid = client.ask(type="register", n=1, name="Reader", password="secret-pw")["uid"]
+        client.log_in(uid, "secret-pw")
+        for n, (word, more) in enumerate(asked.items(), 3):
+            client.ask(type=word, n=n, **more)
+        self.assertEqual(self.rise(*names), [1.0] * len(asked))
 
     def test_counts(self) -> None:
         """Those who watch over the server would see numbers that have nothing to do with it."""

@@ -19,6 +19,10 @@ from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavail
 T = TypeVar("T")
 
 
+_DEADLOCKS = 3
+"""Times that an interaction is carried out again: deadlocks end with it, for the other transaction has gone on."""
+
+
 class Database:
     """
     A database behind a pool of threads.
@@ -78,7 +82,8 @@ class Database:
         """
         Run ``interaction`` in one transaction, in a thread, and return its result.
 
-        The transaction is committed when the interaction returns and rolled back when it raises. Only one interaction
+        The transaction is committed when the interaction returns and rolled back when it raises; one that the database
+        undoes because of a deadlock is carried out again. Only one interaction
         with the same ``lock`` (a short word) runs at a time, in all processes; the lock is held until after the commit.
         ``write=False`` promises that nothing is written, and then waits for no writer; on SQLite each statement then
         sees the database as it is at its own time.
@@ -149,6 +154,13 @@ class _Attempt:
         transaction = Transaction(connection, self._backend.name)
         if self._lock:
             return self._alone(connection, transaction)
+        for _ in range(_DEADLOCKS):
+            try:
+                return self._interaction(transaction)
+            except Exception as problem:
+                if not (self.wanted and self._backend.is_deadlock(problem)):
+                    raise
+            self._begin(connection)  # all of it was undone
         return self._interaction(transaction)
 
     def _alone(self, connection: PooledConnection, transaction: Transaction) -> Any:

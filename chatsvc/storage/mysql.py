@@ -126,6 +126,10 @@ class MySQL:
         timed_out = isinstance(problem.__context__, TimeoutError)
         return lost and not timed_out and problem.args[0] in self._DEAD
 
+    def is_deadlock(self, problem: Exception) -> bool:
+        """Return whether InnoDB chose this transaction as the victim (its manual, "Deadlocks in InnoDB")."""
+        return isinstance(problem, pymysql.MySQLError) and problem.args[:1] == (ER.LOCK_DEADLOCK,)
+
     def abort(self, connection: Any) -> None:
         """Shut the connection's socket down, so that a thread that waits for the server returns at once."""
         if connection.open:

@@ -140,6 +140,9 @@ class SQLBackend(Protocol):
     def is_connection_lost(self, problem: Exception) -> bool:
         """Return whether an error at the begin means that the idle connection has died, so that a retry is safe."""
 
+    def is_deadlock(self, problem: Exception) -> bool:
+        """Return whether the database has undone a transaction, all of it, so that another one can go on."""
+
     def abort(self, connection: Any) -> None:
         """Wake a thread that waits for an answer on this connection; called from another thread."""
 

@@ -102,5 +102,9 @@ class SQLite:
         """Return False: there is no connection to lose."""
         return False
 
+    def is_deadlock(self, problem: Exception) -> bool:
+        """Return False: only one writes at a time."""
+        return False
+
     def abort(self, connection: Any) -> None:
         """Do nothing: there is no other end that could keep a thread waiting."""

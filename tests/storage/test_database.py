@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from operator import methodcaller
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pymysql
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import Clock, deferLater
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import TestCase
@@ -260,6 +260,27 @@ class MariaDBDatabaseTests(BothKinds.Tests, OnMariaDB):
             database.close()
             self.assertLess(time.monotonic() - started, 30)
             await self.assertFailure(waiting, StoreUnavailable)
+
+    async def test_deadlock(self) -> None:
+        """Two that change the same rows in another order would have one of them refused, as if the store were away."""
+        database = await self.open()
+        await database.run(lambda t: t.execute("CREATE TABLE v (a INT PRIMARY KEY, b INT)"))
+        await database.run(lambda t: t.execute("INSERT INTO v VALUES (1, 0), (2, 0)"))
+        both, begun = Barrier(2, timeout=5), list[int]()
+
+        def change(transaction: Transaction, first: int) -> None:
+            begun.append(first)
+            for number in (first, 3 - first):
+                transaction.execute("UPDATE v SET b = b + 1 WHERE a = ?", (number,))
+                if number == first and len(begun) < 3:
+                    both.wait()
+
+        changes = [Deferred.fromCoroutine(database.run(partial(change, first=n))) for n in (1, 2)]
+        for one in changes:
+            await one
+        self.assertEqual(len(begun), 3)
+        found = await database.run(lambda t: t.all("SELECT b FROM v ORDER BY a"), write=False)
+        self.assertEqual(found, [(2,), (2,)])
 
     async def test_one_moment(self) -> None:
         """On a server with another default, a page could be read by who was removed just before."""

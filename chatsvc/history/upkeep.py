@@ -88,6 +88,7 @@ class Upkeep:
         self._now = now
         self._began = now() - reactor.seconds()
         self._pauses: set[Deferred[None]] = set()
+        self._stopped = False
         self._tasks = [
             (PeriodicTask(reactor, "indexing messages", self._index, is_away), _INDEXED_EVERY),
             (PeriodicTask(reactor, "ending old messages", self._expire, is_away), _EXPIRED_EVERY),
@@ -111,6 +112,7 @@ class Upkeep:
 
     async def stop(self) -> None:
         """End all of it, and leave it to another node at once; while a store is away, the lease ends by itself."""
+        self._stopped = True
         for task, _ in self._tasks:
             task.stop()
         for pause in list(self._pauses):
@@ -122,7 +124,7 @@ class Upkeep:
 
     @property
     def _is_here(self) -> bool:
-        return self._archiver is None or self._archiver.is_here
+        return not self._stopped and (self._archiver is None or self._archiver.is_here)
 
     async def _index(self) -> None:
         while self._is_here and await self._step(_index, _INDEXED_AT_ONCE):
@@ -169,7 +171,7 @@ class Upkeep:
         began, busy = self._reactor.seconds(), time.thread_time()
         done = await work()
         took, busy = self._reactor.seconds() - began, time.thread_time() - busy
-        if busy > _BUSY * took:
+        if busy > _BUSY * took and not self._stopped:
             pause: Deferred[None] = deferLater(self._reactor, _SHARE * took)
             self._pauses.add(pause)
             try:

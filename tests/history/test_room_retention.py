@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,9 +34,13 @@ class OldLogs:
         self.asked: list[tuple[list[int], int]] = []
         self.work: dict[int, int] = {}
         self.away = False
+        self.held: Deferred[None] | None = None
+        """What a call waits for."""
 
     async def expire(self, rooms: Sequence[int], before: int, limit: int) -> list[int]:
         self.asked.append((list(rooms), before))
+        if self.held is not None:
+            await self.held
         if self.away:
             raise StoreUnavailable("away")
         for room in rooms:
@@ -187,6 +192,15 @@ class UpkeepTests(RetentionCase):
         self.pass_seconds(0)
         (age,) = self.bounds()
         self.assertGreater(age, 240 - 4)
+
+    def test_stopped_meanwhile(self) -> None:
+        """A step that ends behind the stop would begin a pause, or another step, that nobody ends any more."""
+        self.logs.held = held = Deferred[None]()
+        upkeep = self.upkeep(days=10)
+        self.assertEqual(len(self.logs.asked), 1)
+        at_once(upkeep.stop())
+        held.callback(None)
+        self.assertEqual((self.clock.getDelayedCalls(), len(self.logs.asked)), ([], 1))
 
     def test_other_node(self) -> None:
         """Each node would go through all rooms, or none, or a new archiver wait for an hour."""

@@ -125,6 +125,10 @@ class Session(CommandPipeline):
         if self.services.backlog.is_over:
             self.slow_down("archive-backlog", SENDER_DELAY)
 
+    def charge_copy(self, uid: int) -> None:
+        """Count a copy, which costs what a message does: it is one, in the inbox of ``uid``, who has sent it."""
+        self.slow_down("message-rate", self.services.rates.message.delay(uid))
+
     def pause(self) -> None:
         """Deliver no messages for now: the connection can take no more."""
         self._paused = True
@@ -256,8 +260,7 @@ class Session(CommandPipeline):
         self._in_router -= 1
         self._unanswered_bytes -= size
         if type(outcome) is Stored and outcome.copy:
-            # A copy costs what a message does: it is one, in the sender's own inbox.
-            self.slow_down("message-rate", self.services.rates.message.delay(message.sender))
+            self.charge_copy(message.sender)
         if self.closed:
             return
         try:

@@ -138,7 +138,7 @@ async def _to_user(
     session.services.router.send(draft, lambda outcome, message: _tell(done, outcome))
     outcome = await done
     if isinstance(outcome, Stored) and outcome.copy:
-        session.charge_message(user.uid)  # a copy costs what a message does
+        session.charge_copy(user.uid)
     return outcome
 
 

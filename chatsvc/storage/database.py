@@ -18,7 +18,6 @@ from chatsvc.storage.url import STORE_PATIENCE, StoreMisconfigured, StoreUnavail
 
 T = TypeVar("T")
 
-
 _DEADLOCKS = 3
 """Times that an interaction is carried out again: deadlocks end with it, for the other transaction has gone on."""
 
@@ -83,8 +82,8 @@ class Database:
         Run ``interaction`` in one transaction, in a thread, and return its result.
 
         The transaction is committed when the interaction returns and rolled back when it raises; one that the database
-        undoes because of a deadlock is carried out again. Only one interaction
-        with the same ``lock`` (a short word) runs at a time, in all processes; the lock is held until after the commit.
+        undoes because of a deadlock is carried out again. Only one interaction with the same ``lock`` (a short word)
+        runs at a time, in all processes; the lock is held until after the commit.
         ``write=False`` promises that nothing is written, and then waits for no writer; on SQLite each statement then
         sees the database as it is at its own time.
 
